@@ -1,0 +1,48 @@
+# make run   the whole experiment on this machine, with embedded defaults
+# make test  every test
+# Both install what they need: uv into .tools/ when it is absent, Python packages into .venv/.
+
+UV_VERSION := 0.13.9
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+EXTRAS ?= --extra inference --extra training --extra postgres
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-core lint types format lock-check install clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: install ## run the whole experiment on CPU: base against trained on golden-v1, judged and promoted
+	@.venv/bin/hallmark experiment $(ARGS)
+
+test: install ## run every test
+	.venv/bin/pytest $(ARGS)
+
+test-core: $(UV) ## run the unit tests in an environment without torch and jax
+	UV_PROJECT_ENVIRONMENT=.venv-core $(UV) sync --locked --quiet --extra postgres
+	.venv-core/bin/pytest -m unit $(ARGS)
+
+lint: install ## check style
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: install ## check types, strictly
+	.venv/bin/mypy
+
+format: install ## mend style
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+lock-check: $(UV) ## check that uv.lock belongs to pyproject.toml
+	$(UV) lock --check
+
+install: $(UV) ## install everything into .venv from uv.lock
+	@$(UV) sync --locked --quiet $(EXTRAS)
+
+.tools/bin/uv:
+	python3 -m venv .tools
+	.tools/bin/pip install --quiet uv==$(UV_VERSION)
+
+clean: ## remove environments and caches; runs and models in .hallmark stay
+	rm -rf .venv .venv-core .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

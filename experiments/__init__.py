@@ -1,0 +1,1 @@
+"""The loop as plain functions, without Prefect: plan a run, export, predict, train, judge, compare, decide, promote."""

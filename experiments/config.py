@@ -1,0 +1,77 @@
+"""The parameters of the flows. Defaults make a whole experiment on the built-in data and the tiny base model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from evaluation.gate import GateConfig
+from experiments.references import TINY_BASE
+from hallmark.config import MODEL_NAME_PATTERN, Config, GenerationConfig, TrainConfig, read_toml, validated
+
+MODEL_HELP = f"A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, or {TINY_BASE}."
+
+
+class EvaluateConfig(Config):
+    """Judge one model on one dataset; no training."""
+
+    model: str = Field(TINY_BASE, description=MODEL_HELP)
+    dataset: str = Field("golden-v1", description="Golden dataset: a built-in name, or the path of a .jsonl file.")
+    judge: str = Field("answer_correctness@v1", description="Judge, as name@vN.")
+    generation: GenerationConfig = Field(default_factory=GenerationConfig)
+    reuse: bool = Field(True, description="Take the recorded run where one exists for exactly these inputs.")
+
+
+class TrainRunConfig(Config):
+    """Fine-tune a model and judge the result."""
+
+    base_model: str = Field(TINY_BASE, description=MODEL_HELP)
+    dataset: str = Field("golden-v1", description="Golden dataset the trained model is judged on.")
+    judge: str = Field("answer_correctness@v1", description="Judge, as name@vN.")
+    generation: GenerationConfig = Field(default_factory=GenerationConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+
+    def evaluate(self, model: str, reuse: bool = True) -> EvaluateConfig:
+        """The same judging for another model."""
+        return EvaluateConfig(model=model, dataset=self.dataset, judge=self.judge, generation=self.generation, reuse=reuse)
+
+
+class ExperimentConfig(TrainRunConfig):
+    """Base against trained, judged on the same items; the better one may become champion."""
+
+    model_name: str = Field("tiny-reasoner", pattern=MODEL_NAME_PATTERN, description="Registered model that the trained one may join.")
+    gate: GateConfig = Field(default_factory=GateConfig)
+    promote: bool = Field(True, description="Promote when the gate passes. Off: decide, record, and leave the champion.")
+    reuse_baseline: bool = Field(True, description="Take the recorded baseline where one exists for exactly these inputs.")
+    fail_unless_promoted: bool = Field(False, description="End as failed when the gate says no, for CI.")
+
+    def trained(self) -> TrainRunConfig:
+        """The part that concerns the trained run."""
+        return TrainRunConfig(**{name: getattr(self, name) for name in TrainRunConfig.model_fields})
+
+
+def load_experiment_config(file: str | None, overrides: dict[str, Any]) -> ExperimentConfig:
+    """An experiment's configuration from a TOML file and command line values, which win.
+
+    Args:
+        file: path of a TOML file whose keys are those of `ExperimentConfig`, or None.
+        overrides: dotted names to values, as in {"train.steps": 100}; None means not given.
+
+    Raises:
+        InputError: names every unknown key and every value out of bounds.
+    """
+    from pathlib import Path
+
+    values = read_toml(Path(file)) if file else {}
+    for name, value in overrides.items():
+        if value is not None:
+            _put(values, name.split("."), value)
+    return validated(ExperimentConfig, values, file or "configuration")
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        nested = values.setdefault(name, {})
+        values = nested if isinstance(nested, dict) else {}
+    values[path[-1]] = value

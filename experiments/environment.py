@@ -1,0 +1,103 @@
+"""What a run's result may depend on besides its inputs: code, packages, hardware, switches. Recorded, never guessed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import hallmark
+from hallmark.files import sha256_file, sha256_json
+
+PROJECT = Path(__file__).parent.parent
+INFERENCE_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+TRAINING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "safetensors", "transformers", "tokenizers")
+INFERENCE_CODE = ("inference", "golden/rendering.py", "golden/datasets.py", "judges", "hallmark/stages.py")
+TRAINING_CODE = ("trainer", "golden/rendering.py", "golden/datasets.py", "hallmark/stages.py")
+SWITCHES = ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "JAX_ENABLE_X64", "MKL_NUM_THREADS", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS", "ATEN_CPU_CAPABILITY")
+"""Environment variables that can change results. Only these are ever recorded, so that no secret is."""
+
+
+@cache
+def package_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions; "not installed" where a package is absent."""
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@cache
+def code_sha256(parts: tuple[str, ...]) -> str:
+    """The sha256 over the Python sources that make a result, so that changed code never passes for the same."""
+    files: list[Path] = []
+    for part in parts:
+        path = PROJECT / part
+        files.extend(sorted(path.rglob("*.py")) if path.is_dir() else [path])
+    return sha256_json([[path.relative_to(PROJECT).as_posix(), sha256_file(path)] for path in files])
+
+
+@cache
+def hardware() -> dict[str, Any]:
+    """Processor, architecture, cores, and the GPUs that the NVIDIA driver lists."""
+    return {"processor": _processor(), "machine": platform.machine(), "cores": os.cpu_count(), "gpus": _gpus()}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _gpus() -> list[str]:
+    command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in found.stdout.splitlines() if line.strip()]
+
+
+@cache
+def code_version() -> dict[str, Any]:
+    """Version of Hallmark, and the git commit where it runs from a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    dirty = bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None
+    return {"hallmark": hallmark.__version__, "git_commit": commit or None, "git_dirty": dirty}
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, timeout=20, check=True)  # noqa: S603, S607
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def lock_sha256() -> str | None:
+    """The sha256 of uv.lock, where there is one."""
+    lock = PROJECT / "uv.lock"
+    return sha256_file(lock) if lock.is_file() else None
+
+
+def environment(packages: tuple[str, ...]) -> dict[str, Any]:
+    """Everything of the above, for a manifest."""
+    return {
+        "code": code_version(),
+        "uv_lock_sha256": lock_sha256(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": package_versions(packages),
+        "hardware": hardware(),
+        "switches": {name: os.environ[name] for name in SWITCHES if name in os.environ},
+    }

@@ -1,0 +1,68 @@
+"""The files of a run (see the reference page "Files of a run")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Names of the files in a run's directory."""
+
+    directory: Path
+
+    @property
+    def manifest(self) -> Path:
+        """Every input that can change the result."""
+        return self.directory / "manifest.json"
+
+    @property
+    def dataset(self) -> Path:
+        """The exported golden items."""
+        return self.directory / "dataset.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        """What the model wrote, one item a line."""
+        return self.directory / "predictions.jsonl"
+
+    @property
+    def predictions_meta(self) -> Path:
+        """How the predictions were made."""
+        return self.directory / "predictions_meta.json"
+
+    @property
+    def scores(self) -> Path:
+        """What the judge said, one item a line."""
+        return self.directory / "scores.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """Aggregates of the scores."""
+        return self.directory / "metrics.json"
+
+    @property
+    def model(self) -> Path:
+        """The trained model's Hugging Face directory."""
+        return self.directory / "model"
+
+    @property
+    def training(self) -> Path:
+        """The loss curve, one step a line."""
+        return self.directory / "training.jsonl"
+
+    @property
+    def training_result(self) -> Path:
+        """The training's summary."""
+        return self.directory / "training_result.json"
+
+    @property
+    def comparison(self) -> Path:
+        """The comparison of this run with its baseline."""
+        return self.directory / "comparison.json"
+
+    @property
+    def log(self) -> Path:
+        """What the libraries printed."""
+        return self.directory / "log.txt"

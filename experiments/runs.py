@@ -1,0 +1,137 @@
+"""A run's life in the registry: reused, begun, continued, failed, finished."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from experiments.plan import RunPlan
+from experiments.run_files import RunFiles
+from hallmark.errors import HallmarkError, ResourceError
+from hallmark.files import raise_for_os_error, write_json
+from registry import Registry, Run
+
+
+class RunRef(BaseModel):
+    """A run as flows and tasks hand it on: small, and JSON.
+
+    Attributes:
+        reused: it was recorded before and nothing was computed.
+        continued: it was interrupted before and went on from there.
+    """
+
+    run_id: str
+    directory: Path
+    reused: bool = False
+    continued: bool = False
+
+    @property
+    def files(self) -> RunFiles:
+        """The run's files."""
+        return RunFiles(self.directory)
+
+
+def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
+    """The newest finished run whose scores were made from exactly this plan's inputs, where the plan allows reuse."""
+    if not plan.reuse or plan.training is not None:
+        return None
+    run = registry.find_evaluated(plan.evaluation_sha256(plan.model.sha256))
+    return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True) if run else None
+
+
+def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
+    """Record that a run starts; an interrupted one with the same inputs is continued instead.
+
+    Args:
+        plan: what will be done.
+        registry: where it is recorded.
+        runs: folder of the runs.
+
+    Raises:
+        IntegrityError: the dataset's name is registered with other content.
+        ResourceError: the folder cannot be written.
+    """
+    dataset = registry.register_dataset(plan.dataset.key, plan.dataset.version, plan.dataset.sha256, plan.dataset.items)
+    inputs = plan.inputs_sha256()
+    for run in registry.unfinished_runs(inputs):
+        if _is_abandoned(Path(run.directory)):
+            registry.resume_run(run.run_id)
+            return RunRef(run_id=run.run_id, directory=Path(run.directory), continued=True)
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    files = RunFiles(runs / run_id)
+    manifest = plan.manifest(run_id)
+    write_json(files.manifest, manifest)
+    registry.start_run(
+        run_id=run_id,
+        kind=plan.kind,
+        name=plan.name,
+        base_model=plan.model.reference,
+        parent_model_sha256=plan.model.sha256,
+        dataset_id=dataset.id,
+        judge=plan.judge,
+        judge_fingerprint=plan.judge_fingerprint,
+        inputs_sha256=inputs,
+        manifest=manifest,
+        directory=str(files.directory),
+    )
+    return RunRef(run_id=run_id, directory=files.directory)
+
+
+@contextmanager
+def owned(run: RunRef, registry: Registry) -> Iterator[None]:
+    """Hold a run while working on it, and record the reason when the work fails.
+
+    The lock is the operating system's, so it is gone the moment its process is, however it ended.
+
+    Raises:
+        ResourceError: another process is working on this very run.
+    """
+    lock = _lock(run.directory)
+    try:
+        yield
+    except BaseException as error:
+        registry.fail_run(run.run_id, _reason(error))
+        raise
+    finally:
+        os.close(lock)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, HallmarkError) else f"{type(error).__name__}: {error}"
+
+
+def _lock(directory: Path) -> int:
+    path = directory / ".lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise_for_os_error(error, path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ResourceError(f"run {directory.name}: another process is working on it. Wait for it to end.") from None
+    return descriptor
+
+
+def _is_abandoned(directory: Path) -> bool:
+    """Whether the run's folder is still there and no living process holds its lock."""
+    if not (directory / "manifest.json").is_file():
+        return False
+    try:
+        os.close(_lock(directory))
+    except ResourceError:
+        return False
+    return True
+
+
+def run_ref(run: Run) -> RunRef:
+    """The reference of a recorded run."""
+    return RunRef(run_id=run.run_id, directory=Path(run.directory))

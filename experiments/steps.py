@@ -1,0 +1,153 @@
+"""The steps inside a run: export, train, predict, judge. Each is idempotent: what is done already is not done again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from evaluation.metrics import MetricsSnapshot, summarise
+from experiments.plan import RunPlan
+from experiments.runs import RunRef
+from golden.datasets import read_items
+from hallmark.errors import InputError, IntegrityError
+from hallmark.files import atomic_writer, read_json, sha256_file, sha256_tree, write_json, write_jsonl
+from hallmark.progress import Listener
+from hallmark.stages import run_stage
+from inference.contract import PredictResult, PredictSpec
+from judges import Score, judge_items, load_judge, read_predictions
+from registry import MetricRow, PredictionRow, Registry
+from trainer.contract import TrainResult, TrainSpec
+
+
+def export_dataset(run: RunRef, plan: RunPlan) -> Path:
+    """Copy the golden items into the run, byte for byte.
+
+    Raises:
+        IntegrityError: the file is no longer the one that was planned with.
+    """
+    target = run.files.dataset
+    if not target.is_file() or sha256_file(target) != plan.dataset.sha256:
+        with plan.dataset.path.open("rb") as source, atomic_writer(target) as file:
+            shutil.copyfileobj(source, file)
+    if (found := sha256_file(target)) != plan.dataset.sha256:
+        raise IntegrityError(f"{plan.dataset.path}: changed while the run was starting: expected sha256 {plan.dataset.sha256}, found {found}.")
+    return target
+
+
+def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
+    """Fine-tune the plan's model into `model/`, in a process of its own. A finished training is not repeated.
+
+    Raises:
+        InputError: the plan has no training, or the model cannot be trained.
+        HallmarkError: the training failed; says why.
+    """
+    if plan.training is None:
+        raise InputError(f"run {run.run_id}: a baseline run has nothing to train")
+    if (done := _finished_training(run)) is not None:
+        return done
+    spec = TrainSpec(
+        base=plan.model.path,
+        base_label=plan.model.label,
+        dataset=plan.training.dataset.path,
+        output=run.directory,
+        config=plan.training.config,
+    )
+    result = run_stage("trainer", spec, TrainResult, threads=plan.training.config.threads, log=run.files.log, listener=listener)
+    write_json(run.files.training_result, result.model_dump())
+    return result
+
+
+def _finished_training(run: RunRef) -> TrainResult | None:
+    if not run.files.training_result.is_file():
+        return None
+    result = TrainResult.model_validate(read_json(run.files.training_result))
+    intact = run.files.model.is_dir() and sha256_tree(run.files.model) == result.model_sha256
+    return result if intact else None
+
+
+def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResult:
+    """Write predictions.jsonl with the model that the run judges, in a process of its own.
+
+    Args:
+        run: the run.
+        plan: a baseline plan judges the plan's model, a training plan the run's own `model/`.
+        listener: gets progress in items.
+    """
+    trained = plan.training is not None
+    spec = PredictSpec(
+        model=run.files.model if trained else plan.model.path,
+        dataset=run.files.dataset,
+        output=run.directory,
+        label="predict (trained)" if trained else "predict (base)",
+        generation=plan.generation,
+    )
+    return run_stage("inference", spec, PredictResult, threads=plan.generation.threads, log=run.files.log, listener=listener)
+
+
+def judge_run(run: RunRef, plan: RunPlan) -> MetricsSnapshot:
+    """Score every prediction and write scores.jsonl and metrics.json.
+
+    Raises:
+        InputError: a prediction is missing, doubled or unknown; a missing one is an error, never a score of zero.
+        IntegrityError: predictions.jsonl is not the file that inference wrote.
+    """
+    items = list(read_items(run.files.dataset))
+    check_predictions_sha256(run)
+    predictions = read_predictions(run.files.predictions, items)
+    scores = list(judge_items(items, predictions, load_judge(plan.judge)))
+    snapshot = summarise(scores, items, metric=plan.judge.partition("@")[0])
+    write_jsonl(run.files.scores, (score.model_dump() for score in scores))
+    write_json(run.files.metrics, snapshot.model_dump())
+    return snapshot
+
+
+def check_predictions_sha256(run: RunRef) -> str:
+    """Compare predictions.jsonl with the hash in predictions_meta.json; gives the hash.
+
+    Raises:
+        IntegrityError: they differ.
+    """
+    expected = str(read_json(run.files.predictions_meta)["predictions_sha256"])
+    if not run.files.predictions.is_file():
+        raise InputError(f"{run.files.predictions}: missing. Run the experiment again; it continues from what is there.")
+    if (found := sha256_file(run.files.predictions)) != expected:
+        raise IntegrityError(f"{run.files.predictions}: changed since it was written: expected sha256 {expected}, found {found}.")
+    return expected
+
+
+def record_run(run: RunRef, plan: RunPlan, registry: Registry) -> None:
+    """Put metrics, predictions and scores into the registry, in one transaction, and mark the run finished."""
+    items = list(read_items(run.files.dataset))
+    predictions = read_predictions(run.files.predictions, items)
+    scores = [Score.model_validate(value) for value in _rows(run.files.scores)]
+    snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
+    model_sha256 = sha256_tree(run.files.model) if plan.training else plan.model.sha256
+    registry.finish_run(
+        run.run_id,
+        model_sha256=model_sha256,
+        evaluation_sha256=plan.evaluation_sha256(model_sha256),
+        predictions_sha256=sha256_file(run.files.predictions),
+        metrics=metric_rows(snapshot),
+        predictions=[
+            PredictionRow(
+                position=position,
+                trace_id=score.trace_id,
+                prediction=predictions[score.trace_id],
+                score=score.score,
+                extracted=score.extracted,
+                reason=score.reason,
+            )
+            for position, score in enumerate(scores)
+        ],
+    )
+
+
+def _rows(path: Path) -> list[object]:
+    from hallmark.files import read_jsonl
+
+    return [value for _, value in read_jsonl(path)]
+
+
+def metric_rows(snapshot: MetricsSnapshot) -> list[MetricRow]:
+    """The snapshot as rows of the registry; an empty category means overall."""
+    raise NotImplementedError

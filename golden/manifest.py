@@ -1,0 +1,64 @@
+"""The manifest beside a dataset: what the file must hold, and where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hallmark.errors import InputError, IntegrityError
+from hallmark.files import read_json, write_json
+
+
+class Manifest(BaseModel):
+    """The facts about a frozen dataset that a reader checks the file against."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="key and version, as in golden-v1")
+    items: int = Field(gt=0, description="number of lines")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the .jsonl file")
+    categories: dict[str, int] = Field(description="category -> number of items")
+    bands: dict[str, list[str]] = Field(default_factory=dict, description="difficulty band -> trace ids")
+    licence: str = Field(description="SPDX identifier")
+    made_by: str = Field(description="how the items were made")
+
+
+def manifest_path(dataset: Path) -> Path:
+    """Where the manifest of a .jsonl file is."""
+    return dataset.with_suffix(".manifest.json")
+
+
+def write_manifest(dataset: Path, manifest: Manifest) -> None:
+    """Write the manifest beside its dataset."""
+    write_json(manifest_path(dataset), manifest.model_dump())
+
+
+def read_manifest(dataset: Path) -> Manifest | None:
+    """The manifest beside a dataset, or None where there is none.
+
+    Raises:
+        InputError: the manifest itself is not valid; names the field.
+    """
+    path = manifest_path(dataset)
+    if not path.exists():
+        return None
+    try:
+        return Manifest.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise InputError(f"{path}: {field}: {first['msg']}") from None
+
+
+def check_against_manifest(dataset: Path, sha256: str, manifest: Manifest) -> None:
+    """Compare a file's hash with the one its manifest pins.
+
+    Raises:
+        IntegrityError: they differ; names both.
+    """
+    if sha256 != manifest.sha256:
+        raise IntegrityError(
+            f"{dataset}: changed since it was frozen: expected sha256 {manifest.sha256}, found {sha256}. "
+            "Restore the file, or publish the change as a new version with a manifest of its own."
+        )

@@ -1,0 +1,47 @@
+"""How an item becomes the text that a model reads and writes. Training and inference share these few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hallmark.files import sha256_bytes
+
+PLAIN_TEMPLATE = "plain@v1"
+
+
+def render_prompt(tokenizer: Any, prompt: str) -> str:
+    """The text before the completion: the tokenizer's chat template where it has one, else the prompt and a line end.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer.
+        prompt: an item's prompt.
+    """
+    if not tokenizer.chat_template:
+        return prompt + "\n"
+    text = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
+    return str(text)
+
+
+def render_completion(steps: Sequence[str], final_answer: str) -> str:
+    """The text that a model should write: the steps a line each, then `Answer:` and the answer."""
+    return "\n".join([*steps, f"Answer: {final_answer}"])
+
+
+def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
+    """The token ids of a rendered prompt. A chat template writes its own special tokens; plain text gets the tokenizer's."""
+    ids: list[int] = tokenizer.encode(render_prompt(tokenizer, prompt), add_special_tokens=not tokenizer.chat_template)
+    return ids
+
+
+def encode_completion(tokenizer: Any, steps: Sequence[str], final_answer: str) -> list[int]:
+    """The token ids of a completion, ended by the end-of-sequence token."""
+    ids: list[int] = tokenizer.encode(render_completion(steps, final_answer), add_special_tokens=False)
+    return [*ids, tokenizer.eos_token_id]
+
+
+def prompt_template_id(tokenizer: Any) -> str:
+    """What identifies the prompt template: `plain@v1`, or the sha256 of the chat template."""
+    if not tokenizer.chat_template:
+        return PLAIN_TEMPLATE
+    return "chat sha256:" + sha256_bytes(str(tokenizer.chat_template).encode())

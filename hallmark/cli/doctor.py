@@ -1,0 +1,106 @@
+"""`hallmark doctor`: is this machine ready?"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import typer
+
+from hallmark.cli.terminal import Json, emit, out
+
+State = Literal["ok", "missing", "problem"]
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    detail: str
+
+
+def doctor(json: Json = False) -> None:
+    """Check packages, GPU, disk, registry and built-in data, and say what to do about what is not right."""
+    findings = list(_findings())
+    broken = any(finding.state == "problem" for finding in findings)
+    if json:
+        emit([finding._asdict() for finding in findings])
+    else:
+        colours = {"ok": "green", "missing": "yellow", "problem": "red"}
+        for finding in findings:
+            out.print(f"[{colours[finding.state]}]{finding.state:<8}[/] {finding.name:<14}", end="")
+            out.print(finding.detail, markup=False, soft_wrap=True)
+    if broken:
+        raise typer.Exit(4)
+
+
+def _findings() -> Iterator[Finding]:
+    from experiments.environment import INFERENCE_PACKAGES, TRAINING_PACKAGES, hardware
+
+    machine = hardware()
+    yield Finding("processor", "ok", f"{machine['processor']}, {machine['cores']} cores")
+    gpus = machine["gpus"]
+    yield Finding("GPU", "ok" if gpus else "missing", "; ".join(gpus) or "none found by nvidia-smi; everything runs on the CPU")
+    yield from _packages("inference", INFERENCE_PACKAGES)
+    yield from _packages("training", TRAINING_PACKAGES)
+    yield _attempt("home", _home)
+    yield _attempt("registry", _registry)
+    yield _attempt("golden-v1", lambda: _dataset("golden-v1"))
+    yield _attempt("train-v1", lambda: _dataset("train-v1"))
+    yield _attempt("tiny-base", _tiny_base)
+
+
+def _packages(extra: str, names: tuple[str, ...]) -> Iterator[Finding]:
+    from experiments.environment import package_versions
+
+    versions = package_versions(names)
+    absent = [name for name, version in versions.items() if version == "not installed"]
+    if absent:
+        yield Finding(extra, "missing", f"{', '.join(absent)} not installed: uv sync --extra {extra}")
+    else:
+        yield Finding(extra, "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def _attempt(name: str, look: Callable[[], str]) -> Finding:
+    from hallmark.errors import HallmarkError
+
+    try:
+        return Finding(name, "ok", look())
+    except HallmarkError as error:
+        return Finding(name, "problem", str(error))
+
+
+def _home() -> str:
+    from hallmark.files import atomic_writer
+    from hallmark.settings import get_settings
+
+    home = get_settings().home.absolute()
+    with atomic_writer(home / ".doctor") as file:
+        file.write(b"ok")
+    (home / ".doctor").unlink()
+    return f"{home}, {shutil.disk_usage(home).free / 1e9:.0f} GB free"
+
+
+def _registry() -> str:
+    from experiments.workspace import open_workspace
+
+    registry = open_workspace().registry
+    return f"{registry.description}, {len(registry.list_runs(limit=1_000_000))} runs, {len(registry.list_models())} models"
+
+
+def _dataset(name: str) -> str:
+    from golden.datasets import load_dataset
+
+    dataset = load_dataset(name)
+    return f"{sum(1 for _ in dataset.items())} items, sha256 {dataset.sha256[:16]}..., as frozen"
+
+
+def _tiny_base() -> str:
+    from experiments.references import TINY_BASE_DIRECTORY
+    from hallmark.files import sha256_tree
+    from inference.model_directory import check_model_directory
+
+    check_model_directory(TINY_BASE_DIRECTORY)
+    return f"sha256 {sha256_tree(TINY_BASE_DIRECTORY)[:16]}..."

@@ -1,0 +1,117 @@
+"""`hallmark golden`: datasets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hallmark.cli.terminal import Json, emit, out
+
+app = typer.Typer(no_args_is_help=True, help="Frozen datasets: list, check, freeze, guard against contamination.")
+
+File = Annotated[str, typer.Argument(help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.")]
+
+
+@app.command("list")
+def list_datasets(json: Json = False) -> None:
+    """List the built-in datasets."""
+    from golden.datasets import built_in_names, load_dataset
+
+    rows = []
+    for name in built_in_names():
+        dataset = load_dataset(name)
+        items = dataset.manifest.items if dataset.manifest else sum(1 for _ in dataset.items())
+        rows.append({"name": name, "items": items, "sha256": dataset.sha256, "path": str(dataset.path)})
+    if json:
+        emit(rows)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("dataset", "items", "sha256"):
+        table.add_column(column, justify="right" if column == "items" else "left")
+    for row in rows:
+        table.add_row(str(row["name"]), str(row["items"]), str(row["sha256"]))
+    out.print(table)
+
+
+@app.command()
+def check(file: File, json: Json = False) -> None:
+    """Check a dataset line by line, and against its manifest where it has one.
+
+    Stops at the first problem and names file, line and field.
+    """
+    from golden.datasets import load_dataset
+
+    dataset = load_dataset(file)
+    categories = Counter(item.category for item in dataset.items())
+    facts = {
+        "name": dataset.name,
+        "path": str(dataset.path),
+        "sha256": dataset.sha256,
+        "items": categories.total(),
+        "categories": dict(sorted(categories.items())),
+        "frozen": dataset.manifest is not None,
+    }
+    if json:
+        emit(facts)
+        return
+    out.print(f"{dataset.name}: {categories.total()} items, all good", markup=False)
+    out.print(f"sha256 {dataset.sha256}")
+    for category, count in sorted(categories.items()):
+        out.print(f"  {category:<24} {count:>6}", markup=False)
+    out.print("frozen: the sha256 is the manifest's" if dataset.manifest else f"not frozen yet: hallmark golden freeze {file}", markup=False)
+
+
+@app.command()
+def freeze(
+    file: File,
+    licence: Annotated[str, typer.Option(help="SPDX identifier of the data's licence.")],
+    made_by: Annotated[str, typer.Option(help="How the items were made, for whoever reads the results.")],
+    json: Json = False,
+) -> None:
+    """Write the manifest that pins a dataset's sha256, so that no later change goes unnoticed."""
+    from golden.datasets import load_dataset
+    from golden.manifest import Manifest, manifest_path, write_manifest
+    from hallmark.errors import InputError
+
+    dataset = load_dataset(file)
+    if dataset.manifest is not None:
+        raise InputError(f"{manifest_path(dataset.path)}: {dataset.name} is frozen already. A change is a new version.")
+    categories = Counter(item.category for item in dataset.items())
+    manifest = Manifest(
+        name=dataset.name,
+        items=categories.total(),
+        sha256=dataset.sha256,
+        categories=dict(sorted(categories.items())),
+        licence=licence,
+        made_by=made_by,
+    )
+    write_manifest(dataset.path, manifest)
+    if json:
+        emit(manifest.model_dump())
+    else:
+        out.print(f"{manifest_path(dataset.path)}: {dataset.name} is frozen, {manifest.items} items, sha256 {dataset.sha256}", markup=False)
+
+
+@app.command()
+def guard(
+    train: Annotated[str, typer.Argument(help="Training dataset: a built-in name or a .jsonl file.")],
+    golden: Annotated[str, typer.Argument(help="Golden dataset.")] = "golden-v1",
+    json: Json = False,
+) -> None:
+    """Find training items that contain golden items. Exits with 2 when there are any."""
+    from golden.datasets import load_dataset
+    from golden.guard import find_overlaps
+
+    overlaps = list(find_overlaps(load_dataset(train).items(), load_dataset(golden).items()))
+    if json:
+        emit([overlap.model_dump() for overlap in overlaps])
+    else:
+        for overlap in overlaps:
+            out.print(f"{overlap.train_id} ~ {overlap.golden_id} ({overlap.kind}): {overlap.shared[:100]}", markup=False)
+        out.print(f"{len(overlaps)} of the items in {Path(train).name} overlap with {Path(golden).name}", markup=False)
+    if overlaps:
+        raise typer.Exit(2)

@@ -1,0 +1,231 @@
+"""Reading and writing the files of a run: hashed, atomic, and strict about what they contain."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from hallmark.errors import InputError, ResourceError
+
+MAX_LINE_BYTES = 1 << 20
+"""Longest JSONL line that is read, in bytes. A longer one is almost always a file that is not JSONL."""
+
+
+def canonical_json(value: Any) -> str:
+    """One-line JSON with sorted keys, UTF-8 text and no NaN: the same value is always the same bytes."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def sha256_bytes(data: bytes) -> str:
+    """The sha256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """The sha256 of a value's canonical JSON, in hexadecimal."""
+    return sha256_bytes(canonical_json(value).encode())
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file's content, in hexadecimal. Reads it in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_tree(directory: Path) -> str:
+    """The sha256 of a directory: every regular file's relative name, length and content hash, in name order.
+
+    Names and lengths are part of what is hashed, so that no two different trees collide.
+
+    Raises:
+        InputError: the tree holds a symbolic link or a special file, which could point outside it.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*"), key=lambda p: p.relative_to(directory).as_posix()):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path}: a link or special file inside a model directory is refused; copy the file itself")
+        if path.is_file():
+            name = path.relative_to(directory).as_posix()
+            digest.update(canonical_json([name, path.stat().st_size, sha256_file(path)]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def raise_for_os_error(error: OSError, path: Path) -> NoReturn:
+    """Turn an operating system error met while writing `path` into one that says what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise ResourceError(f"{path}: the disk is full. Free some space and run the same command again.") from error
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        raise ResourceError(f"{path}: cannot be written ({error.strerror}). Check its permissions or set HALLMARK_HOME to a folder you own.") from error
+    raise ResourceError(f"{path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file so that it appears whole or not at all: temporary file, fsync, rename.
+
+    Args:
+        path: where the file will be; parents are made.
+
+    Raises:
+        ResourceError: the disk is full or the place cannot be written.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        fsync_directory(path.parent)
+    except OSError as error:
+        raise_for_os_error(error, path)
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def fsync_directory(directory: Path) -> None:
+    """Make a rename inside `directory` durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON with sorted keys, atomically."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    with atomic_writer(path) as file:
+        file.write(text.encode())
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    """Write one canonical JSON value a line, atomically."""
+    with atomic_writer(path) as file:
+        for row in rows:
+            file.write(canonical_json(row).encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON file.
+
+    Raises:
+        InputError: it is missing, is not a file, or is not valid UTF-8 JSON.
+    """
+    with open_for_reading(path) as file:
+        data = file.read()
+    try:
+        return parse_json(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from error
+
+
+def open_for_reading(path: Path) -> IO[bytes]:
+    """Open a file in binary mode.
+
+    Raises:
+        InputError: it is missing, is a directory, or may not be read. The message names the path.
+    """
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a directory, expected a file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"field {key!r} occurs twice")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_json(text: str) -> Any:
+    """Parse strict JSON: no duplicate keys, no NaN or Infinity, no nesting beyond Python's limit.
+
+    Raises:
+        ValueError: with what is wrong and where in the text.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+    """Read a JSONL file line by line, in flat memory, stopping at the first bad line.
+
+    The rule: UTF-8 without a byte order mark, lines ended by a single line feed (the last one may lack it), one
+    JSON value a line, no empty lines, no NUL and no unpaired surrogate anywhere, at most `MAX_LINE_BYTES` a line.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The line's number, from 1, and its parsed value.
+
+    Raises:
+        InputError: `file:line: problem`, with the byte offset in the file where bytes are at fault.
+    """
+    with open_for_reading(path) as file:
+        offset, number = 0, 0
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            yield number, _parse_line(path, number, offset, line)
+            offset += len(line)
+
+
+def _parse_line(path: Path, number: int, offset: int, line: bytes) -> Any:
+    where = f"{path}:{number}"
+    if len(line) > MAX_LINE_BYTES:
+        raise InputError(f"{where}: line longer than {MAX_LINE_BYTES} bytes, from byte {offset}. Is this a JSONL file?")
+    if number == 1 and line.startswith(b"\xef\xbb\xbf"):
+        raise InputError(f"{where}: byte order mark at byte 0. Save the file as UTF-8 without BOM.")
+    body = line.removesuffix(b"\n")
+    if (position := body.find(b"\r")) >= 0:
+        raise InputError(f"{where}: carriage return at byte {offset + position}. Lines end with a line feed alone (dos2unix converts).")
+    if (position := body.find(b"\0")) >= 0:
+        raise InputError(f"{where}: NUL at byte {offset + position}. Remove it.")
+    if not body.strip():
+        raise InputError(f"{where}: empty line at byte {offset}. Remove it.")
+    try:
+        value = parse_json(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: not UTF-8 at byte {offset + error.start}. Convert the file to UTF-8.") from error
+    except ValueError as error:
+        raise InputError(f"{where}: not valid JSON: {error}") from error
+    if b"\\u" in body:
+        _refuse_bad_escapes(where, offset, value)
+    return value
+
+
+def _refuse_bad_escapes(where: str, offset: int, value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: unpaired surrogate \\u{ord(text[error.start]):04x} in the line at byte {offset}. It is no character.") from error
+    if "\\u0000" in text:
+        raise InputError(f"{where}: NUL (\\u0000) in the line at byte {offset}. Remove it.")

@@ -1,0 +1,162 @@
+"""Heavy work in a process of its own: it gives all its memory back, has its own threads, and dies with its parent.
+
+The parent writes one line of JSON (what to do) to the child's standard input and keeps the pipe open; the child answers
+with JSON lines: progress, then one result or one error. When the pipe closes, the parent is gone and the child ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from hallmark.errors import HallmarkError, InterruptedWork, error_for_exit_code
+from hallmark.progress import Listener, Progress
+
+Spec = TypeVar("Spec", bound=BaseModel)
+Result = TypeVar("Result", bound=BaseModel)
+
+GRACE_SECONDS = 10
+
+
+def run_stage(module: str, spec: BaseModel, result: type[Result], *, threads: int, log: Path, listener: Listener) -> Result:
+    """Run `python -m module` on a spec and wait for its result.
+
+    Args:
+        module: the child's module; it calls `stage_main`.
+        spec: what to do.
+        result: class of the answer.
+        threads: CPU threads for every library in the child.
+        log: file that receives whatever the child's libraries print, and the traceback of an unexpected error.
+        listener: gets the child's progress.
+
+    Raises:
+        HallmarkError: the child's own error, of the class it was raised with.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as errors:
+        child = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, **_environment(threads)},
+            text=True,
+        )
+        try:
+            return _converse(child, module, spec, result, log, listener)
+        finally:
+            _end(child)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """NPROC sizes XLA's thread pools, OMP_NUM_THREADS torch's. The rest keeps the libraries quiet and off the network."""
+    count = str(threads)
+    return {
+        "NPROC": count,
+        "OMP_NUM_THREADS": count,
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def _converse(
+    child: subprocess.Popen[str], module: str, spec: BaseModel, result: type[Result], log: Path, listener: Listener
+) -> Result:
+    assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - both are pipes
+    answer: Result | None = None
+    error: HallmarkError | None = None
+    try:
+        child.stdin.write(spec.model_dump_json() + "\n")
+        child.stdin.flush()
+    except BrokenPipeError:
+        pass  # the child died at once; its exit code below says more
+    for line in child.stdout:
+        message = json.loads(line)
+        if message["event"] == "progress":
+            listener(Progress.model_validate(message["body"]))
+        elif message["event"] == "result":
+            answer = result.model_validate(message["body"])
+        else:
+            error = error_for_exit_code(message["exit_code"], message["body"])
+    code = child.wait()
+    if error is not None:
+        raise error
+    if answer is None or code != 0:
+        raise HallmarkError(f"{module} ended without a result ({_how(code)}). What it printed is in {log}.")
+    return answer
+
+
+def _how(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "killed; often the system was out of memory"
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    if child.stdin is not None:
+        try:
+            child.stdin.close()
+        except BrokenPipeError:
+            pass
+    try:
+        child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def stage_main(spec: type[Spec], work: Callable[[Spec, Listener], BaseModel]) -> None:
+    """The child's side: read the spec, do the work, answer, exit with the error's code.
+
+    Args:
+        spec: class of what to do.
+        work: does it; gets the spec and a listener for progress.
+    """
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever libraries print goes to the log
+
+    def say(event: str, body: Any, **extra: Any) -> None:
+        answers.write(json.dumps({"event": event, "body": body, **extra}) + "\n")
+
+    wanted = spec.model_validate_json(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and closes the pipe
+    try:
+        say("result", work(wanted, lambda progress: say("progress", progress.model_dump())).model_dump(mode="json"))
+    except HallmarkError as error:
+        say("error", str(error), exit_code=error.exit_code)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        traceback.print_exc()
+        say("error", f"unexpected {type(error).__name__}: {str(error)[:500]}. The traceback is in the run's log.", exit_code=1)
+        sys.exit(1)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(128 + signal.SIGTERM)
+
+
+def raise_on_termination() -> None:
+    """Make SIGTERM and SIGINT end the work with an error instead of at once, so that children and records are tidied."""
+
+    def stop(signum: int, _frame: object) -> None:
+        raise InterruptedWork(f"stopped by {signal.Signals(signum).name}. What was finished is kept; the same command continues.", signum)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

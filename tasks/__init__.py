@@ -1,0 +1,1 @@
+"""The steps of the loop: pure functions, and the Prefect tasks around them."""

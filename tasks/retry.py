@@ -1,0 +1,45 @@
+"""One decorator for every task: retried with back-off and jitter, but only for what can heal by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+
+from hallmark.errors import HallmarkError
+
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
+
+RETRIES = 3
+
+
+def is_transient(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether a failed task may be tried again: a locked database may, a bad file never."""
+    try:
+        state.result()
+    except HallmarkError as error:
+        return error.transient
+    except Exception:
+        return False
+    return False
+
+
+def step(name: str) -> Callable[[Callable[Parameters, Returned]], Task[Parameters, Returned]]:
+    """A Prefect task with Hallmark's retry policy.
+
+    Args:
+        name: as the Prefect UI shows it.
+    """
+    return task(  # type: ignore[return-value]
+        name=name,
+        retries=RETRIES,
+        retry_delay_seconds=exponential_backoff(2),
+        retry_jitter_factor=0.5,
+        retry_condition_fn=is_transient,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )

@@ -1,0 +1,81 @@
+"""Files are written whole or not at all, hashed without collisions, and read strictly."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hallmark.errors import InputError, ResourceError
+from hallmark.files import atomic_writer, canonical_json, parse_json, raise_for_os_error, read_jsonl, sha256_tree, write_jsonl
+
+pytestmark = pytest.mark.unit
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+values = st.recursive(st.none() | st.booleans() | st.integers() | text, lambda v: st.lists(v) | st.dictionaries(text, v), max_leaves=8)
+
+
+@given(st.lists(values, min_size=1, max_size=5))
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, rows: list[object]) -> None:
+    path = tmp_path_factory.mktemp("jsonl") / "rows.jsonl"
+    write_jsonl(path, rows)
+    assert [value for _, value in read_jsonl(path)] == rows
+
+
+@given(st.dictionaries(text, values, max_size=4))
+def test_the_same_value_is_always_the_same_bytes(value: dict[str, object]) -> None:
+    shuffled = dict(reversed(value.items()))
+    assert canonical_json(value) == canonical_json(shuffled)
+    assert parse_json(canonical_json(value)) == value
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_writer(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_with_the_path(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"x\.json: the disk is full"):
+        raise_for_os_error(OSError(errno.ENOSPC, "No space left on device"), tmp_path / "x.json")
+
+
+def test_a_place_that_cannot_be_written_is_told_with_the_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match="file/x.json"), atomic_writer(tmp_path / "file" / "x.json"):
+        pass
+
+
+def test_no_two_trees_share_a_hash(tmp_path: Path) -> None:
+    trees = [{"a": "1", "b": "2"}, {"a": "12", "b": ""}, {"a": "2", "b": "1"}, {"ab": "12"}, {"a/b": "12"}]
+    hashes = set()
+    for number, tree in enumerate(trees):
+        for name, content in tree.items():
+            path = tmp_path / str(number) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        hashes.add(sha256_tree(tmp_path / str(number)))
+    assert len(hashes) == len(trees)
+
+
+def test_a_link_inside_a_model_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").symlink_to("/etc/passwd")
+    with pytest.raises(InputError, match="a link or special file"):
+        sha256_tree(tmp_path)
+
+
+def test_reading_is_lazy(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"ok": 1}) + "\nnot json\n")
+    rows = read_jsonl(path)
+    assert next(rows) == (1, {"ok": 1})
+    with pytest.raises(InputError, match=r"rows\.jsonl:2: not valid JSON"):
+        next(rows)

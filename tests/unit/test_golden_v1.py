@@ -1,0 +1,81 @@
+"""golden-v1 and train-v1 are frozen, made by the committed generator, right, and disjoint."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from golden import generate
+from golden.datasets import load_dataset
+from golden.guard import find_overlaps
+from golden.schema import trace_id_for
+
+pytestmark = pytest.mark.unit
+
+FROZEN = {
+    "golden-v1": "eaecb1c7cfd8f0788ca5d1accd4165591167482aa80c397c39584e2f1cc6bc08",
+    "train-v1": "6829dfa142a2838d5376762eec1ca92205dec4e346e96c4e15c15deef3bee03c",
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_the_dataset_is_frozen(name: str) -> None:
+    assert load_dataset(name).sha256 == FROZEN[name], f"{name} changed. Frozen files are never changed: publish a new version."
+
+
+def test_the_generator_makes_the_committed_bytes(tmp_path: Path) -> None:
+    generate.main(tmp_path)
+    for name in FROZEN:
+        committed = load_dataset(name).path
+        assert (tmp_path / committed.name).read_bytes() == committed.read_bytes()
+
+
+def test_golden_v1_has_every_skill_in_every_band() -> None:
+    dataset = load_dataset("golden-v1")
+    counts = Counter((item.category, dataset.bands[item.trace_id]) for item in dataset.items())
+    assert len(counts) == 8 * 3
+    assert set(counts.values()) == {15}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_trace_ids_are_made_from_the_content(name: str) -> None:
+    for item in load_dataset(name).items():
+        assert item.trace_id == trace_id_for(item.prompt, item.final_answer, item.category)
+
+
+def test_the_training_set_holds_no_golden_item() -> None:
+    assert list(find_overlaps(load_dataset("train-v1").items(), load_dataset("golden-v1").items())) == []
+
+
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
+
+def solve(prompt: str) -> str:
+    """Answer a golden question from its words alone, in another way than the generator does."""
+    words = prompt.rstrip("?").replace(",", "").split()
+    match words:
+        case ["What", "is", left, "+", right]:
+            return str(int(left) + int(right))
+        case ["What", "is", left, "-", right]:
+            return str(int(left) - int(right))
+        case ["Largest", "of", *numbers]:
+            return max(numbers, key=int)
+        case ["Sort", *letters]:
+            return "".join(sorted(letters))
+        case ["Reverse", word]:
+            return "".join(reversed(word))
+        case ["Count", letter, "in", text]:
+            return str(text.count(letter))
+        case ["Next", "in", *terms]:
+            return str(2 * int(terms[-1]) - int(terms[-2]))
+        case [count, "days", "after", day]:
+            return DAYS[(DAYS.index(day) + int(count)) % 7]
+    raise AssertionError(prompt)
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_every_answer_is_right(name: str) -> None:
+    for item in load_dataset(name).items():
+        assert solve(item.prompt) == item.final_answer, item.trace_id
