@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -61,17 +62,28 @@ def load_experiment_config(file: str | None, overrides: dict[str, Any]) -> Exper
     Raises:
         InputError: names every unknown key and every value out of bounds.
     """
-    from pathlib import Path
-
     values = read_toml(Path(file)) if file else {}
-    for name, value in overrides.items():
-        if value is not None:
-            _put(values, name.split("."), value)
+    merge(values, nested(overrides))
     return validated(ExperimentConfig, values, file or "configuration")
 
 
-def _put(values: dict[str, Any], path: list[str], value: Any) -> None:
-    for name in path[:-1]:
-        nested = values.setdefault(name, {})
-        values = nested if isinstance(nested, dict) else {}
-    values[path[-1]] = value
+def nested(dotted: dict[str, Any]) -> dict[str, Any]:
+    """{"train.steps": 100, "seed": None} becomes {"train": {"steps": 100}}; None means not given."""
+    values: dict[str, Any] = {}
+    for name, value in dotted.items():
+        if value is not None:
+            *path, last = name.split(".")
+            place = values
+            for part in path:
+                place = place.setdefault(part, {})
+            place[last] = value
+    return values
+
+
+def merge(values: dict[str, Any], winning: dict[str, Any]) -> None:
+    """Put `winning` into `values`, table by table."""
+    for name, value in winning.items():
+        if isinstance(value, dict) and isinstance(values.get(name), dict):
+            merge(values[name], value)
+        else:
+            values[name] = value

@@ -27,6 +27,7 @@ from hallmark.errors import InputError
 from hallmark.files import sha256_json
 from judges import judge_fingerprint, load_judge
 from registry import Registry
+from trainer.architecture import read_architecture
 
 SHOWN_OVERLAPS = 5
 
@@ -39,6 +40,7 @@ class DatasetRef(BaseModel):
     path: Path
     sha256: str
     items: int
+    bands: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -111,7 +113,7 @@ class RunPlan(BaseModel):
             "kind": self.kind,
             "inputs_sha256": self.inputs_sha256(),
             "model": {"reference": self.model.reference, "sha256": self.model.sha256, "revision": self.model.revision},
-            "dataset": _pin(self.dataset),
+            "dataset": {**_pin(self.dataset), "bands": self.dataset.bands},
             "judge": {"name": self.judge, "fingerprint": self.judge_fingerprint},
             "generation": self.generation.model_dump(),
             "training": self._training_manifest(),
@@ -173,6 +175,7 @@ def plan_training(config: TrainRunConfig, registry: Registry, home: Path) -> Run
         InputError: also when training items overlap with golden items and the configuration does not allow it.
     """
     plan = plan_evaluation(config.evaluate(config.base_model, reuse=False), registry, home)
+    read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
     golden, train = load_dataset(config.dataset), load_dataset(config.train.dataset)
     overlaps = guard(train, golden, allow=config.train.allow_contamination)
     training = TrainingPlan(config=config.train, dataset=dataset_ref(train), overlaps=overlaps)
@@ -182,7 +185,9 @@ def plan_training(config: TrainRunConfig, registry: Registry, home: Path) -> Run
 def dataset_ref(dataset: Dataset) -> DatasetRef:
     """Read every item once, so that a bad line is found before anything heavy starts, and count them."""
     items = sum(1 for _ in dataset.items())
-    return DatasetRef(key=dataset.key, version=dataset.version, path=dataset.path.absolute(), sha256=dataset.sha256, items=items)
+    return DatasetRef(
+        key=dataset.key, version=dataset.version, path=dataset.path.absolute(), sha256=dataset.sha256, items=items, bands=dataset.bands
+    )
 
 
 def guard(train: Dataset, golden: Dataset, *, allow: bool) -> list[Overlap]:

@@ -10,7 +10,7 @@ from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from golden.datasets import read_items
 from hallmark.errors import InputError, IntegrityError
-from hallmark.files import atomic_writer, read_json, sha256_file, sha256_tree, write_json, write_jsonl
+from hallmark.files import atomic_writer, read_json, read_jsonl, sha256_file, sha256_tree, write_json, write_jsonl
 from hallmark.progress import Listener
 from hallmark.stages import run_stage
 from inference.contract import PredictResult, PredictSpec
@@ -95,7 +95,7 @@ def judge_run(run: RunRef, plan: RunPlan) -> MetricsSnapshot:
     check_predictions_sha256(run)
     predictions = read_predictions(run.files.predictions, items)
     scores = list(judge_items(items, predictions, load_judge(plan.judge)))
-    snapshot = summarise(scores, items, metric=plan.judge.partition("@")[0])
+    snapshot = summarise(scores, items, plan.judge.partition("@")[0])
     write_jsonl(run.files.scores, (score.model_dump() for score in scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return snapshot
@@ -119,7 +119,7 @@ def record_run(run: RunRef, plan: RunPlan, registry: Registry) -> None:
     """Put metrics, predictions and scores into the registry, in one transaction, and mark the run finished."""
     items = list(read_items(run.files.dataset))
     predictions = read_predictions(run.files.predictions, items)
-    scores = [Score.model_validate(value) for value in _rows(run.files.scores)]
+    scores = [Score.model_validate(value) for _, value in read_jsonl(run.files.scores)]
     snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
     model_sha256 = sha256_tree(run.files.model) if plan.training else plan.model.sha256
     registry.finish_run(
@@ -128,26 +128,18 @@ def record_run(run: RunRef, plan: RunPlan, registry: Registry) -> None:
         evaluation_sha256=plan.evaluation_sha256(model_sha256),
         predictions_sha256=sha256_file(run.files.predictions),
         metrics=metric_rows(snapshot),
+        predictions_meta=read_json(run.files.predictions_meta),
         predictions=[
-            PredictionRow(
-                position=position,
-                trace_id=score.trace_id,
-                prediction=predictions[score.trace_id],
-                score=score.score,
-                extracted=score.extracted,
-                reason=score.reason,
-            )
-            for position, score in enumerate(scores)
+            PredictionRow(score.trace_id, predictions[score.trace_id], score.score, score.extracted, score.reason) for score in scores
         ],
     )
 
 
-def _rows(path: Path) -> list[object]:
-    from hallmark.files import read_jsonl
-
-    return [value for _, value in read_jsonl(path)]
-
-
 def metric_rows(snapshot: MetricsSnapshot) -> list[MetricRow]:
     """The snapshot as rows of the registry; an empty category means overall."""
-    raise NotImplementedError
+    groups = {"": snapshot.overall, **snapshot.categories}
+    return [
+        MetricRow(name, metric.value, metric.n, category, metric.ci_low, metric.ci_high, metric.method)
+        for category, metrics in groups.items()
+        for name, metric in metrics.items()
+    ]

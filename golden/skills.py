@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 Band = Literal["easy", "medium", "hard"]
 BANDS: tuple[Band, ...] = ("easy", "medium", "hard")
 
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 VOWELS, CONSONANTS = "aeiou", "bcdfghklmnprstvw"
 
 
@@ -39,32 +38,39 @@ def _word(rng: Random, length: int) -> str:
     return "".join(rng.choice(VOWELS if (first + index) % 2 else CONSONANTS) for index in range(length))
 
 
-def addition(rng: Random, band: Band) -> Question:
-    """Add two numbers of 2, 3 or 4 digits, column by column from the right."""
-    digits = _size(band, 2, 3, 4)
-    left, right = _number(rng, digits), _number(rng, digits)
+def _add_by_columns(left: int, right: int) -> list[str]:
+    """One step a column, from the right: digit + digit + carry = sum."""
     steps, carry = [], 0
-    for place in range(digits):
+    for place in range(len(str(max(left, right)))):
         a, b = left // 10**place % 10, right // 10**place % 10
-        total = a + b + carry
-        steps.append(f"{a}+{b}+{carry}={total}")
-        carry = total // 10
-    return Question(f"What is {left} + {right}?", steps, str(left + right))
+        steps.append(f"{a}+{b}+{carry}={a + b + carry}")
+        carry = (a + b + carry) // 10
+    return steps
 
 
-def subtraction(rng: Random, band: Band) -> Question:
-    """Subtract a smaller number of 2, 3 or 4 digits from a larger one, column by column from the right."""
-    digits = _size(band, 2, 3, 4)
-    small, large = sorted((_number(rng, digits), _number(rng, digits)))
-    if small == large:
-        large += 1
+def _subtract_by_columns(large: int, small: int) -> list[str]:
+    """One step a column, from the right: digit (with ten when borrowed) - digit - borrow = difference."""
     steps, borrow = [], 0
     for place in range(len(str(large))):
         a, b = large // 10**place % 10, small // 10**place % 10
-        need = 10 if a - b - borrow < 0 else 0
-        steps.append(f"{a + need}-{b}-{borrow}={a + need - b - borrow}")
-        borrow = need // 10
-    return Question(f"What is {large} - {small}?", steps, str(large - small))
+        ten = 10 if a - b - borrow < 0 else 0
+        steps.append(f"{a + ten}-{b}-{borrow}={a + ten - b - borrow}")
+        borrow = ten // 10
+    return steps
+
+
+def addition(rng: Random, band: Band) -> Question:
+    """Add two numbers of 2, 3 or 4 digits."""
+    digits = _size(band, 2, 3, 4)
+    left, right = _number(rng, digits), _number(rng, digits)
+    return Question(f"What is {left} + {right}?", _add_by_columns(left, right), str(left + right))
+
+
+def subtraction(rng: Random, band: Band) -> Question:
+    """Subtract a number of 2, 3 or 4 digits from one that is at least as large."""
+    digits = _size(band, 2, 3, 4)
+    small, large = sorted((_number(rng, digits), _number(rng, digits)))
+    return Question(f"What is {large} - {small}?", _subtract_by_columns(large, small), str(large - small))
 
 
 def maximum(rng: Random, band: Band) -> Question:
@@ -104,23 +110,24 @@ def counting(rng: Random, band: Band) -> Question:
 
 
 def sequence(rng: Random, band: Band) -> Question:
-    """Continue an arithmetic sequence with a difference of 2 to 5, 6 to 11, or 12 to 30."""
-    low, high = {"easy": (2, 5), "medium": (6, 11), "hard": (12, 30)}[band]
-    difference, start = rng.randint(low, high), rng.randint(1, 60)
-    terms = [start + difference * index for index in range(4)]
-    step = f"{terms[1]}-{terms[0]}={difference}"
-    return Question(f"Next in {', '.join(map(str, terms))}?", [step, f"{terms[3]}+{difference}"], str(terms[3] + difference))
+    """Continue an arithmetic sequence with a difference of 2 to 9, 10 to 30, or 31 to 99."""
+    low, high = {"easy": (2, 9), "medium": (10, 30), "hard": (31, 99)}[band]
+    difference, start = rng.randint(low, high), rng.randint(1, 400)
+    terms = [start + difference * index for index in range(3)]
+    steps = _subtract_by_columns(terms[2], terms[1]) + _add_by_columns(terms[2], difference)
+    return Question(f"Next in {', '.join(map(str, terms))}?", steps, str(terms[2] + difference))
 
 
-def weekday(rng: Random, band: Band) -> Question:
-    """Find the day that comes 1 to 6, 7 to 20, or 21 to 69 days after a given day."""
-    low, high = {"easy": (1, 6), "medium": (7, 20), "hard": (21, 69)}[band]
-    day, count = rng.randrange(7), rng.randint(low, high)
-    rest = count % 7
-    walk = " ".join(DAYS[(day + index) % 7][:2] for index in range(rest + 1))
-    return Question(f"{count} days after {DAYS[day]}?", [f"{count}-{count - rest}={rest}", walk], DAYS[(day + rest) % 7])
+def substitution(rng: Random, band: Band) -> Question:
+    """Look up two of 2, 3 or 4 named digits and add them."""
+    names = rng.sample("abcdefghkmnpqrstuvwxyz", _size(band, 2, 3, 4))
+    values = {name: rng.randrange(1, 10) for name in names}
+    left, right = rng.sample(names, 2)
+    given = ", ".join(f"{name}={value}" for name, value in values.items())
+    total = values[left] + values[right]
+    return Question(f"{given}. {left}+{right}?", [f"{left}={values[left]}", f"{right}={values[right]}", f"{values[left]}+{values[right]}={total}"], str(total))
 
 
 SKILLS: dict[str, Callable[[Random, Band], Question]] = {
-    skill.__name__: skill for skill in (addition, subtraction, maximum, sorting, reversal, counting, sequence, weekday)
+    skill.__name__: skill for skill in (addition, subtraction, maximum, sorting, reversal, counting, sequence, substitution)
 }

@@ -15,8 +15,8 @@ from golden.schema import trace_id_for
 pytestmark = pytest.mark.unit
 
 FROZEN = {
-    "golden-v1": "eaecb1c7cfd8f0788ca5d1accd4165591167482aa80c397c39584e2f1cc6bc08",
-    "train-v1": "6829dfa142a2838d5376762eec1ca92205dec4e346e96c4e15c15deef3bee03c",
+    "golden-v1": "e2fa21c8851ec6df45d4dfde3ed9596b4f2f0736c196442d9c4e051d97048773",
+    "train-v1": "12bd290649ebef6848287d3ac735115cb4225210e5124575e4419bd93e9b214a",
 }
 
 
@@ -49,9 +49,6 @@ def test_the_training_set_holds_no_golden_item() -> None:
     assert list(find_overlaps(load_dataset("train-v1").items(), load_dataset("golden-v1").items())) == []
 
 
-DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-
-
 def solve(prompt: str) -> str:
     """Answer a golden question from its words alone, in another way than the generator does."""
     words = prompt.rstrip("?").replace(",", "").split()
@@ -70,8 +67,9 @@ def solve(prompt: str) -> str:
             return str(text.count(letter))
         case ["Next", "in", *terms]:
             return str(2 * int(terms[-1]) - int(terms[-2]))
-        case [count, "days", "after", day]:
-            return DAYS[(DAYS.index(day) + int(count)) % 7]
+        case [*given, total]:
+            values = dict(pair.rstrip(".").split("=") for pair in given)
+            return str(sum(int(values[name]) for name in total.split("+")))
     raise AssertionError(prompt)
 
 

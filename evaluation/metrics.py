@@ -1,0 +1,91 @@
+"""From scores to metrics: each with its n and its confidence interval."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from evaluation.statistics import bootstrap_interval, wilson_interval
+from golden.schema import Item
+from hallmark.errors import InputError
+from judges.base import Score
+
+
+class Metric(BaseModel):
+    """One aggregate.
+
+    Attributes:
+        value: the mean score, 0 to 1.
+        n: number of items.
+        ci_low: lower end of the 95 % confidence interval.
+        ci_high: upper end.
+        method: how the interval was made: wilson for 0/1 scores, else bootstrap.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    value: float
+    n: int
+    ci_low: float
+    ci_high: float
+    method: str
+
+
+class MetricsSnapshot(BaseModel):
+    """metrics.json: the metrics of a run.
+
+    Attributes:
+        overall: metric name -> metric over all items.
+        categories: category -> metric name -> metric over its items.
+        counts: the judge's reasons and how often each occurred, as in correct, wrong, empty.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    overall: dict[str, Metric]
+    categories: dict[str, dict[str, Metric]]
+    counts: dict[str, int]
+
+
+def is_binary(values: Sequence[float]) -> bool:
+    """Whether all scores are 0 or 1."""
+    return all(value in (0.0, 1.0) for value in values)
+
+
+def metric(values: Sequence[float]) -> Metric:
+    """The mean of some scores with its 95 % interval.
+
+    Raises:
+        InputError: there are no scores.
+    """
+    if not values:
+        raise InputError("no scores to aggregate")
+    mean = sum(values) / len(values)
+    if is_binary(values):
+        (low, high), method = wilson_interval(int(sum(values)), len(values)), "wilson"
+    else:
+        (low, high), method = bootstrap_interval(values), "bootstrap"
+    return Metric(value=mean, n=len(values), ci_low=low, ci_high=high, method=method)
+
+
+def summarise(scores: Sequence[Score], items: Sequence[Item], name: str) -> MetricsSnapshot:
+    """Aggregate a run's scores, overall and by category.
+
+    Args:
+        scores: one for each item, in dataset order.
+        items: the dataset.
+        name: the metric's name, which is the judge's.
+
+    Raises:
+        InputError: there are no scores.
+    """
+    by_category: dict[str, list[float]] = defaultdict(list)
+    for score, item in zip(scores, items, strict=True):
+        by_category[item.category].append(score.score)
+    return MetricsSnapshot(
+        overall={name: metric([score.score for score in scores])},
+        categories={category: {name: metric(values)} for category, values in sorted(by_category.items())},
+        counts=dict(sorted(Counter(score.reason for score in scores).items())),
+    )

@@ -1,0 +1,123 @@
+"""The statistics behind a decision, with their sources. scipy loads when they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+Interval = tuple[float, float]
+FloatArray = np.ndarray
+
+BLOCK = 2_000_000
+"""Numbers drawn at a time while resampling, so that memory stays flat however many items there are."""
+
+
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Score interval of a proportion (Wilson 1927, J. Am. Stat. Assoc. 22:209).
+
+    Args:
+        successes: how many of `n`, 0 to n.
+        n: number of items, at least 1.
+        confidence: between 0 and 1.
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def mcnemar_exact(gained: int, lost: int) -> float:
+    """Two-sided exact p value of McNemar's test (McNemar 1947, Psychometrika 12:153): is a change as often a gain as a loss?
+
+    Under the null hypothesis the discordant pairs fall either way with probability one half.
+
+    Args:
+        gained: pairs that are wrong in the first and right in the second.
+        lost: pairs that are right in the first and wrong in the second.
+
+    Returns:
+        The p value; 1 without any discordant pair.
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
+
+
+def paired_permutation_p(differences: Sequence[float] | FloatArray, resamples: int = 10_000, seed: int = 0) -> float:
+    """Two-sided p value of the sign-flip permutation test on paired differences (Fisher 1935, The Design of Experiments, 21).
+
+    Args:
+        differences: float64 [items], second less first.
+        resamples: random sign patterns; all of them where there are no more.
+        seed: decides the patterns.
+
+    Returns:
+        The p value, never 0 (Phipson & Smyth 2010, arXiv:1603.05766).
+    """
+    from scipy.stats import permutation_test
+
+    values = np.asarray(differences, dtype=np.float64)
+    if not values.any():
+        return 1.0
+    result = permutation_test(
+        (values,),
+        lambda x, axis: np.mean(x, axis=axis),
+        permutation_type="samples",
+        n_resamples=resamples,
+        batch=max(1, BLOCK // len(values)),
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.pvalue)
+
+
+def bootstrap_interval(values: Sequence[float] | FloatArray, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
+    """Percentile bootstrap interval of a mean (Efron 1979, Ann. Statist. 7:1). On paired differences it is the paired bootstrap.
+
+    Args:
+        values: float64 [items].
+        confidence: between 0 and 1.
+        resamples: how many samples with replacement.
+        seed: decides the samples.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    levels, counts = np.unique(data, return_counts=True)
+    step = max(1, BLOCK // len(levels))
+    # Drawing n items with replacement and counting each distinct value is one multinomial draw, far cheaper than n indices.
+    means = [
+        rng.multinomial(len(data), counts / len(data), size=min(step, resamples - start)) @ levels / len(data)
+        for start in range(0, resamples, step)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values adjusted for testing several hypotheses at once (Holm 1979, Scand. J. Statist. 6:65), in the given order."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def smallest_significant_gain(discordant: int, n: int, alpha: float) -> float | None:
+    """The smallest gain in the mean that the exact McNemar test calls significant when `discordant` of `n` answers change.
+
+    Args:
+        discordant: pairs that differ.
+        n: all pairs.
+        alpha: the test's level.
+
+    Returns:
+        (gained - lost) / n for the fewest gains whose p value is below alpha; None where even all of them are too few.
+    """
+    for gained in range((discordant + 1) // 2, discordant + 1):
+        lost = discordant - gained
+        if gained > lost and mcnemar_exact(gained, lost) < alpha:
+            return (gained - lost) / n
+    return None

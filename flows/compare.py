@@ -1,0 +1,23 @@
+"""Compare two recorded runs."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from evaluation.comparison import Comparison
+from experiments.comparing import finished_run
+from experiments.runs import run_ref
+from experiments.workspace import open_workspace
+from tasks import compare as comparing
+
+
+@flow(name="compare", flow_run_name="compare {baseline} with {candidate}", validate_parameters=True)
+def compare(baseline: str, candidate: str) -> Comparison:
+    """Paired comparison on the items of their common dataset.
+
+    Args:
+        baseline: run id, or a unique beginning of one.
+        candidate: likewise.
+    """
+    registry = open_workspace().registry
+    return comparing.compare(run_ref(finished_run(baseline, registry)), run_ref(finished_run(candidate, registry)))

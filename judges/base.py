@@ -1,0 +1,48 @@
+"""What a judge is, and what it says."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from golden.schema import Item
+
+
+class Score(BaseModel):
+    """What a judge says of one prediction; one line of scores.jsonl.
+
+    Attributes:
+        trace_id: the item.
+        score: 0 (wrong) to 1 (right).
+        extracted: the answer that the judge found in the prediction, as it compared it; None when it found none.
+        reason: a short fixed word, such as correct, wrong or empty.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    trace_id: str
+    score: float = Field(ge=0, le=1)
+    extracted: str | None
+    reason: str
+
+
+class Judge(Protocol):
+    """A pure function from item and prediction to a score. The same name and version always means the same code.
+
+    Attributes:
+        name: as in answer_correctness.
+        version: as in v1.
+    """
+
+    name: str
+    version: str
+
+    def score(self, item: Item, prediction: str) -> Score:
+        """Score one prediction.
+
+        Args:
+            item: the question and its right answer.
+            prediction: what the model wrote, unchanged.
+        """
+        ...

@@ -1,0 +1,100 @@
+"""Judging a whole dataset. An absent prediction is an error, never a score of zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from golden.schema import Item
+from hallmark.errors import HallmarkError, InputError
+from hallmark.files import read_jsonl
+from judges.base import Judge, Score
+
+FIELDS = ("trace_id", "prediction")
+
+
+class MissingPrediction(InputError):
+    """An item has no prediction."""
+
+
+class JudgeError(HallmarkError):
+    """A judge failed on an item, or said something that is no score."""
+
+
+def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Judge) -> Iterator[Score]:
+    """Score each item once, in dataset order.
+
+    Args:
+        items: the dataset.
+        predictions: trace_id -> what the model wrote.
+        judge: who scores.
+
+    Raises:
+        MissingPrediction: names the first trace_id without a prediction.
+        JudgeError: the judge raised, or its score is for another item or out of bounds; names judge and trace_id.
+    """
+    for item in items:
+        if item.trace_id not in predictions:
+            raise MissingPrediction(f"item {item.trace_id} has no prediction. The run is incomplete; run it again and it continues.")
+        yield _score(item, predictions[item.trace_id], judge)
+
+
+def _score(item: Item, prediction: str, judge: Judge) -> Score:
+    who = f"judge {judge.name}@{judge.version} on item {item.trace_id}"
+    try:
+        score = Score.model_validate(judge.score(item, prediction), from_attributes=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise JudgeError(f"{who}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}, got {problem['input']!r}. No score was recorded.") from error
+    except Exception as error:
+        raise JudgeError(f"{who}: {type(error).__name__}: {error}. No score was recorded.") from error
+    if score.trace_id != item.trace_id:
+        raise JudgeError(f"{who}: answered for item {score.trace_id}. No score was recorded.")
+    return score
+
+
+def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:
+    """Read predictions.jsonl, which holds each item exactly once, in dataset order.
+
+    Args:
+        path: the file.
+        items: the dataset.
+
+    Raises:
+        InputError: missing file, bad line, doubled or unknown id, wrong order; names the line and the id.
+        MissingPrediction: names the first item without a prediction.
+    """
+    known = {item.trace_id for item in items}
+    lines: dict[str, int] = {}
+    predictions: dict[str, str] = {}
+    for number, value in read_jsonl(path):
+        where = f"{path}:{number}"
+        trace_id, prediction = _row(value, where)
+        if trace_id in lines:
+            raise InputError(f"{where}: trace_id: {trace_id} was already on line {lines[trace_id]}. Each item has one prediction.")
+        if trace_id not in known:
+            raise InputError(f"{where}: trace_id: {trace_id} is not an item of the dataset.")
+        lines[trace_id] = number
+        predictions[trace_id] = prediction
+    for place, item in enumerate(items, start=1):
+        if item.trace_id not in predictions:
+            raise MissingPrediction(f"{path}: item {item.trace_id} (number {place} of the dataset) has no prediction.")
+        if lines[item.trace_id] != place:
+            raise InputError(f"{path}:{lines[item.trace_id]}: trace_id: {item.trace_id} belongs on line {place}. Predictions are in dataset order.")
+    return predictions
+
+
+def _row(value: Any, where: str) -> tuple[str, str]:
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: expected an object with trace_id and prediction")
+    for field in FIELDS:
+        if field not in value:
+            raise InputError(f"{where}: {field}: missing field")
+        if not isinstance(value[field], str):
+            raise InputError(f"{where}: {field}: expected a string")
+    if surplus := sorted(value.keys() - set(FIELDS)):
+        raise InputError(f"{where}: {surplus[0]}: unknown field")
+    return value["trace_id"], value["prediction"]

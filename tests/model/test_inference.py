@@ -1,0 +1,135 @@
+"""Predictions are real, greedy, and depend on nothing but the model and the items."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.references import TINY_BASE_DIRECTORY
+from hallmark.config import GenerationConfig
+from hallmark.errors import InputError, IntegrityError
+from hallmark.progress import Progress
+from hallmark.stages import run_stage
+from inference.contract import PredictionMeta, PredictResult, PredictSpec
+
+pytestmark = pytest.mark.model
+
+
+def spec(output: Path, dataset: Path, model: Path = TINY_BASE_DIRECTORY, **generation: object) -> PredictSpec:
+    output.mkdir(exist_ok=True)
+    return PredictSpec(
+        model=model, dataset=dataset, output=output, label="predict", generation=GenerationConfig.model_validate(generation)
+    )
+
+
+def predict(wanted: PredictSpec) -> tuple[PredictResult, list[Progress]]:
+    seen: list[Progress] = []
+    result = run_stage("inference", wanted, PredictResult, threads=2, log=wanted.output / "log.txt", listener=seen.append)
+    return result, seen
+
+
+def predictions(output: Path) -> dict[str, str]:
+    rows = [json.loads(line) for line in (output / "predictions.jsonl").read_text().splitlines()]
+    return {row["trace_id"]: row["prediction"] for row in rows}
+
+
+def test_predictions_depend_neither_on_batch_size_nor_on_item_order(tmp_path: Path, small_dataset) -> None:
+    dataset = small_dataset("golden-v1", 90)
+    reordered = tmp_path / "reversed-v1.jsonl"
+    reordered.write_text("".join(reversed(dataset.read_text().splitlines(keepends=True))))
+    results = {}
+    for name, data, size in (("b64", dataset, 64), ("b7", dataset, 7), ("b1", dataset, 1), ("order", reordered, 64)):
+        results[name], seen = predict(spec(tmp_path / name, data, batch_size=size))
+        assert seen[-1].done == seen[-1].total == 90
+    assert len({results[name].predictions_sha256 for name in ("b64", "b7", "b1")}) == 1
+    assert predictions(tmp_path / "order") == predictions(tmp_path / "b64")
+
+
+def test_predictions_are_what_generate_says(tmp_path: Path, small_dataset) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    dataset = small_dataset("golden-v1", 5)
+    predict(spec(tmp_path / "run", dataset))
+    tokenizer = AutoTokenizer.from_pretrained(TINY_BASE_DIRECTORY)
+    model = AutoModelForCausalLM.from_pretrained(TINY_BASE_DIRECTORY, dtype=torch.float32)
+    made = predictions(tmp_path / "run")
+    for line in dataset.read_text().splitlines():
+        item = json.loads(line)
+        encoded = tokenizer(item["prompt"] + "\n", return_tensors="pt")
+        output = model.generate(**encoded, do_sample=False, max_new_tokens=128)[0, encoded["input_ids"].shape[1] :]
+        assert made[item["trace_id"]] == tokenizer.decode(output, skip_special_tokens=True)
+
+
+def test_a_completion_that_is_cut_off_and_a_prompt_that_is_cut_are_recorded(tmp_path: Path) -> None:
+    dataset = tmp_path / "long-v1.jsonl"
+    items = [{"trace_id": "short", "prompt": "Reverse baba"}, {"trace_id": "long", "prompt": "Reverse " + "ba" * 200}]
+    dataset.write_text("".join(json.dumps({**item, "steps": [], "final_answer": "x", "category": "c"}) + "\n" for item in items))
+    predict(spec(tmp_path / "run", dataset, max_new_tokens=4))
+    meta = PredictionMeta.model_validate_json((tmp_path / "run" / "predictions_meta.json").read_text())
+    assert meta.truncated_prompts == ["long"]
+    assert set(meta.reached_max_new_tokens) == {"short", "long"}
+    assert meta.prompt_tokens == 13 + (256 - 4)
+    with pytest.raises(InputError, match="1 prompts are longer than the context, the first is long"):
+        predict(spec(tmp_path / "refused", dataset, max_new_tokens=4, on_truncation="refuse"))
+
+
+def test_killed_inference_continues_to_the_same_bytes(tmp_path: Path, small_dataset) -> None:
+    dataset = small_dataset("golden-v1", 120)
+    undisturbed, _ = predict(spec(tmp_path / "undisturbed", dataset, batch_size=4))
+    wanted = spec(tmp_path / "killed", dataset, batch_size=4)
+    child = subprocess.Popen([sys.executable, "-m", "inference"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(wanted.model_dump_json() + "\n")
+    child.stdin.flush()
+    for line in child.stdout:
+        if json.loads(line)["body"]["done"] >= 20:
+            break
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert not (tmp_path / "killed" / "predictions.jsonl").exists()
+    result, _ = predict(wanted)
+    assert 20 <= result.resumed < 120
+    assert result.predictions_sha256 == undisturbed.predictions_sha256
+
+
+def test_inference_ends_when_its_parent_is_gone(tmp_path: Path, small_dataset) -> None:
+    wanted = spec(tmp_path / "run", small_dataset("golden-v1", 120), batch_size=1)
+    child = subprocess.Popen([sys.executable, "-m", "inference"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(wanted.model_dump_json() + "\n")
+    child.stdin.flush()
+    child.stdout.readline()
+    started = time.monotonic()
+    child.stdin.close()
+    assert child.wait(timeout=20) == 143
+    assert time.monotonic() - started < 20
+
+
+def test_truncated_weights_are_named(tmp_path: Path, small_dataset, tiny_copy: Path) -> None:
+    weights = tiny_copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(IntegrityError, match="damaged safetensors"):
+        predict(spec(tmp_path / "run", small_dataset("golden-v1", 2), tiny_copy))
+
+
+@pytest.mark.parametrize(("field", "value"), [("hidden_size", 64), ("vocab_size", 50), ("num_hidden_layers", 6), ("num_hidden_layers", 3)])
+def test_weights_that_do_not_fit_the_config_are_refused(field: str, value: int, tmp_path: Path, small_dataset, tiny_copy: Path) -> None:
+    config = json.loads((tiny_copy / "config.json").read_text())
+    changed = {**config, field: value}
+    if field == "num_hidden_layers":
+        changed["layer_types"] = ["full_attention"] * value
+    (tiny_copy / "config.json").write_text(json.dumps(changed))
+    with pytest.raises(InputError, match=str(tiny_copy)) as caught:
+        predict(spec(tmp_path / "run", small_dataset("golden-v1", 2), tiny_copy))
+    assert "model." in str(caught.value), "the message names a tensor"
+    assert not (tmp_path / "run" / "predictions.jsonl").exists()
