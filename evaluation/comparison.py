@@ -175,7 +175,9 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
             "Evaluate one of them again under the other's conditions."
         )
     if odd := sorted(baseline.scores.keys() ^ candidate.scores.keys()):
-        raise IntegrityError(f"runs {baseline.run_id} and {candidate.run_id} name the same dataset, but only one of them has item {odd[0]}.")
+        raise IntegrityError(
+            f"runs {baseline.run_id} and {candidate.run_id} name the same dataset, but only one of them has item {odd[0]}."
+        )
 
 
 def _shown(value: object) -> str:
@@ -191,7 +193,9 @@ def _groups(
     names = sorted(places) if sort else list(dict.fromkeys(label for label in labels.values() if label in places))
     pairs = [([before[i] for i in places[name]], [after[i] for i in places[name]]) for name in names]
     p_values = [paired_p(left, right, seed)[0] for left, right in pairs]
-    return [_group(name, *pair, p_value, adjusted) for name, pair, p_value, adjusted in zip(names, pairs, p_values, holm(p_values), strict=True)]
+    return [
+        _group(name, *pair, p_value, adjusted) for name, pair, p_value, adjusted in zip(names, pairs, p_values, holm(p_values), strict=True)
+    ]
 
 
 def _group(name: str, before: list[float], after: list[float], p_value: float, p_holm: float) -> Group:

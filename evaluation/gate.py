@@ -78,13 +78,14 @@ def _evidence(
     if comparison.p_value < gate.alpha:
         return "better", f"The gain of {points} on {comparison.n} items is significant ({p}, below {gate.alpha:g})."
     needed = "no gain would have been" if smallest is None else f"{100 * smallest:.1f} points would have been"
-    return "not_enough_evidence", f"The gain of {points} on {comparison.n} items may be luck ({p}, not below {gate.alpha:g}; {needed} significant)."
+    luck = f"The gain of {points} on {comparison.n} items may be luck ({p}, not below {gate.alpha:g}; {needed} significant)."
+    return "not_enough_evidence", luck
 
 
 def _objections(comparison: Comparison, gate: GateConfig, guard_clean: bool) -> list[str]:
     fallen = [group for group in comparison.categories if group.delta < 0 and group.p_holm < gate.category_alpha]
     found = [
-        f"Category {group.name} fell by {-100 * group.delta:.1f} points (Holm-adjusted p = {group.p_holm:.2g}, below {gate.category_alpha:g})."
+        f"Category {group.name} fell by {-100 * group.delta:.1f} points (Holm p = {group.p_holm:.2g}, below {gate.category_alpha:g})."
         for group in fallen
     ]
     if not guard_clean:

@@ -18,7 +18,15 @@ INFERENCE_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "num
 TRAINING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "safetensors", "transformers", "tokenizers")
 INFERENCE_CODE = ("inference", "golden/rendering.py", "golden/datasets.py", "judges", "hallmark/stages.py")
 TRAINING_CODE = ("trainer", "golden/rendering.py", "golden/datasets.py", "hallmark/stages.py")
-SWITCHES = ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "JAX_ENABLE_X64", "MKL_NUM_THREADS", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS", "ATEN_CPU_CAPABILITY")
+SWITCHES = (
+    "CUDA_VISIBLE_DEVICES",
+    "JAX_PLATFORMS",
+    "JAX_ENABLE_X64",
+    "MKL_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "XLA_FLAGS",
+    "ATEN_CPU_CAPABILITY",
+)
 """Environment variables that can change results. Only these are ever recorded, so that no secret is."""
 
 

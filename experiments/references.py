@@ -104,8 +104,8 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ResourceError(
-            f"{repository}: neither a directory here nor to be had from the hub ({reason[:200]}). Check the name and revision; offline, copy the "
-            "model to a local directory and give its path."
+            f"{repository}: neither a directory here nor to be had from the hub ({reason[:200]}). Check the name and revision; offline, "
+            "copy the model to a local directory and give its path."
         ) from error
     except ValueError as error:
         raise InputError(f"{repository}: not a hub model: {error}") from error

@@ -30,7 +30,9 @@ def export_dataset(run: RunRef, plan: RunPlan) -> Path:
         with plan.dataset.path.open("rb") as source, atomic_writer(target) as file:
             shutil.copyfileobj(source, file)
     if (found := sha256_file(target)) != plan.dataset.sha256:
-        raise IntegrityError(f"{plan.dataset.path}: changed while the run was starting: expected sha256 {plan.dataset.sha256}, found {found}.")
+        raise IntegrityError(
+            f"{plan.dataset.path}: changed while the run was starting: expected sha256 {plan.dataset.sha256}, found {found}."
+        )
     return target
 
 

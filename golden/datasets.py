@@ -62,7 +62,9 @@ def dataset_path(reference: str) -> Path:
     parse_name(reference, reference)
     path = BUILT_IN / f"{reference}.jsonl"
     if not path.is_file():
-        raise InputError(f"dataset {reference}: not built in ({', '.join(built_in_names())}). For one of your own give the path of its .jsonl file.")
+        raise InputError(
+            f"dataset {reference}: not built in ({', '.join(built_in_names())}). For one of your own give the path of its .jsonl file."
+        )
     return path
 
 
@@ -160,5 +162,13 @@ def _explain(problem: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object"}
+    names = {
+        type(None): "null",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
     return names[type(value)]

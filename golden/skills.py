@@ -125,7 +125,11 @@ def substitution(rng: Random, band: Band) -> Question:
     left, right = rng.sample(names, 2)
     given = ", ".join(f"{name}={value}" for name, value in values.items())
     total = values[left] + values[right]
-    return Question(f"{given}. {left}+{right}?", [f"{left}={values[left]}", f"{right}={values[right]}", f"{values[left]}+{values[right]}={total}"], str(total))
+    return Question(
+        f"{given}. {left}+{right}?",
+        [f"{left}={values[left]}", f"{right}={values[right]}", f"{values[left]}+{values[right]}={total}"],
+        str(total),
+    )
 
 
 SKILLS: dict[str, Callable[[Random, Band], Question]] = {

@@ -62,7 +62,9 @@ def raise_for_os_error(error: OSError, path: Path) -> NoReturn:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise ResourceError(f"{path}: the disk is full. Free some space and run the same command again.") from error
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        raise ResourceError(f"{path}: cannot be written ({error.strerror}). Check its permissions or set HALLMARK_HOME to a folder you own.") from error
+        raise ResourceError(
+            f"{path}: cannot be written ({error.strerror}). Check its permissions or set HALLMARK_HOME to a folder you own."
+        ) from error
     raise ResourceError(f"{path}: {error.strerror or error}") from error
 
 
@@ -226,6 +228,8 @@ def _refuse_bad_escapes(where: str, offset: int, value: Any) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InputError(f"{where}: unpaired surrogate \\u{ord(text[error.start]):04x} in the line at byte {offset}. It is no character.") from error
+        raise InputError(
+            f"{where}: unpaired surrogate \\u{ord(text[error.start]):04x} in the line at byte {offset}. It is no character."
+        ) from error
     if "\\u0000" in text:
         raise InputError(f"{where}: NUL (\\u0000) in the line at byte {offset}. Remove it.")

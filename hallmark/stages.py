@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,17 +73,13 @@ def _environment(threads: int) -> dict[str, str]:
     }
 
 
-def _converse(
-    child: subprocess.Popen[str], module: str, spec: BaseModel, result: type[Result], log: Path, listener: Listener
-) -> Result:
+def _converse(child: subprocess.Popen[str], module: str, spec: BaseModel, result: type[Result], log: Path, listener: Listener) -> Result:
     assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - both are pipes
     answer: Result | None = None
     error: HallmarkError | None = None
-    try:
+    with suppress(BrokenPipeError):  # the child died at once; its exit code below says more
         child.stdin.write(spec.model_dump_json() + "\n")
         child.stdin.flush()
-    except BrokenPipeError:
-        pass  # the child died at once; its exit code below says more
     for line in child.stdout:
         message = json.loads(line)
         if message["event"] == "progress":
@@ -107,10 +104,8 @@ def _how(code: int) -> str:
 
 def _end(child: subprocess.Popen[str]) -> None:
     if child.stdin is not None:
-        try:
+        with suppress(BrokenPipeError):
             child.stdin.close()
-        except BrokenPipeError:
-            pass
     try:
         child.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from golden.datasets import read_items
 from golden.rendering import encode_prompt, prompt_template_id
 from golden.schema import Item
-from hallmark.errors import InputError, IntegrityError, ResourceError
+from hallmark.errors import InputError, ResourceError
 from hallmark.files import sha256_bytes, sha256_file, write_json, write_jsonl
 from hallmark.progress import Listener, Meter
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
-from inference.model_directory import TOKENIZER_FILES
+from inference.loading import generation_config, load, tokenizer_sha256
 from inference.partial import PartialPredictions, Row
-
-SEED = 0
-"""Greedy decoding draws nothing, but a model's own code might."""
 
 
 @dataclass(frozen=True)
@@ -86,65 +82,6 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     return PredictResult(predictions_sha256=digest, items=len(items), resumed=resumed, seconds=seconds)
 
 
-def load(spec: PredictSpec) -> tuple[Any, Any, str]:
-    """Load tokenizer and model exactly as asked: these weights, this dtype, this device, no other code."""
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    device = _device(spec.generation.device)
-    torch.manual_seed(SEED)
-    torch.set_num_threads(spec.generation.threads)
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(spec.model, local_files_only=True, trust_remote_code=False, padding_side="left")
-        model, report = AutoModelForCausalLM.from_pretrained(
-            spec.model,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=getattr(torch, spec.generation.dtype),
-            output_loading_info=True,
-        )
-    except SafetensorError as error:
-        raise IntegrityError(f"{spec.model}: damaged safetensors file: {error}. Fetch or export the model again.") from error
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{spec.model}: transformers cannot load this model: {first}") from error
-    _check_loading(spec.model, report)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer, model.to(device).eval(), device
-
-
-def _check_loading(path: Path, report: dict[str, Any]) -> None:
-    """A tensor that is missing or of another shape would be filled with random numbers: refuse."""
-    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        if found := sorted(str(name) for name in report.get(problem) or []):
-            raise InputError(f"{path}: config and weights disagree: {problem.replace('_', ' ')}: {', '.join(found[:5])}")
-
-
-def _device(asked: str) -> str:
-    import torch
-
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise ResourceError("generation.device is cuda, but torch finds no GPU here. Set it to auto or cpu, or check the driver with nvidia-smi.")
-    return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def generation_config(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
-    """Plain greedy decoding. The model's own defaults (penalties, temperature) are put aside; only its end tokens are kept."""
-    from transformers import GenerationConfig
-
-    ends = model.generation_config.eos_token_id if model.generation_config.eos_token_id is not None else tokenizer.eos_token_id
-    config = GenerationConfig(
-        do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
-    )
-    model.generation_config = config
-    return config
-
-
 def _recorded(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")}
 
@@ -154,7 +91,9 @@ def _room(model: Any, spec: PredictSpec) -> int:
     context = int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
     room = context - spec.generation.max_new_tokens
     if room < 1:
-        raise InputError(f"generation.max_new_tokens: {spec.generation.max_new_tokens} leaves no room for a prompt in a context of {context} tokens.")
+        raise InputError(
+            f"generation.max_new_tokens: {spec.generation.max_new_tokens} leaves no room for a prompt in a context of {context} tokens."
+        )
     return room
 
 
@@ -203,9 +142,7 @@ def _generate(model: Any, tokenizer: Any, config: Any, batch: list[Prompt], devi
 
     encoded = tokenizer.pad({"input_ids": [prompt.tokens for prompt in batch]}, return_tensors="pt").to(device)
     with torch.inference_mode():
-        output = model.generate(
-            input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], generation_config=config
-        )
+        output = model.generate(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], generation_config=config)
     ends = set(config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id])
     written = output[:, encoded["input_ids"].shape[1] :].tolist()
     return [_row(prompt, tokens, ends, tokenizer) for prompt, tokens in zip(batch, written, strict=True)]
@@ -222,13 +159,6 @@ def _identity(spec: PredictSpec) -> str:
     weights = [(path.name, sha256_file(path)) for path in sorted(spec.model.glob("*.safetensors"))]
     settings = spec.generation.model_dump(exclude={"batch_size"})
     return sha256_bytes(repr((weights, tokenizer_sha256(spec.model), sha256_file(spec.dataset), sorted(settings.items()))).encode())
-
-
-def tokenizer_sha256(directory: Path) -> str:
-    """The sha256 over the tokenizer's files, chat template included."""
-    names = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "merges.txt", "added_tokens.json")
-    found = [(name, sha256_file(directory / name)) for name in sorted(names) if (directory / name).is_file()]
-    return sha256_bytes(repr(found).encode())
 
 
 def _timing(seconds: float, rows: Sequence[Row]) -> dict[str, float]:

@@ -19,7 +19,7 @@ class Score(BaseModel):
         reason: a short fixed word, such as correct, wrong or empty.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, revalidate_instances="always")
 
     trace_id: str
     score: float = Field(ge=0, le=1)

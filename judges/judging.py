@@ -48,7 +48,9 @@ def _score(item: Item, prediction: str, judge: Judge) -> Score:
         score = Score.model_validate(judge.score(item, prediction), from_attributes=True)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise JudgeError(f"{who}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}, got {problem['input']!r}. No score was recorded.") from error
+        raise JudgeError(
+            f"{who}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}, got {problem['input']!r}. No score was recorded."
+        ) from error
     except Exception as error:
         raise JudgeError(f"{who}: {type(error).__name__}: {error}. No score was recorded.") from error
     if score.trace_id != item.trace_id:
@@ -83,7 +85,9 @@ def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:
         if item.trace_id not in predictions:
             raise MissingPrediction(f"{path}: item {item.trace_id} (number {place} of the dataset) has no prediction.")
         if lines[item.trace_id] != place:
-            raise InputError(f"{path}:{lines[item.trace_id]}: trace_id: {item.trace_id} belongs on line {place}. Predictions are in dataset order.")
+            raise InputError(
+                f"{path}:{lines[item.trace_id]}: trace_id: {item.trace_id} belongs on line {place}. Predictions are in dataset order."
+            )
     return predictions
 
 

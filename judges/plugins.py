@@ -41,7 +41,9 @@ def load_judge(reference: str) -> Judge:
     try:
         judge: Judge = points[reference].load()()
     except Exception as error:
-        raise InputError(f"judge {reference}: its plug-in {points[reference].value} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"judge {reference}: its plug-in {points[reference].value} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
     return judge
 
 
@@ -54,7 +56,9 @@ def judge_fingerprint(judge: Judge) -> str:
     try:
         source = inspect.getsource(sys.modules[type(judge).__module__])
     except (OSError, TypeError) as error:
-        raise InputError(f"judge {judge.name}@{judge.version}: its source cannot be read, so it cannot be fingerprinted: {error}") from error
+        raise InputError(
+            f"judge {judge.name}@{judge.version}: its source cannot be read, so it cannot be fingerprinted: {error}"
+        ) from error
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -34,7 +34,7 @@ def step(name: str) -> Callable[[Callable[Parameters, Returned]], Task[Parameter
     Args:
         name: as the Prefect UI shows it.
     """
-    return task(  # type: ignore[return-value]
+    return task(
         name=name,
         retries=RETRIES,
         retry_delay_seconds=exponential_backoff(2),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -75,9 +74,7 @@ def completion_loss(model: Decoder, packed: Packed, targets: Array) -> Array:
     return jnp.sum(losses * bears_loss) / jnp.maximum(jnp.sum(bears_loss), 1)
 
 
-def train(
-    model: Decoder, data: Iterator[PackedBatch], config: TrainConfig, on_step: Callable[[StepRecord], None]
-) -> Decoder:
+def train(model: Decoder, data: Iterator[PackedBatch], config: TrainConfig, on_step: Callable[[StepRecord], None]) -> Decoder:
     """Train for `config.steps` steps.
 
     Args:

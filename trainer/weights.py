@@ -18,7 +18,16 @@ from trainer.architecture import Architecture
 from trainer.decoder import Decoder
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-CARRIED_OVER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja", "vocab.json", "merges.txt", "added_tokens.json")
+CARRIED_OVER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+)
 
 LINEAR = {
     "self_attn.q_proj": "attention.q",

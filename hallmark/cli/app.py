@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import hallmark
-from hallmark.cli import golden_commands
+from hallmark.cli import golden_commands, registry_commands, run_commands
 from hallmark.cli.doctor import doctor
 
 app = typer.Typer(
@@ -32,5 +32,14 @@ def root(
     """Options before the command."""
 
 
-app.command()(doctor)
+for run_command in (run_commands.experiment, run_commands.baseline, run_commands.train, run_commands.evaluate):
+    app.command()(run_command)
+app.command()(registry_commands.compare)
+app.command()(registry_commands.promote)
+app.command()(registry_commands.rollback)
+app.command()(registry_commands.verify)
+app.add_typer(registry_commands.runs, name="runs")
+app.add_typer(registry_commands.models, name="models")
+app.add_typer(registry_commands.registry, name="registry")
 app.add_typer(golden_commands.app, name="golden")
+app.command()(doctor)

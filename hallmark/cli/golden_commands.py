@@ -62,7 +62,9 @@ def check(file: File, json: Json = False) -> None:
     out.print(f"sha256 {dataset.sha256}")
     for category, count in sorted(categories.items()):
         out.print(f"  {category:<24} {count:>6}", markup=False)
-    out.print("frozen: the sha256 is the manifest's" if dataset.manifest else f"not frozen yet: hallmark golden freeze {file}", markup=False)
+    out.print(
+        "frozen: the sha256 is the manifest's" if dataset.manifest else f"not frozen yet: hallmark golden freeze {file}", markup=False
+    )
 
 
 @app.command()

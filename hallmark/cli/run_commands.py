@@ -21,12 +21,18 @@ JudgeName = Annotated[str | None, typer.Option("--judge", help="Judge as name@vN
 MaxNewTokens = Annotated[int | None, typer.Option(help="Longest completion, in tokens. [default: 128]")]
 BatchSize = Annotated[int | None, typer.Option(help="Prompts per inference batch; never changes predictions. [default: 64]")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads of inference and training. [default: 2]")]
-TrainData = Annotated[str | None, typer.Option("--train-dataset", help="Training dataset: built-in name or .jsonl file. [default: train-v1]")]
+TrainData = Annotated[
+    str | None, typer.Option("--train-dataset", help="Training dataset: built-in name or .jsonl file. [default: train-v1]")
+]
 Steps = Annotated[int | None, typer.Option(help="Training steps. [default: 200]")]
 LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate. [default: 0.002]")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the training data's order. [default: 0]")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as in train.batch_size=16. Repeatable.")]
-ModelName = Annotated[str | None, typer.Option("--model-name", "-n", help="Registered model that the trained one may join. [default: tiny-reasoner]")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as in train.batch_size=16. Repeatable.")
+]
+ModelName = Annotated[
+    str | None, typer.Option("--model-name", "-n", help="Registered model that the trained one may join. [default: tiny-reasoner]")
+]
 
 
 def experiment(
@@ -45,9 +51,12 @@ def experiment(
     settings: Set = None,
     promote: Annotated[bool | None, typer.Option("--promote/--no-promote", help="Promote when the gate passes. [default: promote]")] = None,
     reuse_baseline: Annotated[
-        bool | None, typer.Option("--reuse-baseline/--no-reuse-baseline", help="Take a recorded baseline of the same inputs. [default: reuse]")
+        bool | None,
+        typer.Option("--reuse-baseline/--no-reuse-baseline", help="Take a recorded baseline of the same inputs. [default: reuse]"),
     ] = None,
-    fail_unless_promoted: Annotated[bool, typer.Option("--fail-unless-promoted", help="Exit with 5 when the gate says no, for CI.")] = False,
+    fail_unless_promoted: Annotated[
+        bool, typer.Option("--fail-unless-promoted", help="Exit with 5 when the gate says no, for CI.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Base against trained on a golden dataset: predict, judge, train, compare, and promote the better one.

@@ -81,7 +81,9 @@ def test_a_directory_is_named(hallmark, tmp_path: Path) -> None:
     assert_refused(hallmark("golden", "check", "folder-v1.jsonl"), 2, "folder-v1.jsonl: is a directory")
 
 
-@pytest.mark.parametrize("name", ["../../etc/x", "/etc/passwd", "a/b-v1", "gоlden-v1", "golden-v" + "1" * 300, "golden", "golden-v0", "-v1", "golden-v1\n"])
+@pytest.mark.parametrize(
+    "name", ["../../etc/x", "/etc/passwd", "a/b-v1", "gоlden-v1", "golden-v" + "1" * 300, "golden", "golden-v0", "-v1", "golden-v1\n"]
+)
 def test_a_dataset_name_of_another_form_is_refused_with_the_allowed_one(name: str, hallmark) -> None:
     assert_refused(hallmark("golden", "check", "--", name), 2, "Allowed: a key of a-z")
 

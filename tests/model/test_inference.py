@@ -16,7 +16,6 @@ from experiments.references import TINY_BASE_DIRECTORY
 from hallmark.config import GenerationConfig
 from hallmark.errors import InputError, IntegrityError
 from hallmark.progress import Progress
-from hallmark.stages import run_stage
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 
 pytestmark = pytest.mark.model
@@ -24,15 +23,14 @@ pytestmark = pytest.mark.model
 
 def spec(output: Path, dataset: Path, model: Path = TINY_BASE_DIRECTORY, **generation: object) -> PredictSpec:
     output.mkdir(exist_ok=True)
-    return PredictSpec(
-        model=model, dataset=dataset, output=output, label="predict", generation=GenerationConfig.model_validate(generation)
-    )
+    return PredictSpec(model=model, dataset=dataset, output=output, label="predict", generation=GenerationConfig.model_validate(generation))
 
 
 def predict(wanted: PredictSpec) -> tuple[PredictResult, list[Progress]]:
+    from inference.generate import predict as generate
+
     seen: list[Progress] = []
-    result = run_stage("inference", wanted, PredictResult, threads=2, log=wanted.output / "log.txt", listener=seen.append)
-    return result, seen
+    return generate(wanted, seen.append), seen
 
 
 def predictions(output: Path) -> dict[str, str]:

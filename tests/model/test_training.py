@@ -11,18 +11,19 @@ from experiments.references import TINY_BASE_DIRECTORY
 from hallmark.config import TrainConfig
 from hallmark.errors import HallmarkError, InputError
 from hallmark.progress import Progress
-from hallmark.stages import run_stage
 from trainer.contract import TrainResult, TrainSpec
 
 pytestmark = pytest.mark.model
 
 
 def train(output: Path, dataset: Path, base: Path = TINY_BASE_DIRECTORY, **config: object) -> TrainResult:
+    from trainer.run import run_training
+
     output.mkdir(exist_ok=True)
     settings = TrainConfig.model_validate({"steps": 6, "batch_size": 8, "warmup_steps": 1, **config})
     spec = TrainSpec(base=base, base_label="tiny-base", dataset=dataset, output=output, config=settings)
     seen: list[Progress] = []
-    result = run_stage("trainer", spec, TrainResult, threads=settings.threads, log=output / "log.txt", listener=seen.append)
+    result = run_training(spec, seen.append)
     assert seen[-1].done == settings.steps
     return result
 

@@ -1,0 +1,260 @@
+"""`hallmark compare`, `promote`, `rollback`, `runs`, `models`, `verify`, `registry`: what was recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from hallmark.cli.terminal import Json, emit, out
+
+if TYPE_CHECKING:
+    from evaluation.comparison import Comparison
+    from registry import Registry
+
+runs = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show.")
+models = typer.Typer(no_args_is_help=True, help="Registered models: list, show, history.")
+registry = typer.Typer(no_args_is_help=True, help="The registry's database.")
+
+RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")]
+ModelName = Annotated[str, typer.Option("--model-name", "-n", help="Registered model.")]
+
+
+def compare(
+    baseline: RunId,
+    candidate: RunId,
+    flips: Annotated[int, typer.Option(help="Show this many items that got better and that got worse, with both texts.")] = 0,
+    json: Json = False,
+) -> None:
+    """Compare two runs item by item: delta, interval, p value, per category."""
+    from experiments.comparing import compare_runs
+    from hallmark.cli.tables import comparison_table
+
+    opened = _registry()
+    comparison = compare_runs(baseline, candidate, opened)
+    if json:
+        emit(comparison.model_dump(mode="json"))
+        return
+    out.print(Text(f"{comparison.candidate_run} against {comparison.baseline_run} on {comparison.dataset}", "bold"))
+    out.print(f"judged by {comparison.judge}; p values: {comparison.test.replace('_', ' ')}; interval: paired bootstrap")
+    out.print()
+    out.print(comparison_table(comparison, "first", "second"))
+    if flips:
+        _show_flips(comparison, flips, opened)
+
+
+def _show_flips(comparison: Comparison, count: int, opened: Registry) -> None:
+    from experiments.runs import run_ref
+    from golden.datasets import read_items
+
+    before, after = (
+        {row.trace_id: row.prediction for row in opened.run_predictions(run)} for run in (comparison.baseline_run, comparison.candidate_run)
+    )
+    items = {item.trace_id: item for item in read_items(run_ref(opened.get_run(comparison.candidate_run)).files.dataset)}
+    for title, ids in (("got better", comparison.gained), ("got worse", comparison.lost)):
+        out.print()
+        out.print(Text(f"{len(ids)} {title}", "bold"))
+        for trace_id in ids[:count]:
+            item = items[trace_id]
+            out.print(Text(f"  {item.prompt}", "cyan"), Text(f"  right: {item.final_answer}  ({trace_id})", "dim"), soft_wrap=True)
+            for label, text in (("first ", before[trace_id]), ("second", after[trace_id])):
+                out.print(f"    {label} {' | '.join(text.split(chr(10)))[:400]}", markup=False, soft_wrap=True)
+
+
+def promote(
+    run: RunId,
+    model_name: ModelName = "tiny-reasoner",
+    against: Annotated[str | None, typer.Option(help="Run to compare with. [default: the champion's, else the base model's]")] = None,
+    alpha: Annotated[float, typer.Option(help="Level of the test.")] = 0.05,
+    force: Annotated[bool, typer.Option("--force", help="Promote even if the gate refuses; needs --reason, and is recorded.")] = False,
+    reason: Annotated[str | None, typer.Option(help="Why the gate is overridden.")] = None,
+    fail_unless_promoted: Annotated[bool, typer.Option("--fail-unless-promoted", help="Exit with 5 when the gate says no.")] = False,
+    json: Json = False,
+) -> None:
+    """Ask the gate about a recorded run, and make it champion when the gate agrees."""
+    from evaluation.gate import GateConfig
+    from experiments.promoting import promote_run
+    from hallmark.config import validated
+    from hallmark.errors import InputError
+
+    if force != bool(reason):
+        raise InputError("--force and --reason go together: overriding the gate is recorded with its reason")
+    gate = validated(GateConfig, {"alpha": alpha}, "promote")
+    promotion = promote_run(run, model_name, gate, _registry(), against=against, force_reason=reason)
+    if json:
+        emit(promotion.model_dump(mode="json"))
+    else:
+        headline = {
+            "promoted": f"PROMOTED: {model_name} v{promotion.version} is champion now",
+            "forced": f"FORCED: {model_name} v{promotion.version} is champion now, against the gate ({reason})",
+            "refused": "NOT PROMOTED: the gate said no",
+            "already_champion": f"NOTHING TO CHANGE: these very weights are {model_name} v{promotion.version}, the champion",
+        }[promotion.outcome]
+        out.print(Text(headline, "bold yellow" if promotion.outcome == "refused" else "bold green"))
+        for sentence in promotion.decision.reasons:
+            out.print(sentence, markup=False)
+    if fail_unless_promoted and promotion.outcome == "refused":
+        raise typer.Exit(5)
+
+
+def rollback(
+    version: Annotated[int, typer.Argument(help="Version number to serve again.", min=1)],
+    reason: Annotated[str, typer.Option(help="Why; recorded in the history.")],
+    model_name: ModelName = "tiny-reasoner",
+    json: Json = False,
+) -> None:
+    """Make an earlier version champion again."""
+    from experiments.promoting import actor
+
+    chosen = _registry().rollback(model_name, version, reason, actor())
+    if json:
+        emit(chosen.model_dump(mode="json"))
+    else:
+        out.print(Text(f"{model_name} v{chosen.number} is champion again", "bold green"))
+
+
+def verify(json: Json = False) -> None:
+    """Hash every artifact, row and log entry again. Exits with 3 when something is not as it was recorded."""
+    problems = [str(problem) for problem in _registry().verify()]
+    if json:
+        emit({"problems": problems})
+    else:
+        for problem in problems:
+            out.print(problem, markup=False, style="red", soft_wrap=True)
+        out.print(f"{len(problems)} problems" if problems else "everything is as it was recorded")
+    if problems:
+        raise typer.Exit(3)
+
+
+@runs.command("list")
+def list_runs(
+    limit: Annotated[int, typer.Option(min=1, help="Newest runs to show.")] = 20,
+    json: Json = False,
+) -> None:
+    """List the newest runs."""
+    from hallmark.cli.tables import plain_table
+
+    opened = _registry()
+    found = opened.list_runs(limit=limit)
+    headline = {run.run_id: _headline(opened, run.run_id) for run in found}
+    if json:
+        emit([{**run.model_dump(exclude={"id", "manifest", "predictions_meta"}), "metric": headline[run.run_id]} for run in found])
+        return
+    table = plain_table(["run", "status", "score", "what"], right=(2,))
+    for run in found:
+        value = headline[run.run_id]
+        table.add_row(run.run_id, run.status, "" if value is None else f"{100 * value['value']:.1f} %", run.name)
+    out.print(table if found else "no runs yet: hallmark experiment")
+
+
+def _headline(opened: Registry, run_id: str) -> dict[str, Any] | None:
+    """The overall metric of a run; None while it has none."""
+    overall = [row for row in opened.run_metrics(run_id) if row.category == ""]
+    return overall[0].model_dump(exclude={"id", "run_id", "category"}) if overall else None
+
+
+@runs.command("show")
+def show(run: RunId, json: Json = False) -> None:
+    """Show one run: inputs, metrics, files."""
+    from hallmark.cli.run_display import run_document, show_run
+
+    if json:
+        emit(run_document(_registry(), run))
+    else:
+        show_run(_registry(), run)
+
+
+@models.command("list")
+def list_models(json: Json = False) -> None:
+    """List the registered models and their champions."""
+    from hallmark.cli.tables import plain_table
+
+    opened = _registry()
+    rows = []
+    for model in opened.list_models():
+        champion = opened.champion(model.name)
+        rows.append(
+            {"name": model.name, "champion": champion.number if champion else None, "versions": len(opened.list_versions(model.name))}
+        )
+    if json:
+        emit(rows)
+        return
+    table = plain_table(["model", "champion", "versions"], right=(2,))
+    for row in rows:
+        table.add_row(str(row["name"]), f"v{row['champion']}" if row["champion"] else "none", str(row["versions"]))
+    out.print(table if rows else "no models yet: hallmark experiment")
+
+
+@models.command("show")
+def show_model(
+    reference: Annotated[str, typer.Argument(help="NAME for all versions, or NAME@champion or NAME@v3 for one.")],
+    json: Json = False,
+) -> None:
+    """Show a model's versions, or one version with its provenance."""
+    from hallmark.cli.tables import plain_table
+
+    opened = _registry()
+    if "@" in reference:
+        version = opened.get_version(reference)
+        document = {**version.model_dump(mode="json", exclude={"id"}), "path": str(opened.store.get_tree(version.weights_sha256))}
+        if json:
+            emit(document)
+            return
+        for name in (
+            "model",
+            "number",
+            "run_id",
+            "weights_sha256",
+            "dataset_key",
+            "dataset_version",
+            "judge",
+            "parent_model",
+            "created_at",
+            "path",
+        ):
+            out.print(f"{name:<16} {document[name]}", markup=False, soft_wrap=True)
+        return
+    versions = opened.list_versions(reference)
+    if json:
+        emit([version.model_dump(mode="json", exclude={"id", "manifest"}) for version in versions])
+        return
+    table = plain_table(["version", "run", "dataset", "weights sha256"])
+    for version in versions:
+        table.add_row(
+            f"v{version.number}", version.run_id, f"{version.dataset_key}-{version.dataset_version}", version.weights_sha256[:32] + "..."
+        )
+    out.print(table)
+
+
+@models.command()
+def history(model: Annotated[str, typer.Argument(help="Registered model.")], json: Json = False) -> None:
+    """Every decision about a model: promoted, refused, forced, rolled back, by whom and why."""
+    rows = _registry().history(model)
+    if json:
+        emit([row.model_dump(mode="json") for row in rows])
+        return
+    for row in rows:
+        moved = f"v{row.from_version or 0} -> v{row.to_version}" if row.to_version else "no change"
+        out.print(f"{row.id:>4}  {row.created_at[:19]}  {row.action:<11} {moved:<12} {row.actor}", markup=False)
+        out.print(f"      {row.reason}", markup=False, style="dim")
+
+
+@registry.command()
+def upgrade(json: Json = False) -> None:
+    """Bring the database to the schema of this version of Hallmark, in one transaction."""
+    from hallmark.settings import get_settings
+    from registry import upgrade as upgrade_registry
+
+    settings = get_settings()
+    upgrade_registry(settings.home.absolute(), settings.registry_url)
+    if json:
+        emit({"upgraded": True})
+    else:
+        out.print("the registry has the newest schema")
+
+
+def _registry() -> Registry:
+    from experiments.workspace import open_workspace
+
+    return open_workspace().registry

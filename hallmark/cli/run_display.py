@@ -1,0 +1,46 @@
+"""One run, as text and as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hallmark.cli.tables import plain_table
+from hallmark.cli.terminal import out
+from hallmark.cli.verdict_display import relative
+from registry import Registry
+
+
+def run_document(registry: Registry, reference: str, *, reused: bool = False) -> dict[str, Any]:
+    """Everything that is recorded of a run but its predictions."""
+    run = registry.get_run(reference)
+    metrics = [row.model_dump(exclude={"id", "run_id"}) for row in registry.run_metrics(run.run_id)]
+    return {**run.model_dump(exclude={"id"}), "metrics": metrics, "reused": reused}
+
+
+def show_run(registry: Registry, reference: str, *, reused: bool = False) -> None:
+    """Print a run's state, inputs, metrics and files."""
+    run = registry.get_run(reference)
+    out.print(f"[bold]run {run.run_id}[/]  {run.status}", end="")
+    out.print("  (reused: recorded before with the same inputs)" if reused else "")
+    facts = {
+        "what": run.name,
+        "model": run.base_model,
+        "weights": f"sha256 {run.model_sha256}" if run.model_sha256 else "not known yet",
+        "judge": run.judge,
+        "started": run.started_at,
+        "finished": run.finished_at or "",
+        "error": run.error or "",
+        "files": relative(Path(run.directory)),
+    }
+    for name, value in facts.items():
+        if value:
+            out.print(f"{name:<9} {value}", markup=False, soft_wrap=True)
+    metrics = registry.run_metrics(run.run_id)
+    if metrics:
+        table = plain_table(["metric", "category", "items", "value", "95 % interval"], right=(2, 3, 4))
+        for row in metrics:
+            between = "" if row.ci_low is None or row.ci_high is None else f"{100 * row.ci_low:.1f} to {100 * row.ci_high:.1f}"
+            table.add_row(row.name, row.category or "overall", str(row.n), f"{100 * row.value:.1f} %", between)
+        out.print()
+        out.print(table)

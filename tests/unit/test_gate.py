@@ -1,0 +1,121 @@
+"""The comparison counts right, and the gate gives three answers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.comparison import Comparison, RunScores, compare
+from evaluation.gate import GateConfig, decide
+from evaluation.metrics import summarise
+from golden.schema import Item
+from hallmark.errors import InputError
+from judges import Score
+
+pytestmark = pytest.mark.unit
+
+
+def comparison(before: list[float], after: list[float], categories: list[str] | None = None) -> Comparison:
+    ids = [f"t{number}" for number in range(len(before))]
+    labels = dict(zip(ids, categories or ["c"] * len(ids), strict=True))
+
+    def run(name: str, scores: list[float]) -> RunScores:
+        return RunScores(name, "golden-v1", "a" * 64, "j@v1", "f", {}, dict(zip(ids, scores, strict=True)), labels)
+
+    return compare(run("base", before), run("trained", after))
+
+
+def verdict(before: list[float], after: list[float], categories: list[str] | None = None, *, clean: bool = True, **rule: float):
+    return decide(comparison(before, after, categories), GateConfig.model_validate(rule), guard_clean=clean)
+
+
+def test_a_clear_gain_is_better() -> None:
+    decision = verdict([0.0] * 20 + [1.0] * 10, [1.0] * 30)
+    assert (decision.verdict, decision.promote) == ("better", True)
+    assert "+66.7 points on 30 items is significant" in decision.reasons[0]
+
+
+def test_no_gain_is_not_better() -> None:
+    decision = verdict([1.0, 0.0] * 10, [1.0, 0.0] * 10)
+    assert (decision.verdict, decision.promote) == ("not_better", False)
+
+
+def test_a_gain_that_may_be_luck_is_not_enough_evidence_and_says_what_would_have_been() -> None:
+    decision = verdict([0.0] * 3 + [1.0] * 27, [1.0] * 30)
+    assert (decision.verdict, decision.promote) == ("not_enough_evidence", False)
+    assert "no gain would have been significant" in decision.reasons[0]
+    wider = verdict([0.0] * 12 + [1.0] * 18, [1.0] * 8 + [0.0] * 4 + [1.0] * 14 + [0.0] * 4)
+    assert wider.verdict == "not_enough_evidence"
+    assert wider.smallest_gain == pytest.approx(8 / 30)
+    assert "26.7 points would have been significant" in wider.reasons[0]
+
+
+def test_a_category_that_falls_stops_the_promotion_and_is_named() -> None:
+    categories = ["good"] * 60 + ["bad"] * 10
+    decision = verdict([0.0] * 60 + [1.0] * 10, [1.0] * 60 + [0.0] * 10, categories)
+    assert not decision.promote
+    assert "Category bad fell by 100.0 points" in decision.reasons[1]
+
+
+def test_contamination_stops_the_promotion() -> None:
+    decision = verdict([0.0] * 30, [1.0] * 30, clean=False)
+    assert not decision.promote
+    assert "The training set holds golden items" in decision.reasons[1]
+
+
+def test_a_smaller_gain_than_asked_for_is_not_better() -> None:
+    decision = verdict([0.0] * 10 + [1.0] * 90, [1.0] * 100, min_delta=0.2)
+    assert decision.verdict == "not_better"
+    assert "a gain above 20.0 points was asked for" in decision.reasons[0]
+
+
+binary = st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0]), st.sampled_from("abc")), min_size=1, max_size=60)
+
+
+@given(binary)
+def test_the_parts_of_a_comparison_add_up(rows: list[tuple[float, float, str]]) -> None:
+    before, after, categories = (list(column) for column in zip(*rows, strict=True))
+    result = comparison(before, after, categories)
+    assert result.delta == pytest.approx((len(result.gained) - len(result.lost)) / result.n)
+    assert result.delta == pytest.approx(result.candidate.value - result.baseline.value)
+    assert result.ci_low - 1e-9 <= result.delta <= result.ci_high + 1e-9
+    assert sum(group.n for group in result.categories) == result.n
+    assert sum(group.gained for group in result.categories) == len(result.gained)
+    assert all(group.p_value <= group.p_holm for group in result.categories)
+    back = comparison(after, before, categories)
+    assert back.delta == pytest.approx(-result.delta)
+    assert back.p_value == pytest.approx(result.p_value)
+
+
+@given(binary)
+def test_the_gate_never_promotes_what_is_not_significantly_better(rows: list[tuple[float, float, str]]) -> None:
+    before, after, categories = (list(column) for column in zip(*rows, strict=True))
+    result = comparison(before, after, categories)
+    decision = decide(result, GateConfig(), guard_clean=True)
+    if decision.promote:
+        assert result.delta > 0
+        assert result.p_value < 0.05
+    assert decision.promote == (decision.verdict == "better")
+
+
+def test_scores_between_0_and_1_get_a_permutation_test_and_a_bootstrap_interval() -> None:
+    result = comparison([0.2, 0.4, 0.5] * 10, [0.6, 0.5, 0.5] * 10)
+    assert result.test == "paired_permutation"
+    assert result.baseline.method == "bootstrap"
+    assert result.p_value < 0.01
+
+
+def test_metrics_count_the_reasons_apart() -> None:
+    items = [Item(trace_id=f"t{n}", prompt="?", steps=[], final_answer="1", category="ab"[n % 2]) for n in range(4)]
+    reasons = ["correct", "wrong", "empty", "correct"]
+    scores = [Score(trace_id=f"t{n}", score=float(reason == "correct"), extracted=None, reason=reason) for n, reason in enumerate(reasons)]
+    snapshot = summarise(scores, items, "accuracy")
+    assert snapshot.counts == {"correct": 2, "empty": 1, "wrong": 1}
+    assert snapshot.overall["accuracy"].value == 0.5
+    assert {name: group["accuracy"].n for name, group in snapshot.categories.items()} == {"a": 2, "b": 2}
+
+
+def test_no_scores_are_no_metric() -> None:
+    with pytest.raises(InputError, match="no scores"):
+        summarise([], [], "accuracy")

@@ -1,0 +1,95 @@
+"""The statistics agree with scipy and statsmodels, and have the properties a person relies on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.statistics import (
+    bootstrap_interval,
+    holm,
+    mcnemar_exact,
+    paired_permutation_p,
+    smallest_significant_gain,
+    wilson_interval,
+)
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (3, 10), (10, 10), (144, 360), (1, 1), (50_000, 100_000)])
+def test_wilson_agrees_with_statsmodels(successes: int, n: int) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
+    assert wilson_interval(successes, n) == pytest.approx(proportion_confint(successes, n, method="wilson"), abs=1e-12)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_holds_the_estimate_and_stays_between_0_and_1(case: tuple[int, int]) -> None:
+    low, high = wilson_interval(*case)
+    assert 0 <= low <= case[0] / case[1] + 1e-12
+    assert case[0] / case[1] - 1e-12 <= high <= 1
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0, 1), (5, 5), (12, 3), (40, 19), (0, 30)])
+def test_mcnemar_agrees_with_statsmodels(gained: int, lost: int) -> None:
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    expected = mcnemar([[100, gained], [lost, 50]], exact=True).pvalue
+    assert mcnemar_exact(gained, lost) == pytest.approx(expected, rel=1e-9)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_mcnemar_does_not_care_which_run_comes_first(gained: int, lost: int) -> None:
+    assert mcnemar_exact(gained, lost) == mcnemar_exact(lost, gained)
+    assert 0 < mcnemar_exact(gained, lost) <= 1
+
+
+def test_no_changed_answer_is_no_evidence() -> None:
+    assert mcnemar_exact(0, 0) == 1.0
+    assert paired_permutation_p([0.0, 0.0]) == 1.0
+
+
+def test_the_permutation_test_agrees_with_mcnemar_on_0_1_scores() -> None:
+    differences = [1.0] * 12 + [-1.0] * 3 + [0.0] * 30
+    assert paired_permutation_p(differences, resamples=50_000) == pytest.approx(mcnemar_exact(12, 3), abs=0.006)
+
+
+def test_the_permutation_test_repeats() -> None:
+    differences = np.random.default_rng(1).normal(0.1, 1, 80)
+    assert paired_permutation_p(differences) == paired_permutation_p(differences)
+
+
+def test_the_bootstrap_agrees_with_scipy() -> None:
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], 360, p=[0.05, 0.65, 0.3])
+    expected = bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(1)).confidence_interval
+    assert bootstrap_interval(values) == pytest.approx((expected.low, expected.high), abs=0.006)
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 0.5, 1.0]), min_size=1, max_size=60), st.integers(0, 3))
+def test_the_bootstrap_repeats_and_stays_within_the_values(values: list[float], seed: int) -> None:
+    low, high = bootstrap_interval(values, resamples=200, seed=seed)
+    assert (low, high) == bootstrap_interval(values, resamples=200, seed=seed)
+    assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
+
+
+@given(st.integers(0, 120), st.sampled_from([0.05, 0.01]))
+def test_the_smallest_significant_gain_is_significant_and_a_smaller_one_is_not(discordant: int, alpha: float) -> None:
+    gain = smallest_significant_gain(discordant, 360, alpha)
+    if gain is None:
+        assert mcnemar_exact(discordant, 0) >= alpha
+        return
+    gained = (discordant + round(gain * 360)) // 2
+    assert mcnemar_exact(gained, discordant - gained) < alpha
+    assert gained - 1 <= discordant - gained + 1 or mcnemar_exact(gained - 1, discordant - gained + 1) >= alpha
