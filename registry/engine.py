@@ -1,0 +1,121 @@
+"""Connections and transactions. On both databases there are many readers and one writer at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError
+from sqlmodel import Session
+
+from hallmark.errors import InputError, ResourceError
+from hallmark.files import canonical_json
+from registry.failures import database_errors
+
+WRITE_LOCK = 0x68616C6C6D61726B
+"""Key of the PostgreSQL advisory lock that writers take: "hallmark" in ASCII."""
+
+
+def parse_url(url: str) -> URL:
+    """A database URL with the driver we use.
+
+    Raises:
+        InputError: not a URL, or neither SQLite nor PostgreSQL. The message never holds the URL, which may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InputError(
+            "the registry URL is not a database URL; expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
+        ) from None
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        if not parsed.database or parsed.database == ":memory:":
+            raise InputError("the registry needs a database file that outlives the process: sqlite:///PATH")
+        return parsed
+    raise InputError(f"registry database {parsed.drivername!r} is not supported; use sqlite:///PATH or postgresql://...")
+
+
+def connect(url: str | URL, timeout_s: float = 30.0) -> Engine:
+    """An engine for a registry database. Nothing is opened yet.
+
+    Args:
+        url: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE.
+        timeout_s: how long a writer waits for another one, in seconds.
+
+    Raises:
+        InputError: the URL is not usable.
+        ResourceError: the PostgreSQL driver is not installed.
+    """
+    parsed = url if isinstance(url, URL) else parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, timeout_s)
+    try:
+        engine = create_engine(parsed, json_serializer=canonical_json, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    except ImportError:
+        raise ResourceError("the PostgreSQL driver is not installed; install it with: pip install 'hallmark[postgres]'") from None
+    timeout_ms = max(1, round(timeout_s * 1000))
+
+    @event.listens_for(engine, "begin")
+    def lock(connection: Connection) -> None:
+        if connection.get_execution_options().get("writes"):
+            connection.execute(text(f"SET LOCAL lock_timeout = {timeout_ms}"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK})
+
+    return engine
+
+
+def _sqlite(url: URL, timeout_s: float) -> Engine:
+    # No pool: a SQLite connection is cheap, and one that is carried into a forked process is not safe.
+    engine = create_engine(url, json_serializer=canonical_json, poolclass=NullPool, connect_args={"timeout": timeout_s})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where we say, below
+        # recursive_triggers makes INSERT OR REPLACE fire the triggers that refuse deletes.
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "recursive_triggers = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+class Database:
+    """Transactions on one registry database.
+
+    Args:
+        engine: from `connect`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._writer = engine.execution_options(writes=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session on one consistent state. Rows stay usable after it ends."""
+        with database_errors(self.engine.url), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """The only writer, until the transaction commits at the end or rolls back on an error."""
+        with database_errors(self.engine.url), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def writing_schema(self) -> Iterator[Connection]:
+        """As `writing`, for statements that change the schema."""
+        with database_errors(self.engine.url), self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.engine.dispose()

@@ -1,0 +1,1 @@
+"""Schema revisions of the registry, run by `registry.schema.migrate`."""

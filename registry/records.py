@@ -1,0 +1,60 @@
+"""The small values that go in and out of the registry beside the table rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """An aggregate of a run's scores.
+
+    Attributes:
+        name: such as accuracy.
+        value: finite.
+        n: number of items it rests on.
+        category: "" for the overall value.
+        ci_low, ci_high: confidence interval, None where there is none.
+        method: how the interval was computed, such as wilson95.
+    """
+
+    name: str
+    value: float
+    n: int
+    category: str = ""
+    ci_low: float | None = None
+    ci_high: float | None = None
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRow:
+    """What the model wrote for one item and how it was judged. Rows are given in dataset order.
+
+    Attributes:
+        score: in [0, 1].
+        extracted: the answer that the judge found in the text, if any.
+        reason: the judge's reason in a few words.
+    """
+
+    trace_id: str
+    prediction: str
+    score: float
+    extracted: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is not as it was recorded.
+
+    Attributes:
+        where: the row or artifact, as in `run 20261124-101500-ab12cd` or `artifact 3f..`.
+        what: what is wrong with it.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"

@@ -1,0 +1,252 @@
+"""Datasets and runs: recorded, finished, found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import insert
+from sqlmodel import Session, col, select
+
+from hallmark.errors import InputError, IntegrityError
+from hallmark.files import sha256_json
+from registry.columns import frozen_json, now
+from registry.engine import Database
+from registry.records import MetricRow, PredictionRow
+from registry.tables import Comparison, Dataset, Metric, Prediction, Run
+
+CANDIDATES_SHOWN = 5
+NOT_CONTENT = {"id", "content_sha256", "directory", "finished_at"}
+
+
+class Runs:
+    """What was run, on what, and how it scored."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def register_dataset(self, key: str, version: str, sha256: str, items: int) -> Dataset:
+        """Record a dataset; one that is recorded already must be the same.
+
+        Raises:
+            IntegrityError: the key and version stand for another file.
+        """
+        with self.database.writing() as session:
+            known = session.exec(select(Dataset).where(Dataset.key == key, Dataset.version == version)).first()
+            if known is None:
+                known = Dataset(key=key, version=version, sha256=sha256, items=items, created_at=now())
+                session.add(known)
+                session.flush()
+            elif known.sha256 != sha256:
+                raise IntegrityError(
+                    f"dataset {key}-{version}: changed since it was registered: expected sha256 {known.sha256}, found {sha256}. "
+                    "Restore the file, or give the changed one a new version."
+                )
+            return known
+
+    def get_dataset(self, dataset_id: int) -> Dataset:
+        """A dataset by its row id, as runs name it."""
+        with self.database.reading() as session:
+            return session.exec(select(Dataset).where(Dataset.id == dataset_id)).one()
+
+    def start_run(
+        self,
+        *,
+        run_id: str,
+        kind: str,
+        name: str,
+        base_model: str,
+        dataset_id: int,
+        judge: str,
+        judge_fingerprint: str,
+        inputs_sha256: str,
+        manifest: dict[str, Any],
+        directory: str,
+        parent_model_sha256: str | None = None,
+    ) -> Run:
+        """Record that a run has begun. The arguments are the columns of `Run`."""
+        run = Run(
+            run_id=run_id,
+            kind=kind,
+            name=name,
+            base_model=base_model,
+            parent_model_sha256=parent_model_sha256,
+            dataset_id=dataset_id,
+            judge=judge,
+            judge_fingerprint=judge_fingerprint,
+            inputs_sha256=inputs_sha256,
+            manifest=frozen_json(manifest, f"run {run_id}: manifest"),
+            directory=directory,
+            started_at=now(),
+        )
+        with self.database.writing() as session:
+            session.add(run)
+        return run
+
+    def resume_run(self, run_id: str) -> Run:
+        """Record that an unfinished run goes on.
+
+        Raises:
+            InputError: it is finished.
+        """
+        with self.database.writing() as session:
+            run = _unfinished(session, run_id)
+            run.status, run.error, run.finished_at = "running", None, None
+            session.add(run)
+            return run
+
+    def fail_run(self, run_id: str, reason: str) -> Run:
+        """Record that a run failed. It keeps no score.
+
+        Raises:
+            InputError: it is finished.
+        """
+        with self.database.writing() as session:
+            run = _unfinished(session, run_id)
+            run.status, run.error, run.finished_at = "failed", reason, now()
+            session.add(run)
+            return run
+
+    def finish_run(
+        self,
+        run_id: str,
+        *,
+        model_sha256: str,
+        evaluation_sha256: str,
+        predictions_sha256: str,
+        predictions_meta: dict[str, Any],
+        metrics: Sequence[MetricRow],
+        predictions: Sequence[PredictionRow],
+    ) -> Run:
+        """Record everything that a run came to, in one transaction. Saying the same twice is fine.
+
+        Args:
+            run_id: the run.
+            model_sha256: tree hash of the weights that were judged.
+            evaluation_sha256: hash over all that decides the scores.
+            predictions_sha256: of predictions.jsonl.
+            predictions_meta: content of predictions_meta.json.
+            metrics: aggregates.
+            predictions: one for each item, in dataset order.
+
+        Raises:
+            InputError: the run failed, or is finished with other content.
+        """
+        with self.database.writing() as session:
+            run = _get(session, run_id)
+            if run.status == "failed":
+                raise InputError(f"run {run_id} failed and cannot be finished: {run.error}")
+            if run.status == "finished":
+                if run.predictions_sha256 != predictions_sha256 or run.model_sha256 != model_sha256:
+                    raise InputError(f"run {run_id} is finished with other predictions or weights")
+                return run
+            run.status, run.finished_at = "finished", now()
+            run.model_sha256, run.evaluation_sha256 = model_sha256, evaluation_sha256
+            run.predictions_sha256, run.predictions_meta = (
+                predictions_sha256,
+                frozen_json(predictions_meta, f"run {run_id}: predictions_meta"),
+            )
+            metric_rows = [{"run_id": run_id, **_fields(row)} for row in metrics]
+            prediction_rows = [{"run_id": run_id, "position": place, **_fields(row)} for place, row in enumerate(predictions)]
+            run.content_sha256 = content_sha256(run, metric_rows, prediction_rows)
+            session.add(run)
+            session.flush()
+            session.execute(insert(Metric), metric_rows)
+            session.execute(insert(Prediction), prediction_rows)
+            return run
+
+    def find_evaluated(self, evaluation_sha256: str) -> Run | None:
+        """The newest finished run whose scores rest on exactly these inputs."""
+        found = select(Run).where(Run.evaluation_sha256 == evaluation_sha256, Run.status == "finished").order_by(col(Run.id).desc())
+        with self.database.reading() as session:
+            return session.exec(found).first()
+
+    def unfinished_runs(self, inputs_sha256: str) -> list[Run]:
+        """Running and failed runs with exactly these inputs, newest first."""
+        found = select(Run).where(Run.inputs_sha256 == inputs_sha256, Run.status != "finished").order_by(col(Run.id).desc())
+        with self.database.reading() as session:
+            return list(session.exec(found))
+
+    def get_run(self, reference: str) -> Run:
+        """A run by its id, or by a beginning that no other run's id has.
+
+        Raises:
+            InputError: there is none, or more than one; lists them.
+        """
+        with self.database.reading() as session:
+            return find_run(session, reference)
+
+    def list_runs(self, limit: int = 20, kind: str | None = None) -> list[Run]:
+        """The newest runs, newest first."""
+        found = select(Run).order_by(col(Run.id).desc()).limit(limit)
+        with self.database.reading() as session:
+            return list(session.exec(found.where(Run.kind == kind) if kind else found))
+
+    def run_metrics(self, run_id: str) -> list[Metric]:
+        """A run's metrics, overall first."""
+        with self.database.reading() as session:
+            return list(session.exec(select(Metric).where(Metric.run_id == run_id).order_by(col(Metric.id))))
+
+    def run_predictions(self, run_id: str) -> list[Prediction]:
+        """A run's predictions with their scores, in dataset order."""
+        with self.database.reading() as session:
+            return list(session.exec(select(Prediction).where(Prediction.run_id == run_id).order_by(col(Prediction.position))))
+
+    def record_comparison(
+        self, baseline: str, candidate: str, *, delta: float, p_value: float, ci_low: float, ci_high: float, report: dict[str, Any]
+    ) -> Comparison:
+        """Record a comparison of two runs."""
+        row = Comparison(
+            baseline_run_id=baseline,
+            candidate_run_id=candidate,
+            delta=delta,
+            p_value=p_value,
+            ci_low=ci_low,
+            ci_high=ci_high,
+            report=frozen_json(report, "comparison"),
+            created_at=now(),
+        )
+        with self.database.writing() as session:
+            session.add(row)
+        return row
+
+
+def find_run(session: Session, reference: str) -> Run:
+    """See `Runs.get_run`."""
+    exact = session.exec(select(Run).where(Run.run_id == reference)).first()
+    if exact is not None:
+        return exact
+    starts = col(Run.run_id).startswith(reference, autoescape=True)
+    found = list(session.exec(select(Run).where(starts).order_by(col(Run.id).desc()).limit(CANDIDATES_SHOWN + 1))) if reference else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        shown = ", ".join(run.run_id for run in found[:CANDIDATES_SHOWN])
+        raise InputError(f"run {reference}: more than one begins so: {shown}. Give more of the id.")
+    newest = session.exec(select(Run.run_id).order_by(col(Run.id).desc()).limit(CANDIDATES_SHOWN)).all()
+    raise InputError(
+        f"run {reference[:80]}: there is none. " + (f"The newest are {', '.join(newest)}." if newest else "Nothing was run yet.")
+    )
+
+
+def _get(session: Session, run_id: str) -> Run:
+    run = session.exec(select(Run).where(Run.run_id == run_id)).first()
+    if run is None:
+        raise InputError(f"run {run_id}: not recorded")
+    return run
+
+
+def _unfinished(session: Session, run_id: str) -> Run:
+    run = _get(session, run_id)
+    if run.status == "finished":
+        raise InputError(f"run {run_id} is finished already")
+    return run
+
+
+def _fields(row: MetricRow | PredictionRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in row.__slots__}
+
+
+def content_sha256(run: Run, metrics: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
+    """The hash over a finished run: its row, its metrics and its predictions."""
+    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, predictions])

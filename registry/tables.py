@@ -1,0 +1,253 @@
+"""The tables of the registry. Rows are ordered by their integer id, never by a clock.
+
+Times are ISO 8601 text in UTC, so that both databases hold, sort and hash the same characters.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKeyConstraint, MetaData, String, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from registry.columns import ExactText
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Row(SQLModel):
+    """Base of all tables: one metadata of our own with named constraints."""
+
+    metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING)
+
+
+class Dataset(Row, table=True):
+    """One frozen dataset, pinned by the sha256 of its file. A key and version never change their content."""
+
+    __table_args__ = (
+        UniqueConstraint("key", "version"),
+        CheckConstraint("items > 0", name="items"),
+        CheckConstraint("length(sha256) = 64", name="sha256"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    key: str = Field(sa_type=String(64))
+    version: str = Field(sa_type=String(16))
+    sha256: str = Field(sa_type=String(64))
+    items: int
+    created_at: str = Field(sa_type=String(32))
+
+
+class Run(Row, table=True):
+    """One execution of one model against one dataset by one judge: as asked for, and, once finished, as it came out.
+
+    Attributes:
+        model_sha256: tree hash of the weights that were judged; null until known.
+        inputs_sha256: hash over every input that can change the result; equal to an unfinished run's, that one is continued.
+        evaluation_sha256: hash over the weights that were judged and every input that decides their scores; null until known.
+        predictions_meta: how the predictions were made; null until finished.
+        content_sha256: hash over everything recorded at the finish, predictions and metrics included.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("run_id"),
+        CheckConstraint("kind IN ('baseline', 'trained')", name="kind"),
+        CheckConstraint("status IN ('running', 'finished', 'failed')", name="status"),
+        CheckConstraint("length(inputs_sha256) = 64", name="inputs_sha256"),
+        CheckConstraint(
+            "status <> 'finished' OR (model_sha256 IS NOT NULL AND predictions_sha256 IS NOT NULL"
+            " AND evaluation_sha256 IS NOT NULL AND content_sha256 IS NOT NULL AND finished_at IS NOT NULL AND error IS NULL)",
+            name="finished",
+        ),
+        CheckConstraint("status <> 'failed' OR (error IS NOT NULL AND finished_at IS NOT NULL)", name="failed"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    run_id: str = Field(sa_type=String(64))
+    kind: str = Field(sa_type=String(16))
+    status: str = Field(default="running", sa_type=String(16))
+    name: str
+    base_model: str
+    model_sha256: str | None = Field(default=None, sa_type=String(64))
+    parent_model_sha256: str | None = Field(default=None, sa_type=String(64))
+    dataset_id: int = Field(foreign_key="dataset.id")
+    judge: str
+    judge_fingerprint: str
+    inputs_sha256: str = Field(sa_type=String(64), index=True)
+    evaluation_sha256: str | None = Field(default=None, sa_type=String(64), index=True)
+    predictions_sha256: str | None = Field(default=None, sa_type=String(64))
+    predictions_meta: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    content_sha256: str | None = Field(default=None, sa_type=String(64))
+    manifest: dict[str, Any] = Field(sa_type=JSON)
+    directory: str
+    started_at: str = Field(sa_type=String(32))
+    finished_at: str | None = Field(default=None, sa_type=String(32))
+    error: str | None = None
+
+
+class Metric(Row, table=True):
+    """One aggregate of a finished run's scores with its interval; category "" is the overall value."""
+
+    __table_args__ = (
+        UniqueConstraint("run_id", "name", "category"),
+        CheckConstraint("n >= 0", name="n"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    run_id: str = Field(sa_type=String(64), foreign_key="run.run_id")
+    name: str
+    category: str = ""
+    value: float
+    n: int
+    ci_low: float | None = None
+    ci_high: float | None = None
+    method: str = ""
+
+
+class Prediction(Row, table=True):
+    """What the model of a finished run wrote for one item, and the score it got for it."""
+
+    __table_args__ = (
+        UniqueConstraint("run_id", "trace_id"),
+        UniqueConstraint("run_id", "position"),
+        CheckConstraint("score >= 0 AND score <= 1", name="score"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    run_id: str = Field(sa_type=String(64), foreign_key="run.run_id")
+    position: int
+    trace_id: str = Field(sa_type=String(128))
+    prediction: str = Field(sa_type=ExactText)
+    score: float
+    extracted: str | None = Field(default=None, sa_type=ExactText)
+    reason: str = Field(sa_type=ExactText)
+
+
+class Comparison(Row, table=True):
+    """One paired comparison of a candidate run with a baseline run on the same items."""
+
+    __table_args__ = (
+        CheckConstraint("p_value >= 0 AND p_value <= 1", name="p_value"),
+        CheckConstraint("baseline_run_id <> candidate_run_id", name="two_runs"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    baseline_run_id: str = Field(sa_type=String(64), foreign_key="run.run_id")
+    candidate_run_id: str = Field(sa_type=String(64), foreign_key="run.run_id")
+    delta: float
+    p_value: float
+    ci_low: float
+    ci_high: float
+    report: dict[str, Any] = Field(sa_type=JSON)
+    created_at: str = Field(sa_type=String(32))
+
+
+class RegisteredModel(Row, table=True):
+    """A name under which model versions are numbered."""
+
+    __tablename__ = "registered_model"
+    __table_args__ = (UniqueConstraint("name"), CheckConstraint("length(name) <= 64", name="name"), {"sqlite_autoincrement": True})
+
+    id: int = Field(default=None, primary_key=True)
+    name: str = Field(sa_type=String(64))
+    created_at: str = Field(sa_type=String(32))
+
+
+class ModelVersion(Row, table=True):
+    """One immutable version of a registered model: weights, what they scored, and how they came to be.
+
+    Attributes:
+        weights_sha256: tree hash of the weights; their address in the artifact store.
+        artifact: where they are, relative to the store.
+        metrics: the run's metrics at the time of promotion.
+        content_sha256: hash over this row and its run's `content_sha256`.
+    """
+
+    __tablename__ = "model_version"
+    __table_args__ = (
+        UniqueConstraint("model", "number"),
+        UniqueConstraint("model", "weights_sha256"),
+        UniqueConstraint("model", "run_id"),
+        CheckConstraint("number > 0", name="number"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    model: str = Field(sa_type=String(64), foreign_key="registered_model.name")
+    number: int
+    run_id: str = Field(sa_type=String(64), foreign_key="run.run_id")
+    weights_sha256: str = Field(sa_type=String(64))
+    artifact: str
+    metrics: list[dict[str, Any]] = Field(sa_type=JSON)
+    dataset_key: str
+    dataset_version: str
+    dataset_sha256: str = Field(sa_type=String(64))
+    judge: str
+    parent_model: str | None = None
+    parent_sha256: str | None = Field(default=None, sa_type=String(64))
+    manifest: dict[str, Any] = Field(sa_type=JSON)
+    content_sha256: str = Field(sa_type=String(64))
+    created_at: str = Field(sa_type=String(32))
+
+
+class Alias(Row, table=True):
+    """A movable name, such as champion, that points at one version of a model."""
+
+    __table_args__ = (
+        UniqueConstraint("model", "name"),
+        ForeignKeyConstraint(["model", "version"], ["model_version.model", "model_version.number"]),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    model: str = Field(sa_type=String(64), foreign_key="registered_model.name")
+    name: str = Field(sa_type=String(64))
+    version: int
+
+
+class PromotionLog(Row, table=True):
+    """One decision about an alias: promoted, forced, refused or rolled back. Append-only; each row hashes the one before.
+
+    Attributes:
+        id: dense from 1, so that a missing row shows.
+        from_version: where the alias pointed; null when nowhere.
+        to_version: where it points now; null when it was refused and nothing moved.
+        version_sha256: `content_sha256` of that version, which ties the version into the chain.
+        hash: sha256 over the canonical JSON of all other columns, `previous_hash` included.
+    """
+
+    __tablename__ = "promotion_log"
+    __table_args__ = (
+        UniqueConstraint("hash"),
+        CheckConstraint("action IN ('promoted', 'refused', 'forced', 'rolled_back')", name="action"),
+        CheckConstraint("(action = 'refused') = (to_version IS NULL)", name="to_version"),
+        CheckConstraint("(to_version IS NULL) = (version_sha256 IS NULL)", name="version_sha256"),
+        ForeignKeyConstraint(["model", "from_version"], ["model_version.model", "model_version.number"]),
+        ForeignKeyConstraint(["model", "to_version"], ["model_version.model", "model_version.number"]),
+    )
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    model: str = Field(sa_type=String(64), foreign_key="registered_model.name")
+    alias: str = Field(sa_type=String(64))
+    action: str = Field(sa_type=String(16))
+    from_version: int | None = None
+    to_version: int | None = None
+    run_id: str = Field(sa_type=String(64), foreign_key="run.run_id")
+    reason: str
+    decision: dict[str, Any] = Field(sa_type=JSON)
+    actor: str
+    version_sha256: str | None = Field(default=None, sa_type=String(64))
+    created_at: str = Field(sa_type=String(32))
+    previous_hash: str = Field(sa_type=String(64))
+    hash: str = Field(sa_type=String(64))
