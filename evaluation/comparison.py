@@ -16,6 +16,8 @@ from hallmark.files import canonical_json
 from judges.base import Score
 
 RESAMPLES = 10_000
+DIFFICULTY = {"easy": 1, "medium": 2, "hard": 3}
+"""Bands stand in this order; everything else by name."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,8 @@ def compare(baseline: RunScores, candidate: RunScores, seed: int = 0) -> Compari
         ci_high=high,
         p_value=p_value,
         test=test,
-        categories=_groups(ids, before, after, baseline.categories, seed, sort=True),
-        bands=_groups(ids, before, after, baseline.bands, seed, sort=False) if baseline.bands else [],
+        categories=_groups(ids, before, after, baseline.categories, seed),
+        bands=_groups(ids, before, after, baseline.bands, seed) if baseline.bands else [],
         gained=[trace_id for trace_id, difference in zip(ids, differences, strict=True) if difference > 0],
         lost=[trace_id for trace_id, difference in zip(ids, differences, strict=True) if difference < 0],
     )
@@ -184,13 +186,11 @@ def _shown(value: object) -> str:
     return canonical_json(value)
 
 
-def _groups(
-    ids: Sequence[str], before: Sequence[float], after: Sequence[float], labels: Mapping[str, str], seed: int, *, sort: bool
-) -> list[Group]:
+def _groups(ids: Sequence[str], before: Sequence[float], after: Sequence[float], labels: Mapping[str, str], seed: int) -> list[Group]:
     places: dict[str, list[int]] = defaultdict(list)
     for place, trace_id in enumerate(ids):
         places[labels[trace_id]].append(place)
-    names = sorted(places) if sort else list(dict.fromkeys(label for label in labels.values() if label in places))
+    names = sorted(places, key=lambda name: (DIFFICULTY.get(name, 0), name))
     pairs = [([before[i] for i in places[name]], [after[i] for i in places[name]]) for name in names]
     p_values = [paired_p(left, right, seed)[0] for left, right in pairs]
     return [

@@ -12,10 +12,11 @@ from evaluation.comparison import Comparison
 from evaluation.gate import Decision, GateConfig, decide
 from experiments.comparing import compare_runs, finished_run
 from experiments.config import ExperimentConfig
-from experiments.references import REGISTRY_PREFIX, TINY_BASE, TINY_BASE_DIRECTORY
+from experiments.references import REGISTRY_PREFIX, resolve_model
 from experiments.run_files import RunFiles
 from experiments.runs import RunRef
 from experiments.verdict import Outcome, Verdict
+from experiments.workspace import Workspace
 from hallmark.errors import InputError
 from registry import ModelVersion, Registry, Run
 
@@ -28,7 +29,7 @@ def champion_reference(model_name: str, registry: Registry) -> str | None:
 
 
 def promote_if_better(
-    config: ExperimentConfig, baseline: RunRef, trained: RunRef, against: RunRef, comparison: Comparison, registry: Registry
+    config: ExperimentConfig, baseline: RunRef, trained: RunRef, against: RunRef, comparison: Comparison, workspace: Workspace
 ) -> Verdict:
     """Ask the gate about the trained run, and promote it when the gate agrees and the configuration wants it.
 
@@ -38,8 +39,9 @@ def promote_if_better(
         trained: the candidate.
         against: what the gate compares with: the champion's run, or the baseline where there is no champion.
         comparison: trained against base.
-        registry: records the decision, whatever it is.
+        workspace: its registry records the decision, whatever it is.
     """
+    registry = workspace.registry
     run = finished_run(trained.run_id, registry)
     champion = registry.champion(config.model_name)
     gate_comparison, decision, version = None, None, None
@@ -50,7 +52,7 @@ def promote_if_better(
         same = against.run_id == baseline.run_id
         gate_comparison = comparison if same else compare_runs(against.run_id, trained.run_id, registry)
         decision = decide(gate_comparison, config.gate, guard_clean=guard_clean(run))
-        outcome, version = _carry_out(config, run, decision, champion, registry)
+        outcome, version = _carry_out(config, run, decision, champion, workspace)
     now = registry.champion(config.model_name)
     return Verdict(
         outcome=outcome,
@@ -71,20 +73,20 @@ def promote_if_better(
 
 
 def _carry_out(
-    config: ExperimentConfig, run: Run, decision: Decision, champion: ModelVersion | None, registry: Registry
+    config: ExperimentConfig, run: Run, decision: Decision, champion: ModelVersion | None, workspace: Workspace
 ) -> tuple[Outcome, ModelVersion | None]:
     if not decision.promote:
-        registry.refuse(config.model_name, run.run_id, decision.model_dump(mode="json"), " ".join(decision.reasons), actor())
+        workspace.registry.refuse(config.model_name, run.run_id, decision.model_dump(mode="json"), " ".join(decision.reasons), actor())
         return "refused", None
     if not config.promote:
         return "passed_without_promotion", None
-    return "promoted", _promote(config.model_name, run, decision, champion, registry)
+    return "promoted", _promote(config.model_name, run, decision, champion, workspace)
 
 
 def _promote(
     model_name: str, run: Run, decision: Decision, champion: ModelVersion | None, registry: Registry, reason: str = "", forced: bool = False
 ) -> ModelVersion:
-    return registry.promote(
+    return workspace.registry.promote(
         model_name,
         run.run_id,
         decision.model_dump(mode="json"),
@@ -92,7 +94,7 @@ def _promote(
         expected_champion=champion.number if champion else None,
         reason=reason or " ".join(decision.reasons),
         actor=actor(),
-        weights=weights_of(run),
+        weights=weights_of(run, workspace),
         parent_model=run.base_model,
         forced=forced,
     )
@@ -116,7 +118,7 @@ class Promotion(BaseModel):
 
 
 def promote_run(
-    reference: str, model_name: str, gate: GateConfig, registry: Registry, *, against: str | None = None, force_reason: str | None = None
+    reference: str, model_name: str, gate: GateConfig, workspace: Workspace, *, against: str | None = None, force_reason: str | None = None
 ) -> Promotion:
     """Ask the gate about a recorded run and promote it when the gate agrees.
 
@@ -124,13 +126,14 @@ def promote_run(
         reference: the candidate's run id, or a unique beginning of one.
         model_name: registered model.
         gate: the rule.
-        registry: holds the runs.
+        workspace: its registry holds the runs.
         against: run to compare with; default is the champion's run, else the newest run of the candidate's base model.
         force_reason: promote even if the gate refuses; recorded with the decision.
 
     Raises:
         InputError: the run is unknown, unfinished or failed, or there is nothing to compare it with.
     """
+    registry = workspace.registry
     run = finished_run(reference, registry)
     champion = registry.champion(model_name)
     if champion is not None and champion.weights_sha256 == run.model_sha256:
@@ -141,7 +144,7 @@ def promote_run(
     decision = decide(comparison, gate, guard_clean=guard_clean(run))
     if decision.promote or force_reason:
         forced = not decision.promote
-        version = _promote(model_name, run, decision, champion, registry, reason=force_reason or "", forced=forced)
+        version = _promote(model_name, run, decision, champion, workspace, reason=force_reason or "", forced=forced)
         return _promotion("forced" if forced else "promoted", model_name, run, version, decision, comparison)
     registry.refuse(model_name, run.run_id, decision.model_dump(mode="json"), " ".join(decision.reasons), actor())
     return _promotion("refused", model_name, run, None, decision, comparison)
@@ -183,18 +186,19 @@ def guard_clean(run: Run) -> bool:
     return not training or training["contamination"]["overlaps"] == 0
 
 
-def weights_of(run: Run) -> Path:
+def weights_of(run: Run, workspace: Workspace) -> Path:
     """Where the weights that a run judged are on this machine.
 
     Raises:
         InputError: they are no longer there.
     """
-    if run.kind == "trained":
-        path = RunFiles(Path(run.directory)).model
-    else:
-        path = TINY_BASE_DIRECTORY if run.base_model == TINY_BASE else Path(run.base_model).expanduser()
+    if run.kind == "baseline":
+        return resolve_model(run.base_model, workspace.home, workspace.registry.model_directory).path
+    path = RunFiles(Path(run.directory)).model
     if not path.is_dir():
-        raise InputError(f"run {run.run_id}: its model is no longer at {path}, so it cannot be promoted.")
+        raise InputError(
+            f"run {run.run_id}: its model is no longer at {path}, so it cannot be promoted. Train it again; it gives the same bytes."
+        )
     return path
 
 

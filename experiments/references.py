@@ -86,7 +86,7 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
         ResourceError: not reachable, not there, or not allowed; says what to do offline.
     """
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HFValidationError
 
     def place(commit: str) -> Path:
         return home.absolute() / "hub" / f"{repository.replace('/', '--')}@{commit}"
@@ -101,12 +101,12 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
             snapshot_download(repository, revision=commit, local_dir=partial, allow_patterns=HUB_FILES)
             shutil.rmtree(partial / ".cache", ignore_errors=True)
             partial.replace(target)
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ResourceError(
-            f"{repository}: neither a directory here nor to be had from the hub ({reason[:200]}). Check the name and revision; offline, "
-            "copy the model to a local directory and give its path."
-        ) from error
-    except ValueError as error:
+    except HFValidationError as error:
         raise InputError(f"{repository}: not a hub model: {error}") from error
+    except Exception as error:  # the hub's client lets the errors of its HTTP library through, whichever that is
+        reason = " ".join(str(error).split())[:200]
+        raise ResourceError(
+            f"{repository}: no directory here, and the hub did not give it ({type(error).__name__}: {reason}). Check the name and the "
+            "revision; offline, copy the model to a local directory and give its path."
+        ) from error
     return target, commit

@@ -75,7 +75,7 @@ class Promotion:
         stored = self.store.put_tree(weights)
         if stored != run.model_sha256:
             raise IntegrityError(
-                f"run {run_id}: its weights at {weights} changed since they were judged: expected sha256 {run.model_sha256}, found {stored}."
+                f"run {run_id}: its weights changed since they were judged: expected sha256 {run.model_sha256}, found {stored} at {weights}."
             )
         with self.database.writing() as session:
             _ensure_model(session, model)

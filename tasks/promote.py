@@ -22,10 +22,10 @@ def champion_reference(model_name: str) -> str | None:
 @step("gate and promote")
 def promote_if_better(config: ExperimentConfig, baseline: RunRef, trained: RunRef, against: RunRef, comparison: Comparison) -> Verdict:
     """Decide against the champion (or the baseline where there is none); promote or record the refusal."""
-    return promoting.promote_if_better(config, baseline, trained, against, comparison, open_workspace().registry)
+    return promoting.promote_if_better(config, baseline, trained, against, comparison, open_workspace())
 
 
 @step("gate and promote a recorded run")
 def promote_run(run: str, model_name: str, gate: GateConfig, against: str | None, force_reason: str | None) -> Promotion:
     """Decide on a run that was recorded before."""
-    return promoting.promote_run(run, model_name, gate, open_workspace().registry, against=against, force_reason=force_reason)
+    return promoting.promote_run(run, model_name, gate, open_workspace(), against=against, force_reason=force_reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.padding import Padding
 from rich.text import Text
 
 from hallmark.cli.terminal import Json, emit, out
@@ -75,13 +76,14 @@ def promote(
     """Ask the gate about a recorded run, and make it champion when the gate agrees."""
     from evaluation.gate import GateConfig
     from experiments.promoting import promote_run
+    from experiments.workspace import open_workspace
     from hallmark.config import validated
     from hallmark.errors import InputError
 
     if force != bool(reason):
         raise InputError("--force and --reason go together: overriding the gate is recorded with its reason")
     gate = validated(GateConfig, {"alpha": alpha}, "promote")
-    promotion = promote_run(run, model_name, gate, _registry(), against=against, force_reason=reason)
+    promotion = promote_run(run, model_name, gate, open_workspace(), against=against, force_reason=reason)
     if json:
         emit(promotion.model_dump(mode="json"))
     else:
@@ -235,9 +237,13 @@ def history(model: Annotated[str, typer.Argument(help="Registered model.")], jso
         emit([row.model_dump(mode="json") for row in rows])
         return
     for row in rows:
-        moved = f"v{row.from_version or 0} -> v{row.to_version}" if row.to_version else "no change"
+        moved = f"{_number(row.from_version)} -> {_number(row.to_version)}" if row.to_version else "no change"
         out.print(f"{row.id:>4}  {row.created_at[:19]}  {row.action:<11} {moved:<12} {row.actor}", markup=False)
-        out.print(f"      {row.reason}", markup=False, style="dim")
+        out.print(Padding(Text(row.reason, "dim"), (0, 0, 0, 6)))
+
+
+def _number(version: int | None) -> str:
+    return "none" if version is None else f"v{version}"
 
 
 @registry.command()

@@ -22,7 +22,7 @@ def show_run(registry: Registry, reference: str, *, reused: bool = False) -> Non
     """Print a run's state, inputs, metrics and files."""
     run = registry.get_run(reference)
     out.print(f"[bold]run {run.run_id}[/]  {run.status}", end="")
-    out.print("  (reused: recorded before with the same inputs)" if reused else "")
+    out.print("  (reused: same inputs)" if reused else "")
     facts = {
         "what": run.name,
         "model": run.base_model,

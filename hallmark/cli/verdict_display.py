@@ -18,9 +18,7 @@ def show_verdict(verdict: Verdict, console: Console = out) -> None:
     comparison = verdict.comparison
     console.print()
     console.print(Text(f"Base against trained on {comparison.dataset}, judged by {comparison.judge}", "bold"))
-    console.print(
-        f"base     run {verdict.baseline.run_id}{' (reused: recorded before with the same inputs)' if verdict.baseline.reused else ''}"
-    )
+    console.print(f"base     run {verdict.baseline.run_id}{' (reused: same inputs)' if verdict.baseline.reused else ''}")
     continued = " (continued after an interruption)" if verdict.trained.continued else ""
     console.print(f"trained  run {verdict.trained.run_id}{continued}")
     if verdict.repeats:
@@ -35,7 +33,8 @@ def show_verdict(verdict: Verdict, console: Console = out) -> None:
     console.print()
     console.print(Text("Next", "bold"))
     for command, purpose in _next(verdict):
-        console.print(Text(f"  {command}", "cyan"), Text(f"\n      {purpose}", "dim"), soft_wrap=True)
+        console.print(Text(f"  {command}", "cyan"), soft_wrap=True)
+        console.print(Text(f"      {purpose}", "dim"))
 
 
 def _show_decision(verdict: Verdict, console: Console) -> None:
