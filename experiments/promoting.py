@@ -84,7 +84,13 @@ def _carry_out(
 
 
 def _promote(
-    model_name: str, run: Run, decision: Decision, champion: ModelVersion | None, registry: Registry, reason: str = "", forced: bool = False
+    model_name: str,
+    run: Run,
+    decision: Decision,
+    champion: ModelVersion | None,
+    workspace: Workspace,
+    reason: str = "",
+    forced: bool = False,
 ) -> ModelVersion:
     return workspace.registry.promote(
         model_name,

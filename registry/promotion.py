@@ -75,7 +75,7 @@ class Promotion:
         stored = self.store.put_tree(weights)
         if stored != run.model_sha256:
             raise IntegrityError(
-                f"run {run_id}: its weights changed since they were judged: expected sha256 {run.model_sha256}, found {stored} at {weights}."
+                f"{weights}: changed since run {run_id} judged these weights: expected sha256 {run.model_sha256}, found {stored}."
             )
         with self.database.writing() as session:
             _ensure_model(session, model)
