@@ -53,9 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 
 def start(environment: dict[str, str], log: Path, *arguments: str) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        return subprocess.Popen(
-            [PREFECT, *arguments], env=environment, stdout=output, stderr=output, cwd=PROJECT, start_new_session=True
-        )
+        return subprocess.Popen([PREFECT, *arguments], env=environment, stdout=output, stderr=output, cwd=PROJECT, start_new_session=True)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

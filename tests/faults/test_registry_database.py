@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.registry_support import finished, promote
 
 from hallmark.errors import InputError, IntegrityError, ResourceError, TransientError
 from registry import Registry, open_registry
 from registry.schema import HEAD, REVISIONS
+from tests.registry_support import finished, promote
 
 pytestmark = pytest.mark.unit
 
@@ -140,7 +140,9 @@ def test_the_migrations_make_the_tables_of_the_models(registry: Registry) -> Non
         assert compare_metadata(MigrationContext.configure(connection), Row.metadata) == []
 
 
-@pytest.mark.parametrize("url", ["postgresql://someone:hunter2secret@127.0.0.1:1/x", "postgresql://someone@127.0.0.1:1/x?password=hunter2secret"])
+@pytest.mark.parametrize(
+    "url", ["postgresql://someone:hunter2secret@127.0.0.1:1/x", "postgresql://someone@127.0.0.1:1/x?password=hunter2secret"]
+)
 def test_a_password_is_never_printed(url: str, hallmark) -> None:
     result = hallmark("runs", "list", HALLMARK_REGISTRY_URL=url)
     assert result.returncode == 4

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from tests.registry_support import DECISION, digest, finish, finished, make_weights, promote, start
 
 from hallmark.errors import HallmarkError, InputError, IntegrityError
 from registry import PromotionConflict, Registry
+from tests.registry_support import DECISION, digest, finish, finished, make_weights, promote, start
 
 pytestmark = pytest.mark.unit
 
@@ -176,7 +176,12 @@ def test_verify_names_the_row_that_was_edited_behind_our_back(statement: str, na
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE model_version SET judge = 'x'", "DELETE FROM model_version", "UPDATE promotion_log SET reason = 'x'", "DELETE FROM promotion_log"],
+    [
+        "UPDATE model_version SET judge = 'x'",
+        "DELETE FROM model_version",
+        "UPDATE promotion_log SET reason = 'x'",
+        "DELETE FROM promotion_log",
+    ],
 )
 def test_versions_and_the_log_cannot_be_changed(statement: str, registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")

@@ -1,0 +1,242 @@
+"""The whole loop through the command line, as a user runs it: real models, real training, real registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.references import TINY_BASE_DIRECTORY
+
+pytestmark = pytest.mark.e2e
+
+HALLMARK = str(Path(sys.executable).with_name("hallmark"))
+SHORT = ("--steps", "100")
+
+
+class Workplace:
+    """A folder with a HALLMARK_HOME of its own, in which commands run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.environment = {**os.environ, "HALLMARK_HOME": str(self.home), "COLUMNS": "80"}
+
+    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [HALLMARK, *map(str, arguments)]
+        return subprocess.run(command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=500, check=False)
+
+    def json(self, *arguments: object) -> Any:
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        command = [HALLMARK, *map(str, arguments)]
+        return subprocess.Popen(command, env=self.environment, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A workplace that the tests of this module share, so that Prefect's database is made once."""
+    return Workplace(tmp_path_factory.mktemp("work place ü"))
+
+
+@pytest.fixture(scope="module")
+def first(place: Workplace) -> Any:
+    """The verdict of a first experiment."""
+    return place.json("experiment", *SHORT)
+
+
+@pytest.fixture(scope="module")
+def second(place: Workplace, first: Any) -> Any:
+    """The verdict of the same experiment, repeated."""
+    return place.json("experiment", *SHORT)
+
+
+def test_a_first_experiment_promotes_a_model_that_is_really_better(first: Any) -> None:
+    assert first["outcome"] == "promoted"
+    assert first["version"] == first["champion"] == 1
+    comparison = first["comparison"]
+    assert comparison["n"] == 360
+    assert 0.30 <= comparison["baseline"]["value"] <= 0.50
+    assert comparison["delta"] >= 0.10
+    assert comparison["p_value"] < 0.001
+    assert len(comparison["gained"]) - len(comparison["lost"]) == round(360 * comparison["delta"])
+    assert {group["name"] for group in comparison["bands"]} == {"easy", "medium", "hard"}
+
+
+def test_both_runs_stand_in_the_registry_with_their_files(place: Workplace, first: Any) -> None:
+    listed = {run["run_id"]: run for run in place.json("runs", "list")}
+    for kind, name in (("baseline", "baseline"), ("trained", "trained")):
+        run = listed[first[name]["run_id"]]
+        assert (run["kind"], run["status"], run["metric"]["n"]) == (kind, "finished", 360)
+        directory = Path(run["directory"])
+        files = {"manifest.json", "dataset.jsonl", "predictions.jsonl", "predictions_meta.json", "scores.jsonl", "metrics.json"}
+        assert files <= {path.name for path in directory.iterdir()}
+        ids = [
+            [json.loads(line)["trace_id"] for line in (directory / f"{part}.jsonl").open()] for part in ("dataset", "predictions", "scores")
+        ]
+        assert ids[0] == ids[1] == ids[2]
+        golden = Path(__file__).parents[2] / "golden" / "data" / "golden-v1.jsonl"
+        assert (directory / "dataset.jsonl").read_bytes() == golden.read_bytes()
+    manifest = json.loads((Path(first["trained"]["directory"]) / "manifest.json").read_text())
+    assert manifest["training"]["config"]["steps"] == 100
+    assert manifest["training"]["contamination"]["overlaps"] == 0
+    assert len(manifest["environment"]["uv_lock_sha256"]) == 64
+    curve = (Path(first["trained"]["directory"]) / "training.jsonl").read_text().splitlines()
+    assert len(curve) == 100
+
+
+def test_the_same_experiment_reuses_the_baseline_and_gives_the_same_bytes(first: Any, second: Any) -> None:
+    assert second["baseline"] == {**first["baseline"], "reused": True}
+    assert second["trained"]["run_id"] != first["trained"]["run_id"]
+    assert second["predictions_sha256"] == first["predictions_sha256"]
+    assert second["weights_sha256"] == first["weights_sha256"]
+    assert second["repeats"] == first["trained"]["run_id"]
+    assert second["outcome"] == "already_champion"
+    assert second["champion"] == 1
+
+
+def test_the_promoted_version_loads_and_gives_the_recorded_predictions(place: Workplace, first: Any) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    path = place.json("models", "show", "tiny-reasoner@champion")["path"]
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    directory = Path(first["trained"]["directory"])
+    items = [json.loads(line) for line in (directory / "dataset.jsonl").open()]
+    recorded = [json.loads(line)["prediction"] for line in (directory / "predictions.jsonl").open()]
+    for item, prediction in list(zip(items, recorded, strict=True))[:25]:
+        encoded = tokenizer(item["prompt"] + "\n", return_tensors="pt")
+        written = model.generate(**encoded, do_sample=False, max_new_tokens=128)[0, encoded["input_ids"].shape[1] :]
+        assert tokenizer.decode(written, skip_special_tokens=True) == prediction
+
+
+def test_a_person_reads_the_decision_in_80_columns(place: Workplace, second: Any) -> None:
+    compared = place.run("compare", second["baseline"]["run_id"], second["trained"]["run_id"], "--flips", "1")
+    assert compared.returncode == 0
+    assert "overall" in compared.stdout
+    assert "got better" in compared.stdout
+    table = compared.stdout.split("got better")[0].splitlines()
+    assert max(map(len, table)) <= 80
+    history = place.run("models", "history", "tiny-reasoner").stdout
+    assert "none -> v1" in history
+    assert "is significant" in history
+    assert place.run("verify").returncode == 0
+
+
+def test_a_useless_training_is_refused_and_the_refusal_recorded(place: Workplace, second: Any) -> None:
+    done = place.run("experiment", "--steps", "1", "--learning-rate", "1e-9", "--fail-unless-promoted", "--json")
+    assert done.returncode == 5, done.stderr
+    verdict = json.loads(done.stdout)
+    assert verdict["outcome"] == "refused"
+    assert verdict["against"]["run_id"] != verdict["baseline"]["run_id"], "the gate compares with the champion"
+    assert verdict["against"]["reused"]
+    assert verdict["comparison"]["delta"] == pytest.approx(0, abs=0.02)
+    assert [row["action"] for row in place.json("models", "history", "tiny-reasoner")] == ["promoted", "refused"]
+    again = place.run("promote", verdict["trained"]["run_id"])
+    assert again.returncode == 0, "a refusal is an answer"
+    assert "NOT PROMOTED" in again.stdout
+    forced = place.json("promote", verdict["trained"]["run_id"], "--force", "--reason", "a demonstration")
+    assert (forced["outcome"], forced["version"]) == ("forced", 2)
+    back = place.json("rollback", "1", "--reason", "end of the demonstration")
+    assert back["number"] == 1
+    assert place.json("models", "history", "tiny-reasoner")[-1]["reason"] == "end of the demonstration"
+
+
+def test_the_champion_can_be_evaluated_by_its_name(place: Workplace, second: Any) -> None:
+    run = place.json("evaluate", "registry:tiny-reasoner@v1")
+    assert run["reused"], "the champion's scores are recorded already"
+    assert run["run_id"] in (second["repeats"], second["trained"]["run_id"])
+
+
+@pytest.fixture
+def slow_dataset(place: Workplace) -> Path:
+    """Many items, so that a process can be caught while it predicts."""
+    path = place.folder / "slow-v1.jsonl"
+    rows = [json.loads(line) for line in (Path(__file__).parents[2] / "golden" / "data" / "train-v1.jsonl").open()][:2000]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def wait_until(ready: Callable[[], bool], child: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert child.poll() is None, child.stderr.read() if child.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "status"), [(signal.SIGKILL, -9, "running"), (signal.SIGTERM, 143, "failed"), (signal.SIGINT, 130, "failed")]
+)
+def test_a_stopped_run_is_truthful_leaves_no_process_and_continues(
+    number: signal.Signals, code: int, status: str, place: Workplace, first: Any, slow_dataset: Path
+) -> None:
+    arguments = ("baseline", "--dataset", slow_dataset, "--batch-size", "8", "--max-new-tokens", 60 + number)
+    known = {path.name for path in (place.home / "runs").iterdir()}
+    child = place.start(*arguments)
+
+    def partial() -> list[Path]:
+        return [path for path in (place.home / "runs").glob("*/predictions.partial.jsonl") if path.parent.name not in known]
+
+    wait_until(lambda: any(path.stat().st_size > 20_000 for path in partial()), child)
+    [path] = partial()
+    child.send_signal(number)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == code
+    assert "Traceback" not in errors
+    run = place.json("runs", "show", path.parent.name)
+    assert run["status"] == status
+    if status == "failed":
+        assert f"stopped by {number.name}" in errors
+        assert f"stopped by {number.name}" in run["error"]
+    deadline = time.monotonic() + 30
+    while processes_named("-m inference") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert processes_named("-m inference") == []
+    resumed = place.json(*arguments)
+    assert resumed["run_id"] == path.parent.name
+    assert resumed["status"] == "finished"
+    assert resumed["metrics"][0]["n"] == 2000
+
+
+def processes_named(words: str) -> list[str]:
+    """Command lines of the running processes that contain some words."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if words in line and sys.executable in line:
+            found.append(line)
+    return found
+
+
+def test_an_infrastructure_failure_is_a_failed_run_never_a_score_of_zero(place: Workplace, first: Any) -> None:
+    broken = place.folder / "broken model"
+    shutil.copytree(TINY_BASE_DIRECTORY, broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-5000])
+    done = place.run("evaluate", broken)
+    assert done.returncode == 3
+    assert "damaged safetensors file" in done.stderr
+    assert "Traceback" not in done.stderr
+    run = place.json("runs", "list")[0]
+    assert (run["status"], run["metric"]) == ("failed", None)
+    assert "damaged safetensors file" in run["error"]
+    refused = place.run("promote", run["run_id"])
+    assert refused.returncode == 2
+    assert "failed and has no scores" in refused.stderr
