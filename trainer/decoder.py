@@ -1,16 +1,27 @@
-"""A decoder-only transformer in Flax NNX. One module covers Llama, Qwen2 and Qwen3; the config says which parts it has."""
+"""A decoder-only transformer in Flax NNX. One module covers Llama, Qwen and Gemma; the config says which parts it has.
+
+Parameters are float32, whatever the compute dtype: they are cast where they are used.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from trainer.architecture import Architecture
+from trainer.attention import attend
+from trainer.rotary import rotary_tables, rotate
 
 Array = jax.Array
+Tables = tuple[Array, Array]
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"silu": jax.nn.silu, "gelu_pytorch_tanh": partial(jax.nn.gelu, approximate=True)}
 
 
 @dataclass(frozen=True)
@@ -31,118 +42,128 @@ class Packed:
 jax.tree_util.register_dataclass(Packed, data_fields=["tokens", "positions", "segments"], meta_fields=[])
 
 
-def rotary_tables(positions: Array, head_dim: int, theta: float) -> tuple[Array, Array]:
-    """Cosines and sines of rotary position embedding (Su et al. 2021, arXiv:2104.09864), halves layout.
-
-    Args:
-        positions: int32 [batch, time].
-        head_dim: size of a head, even.
-        theta: base of the frequencies.
-
-    Returns:
-        Two float32 arrays [batch, time, 1, head_dim].
-    """
-    frequencies = 1.0 / theta ** (jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
-    angles = positions[..., None].astype(jnp.float32) * frequencies
-    angles = jnp.concatenate([angles, angles], axis=-1)[:, :, None, :]
-    return jnp.cos(angles), jnp.sin(angles)
-
-
-def rotate(x: Array, cos: Array, sin: Array) -> Array:
-    """Apply rotary position embedding to x [batch, time, heads, head_dim]."""
-    left, right = jnp.split(x, 2, axis=-1)
-    return x * cos + jnp.concatenate([-right, left], axis=-1) * sin
-
-
 class RMSNorm(nnx.Module):
     """Root mean square normalisation over the last axis (Zhang & Sennrich 2019, arXiv:1910.07467), computed in float32."""
 
-    def __init__(self, size: int, eps: float) -> None:
-        self.scale = nnx.Param(jnp.ones(size))
-        self.eps = eps
+    def __init__(self, size: int, arch: Architecture) -> None:
+        self.scale = nnx.Param(jnp.full(size, 1.0 - arch.norm_offset))
+        self.offset = arch.norm_offset
+        self.eps = arch.norm_eps
 
     def __call__(self, x: Array) -> Array:
         wide = x.astype(jnp.float32)
         normal = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + self.eps)
-        return (self.scale[...] * normal).astype(x.dtype)
+        return ((self.offset + self.scale[...]) * normal).astype(x.dtype)
 
 
 class Attention(nnx.Module):
     """Grouped-query causal self-attention with rotary positions; optional bias on q, k, v and norms on q and k."""
 
-    def __init__(self, arch: Architecture, rngs: nnx.Rngs) -> None:
+    def __init__(self, arch: Architecture, window: int | None, rngs: nnx.Rngs, dtype: DTypeLike) -> None:
+        linear = partial(nnx.Linear, dtype=dtype, rngs=rngs)
         width, bias = arch.hidden_size, arch.attention_bias
-        self.arch = arch
-        self.q = nnx.Linear(width, arch.heads * arch.head_dim, use_bias=bias, rngs=rngs)
-        self.k = nnx.Linear(width, arch.kv_heads * arch.head_dim, use_bias=bias, rngs=rngs)
-        self.v = nnx.Linear(width, arch.kv_heads * arch.head_dim, use_bias=bias, rngs=rngs)
-        self.o = nnx.Linear(arch.heads * arch.head_dim, width, use_bias=False, rngs=rngs)
-        self.q_norm = RMSNorm(arch.head_dim, arch.norm_eps) if arch.qk_norm else None
-        self.k_norm = RMSNorm(arch.head_dim, arch.norm_eps) if arch.qk_norm else None
+        self.arch, self.window = arch, window
+        self.q = linear(width, arch.heads * arch.head_dim, use_bias=bias)
+        self.k = linear(width, arch.kv_heads * arch.head_dim, use_bias=bias)
+        self.v = linear(width, arch.kv_heads * arch.head_dim, use_bias=bias)
+        self.o = linear(arch.heads * arch.head_dim, width, use_bias=False)
+        self.q_norm = RMSNorm(arch.head_dim, arch) if arch.qk_norm else None
+        self.k_norm = RMSNorm(arch.head_dim, arch) if arch.qk_norm else None
 
-    def __call__(self, x: Array, cos: Array, sin: Array, mask: Array) -> Array:
-        batch, time, _ = x.shape
-        q = self.q(x).reshape(batch, time, self.arch.heads, self.arch.head_dim)
-        k = self.k(x).reshape(batch, time, self.arch.kv_heads, self.arch.head_dim)
-        v = self.v(x).reshape(batch, time, self.arch.kv_heads, self.arch.head_dim)
+    def __call__(self, x: Array, tables: Tables, segments: Array) -> Array:
+        arch = self.arch
+        q = self.q(x).reshape(*x.shape[:2], arch.heads, arch.head_dim)
+        k = self.k(x).reshape(*x.shape[:2], arch.kv_heads, arch.head_dim)
+        v = self.v(x).reshape(*x.shape[:2], arch.kv_heads, arch.head_dim)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
-        mixed = jax.nn.dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, mask=mask)
-        return self.o(mixed.reshape(batch, time, -1))
+        q, k = rotate(q, *tables), rotate(k, *tables)
+        mixed = attend(q, k, v, segments, scale=arch.attention_scale, window=self.window, softcap=arch.attention_softcap)
+        return self.o(mixed.reshape(*x.shape[:2], -1))
 
 
 class GatedMLP(nnx.Module):
-    """SwiGLU feed-forward block (Shazeer 2020, arXiv:2002.05202)."""
+    """Feed-forward block with a SiLU or GELU gate (Shazeer 2020, arXiv:2002.05202)."""
 
-    def __init__(self, arch: Architecture, rngs: nnx.Rngs) -> None:
-        self.gate = nnx.Linear(arch.hidden_size, arch.mlp_size, use_bias=False, rngs=rngs)
-        self.up = nnx.Linear(arch.hidden_size, arch.mlp_size, use_bias=False, rngs=rngs)
-        self.down = nnx.Linear(arch.mlp_size, arch.hidden_size, use_bias=False, rngs=rngs)
+    def __init__(self, arch: Architecture, rngs: nnx.Rngs, dtype: DTypeLike) -> None:
+        linear = partial(nnx.Linear, use_bias=False, dtype=dtype, rngs=rngs)
+        self.gate = linear(arch.hidden_size, arch.mlp_size)
+        self.up = linear(arch.hidden_size, arch.mlp_size)
+        self.down = linear(arch.mlp_size, arch.hidden_size)
+        self.activation = arch.activation
 
     def __call__(self, x: Array) -> Array:
-        return self.down(jax.nn.silu(self.gate(x)) * self.up(x))
+        return self.down(ACTIVATIONS[self.activation](self.gate(x)) * self.up(x))
 
 
 class Block(nnx.Module):
-    """One pre-norm transformer layer."""
+    """One transformer layer: normalised before each half and, in Gemma, after it too."""
 
-    def __init__(self, arch: Architecture, rngs: nnx.Rngs) -> None:
-        self.attention_norm = RMSNorm(arch.hidden_size, arch.norm_eps)
-        self.attention = Attention(arch, rngs)
-        self.mlp_norm = RMSNorm(arch.hidden_size, arch.norm_eps)
-        self.mlp = GatedMLP(arch, rngs)
+    def __init__(self, arch: Architecture, window: int | None, rngs: nnx.Rngs, dtype: DTypeLike) -> None:
+        self.attention_norm = RMSNorm(arch.hidden_size, arch)
+        self.attention = Attention(arch, window, rngs, dtype)
+        self.attention_post_norm = RMSNorm(arch.hidden_size, arch) if arch.sandwich_norms else None
+        self.mlp_norm = RMSNorm(arch.hidden_size, arch)
+        self.mlp = GatedMLP(arch, rngs, dtype)
+        self.mlp_post_norm = RMSNorm(arch.hidden_size, arch) if arch.sandwich_norms else None
 
-    def __call__(self, x: Array, cos: Array, sin: Array, mask: Array) -> Array:
-        x = x + self.attention(self.attention_norm(x), cos, sin, mask)
-        return x + self.mlp(self.mlp_norm(x))
+    def __call__(self, x: Array, tables: Tables, segments: Array) -> Array:
+        mixed = self.attention(self.attention_norm(x), tables, segments)
+        x = x + (mixed if self.attention_post_norm is None else self.attention_post_norm(mixed))
+        fed = self.mlp(self.mlp_norm(x))
+        return x + (fed if self.mlp_post_norm is None else self.mlp_post_norm(fed))
+
+
+def _apply(block: Block, x: Array, tables: Tables, segments: Array) -> Array:
+    return block(x, tables, segments)
 
 
 class Decoder(nnx.Module):
     """Token ids to next-token logits."""
 
-    def __init__(self, arch: Architecture, rngs: nnx.Rngs) -> None:
-        self.arch = arch
-        self.embed = nnx.Embed(arch.vocab_size, arch.hidden_size, rngs=rngs)
-        self.layers = nnx.List([Block(arch, rngs) for _ in range(arch.layers)])
-        self.norm = RMSNorm(arch.hidden_size, arch.norm_eps)
+    def __init__(self, arch: Architecture, rngs: nnx.Rngs, *, dtype: DTypeLike = jnp.float32, remat: bool = False) -> None:
+        """Make a decoder with random weights.
+
+        Args:
+            arch: sizes and switches.
+            rngs: where the weights come from.
+            dtype: what to compute in; norms, softmax and logits are float32, and so are the parameters, always.
+            remat: compute each block again on the way back instead of keeping what it computed, to save memory.
+        """
+        self.arch, self.dtype, self.remat = arch, jnp.dtype(dtype), remat
+        self.embed = nnx.Embed(arch.vocab_size, arch.hidden_size, dtype=dtype, rngs=rngs)
+        self.layers = nnx.List([Block(arch, window, rngs, dtype) for window in arch.windows])
+        self.norm = RMSNorm(arch.hidden_size, arch)
         self.head = None if arch.tied_embeddings else nnx.Linear(arch.hidden_size, arch.vocab_size, use_bias=False, rngs=rngs)
 
     def __call__(self, batch: Packed) -> Array:
-        """Logits of the next token at every place.
+        """Logits of the next token at every place: float32 [batch, time, vocab]."""
+        return self.logits(self.hidden(batch))
+
+    def hidden(self, batch: Packed) -> Array:
+        """What the last norm gives at every place.
 
         Args:
             batch: packed sequences [batch, time].
 
         Returns:
-            float32 [batch, time, vocab].
+            [batch, time, hidden], compute dtype.
         """
-        time = batch.tokens.shape[1]
-        causal = jnp.tril(jnp.ones((time, time), dtype=bool))
-        same = batch.segments[:, :, None] == batch.segments[:, None, :]
-        mask = (causal[None] & same)[:, None]
-        cos, sin = rotary_tables(batch.positions, self.arch.head_dim, self.arch.rope_theta)
-        x = self.embed(batch.tokens)
-        for layer in self.layers:
-            x = layer(x, cos, sin, mask)
-        x = self.norm(x)
-        return self.embed.attend(x) if self.head is None else self.head(x)
+        arch = self.arch
+        tables = {rope: rotary_tables(batch.positions, arch.head_dim, rope) for rope in {arch.rope, arch.local_rope}}
+        x = self.embed(batch.tokens) * jnp.asarray(arch.embedding_scale, self.dtype)
+        apply = nnx.remat(_apply) if self.remat else _apply
+        for layer, window in zip(self.layers, arch.windows, strict=True):
+            x = apply(layer, x, tables[arch.rope if window is None else arch.local_rope], batch.segments)
+        return self.norm(x)
+
+    def logits(self, hidden: Array) -> Array:
+        """Logits of hidden states [..., hidden]: multiplied in the compute dtype, summed and returned in float32."""
+        if self.head is None:
+            weights, pattern = self.embed.embedding[...], "...h,vh->...v"
+        else:
+            weights, pattern = self.head.kernel[...], "...h,hv->...v"
+        operands = hidden.astype(self.dtype), weights.astype(self.dtype)
+        logits = jnp.einsum(pattern, *operands, preferred_element_type=jnp.float32)
+        cap = self.arch.logit_softcap
+        return logits if cap is None else cap * jnp.tanh(logits / cap)

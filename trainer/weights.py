@@ -1,25 +1,35 @@
-"""Hugging Face safetensors to our decoder and back, tensor by tensor, losing nothing."""
+"""Hugging Face safetensors to our decoder and back, tensor by tensor, losing nothing.
+
+A tensor is saved under the name, in the file and in the dtype that the base has it in.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import atomic_writer, read_json, write_json
+from hallmark.errors import InputError
+from hallmark.files import read_json, write_json
 from trainer.architecture import Architecture
 from trainer.decoder import Decoder
+from trainer.safetensors_files import INDEX, WEIGHTS, Stored, read_tensors, stored_tensors, weight_files, write_tensors
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+HARMLESS = ".rotary_emb.inv_freq"
+"""Ending of tensors that old checkpoints carry and nothing reads: they follow from the config."""
+
 CARRIED_OVER = (
     "tokenizer.json",
+    "tokenizer.model",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "generation_config.json",
@@ -44,23 +54,30 @@ NORM = {
     "input_layernorm": "attention_norm",
     "post_attention_layernorm": "mlp_norm",
 }
+SANDWICH_NORM = {
+    **NORM,
+    "post_attention_layernorm": "attention_post_norm",
+    "pre_feedforward_layernorm": "mlp_norm",
+    "post_feedforward_layernorm": "mlp_post_norm",
+}
 
 
 def parameter_names(model: Decoder) -> Iterator[tuple[str, nnx.Param[Any], bool]]:
     """Every parameter with its Hugging Face tensor name, and whether Hugging Face stores it transposed."""
-    yield "model.embed_tokens.weight", model.embed.embedding, False
+    norms = SANDWICH_NORM if model.arch.sandwich_norms else NORM
+    yield EMBEDDING, model.embed.embedding, False
     for number, layer in enumerate(model.layers):
         for theirs, ours in LINEAR.items():
             linear = _at(layer, ours)
             yield f"model.layers.{number}.{theirs}.weight", linear.kernel, True
             if linear.bias is not None:
                 yield f"model.layers.{number}.{theirs}.bias", linear.bias, False
-        for theirs, ours in NORM.items():
+        for theirs, ours in norms.items():
             if (norm := _at(layer, ours)) is not None:
                 yield f"model.layers.{number}.{theirs}.weight", norm.scale, False
     yield "model.norm.weight", model.norm.scale, False
     if model.head is not None:
-        yield "lm_head.weight", model.head.kernel, True
+        yield HEAD, model.head.kernel, True
 
 
 def _at(module: Any, path: str) -> Any:
@@ -69,80 +86,67 @@ def _at(module: Any, path: str) -> Any:
     return module
 
 
-def load_decoder(directory: Path, arch: Architecture) -> Decoder:
+def load_decoder(directory: Path, arch: Architecture, **decoder_options: Any) -> Decoder:
     """Build the decoder and fill it with the directory's safetensors, as float32.
 
     Args:
         directory: a Hugging Face model directory.
         arch: what its config.json says.
+        decoder_options: handed to `Decoder`: dtype, remat.
 
     Raises:
-        InputError: a tensor is missing, surplus, or of another shape than the config says; names the tensor.
+        InputError: a tensor is missing, surplus, or of another shape or dtype than can be trained; names the tensor.
         IntegrityError: a safetensors file is damaged; names the file.
     """
-    tensors = read_safetensors(directory)
-    if arch.tied_embeddings:
-        tensors.pop("lm_head.weight", None)
-    model = nnx.eval_shape(lambda: Decoder(arch, nnx.Rngs(0)))
-    for name, parameter, transposed in parameter_names(model):
-        if name not in tensors:
-            raise InputError(f"{directory}: tensor {name} is missing, though config.json calls for it")
-        value = tensors.pop(name)
-        value = value.T if transposed else value
-        if value.shape != parameter.shape:
-            expected = parameter.shape[::-1] if transposed else parameter.shape
-            found = value.shape[::-1] if transposed else value.shape
-            raise InputError(f"{directory}: tensor {name} has shape {list(found)}, but config.json says {list(expected)}")
-        parameter.set_value(jnp.asarray(value, dtype=jnp.float32))
-    if tensors:
-        raise InputError(f"{directory}: tensor {min(tensors)} does not belong to {arch.name}")
+    model = nnx.eval_shape(lambda: Decoder(arch, nnx.Rngs(0), **decoder_options))
+    missing = {name: (parameter, transposed) for name, parameter, transposed in parameter_names(model)}
+    head: jax.Array | None = None
+    for name, value in read_tensors(directory):
+        if name == HEAD and arch.tied_embeddings:
+            head = value
+        elif name in missing:
+            parameter, transposed = missing.pop(name)
+            _fill(parameter, value.T if transposed else value, f"{directory}: tensor {name}", transposed)
+        elif not name.endswith(HARMLESS):
+            raise InputError(f"{directory}: tensor {name} does not belong to {arch.name}")
+    if missing:
+        raise InputError(f"{directory}: tensor {min(missing)} is missing, though config.json calls for it")
+    if head is not None and not np.array_equal(head, model.embed.embedding[...]):
+        raise InputError(
+            f"{directory}: tensor {HEAD} differs from {EMBEDDING}, though config.json says tie_word_embeddings: true. "
+            "Set it to false to train both."
+        )
     return model
 
 
-def read_safetensors(directory: Path) -> dict[str, np.ndarray]:
-    """All tensors of a model directory, one file or sharded, by name."""
-    from safetensors import SafetensorError
-    from safetensors.flax import load_file
-
-    tensors: dict[str, Any] = {}
-    for path in weight_files(directory):
-        try:
-            tensors.update(load_file(path))
-        except (SafetensorError, ValueError) as error:
-            raise IntegrityError(f"{path}: damaged safetensors file: {error}. Fetch or export the model again.") from error
-    return tensors
+def _fill(parameter: nnx.Param[Any], value: jax.Array, where: str, transposed: bool) -> None:
+    if value.shape != parameter.shape:
+        expected, found = (shape[::-1] if transposed else shape for shape in (parameter.shape, value.shape))
+        raise InputError(f"{where} has shape {list(found)}, but config.json says {list(expected)}")
+    parameter.set_value(jnp.asarray(value, dtype=jnp.float32))
 
 
-def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files of a model directory, in the order of the index where it is sharded."""
-    if (directory / WEIGHTS).is_file():
-        return [directory / WEIGHTS]
-    index = read_json(directory / INDEX)
-    return [directory / Path(name).name for name in sorted(set(index["weight_map"].values()))]
-
-
-def save_decoder(model: Decoder, base: Path, directory: Path, describe: Callable[[Path], None] | None = None) -> None:
-    """Write a Hugging Face directory: the weights as float32 safetensors, and the base's config and tokenizer.
+def save_decoder(
+    model: Decoder, base: Path, directory: Path, describe: Callable[[Path], None] | None = None, *, dtype: str | None = None
+) -> None:
+    """Write a Hugging Face directory: the weights as safetensors, and the base's config and tokenizer.
 
     The directory appears whole or not at all.
 
     Args:
         model: the trained decoder.
-        base: the model directory that config and tokenizer are taken from.
+        base: the model directory that config, tokenizer and the layout of the weights are taken from.
         directory: where to write; replaced when it exists.
         describe: called with the unfinished directory, to add files such as a model card.
+        dtype: what to store weights as, such as "float32"; None: each tensor as the base has it.
     """
-    from safetensors.numpy import save
-
     temporary = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    tensors = {name: _stored(parameter, transposed) for name, parameter, transposed in parameter_names(model)}
-    with atomic_writer(temporary / WEIGHTS) as file:
-        file.write(save(tensors, metadata={"format": "pt"}))
+    stored = _save_weights(model, base, temporary, dtype)
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     config.pop("torch_dtype", None)
-    write_json(temporary / "config.json", {**config, "dtype": "float32"})
+    write_json(temporary / "config.json", {**config, "dtype": stored})
     for name in CARRIED_OVER:
         if (base / name).is_file():
             shutil.copyfile(base / name, temporary / name)
@@ -152,6 +156,29 @@ def save_decoder(model: Decoder, base: Path, directory: Path, describe: Callable
     temporary.replace(directory)
 
 
-def _stored(parameter: nnx.Param[Any], transposed: bool) -> np.ndarray:
-    value = np.asarray(parameter.get_value(), dtype=np.float32)
-    return np.ascontiguousarray(value.T if transposed else value)
+def _save_weights(model: Decoder, base: Path, directory: Path, dtype: str | None) -> str:
+    """Write the weights in the base's files and their index; returns the dtype of the embedding."""
+    parameters = {name: (parameter, transposed) for name, parameter, transposed in parameter_names(model)}
+    parameters.setdefault(HEAD, parameters[EMBEDDING])  # a tied head is stored where the base has stored it
+    places: dict[str, str] = {}
+    size, main = 0, "float32"
+    for path in weight_files(base):
+        tensors: list[Stored] = []
+        for name, found in stored_tensors(path).items():
+            if name.endswith(HARMLESS):
+                continue
+            parameter, transposed = parameters[name]
+            shape = parameter.shape[::-1] if transposed else parameter.shape
+            tensors.append(Stored(name, dtype or found, shape, partial(_value, parameter, transposed)))
+            places[name] = path.name
+            main = tensors[-1].dtype if name == EMBEDDING else main
+        size += write_tensors(directory / path.name, tensors)
+    if set(places.values()) != {WEIGHTS}:
+        metadata = {**read_json(base / INDEX).get("metadata", {}), "total_size": size}
+        write_json(directory / INDEX, {"metadata": metadata, "weight_map": places})
+    return main
+
+
+def _value(parameter: nnx.Param[Any], transposed: bool) -> np.ndarray:
+    value = np.asarray(parameter.get_value())
+    return value.T if transposed else value

@@ -1,0 +1,124 @@
+"""The safetensors files of a model directory, one or sharded, read and written one tensor at a time.
+
+The format: https://github.com/huggingface/safetensors#format. We write it ourselves because the library wants all tensors of
+a file in memory at once, in the dtype they are stored in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hallmark.errors import InputError, IntegrityError
+from hallmark.files import atomic_writer, read_json
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+CODES = {name: code for code, name in DTYPES.items()}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor to be written.
+
+    Attributes:
+        dtype: to be stored as: "float32", "bfloat16" or "float16".
+        value: called when it is written; gives an array of any float dtype.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    value: Callable[[], np.ndarray]
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes."""
+        return math.prod(self.shape) * jnp.dtype(self.dtype).itemsize
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The safetensors files of a model directory, in the order of their names.
+
+    Raises:
+        InputError: there are none, or the index is broken.
+    """
+    if (directory / WEIGHTS).is_file():
+        return [directory / WEIGHTS]
+    index = read_json(directory / INDEX)
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not places or not isinstance(places, dict):
+        raise InputError(f"{directory / INDEX}: weight_map: expected an object of tensor names and files")
+    return [directory / Path(name).name for name in sorted(set(places.values()))]
+
+
+def read_tensors(directory: Path) -> Iterator[tuple[str, jax.Array]]:
+    """All tensors of a model directory with their names, one at a time.
+
+    Raises:
+        InputError: a file is missing, or a tensor has a dtype that cannot be trained.
+        IntegrityError: a file is damaged; names it.
+    """
+    for path in weight_files(directory):
+        names = stored_tensors(path)
+        with _open(path) as file:
+            for name in names:
+                yield name, file.get_tensor(name)
+
+
+def stored_tensors(path: Path) -> dict[str, str]:
+    """Names and dtypes of a safetensors file's tensors.
+
+    Raises:
+        InputError: it is missing, or a tensor has a dtype that cannot be trained, as in a quantised model.
+        IntegrityError: it is damaged.
+    """
+    with _open(path) as file:
+        codes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    for name, code in codes.items():
+        if code not in DTYPES:
+            raise InputError(f"{path}: tensor {name}: dtype {code} cannot be trained; supported: {', '.join(DTYPES)}.")
+    return {name: DTYPES[code] for name, code in codes.items()}
+
+
+def _open(path: Path) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="flax")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (SafetensorError, ValueError) as error:
+        raise IntegrityError(f"{path}: damaged safetensors file: {error}. Fetch or export the model again.") from error
+
+
+def write_tensors(path: Path, tensors: Sequence[Stored]) -> int:
+    """Write a safetensors file, laid out as the library does: wider dtypes first, then by name.
+
+    Returns:
+        The size of its tensors, in bytes.
+
+    Raises:
+        ResourceError: the disk is full or the place cannot be written.
+    """
+    ordered = sorted(tensors, key=lambda tensor: (-jnp.dtype(tensor.dtype).itemsize, CODES[tensor.dtype], tensor.name))
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for tensor in ordered:
+        start, end = end, end + tensor.size
+        header[tensor.name] = {"dtype": CODES[tensor.dtype], "shape": tensor.shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_writer(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in ordered:
+            file.write(np.ascontiguousarray(tensor.value(), dtype=jnp.dtype(tensor.dtype)).tobytes())
+    return end
