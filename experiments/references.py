@@ -85,8 +85,13 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
     Raises:
         ResourceError: not reachable, not there, or not allowed; says what to do offline.
     """
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HFValidationError
+    try:
+        from huggingface_hub import HfApi, snapshot_download
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        raise ResourceError(
+            f"{repository}: no directory here, and fetching it from the hub needs the inference extra: pip install 'hallmark[inference]'"
+        ) from None
 
     def place(commit: str) -> Path:
         return home.absolute() / "hub" / f"{repository.replace('/', '--')}@{commit}"

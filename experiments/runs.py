@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 
 from experiments.plan import RunPlan
 from experiments.run_files import RunFiles
-from hallmark.errors import HallmarkError, ResourceError
+from hallmark.errors import HallmarkError, ResourceError, interruption
 from hallmark.files import raise_for_os_error, write_json
 from registry import Registry, Run
 
@@ -104,7 +105,13 @@ def owned(run: RunRef, registry: Registry) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error) if isinstance(error, HallmarkError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, HallmarkError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return interruption(signal.SIGINT)
+    if isinstance(number := getattr(error, "signal", None), int):  # Prefect's TerminationSignal
+        return interruption(number)
+    return f"{type(error).__name__}: {error}"
 
 
 def _lock(directory: Path) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 
 class HallmarkError(Exception):
     """Something went wrong; the message says what, where, and what to do.
@@ -50,6 +52,11 @@ class InterruptedWork(HallmarkError):
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signum
+
+
+def interruption(signum: int) -> str:
+    """What a run says that a signal ended."""
+    return f"stopped by {signal.Signals(signum).name}. What was finished is kept; the same command continues."
 
 
 _BY_EXIT_CODE: dict[int, type[HallmarkError]] = {2: InputError, 3: IntegrityError, 4: ResourceError}

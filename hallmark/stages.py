@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from hallmark.errors import HallmarkError, InterruptedWork, error_for_exit_code
+from hallmark.errors import HallmarkError, InterruptedWork, error_for_exit_code, interruption
 from hallmark.progress import Listener, Progress
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -151,7 +151,7 @@ def raise_on_termination() -> None:
     """Make SIGTERM and SIGINT end the work with an error instead of at once, so that children and records are tidied."""
 
     def stop(signum: int, _frame: object) -> None:
-        raise InterruptedWork(f"stopped by {signal.Signals(signum).name}. What was finished is kept; the same command continues.", signum)
+        raise InterruptedWork(interruption(signum), signum)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -28,8 +29,30 @@ def run_flow(load: Callable[[], Callable[[Any], Result]], config: Any) -> Result
     with err.status("starting Prefect") if err.is_terminal else _announced("starting Prefect"):
         flow = load()
         from tasks.listening import listening
+
+        if not os.environ.get("PREFECT_API_URL"):
+            _start_temporary_server()
     with progress_bars() as listener, listening(listener):
         return flow(config)
+
+
+def _start_temporary_server() -> None:
+    """Start Prefect's temporary server now, while we say so, and let it end with this process, even one that is killed.
+
+    Prefect stops it at a regular exit only. The shell waits for our end of its pipe to close, which the kernel does in any case.
+    """
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().api.url or not get_current_settings().server.ephemeral.enabled:
+        return  # a profile names a server
+    server = SubprocessASGIServer()
+    server.start()
+    if server.server_process is not None:
+        watch = f"cat > /dev/null; kill {server.server_process.pid} 2> /dev/null"
+        subprocess.Popen(  # noqa: S603 - no input of anybody's
+            ["/bin/sh", "-c", watch], stdin=subprocess.PIPE, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
 
 def _announced(message: str) -> Any:
@@ -50,6 +73,8 @@ def _prepare_environment() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 by default, too short on a busy machine
     }
     if not os.environ.get("HALLMARK_DEBUG"):
         defaults["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"

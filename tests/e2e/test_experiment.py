@@ -165,7 +165,7 @@ def test_the_champion_can_be_evaluated_by_its_name(place: Workplace, second: Any
 def slow_dataset(place: Workplace) -> Path:
     """Many items, so that a process can be caught while it predicts."""
     path = place.folder / "slow-v1.jsonl"
-    rows = [json.loads(line) for line in (Path(__file__).parents[2] / "golden" / "data" / "train-v1.jsonl").open()][:2000]
+    rows = [json.loads(line) for line in (Path(__file__).parents[2] / "golden" / "data" / "train-v1.jsonl").open()][:600]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -191,7 +191,7 @@ def test_a_stopped_run_is_truthful_leaves_no_process_and_continues(
     def partial() -> list[Path]:
         return [path for path in (place.home / "runs").glob("*/predictions.partial.jsonl") if path.parent.name not in known]
 
-    wait_until(lambda: any(path.stat().st_size > 20_000 for path in partial()), child)
+    wait_until(lambda: any(path.stat().st_size > 5_000 for path in partial()), child)
     [path] = partial()
     child.send_signal(number)
     _, errors = child.communicate(timeout=60)
@@ -203,24 +203,24 @@ def test_a_stopped_run_is_truthful_leaves_no_process_and_continues(
         assert f"stopped by {number.name}" in errors
         assert f"stopped by {number.name}" in run["error"]
     deadline = time.monotonic() + 30
-    while processes_named("-m inference") and time.monotonic() < deadline:
+    while (left := processes_named("-m inference", "-m uvicorn")) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert processes_named("-m inference") == []
+    assert left == []
     resumed = place.json(*arguments)
     assert resumed["run_id"] == path.parent.name
     assert resumed["status"] == "finished"
-    assert resumed["metrics"][0]["n"] == 2000
+    assert resumed["metrics"][0]["n"] == 600
 
 
-def processes_named(words: str) -> list[str]:
-    """Command lines of the running processes that contain some words."""
+def processes_named(*words: str) -> list[str]:
+    """Command lines of the running processes that contain any of some words."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if words in line and sys.executable in line:
+        if any(word in line for word in words) and sys.executable in line:
             found.append(line)
     return found
 

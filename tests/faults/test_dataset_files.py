@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from golden.datasets import BUILT_IN
+from tests.refusals import assert_refused
 
 pytestmark = pytest.mark.unit
 
@@ -54,15 +54,6 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "nested too deeply": (b"[" * 100_000 + b"\n", [":1:", "not valid JSON: nested too deeply"]),
     "no items": (b"", ["no items"]),
 }
-
-
-def assert_refused(result: subprocess.CompletedProcess[str], code: int, *expected: str) -> None:
-    message = " ".join(result.stderr.split())
-    assert result.returncode == code, result.stderr
-    assert "Traceback" not in result.stderr
-    assert result.stdout == ""
-    for part in expected:
-        assert part in message, f"{part!r} not in {message!r}"
 
 
 @pytest.mark.parametrize("case", BROKEN)

@@ -1,0 +1,28 @@
+"""Make the pictures of the documentation from what the program prints: `hallmark experiment --json | python docs/pictures.py`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.verdict import Verdict
+from hallmark.cli.verdict_display import show_verdict
+
+IMAGES = Path(__file__).parent / "images"
+
+
+def main() -> None:
+    """Render the verdict on standard input as an 80-column terminal, in docs/images/experiment.svg."""
+    verdict = Verdict.model_validate_json(sys.stdin.read())
+    with Path(os.devnull).open("w") as nowhere:
+        console = Console(record=True, width=80, file=nowhere, force_terminal=True, highlight=False)
+        show_verdict(verdict, console)
+    IMAGES.mkdir(exist_ok=True)
+    console.save_svg(str(IMAGES / "experiment.svg"), title="hallmark experiment")
+
+
+if __name__ == "__main__":
+    main()
