@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -16,7 +17,9 @@ class TrainSpec(BaseModel):
         base: a checked local model directory to start from.
         base_label: what to call it in the model card.
         dataset: the training .jsonl file.
-        output: the run's directory; `model/` and `training.jsonl` are written there.
+        output: the run's directory; `model/`, `training.jsonl` and the checkpoints are written there.
+        inputs: what must be equal for an interrupted training to go on, beside the configuration: hashes, versions.
+        cache: folder of compiled programs, which may be shared; None for none.
     """
 
     base: Path
@@ -24,6 +27,8 @@ class TrainSpec(BaseModel):
     dataset: Path
     output: Path
     config: TrainConfig
+    inputs: dict[str, Any] = {}
+    cache: Path | None = None
 
 
 class TrainResult(BaseModel):
@@ -31,15 +36,26 @@ class TrainResult(BaseModel):
 
     Attributes:
         model_sha256: over the files of `model/`.
+        steps: steps taken in all.
+        best_step: whose weights were kept: the lowest held-out loss, or the last step where nothing is held out.
         first_loss: mean loss of the first step, in nats a token.
         last_loss: mean loss of the last ten steps.
+        held_out_loss: at the best step; None where nothing is held out.
         loss_tokens: completion tokens seen in all.
-        seconds: training time, compilation included.
+        seconds: training time of this attempt, compilation included.
+        resumed: the step that an interrupted attempt had kept; 0 for none.
+        stopped_early: patience ended it before its last step.
+        memory_bytes: what the compiled step needs on a device.
     """
 
     model_sha256: str
     steps: int
+    best_step: int
     first_loss: float
     last_loss: float
+    held_out_loss: float | None
     loss_tokens: int
     seconds: float
+    resumed: int
+    stopped_early: bool
+    memory_bytes: int

@@ -118,6 +118,12 @@ def _apply(block: Block, x: Array, tables: Tables, segments: Array) -> Array:
     return block(x, tables, segments)
 
 
+def _apply_again(block: Block, x: Array, tables: Tables, segments: Array) -> Array:
+    """As `_apply`, keeping only its inputs for the way back (Chen et al. 2016, arXiv:1604.06174)."""
+    graph, state = nnx.split(block)
+    return jax.checkpoint(lambda state, *inputs: nnx.merge(graph, state)(*inputs))(state, x, tables, segments)
+
+
 class Decoder(nnx.Module):
     """Token ids to next-token logits."""
 
@@ -152,7 +158,7 @@ class Decoder(nnx.Module):
         arch = self.arch
         tables = {rope: rotary_tables(batch.positions, arch.head_dim, rope) for rope in {arch.rope, arch.local_rope}}
         x = self.embed(batch.tokens) * jnp.asarray(arch.embedding_scale, self.dtype)
-        apply = nnx.remat(_apply) if self.remat else _apply
+        apply = _apply_again if self.remat else _apply
         for layer, window in zip(self.layers, arch.windows, strict=True):
             x = apply(layer, x, tables[arch.rope if window is None else arch.local_rope], batch.segments)
         return self.norm(x)

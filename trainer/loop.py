@@ -1,114 +1,164 @@
-"""The training loop: completion-only loss, AdamW with warm-up and cosine decay, clipped gradients."""
+"""The training loop: step, record, look at held-out traces, keep checkpoints; go on where an interrupted one stood."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import optax
-from flax import nnx
+import numpy as np
 
-from hallmark.config import TrainConfig
 from hallmark.errors import HallmarkError
-from trainer.decoder import Array, Decoder, Packed
-from trainer.packing import PackedBatch
+from trainer.checkpoints import Checkpoints
+from trainer.curve import Curve, StepRecord
+from trainer.data import PackedStream, evaluation_batches
+from trainer.optimizer import learning_rates
+from trainer.step import TrainState, TrainStep
+from trainer.tokens import TokenizedDataset
+
+
+@dataclass
+class Watch:
+    """What the held-out traces have shown so far.
+
+    Attributes:
+        best_loss: lowest held-out loss.
+        best_step: where it was.
+        misses: looks since then.
+    """
+
+    best_loss: float = math.inf
+    best_step: int = 0
+    misses: int = 0
+
+    def look(self, step: int, loss: float) -> bool:
+        """Take a held-out loss; whether it is the lowest so far."""
+        if loss < self.best_loss:
+            self.best_loss, self.best_step, self.misses = loss, step, 0
+            return True
+        self.misses += 1
+        return False
 
 
 @dataclass(frozen=True)
-class StepRecord:
-    """One point of the loss curve.
+class Trained:
+    """What training ends in.
 
     Attributes:
-        step: from 1.
-        loss: mean negative log-likelihood of the step's completion tokens, in nats.
-        learning_rate: as applied.
-        gradient_norm: global norm before clipping.
-        loss_tokens: tokens that bore loss.
+        trainable: the weights of the best step, or of the last where nothing is held out.
+        step: that step.
+        resumed: the step that an interrupted attempt had kept; 0 for none.
+        stopped_early: patience ended it before its last step.
     """
 
+    trainable: Any
     step: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    loss_tokens: int
+    resumed: int
+    stopped_early: bool
 
 
-def learning_rates(config: TrainConfig) -> optax.Schedule:
-    """Linear warm-up, then cosine decay to a tenth of the peak (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
-    return optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, min(config.warmup_steps, config.steps - 1), config.steps, config.learning_rate * 0.1
-    )
-
-
-def optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) on clipped gradients; norms and biases are not decayed."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.gradient_clip),
-        optax.adamw(
-            learning_rates(config),
-            b2=0.95,
-            weight_decay=config.weight_decay,
-            mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
-        ),
-    )
-
-
-def completion_loss(model: Decoder, packed: Packed, targets: Array) -> Array:
-    """Mean cross entropy over the completion tokens of a batch.
+class Training:
+    """One training.
 
     Args:
-        model: the decoder.
-        packed: packed sequences [batch, time].
-        targets: int32 [batch, time], the next token, or -1 where there is no loss.
-
-    Returns:
-        float32 scalar, in nats.
+        step: the compiled step.
+        dataset: all traces.
+        trained_on: int64, indices of the traces to train on.
+        watched: int64, indices of the held-out traces; may be empty.
+        curve: receives the records.
+        latest: checkpoints to go on from.
+        best: keeps the weights of the best step.
+        on_step: called after each step with its record.
     """
-    bears_loss = targets >= 0
-    losses = optax.softmax_cross_entropy_with_integer_labels(model(packed), jnp.maximum(targets, 0))
-    return jnp.sum(losses * bears_loss) / jnp.maximum(jnp.sum(bears_loss), 1)
 
+    def __init__(
+        self,
+        step: TrainStep,
+        dataset: TokenizedDataset,
+        trained_on: np.ndarray,
+        watched: np.ndarray,
+        curve: Curve,
+        latest: Checkpoints,
+        best: Checkpoints,
+        on_step: Callable[[StepRecord], None],
+    ) -> None:
+        self.step, self.config = step, step.config
+        self.dataset, self.trained_on, self.watched = dataset, trained_on, watched
+        self.curve, self.latest, self.best, self.on_step = curve, latest, best, on_step
+        self.rates = learning_rates(step.config)
+        self.watch = Watch()
 
-def train(model: Decoder, data: Iterator[PackedBatch], config: TrainConfig, on_step: Callable[[StepRecord], None]) -> Decoder:
-    """Train for `config.steps` steps.
+    def run(self, state: TrainState) -> Trained:
+        """Train to the end, from the newest checkpoint where there is one.
 
-    Args:
-        model: where to start; its arrays are consumed.
-        data: packed batches.
-        config: the training configuration.
-        on_step: called after every step with its record.
+        Args:
+            state: before the first step; consumed.
 
-    Returns:
-        The trained decoder.
+        Raises:
+            HallmarkError: the loss became NaN or infinite; names the step.
+            InputError: the checkpoint was made from other inputs.
+        """
+        config = self.config
+        start, state, position = self._begin(state)
+        data = PackedStream(
+            self.dataset,
+            self.trained_on,
+            batch=config.batch_size,
+            length=config.sequence_length,
+            seed=config.seed,
+            packing=config.packing,
+            state=position,
+        )
+        self.curve.begin(start)
+        number = start
+        while number < config.steps and not self._out_of_patience():
+            number += 1
+            batch = next(data)
+            state, measured = self.step(state, number, self.step.on_devices(batch))
+            record = self._record(number, measured, int((batch.targets >= 0).sum()))
+            if len(self.watched) and (number % config.evaluate_every == 0 or number == config.steps):
+                record = self._look(record, state)
+            self.curve.append(record)
+            self.on_step(record)
+            if number % config.checkpoint_every == 0 and number < config.steps:
+                self.latest.save(number, state, {"data": data.state(), "watch": vars(self.watch)})
+        return self._finish(state, number, start)
 
-    Raises:
-        HallmarkError: the loss became NaN or infinite; names the step.
-    """
-    structure, parameters = nnx.split(model)
-    transform = optimizer(config)
-    state = transform.init(parameters)
-    schedule = learning_rates(config)
+    def _begin(self, state: TrainState) -> tuple[int, TrainState, dict[str, int] | None]:
+        found = self.latest.restore(self.step.abstract)
+        if found is None:
+            return 0, state, None
+        number, restored, position = found
+        self.watch = Watch(**position["watch"])
+        return number, restored, position["data"]
 
-    @partial(jax.jit, donate_argnums=(0, 1))
-    def step(parameters: Any, state: Any, packed: Packed, targets: Array) -> tuple[Any, Any, Array, Array]:
-        loss, gradients = jax.value_and_grad(lambda p: completion_loss(nnx.merge(structure, p), packed, targets))(parameters)
-        updates, state = transform.update(gradients, state, parameters)
-        return optax.apply_updates(parameters, updates), state, loss, optax.global_norm(gradients)
+    def _out_of_patience(self) -> bool:
+        return 0 < self.config.patience <= self.watch.misses
 
-    for number in range(1, config.steps + 1):
-        batch = next(data)
-        packed = Packed(jnp.asarray(batch.tokens), jnp.asarray(batch.positions), jnp.asarray(batch.segments))
-        parameters, state, loss, norm = step(parameters, state, packed, jnp.asarray(batch.targets))
-        record = StepRecord(number, float(loss), float(schedule(number - 1)), float(norm), int((batch.targets >= 0).sum()))
-        if not math.isfinite(record.loss):
+    def _record(self, number: int, measured: dict[str, Any], loss_tokens: int) -> StepRecord:
+        loss, norm = (float(measured[name]) for name in ("loss", "gradient_norm"))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            config = self.config
             raise HallmarkError(
-                f"training stopped: the loss became {record.loss} at step {number} of {config.steps}. Nothing was kept. "
-                f"Lower train.learning_rate (now {config.learning_rate:g}) or raise train.warmup_steps (now {config.warmup_steps})."
+                f"training stopped: the loss became {loss} and the gradient norm {norm} at step {number} of {config.steps}. "
+                f"Nothing was kept. Lower train.learning_rate (now {config.learning_rate:g}) or raise train.warmup_steps "
+                f"(now {config.warmup_steps})."
             )
-        on_step(record)
-    return nnx.merge(structure, parameters)
+        return StepRecord(step=number, loss=loss, learning_rate=float(self.rates(number - 1)), gradient_norm=norm, loss_tokens=loss_tokens)
+
+    def _look(self, record: StepRecord, state: TrainState) -> StepRecord:
+        batches = evaluation_batches(self.dataset, self.watched, batch=self.config.batch_size, length=self.config.sequence_length)
+        loss = self.step.held_out_loss(state, batches)
+        if self.watch.look(record.step, loss):
+            self.best.save(record.step, state.trainable, {})
+        return record.model_copy(update={"held_out_loss": loss})
+
+    def _finish(self, state: TrainState, number: int, start: int) -> Trained:
+        stopped = number < self.config.steps
+        trainable, chosen = state.trainable, number
+        if self.watch.best_step and self.watch.best_step != number:
+            found = self.best.restore(self.step.abstract.trainable)
+            if found is not None:
+                chosen, trainable, _ = found
+        return Trained(trainable, chosen, start, stopped)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hallmark.files import atomic_writer
 from trainer.contract import TrainSpec
-from trainer.loop import StepRecord
+from trainer.curve import StepRecord
 
 
 def write_model_card(directory: Path, spec: TrainSpec, dataset_sha256: str, last: StepRecord) -> None:
@@ -18,7 +18,9 @@ def write_model_card(directory: Path, spec: TrainSpec, dataset_sha256: str, last
         dataset_sha256: of the training file.
         last: record of the last step.
     """
-    settings = "\n".join(f"| {name} | {value} |" for name, value in sorted(spec.config.model_dump().items()))
+    values = spec.config.model_dump(mode="json", exclude={"lora"} if spec.config.method == "full" else None)
+    settings = "\n".join(f"| {name} | {value} |" for name, value in sorted(values.items()))
+    method = "Full fine-tuning" if spec.config.method == "full" else "LoRA, merged,"
     text = f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -27,8 +29,8 @@ tags: [hallmark]
 
 # Fine-tuned from {spec.base_label}
 
-Full fine-tuning with Hallmark (JAX, Flax NNX, Optax) on `{spec.dataset.stem}` (sha256 `{dataset_sha256}`), loss on the
-completion only. Last step {last.step}: loss {last.loss:.4f} nats a token. How well it does is in the registry, beside
+{method} with Hallmark (JAX, Flax NNX, Optax) on `{spec.dataset.stem}` (sha256 `{dataset_sha256}`), loss on the
+completion only. Step {last.step}: loss {last.loss:.4f} nats a token. How well it does is in the registry, beside
 the version that was promoted.
 
 | setting | value |

@@ -2,97 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hallmark.errors import InputError
-
-IntArray = np.ndarray
-
-
-@dataclass(frozen=True)
-class Example:
-    """One trace as token ids.
-
-    Attributes:
-        trace_id: whose it is.
-        tokens: prompt and completion, the completion ended by the end-of-sequence token.
-        prompt_length: how many of them belong to the prompt and bear no loss.
-    """
-
-    trace_id: str
-    tokens: list[int]
-    prompt_length: int
+Int32Array = NDArray[np.int32]
+Int64Array = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class PackedBatch:
     """Arrays int32 [batch, time]; `targets` is the next token, or -1 where there is no loss."""
 
-    tokens: IntArray
-    positions: IntArray
-    segments: IntArray
-    targets: IntArray
+    tokens: Int32Array
+    positions: Int32Array
+    segments: Int32Array
+    targets: Int32Array
 
 
-def check_lengths(examples: Sequence[Example], length: int) -> None:
-    """Refuse traces that do not fit into one row.
+def pack(sizes: Int64Array, length: int) -> list[list[int]]:
+    """Share traces out over rows: the longest left opens a row, then those that fill the rest of it best.
 
-    Raises:
-        InputError: names the longest trace, its length and the setting to raise.
-    """
-    longest = max(examples, key=lambda example: len(example.tokens))
-    if len(longest.tokens) > length:
-        raise InputError(
-            f"training item {longest.trace_id}: {len(longest.tokens)} tokens do not fit into train.sequence_length {length}. "
-            f"Set it to {len(longest.tokens)} or more, or shorten the item."
-        )
-
-
-def batches(examples: Sequence[Example], *, batch: int, length: int, seed: int) -> Iterator[PackedBatch]:
-    """An endless stream of packed batches; every epoch is a new order decided by the seed.
+    This is bin packing by minimum bin slack with the largest item fixed (MBS', Fleszar & Hindi 2002, Computers &
+    Operations Research 29(7)).
 
     Args:
-        examples: the traces, each at most `length` tokens.
-        batch: rows in a batch.
+        sizes: int64 [traces], tokens of each trace, 1 to `length`.
         length: tokens in a row.
-        seed: decides the order.
+
+    Returns:
+        The rows: indices into `sizes`, each exactly once.
     """
-    rows = _rows(examples, length, seed)
-    while True:
-        yield _lay_out([next(rows) for _ in range(batch)], length)
+    stock: dict[int, list[int]] = {}
+    for index, size in enumerate(sizes.tolist()):
+        stock.setdefault(size, []).append(index)
+    descending = sorted(stock, reverse=True)
+    rows = []
+    for size in descending:
+        while stock[size]:
+            row = [stock[size].pop()]
+            row.extend(stock[other].pop() for other in _best_fill(stock, descending, length - size))
+            rows.append(row)
+    return rows
 
 
-def _rows(examples: Sequence[Example], length: int, seed: int) -> Iterator[list[Example]]:
-    """Next-fit packing: a row is closed by the first trace that no longer fits."""
-    order = np.random.default_rng(seed)
-    row: list[Example] = []
-    used = 0
-    while True:
-        for index in order.permutation(len(examples)):
-            example = examples[index]
-            if used + len(example.tokens) > length:
-                yield row
-                row, used = [], 0
-            row.append(example)
-            used += len(example.tokens)
+def _best_fill(stock: dict[int, list[int]], descending: list[int], room: int) -> list[int]:
+    """The sizes, out of those in stock, whose sum is the largest that `room` holds; long ones first.
+
+    A subset sum by dynamic programming: bit s of a number says that the sum s can be reached.
+    """
+    reachable, sizes, mask = [1], [0], (1 << (room + 1)) - 1
+    for size in descending:
+        copies = min(len(stock[size]), room // size)
+        if copies:
+            sums = reachable[-1]
+            for _ in range(copies):
+                sums |= (sums << size) & mask
+            reachable.append(sums)
+            sizes.append(size)
+            if sums >> room:
+                break
+    total, taken = reachable[-1].bit_length() - 1, []
+    for number in range(len(sizes) - 1, 0, -1):
+        while not reachable[number - 1] >> total & 1:
+            taken.append(sizes[number])
+            total -= sizes[number]
+    return taken
 
 
-def _lay_out(rows: list[list[Example]], length: int) -> PackedBatch:
-    shape = (len(rows), length)
-    tokens, positions, segments = (np.zeros(shape, np.int32) for _ in range(3))
-    targets = np.full(shape, -1, np.int32)
-    for number, row in enumerate(rows):
-        start = 0
-        for segment, example in enumerate(row, start=1):
-            size = len(example.tokens)
-            end = start + size
-            tokens[number, start:end] = example.tokens
-            positions[number, start:end] = np.arange(size)
-            segments[number, start:end] = segment
-            first = max(example.prompt_length, 1)
-            targets[number, start + first - 1 : end - 1] = example.tokens[first:]
-            start = end
-    return PackedBatch(tokens, positions, segments, targets)
+def lay_out(tokens: NDArray[Any], offsets: Int64Array, prompt_lengths: Int32Array, rows: Sequence[Int64Array], length: int) -> PackedBatch:
+    """Lay traces side by side.
+
+    Args:
+        tokens: unsigned integers, the token ids of all traces one after another.
+        offsets: int64 [traces + 1], where each trace begins and ends.
+        prompt_lengths: int32 [traces], how many tokens of each trace bear no loss.
+        rows: the traces of each row; a row may be empty.
+        length: tokens in a row.
+    """
+    traces = np.concatenate(rows)
+    counts = np.array([len(row) for row in rows], np.int64)
+    sizes = offsets[traces + 1] - offsets[traces]
+    begins = np.cumsum(sizes) - sizes  # of each trace, were all rows one
+    row_sizes = np.bincount(np.repeat(np.arange(len(rows)), counts), sizes, len(rows)).astype(np.int64)
+    shifts = np.repeat(np.arange(len(rows)) * length - (np.cumsum(row_sizes) - row_sizes), counts)
+    segments = np.arange(1, len(traces) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+
+    def spread(values: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(values, sizes)
+
+    place = np.arange(int(sizes.sum()))
+    position = place - spread(begins)
+    token = tokens[place + spread(offsets[traces] - begins)].astype(np.int32)
+    next_bears_loss = (position + 1 >= spread(prompt_lengths[traces])) & (position + 1 < spread(sizes))
+    cells = place + spread(shifts)
+
+    def rectangle(values: NDArray[Any], empty: int = 0) -> Int32Array:
+        filled = np.full(len(rows) * length, empty, np.int32)
+        filled[cells] = values
+        return filled.reshape(len(rows), length)
+
+    targets = np.where(next_bears_loss, np.append(token[1:], -1), -1)
+    return PackedBatch(rectangle(token), rectangle(position), rectangle(spread(segments)), rectangle(targets, -1))

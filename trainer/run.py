@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
-from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from golden.datasets import read_items
-from golden.rendering import encode_completion, encode_prompt
-from golden.schema import Item
-from hallmark.files import sha256_file, sha256_tree, write_jsonl
+import jax
+
+from hallmark.files import sha256_file, sha256_tree
 from hallmark.progress import Listener, Meter
-from trainer.architecture import read_architecture
+from trainer.architecture import Architecture, read_architecture
+from trainer.checkpoints import Checkpoints
 from trainer.contract import TrainResult, TrainSpec
-from trainer.loop import StepRecord, train
+from trainer.curve import Curve, StepRecord, draw_curve
+from trainer.data import held_out
+from trainer.decoder import Decoder
+from trainer.loop import Trained, Training
+from trainer.lora import merge_into, save_adapter
+from trainer.mesh import make_mesh
 from trainer.model_card import write_model_card
-from trainer.packing import Example, batches, check_lengths
+from trainer.preflight import check_memory
+from trainer.step import TrainStep, trainable_decoder
+from trainer.tokens import TokenizedDataset, tokenize
 from trainer.weights import load_decoder, save_decoder
 
 TAIL = 10
@@ -26,41 +33,54 @@ TAIL = 10
 def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     """Fine-tune `spec.base` and write the result to `spec.output / "model"`.
 
+    An interrupted job goes on from its newest checkpoint and ends in the same bytes as an undisturbed one.
+
     Args:
         spec: the job.
-        listener: gets progress in steps, with loss and tokens a second.
+        listener: gets progress in steps, with loss, learning rate and tokens a second.
 
     Raises:
-        InputError: the base cannot be trained, or a training item does not fit.
+        InputError: the base cannot be trained, a training item does not fit, or the job's inputs changed since it began.
         IntegrityError: the base's weights are damaged.
+        ResourceError: the step needs more memory than the card has.
         HallmarkError: the loss became NaN.
     """
     started = time.monotonic()
-    arch = read_architecture(spec.base)
-    model = load_decoder(spec.base, arch)
-    examples = list(encode(_tokenizer(spec.base), read_items(spec.dataset)))
-    check_lengths(examples, spec.config.sequence_length)
-    stream = batches(examples, batch=spec.config.batch_size, length=spec.config.sequence_length, seed=spec.config.seed)
-    records: list[StepRecord] = []
-    meter = Meter("train", spec.config.steps, "steps", listener)
-    meter.update(0)
+    _set_up_jax(spec)
+    arch, config = read_architecture(spec.base), spec.config
+    mesh = make_mesh(config)
+    step = TrainStep(arch, config, mesh)
+    memory = check_memory(step, arch)
+    dataset = tokenize(spec.dataset, _tokenizer(spec.base), spec.output / "tokens", listener)
+    dataset.check_lengths(config.sequence_length)
+    model = load_decoder(spec.base, arch, dtype=config.dtype, remat=config.remat)
+    state = step.start(trainable_decoder(model, config))
+    curve, latest, best = _records(spec)
+    parts = held_out(dataset, config.held_out, config.seed)
+    trained = Training(step, dataset, *parts, curve, latest, best, _Reporter(spec, listener)).run(state)
+    _export(spec, arch, step.decoder(trained.trainable), trained, curve, dataset)
+    for kept in (latest, best):
+        kept.remove()
+    shutil.rmtree(spec.output / "checkpoints", ignore_errors=True)
+    shutil.rmtree(spec.output / "tokens", ignore_errors=True)
+    return _result(spec, trained, curve, time.monotonic() - started, memory.total)
 
-    def on_step(record: StepRecord) -> None:
-        records.append(record)
-        meter.update(record.step, note=f"loss {record.loss:.3f}")
 
-    trained = train(model, stream, spec.config, on_step)
-    target = spec.output / "model"
-    save_decoder(trained, spec.base, target, lambda folder: write_model_card(folder, spec, sha256_file(spec.dataset), records[-1]))
-    write_jsonl(spec.output / "training.jsonl", (asdict(record) for record in records))
-    tail = records[-TAIL:]
-    return TrainResult(
-        model_sha256=sha256_tree(target),
-        steps=len(records),
-        first_loss=records[0].loss,
-        last_loss=sum(record.loss for record in tail) / len(tail),
-        loss_tokens=sum(record.loss_tokens for record in records),
-        seconds=time.monotonic() - started,
+def _set_up_jax(spec: TrainSpec) -> None:
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:  # several hosts; see the how-to on training
+        jax.distributed.initialize()
+    if spec.cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(spec.cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def _records(spec: TrainSpec) -> tuple[Curve, Checkpoints, Checkpoints]:
+    inputs = {"config": spec.config.model_dump(mode="json"), **spec.inputs}
+    folder = spec.output / "checkpoints"
+    return (
+        Curve(spec.output / "training.jsonl"),
+        Checkpoints(folder / "latest", spec.config.keep_checkpoints, inputs),
+        Checkpoints(folder / "best", 1, inputs),
     )
 
 
@@ -70,8 +90,52 @@ def _tokenizer(directory: Path) -> Any:
     return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
 
 
-def encode(tokenizer: Any, items: Iterable[Item]) -> Iterable[Example]:
-    """Items to token ids: prompt, then completion ended by the end-of-sequence token."""
-    for item in items:
-        prompt = encode_prompt(tokenizer, item.prompt)
-        yield Example(item.trace_id, prompt + encode_completion(tokenizer, item.steps, item.final_answer), len(prompt))
+class _Reporter:
+    """Turns records into progress: loss, learning rate and tokens a second."""
+
+    def __init__(self, spec: TrainSpec, listener: Listener) -> None:
+        self.meter = Meter("train", spec.config.steps, "steps", listener)
+        self.tokens, self.since = 0, time.monotonic()
+        self.first: int | None = None
+
+    def __call__(self, record: StepRecord) -> None:
+        if self.first is None:
+            self.first, self.since = record.step, time.monotonic()
+            self.meter.update(record.step - 1)
+        else:
+            self.tokens += record.loss_tokens
+        rate = self.tokens / max(time.monotonic() - self.since, 1e-9)
+        held = "" if record.held_out_loss is None else f", held-out {record.held_out_loss:.3f}"
+        note = f"loss {record.loss:.3f}{held}, lr {record.learning_rate:.1e}, {rate:,.0f} tokens/s"
+        self.meter.update(record.step, note=note)
+
+
+def _export(spec: TrainSpec, arch: Architecture, decoder: Decoder, trained: Trained, curve: Curve, dataset: TokenizedDataset) -> None:
+    """Write the model directory; adapters are merged into the base's weights in float32, and kept beside it."""
+    target = spec.output / "model"
+    if spec.config.method == "lora":
+        save_adapter(decoder, spec.config.lora, spec.base_label, spec.output / "adapter")
+        merged = load_decoder(spec.base, arch)
+        merge_into(decoder, merged)
+        decoder = merged
+    last = curve.records[trained.step - 1]
+    save_decoder(decoder, spec.base, target, lambda folder: write_model_card(folder, spec, sha256_file(spec.dataset), last))
+    draw_curve(curve.records, spec.output / "loss_curve.svg")
+
+
+def _result(spec: TrainSpec, trained: Trained, curve: Curve, seconds: float, memory: int) -> TrainResult:
+    records = curve.records
+    tail = records[-TAIL:]
+    return TrainResult(
+        model_sha256=sha256_tree(spec.output / "model"),
+        steps=len(records),
+        best_step=trained.step,
+        first_loss=records[0].loss,
+        last_loss=sum(record.loss for record in tail) / len(tail),
+        held_out_loss=records[trained.step - 1].held_out_loss,
+        loss_tokens=sum(record.loss_tokens for record in records),
+        seconds=seconds,
+        resumed=trained.resumed,
+        stopped_early=trained.stopped_early,
+        memory_bytes=memory,
+    )

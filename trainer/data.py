@@ -1,0 +1,179 @@
+"""Training data as batches: a part held out, the rest streamed, packed and shuffled in flat memory. NumPy only, no jax."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from hallmark.errors import InputError
+from trainer.packing import Int64Array, PackedBatch, lay_out, pack
+from trainer.tokens import TokenizedDataset, tokenize
+
+__all__ = ["PackedStream", "TokenizedDataset", "evaluation_batches", "held_out", "tokenize"]
+
+WINDOW_ROWS, WINDOW_TRACES = 256, 10_000
+"""Traces are shared out over about so many rows at a time, and so many traces at most: more fill rows better, but more slowly."""
+
+Rows = list[Int64Array]
+"""The traces of each row."""
+
+_ORDER, _ROWS, _SPLIT = 1, 2, 3
+
+
+def _random(*key: int) -> np.random.Generator:
+    """Random numbers that the key alone decides: what they are for, the seed, and where in the stream."""
+    return np.random.Generator(np.random.PCG64(key))
+
+
+def held_out(dataset: TokenizedDataset, fraction_or_count: float, seed: int) -> tuple[Int64Array, Int64Array]:
+    """Set traces aside that training never sees.
+
+    Args:
+        dataset: all traces.
+        fraction_or_count: a share of them below 1, or how many; 0 for none.
+        seed: decides which.
+
+    Returns:
+        Indices to train on and indices held out, int64, in file order.
+
+    Raises:
+        InputError: nothing would be left to train on.
+    """
+    total = len(dataset)
+    count = math.ceil(fraction_or_count * total) if fraction_or_count < 1 else int(fraction_or_count)
+    if not 0 <= count < total:
+        raise InputError(f"{count} of {total} traces cannot be held out: at least one must be left to train on. Hold out fewer.")
+    order = _random(_SPLIT, seed).permutation(total)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+class _Place(NamedTuple):
+    """Where a stream stands: the row that comes next."""
+
+    epoch: int = 0
+    window: int = 0
+    row: int = 0
+
+
+class PackedStream(Iterator[PackedBatch]):
+    """An endless stream of packed batches; every epoch holds every trace once, in a new order decided by the seed.
+
+    The order of an epoch is cut into windows. A window's traces are shared out over rows, and its rows shuffled, since
+    packing puts long traces first. So a place in the stream is three numbers, whatever the size of the dataset.
+
+    Args:
+        dataset: the traces.
+        indices: which of them to stream; all when None.
+        batch: rows in a batch.
+        length: tokens in a row.
+        seed: decides the order.
+        packing: False puts one trace in a row.
+        state: what `state()` returned on a stream with the same arguments, to continue there.
+
+    Raises:
+        InputError: a trace is longer than a row, or there is no trace.
+    """
+
+    def __init__(
+        self,
+        dataset: TokenizedDataset,
+        indices: Int64Array | None = None,
+        *,
+        batch: int,
+        length: int,
+        seed: int,
+        packing: bool = True,
+        state: dict[str, int] | None = None,
+    ) -> None:
+        self._dataset, self._batch, self._length, self._seed, self._packing = dataset, batch, length, seed, packing
+        self._indices = np.arange(len(dataset)) if indices is None else indices
+        if not len(self._indices):
+            raise InputError("there are no traces to train on")
+        dataset.check_lengths(length)
+        self._windows = _window_count(dataset, self._indices, length)
+        self._place = _Place(**state) if state else _Place()
+        self._order: tuple[int, Int64Array] | None = None
+        self._rows: tuple[int, int, Rows] | None = None
+
+    def state(self) -> dict[str, int]:
+        """Where the next batch begins, as JSON values."""
+        return self._place._asdict()
+
+    def __next__(self) -> PackedBatch:
+        place = self._place
+        rows: Rows = []
+        while len(rows) < self._batch:
+            window = self._window_rows(place.epoch, place.window)
+            taken = window[place.row : place.row + self._batch - len(rows)]
+            rows += taken
+            place = place._replace(row=place.row + len(taken))
+            if place.row == len(window):
+                epoch, number = divmod(place.epoch * self._windows + place.window + 1, self._windows)
+                place = _Place(epoch, number)
+        self._place = place  # only now, so that an interrupted call leaves the stream where it was
+        return _batch(self._dataset, rows, self._length)
+
+    def _window_rows(self, epoch: int, window: int) -> Rows:
+        if self._rows is None or self._rows[:2] != (epoch, window):
+            traces = self._indices[_slice(self._epoch_order(epoch), window, self._windows)]
+            rows = _share_out(self._dataset, traces, self._length, self._packing)
+            order = _random(_ROWS, self._seed, epoch, window).permutation(len(rows))
+            self._rows = epoch, window, [rows[number] for number in order]
+        return self._rows[2]
+
+    def _epoch_order(self, epoch: int) -> Int64Array:
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, _random(_ORDER, self._seed, epoch).permutation(len(self._indices))
+        return self._order[1]
+
+
+def evaluation_batches(
+    dataset: TokenizedDataset, indices: Int64Array, *, batch: int, length: int, packing: bool = True
+) -> Iterator[PackedBatch]:
+    """Each of some traces once, always in the same order; empty rows, which bear no loss, fill up the last batch.
+
+    Args:
+        dataset: the traces.
+        indices: which of them.
+        batch: rows in a batch.
+        length: tokens in a row.
+        packing: False puts one trace in a row.
+
+    Raises:
+        InputError: a trace is longer than a row.
+    """
+    dataset.check_lengths(length)
+    windows = _window_count(dataset, indices, length)
+    waiting: Rows = []
+    for window in range(windows):
+        waiting += _share_out(dataset, _slice(indices, window, windows), length, packing)
+        while len(waiting) >= batch:
+            yield _batch(dataset, waiting[:batch], length)
+            del waiting[:batch]
+    if waiting:
+        empty = [np.empty(0, np.int64)] * (batch - len(waiting))
+        yield _batch(dataset, waiting + empty, length)
+
+
+def _window_count(dataset: TokenizedDataset, indices: Int64Array, length: int) -> int:
+    rows = int(dataset.sizes[indices].sum()) / length
+    return max(1, round(rows / WINDOW_ROWS), math.ceil(len(indices) / WINDOW_TRACES))
+
+
+def _slice(values: Int64Array, number: int, count: int) -> Int64Array:
+    """Part `number` of `count` nearly equal ones."""
+    return values[len(values) * number // count : len(values) * (number + 1) // count]
+
+
+def _share_out(dataset: TokenizedDataset, traces: Int64Array, length: int, packing: bool) -> Rows:
+    if not packing:
+        return [traces[number : number + 1] for number in range(len(traces))]
+    sizes = dataset.offsets[traces + 1] - dataset.offsets[traces]
+    return [traces[row] for row in pack(sizes, length)]
+
+
+def _batch(dataset: TokenizedDataset, rows: Rows, length: int) -> PackedBatch:
+    return lay_out(dataset.tokens, dataset.offsets, dataset.prompt_lengths, rows, length)

@@ -1,0 +1,168 @@
+"""A dataset as token ids on disk: made once for a training run, then mapped, so that memory is flat. NumPy only, no jax."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden.datasets import read_items
+from golden.rendering import encode_items, prompt_template_id
+from hallmark.errors import InputError
+from hallmark.files import fsync_directory, open_for_reading, raise_for_os_error, read_json, sha256_file, sha256_tree, write_json
+from hallmark.progress import Listener, Meter
+from trainer.packing import Int32Array, Int64Array
+
+CHUNK = 1000
+"""Items that are encoded at a time."""
+LAYOUT = 1
+"""Raised when the files change, so that older ones are made anew."""
+
+
+@dataclass(frozen=True)
+class TokenizedDataset:
+    """The traces of a dataset as token ids, in file order, one after another; maps of files, so that memory is flat.
+
+    Attributes:
+        tokens: uint16 or uint32; each trace is a prompt, then a completion ended by the end-of-sequence token.
+        offsets: int64 [traces + 1], where each trace begins and ends.
+        prompt_lengths: int32 [traces], how many tokens of each trace belong to the prompt and bear no loss.
+        source: the .jsonl file; line n is trace n - 1.
+    """
+
+    tokens: NDArray[Any]
+    offsets: Int64Array
+    prompt_lengths: Int32Array
+    source: Path
+
+    def __len__(self) -> int:
+        return len(self.prompt_lengths)
+
+    @property
+    def sizes(self) -> Int64Array:
+        """Int64 [traces], tokens of each trace."""
+        return np.diff(self.offsets)
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of all traces, prompts included."""
+        return len(self.tokens)
+
+    @property
+    def loss_tokens(self) -> int:
+        """Tokens that bear loss in one epoch. A trace's very first token never does, since nothing predicts it."""
+        return self.total_tokens - int(np.maximum(self.prompt_lengths, 1).sum(dtype=np.int64))
+
+    def trace_id(self, index: int) -> str:
+        """Whose trace it is, read back from the source."""
+        with open_for_reading(self.source) as file:
+            return str(json.loads(next(islice(file, index, None)))["trace_id"])
+
+    def check_lengths(self, length: int) -> None:
+        """Refuse traces that do not fit into one row.
+
+        Raises:
+            InputError: names the longest trace, its length and the setting to raise.
+        """
+        sizes = self.sizes
+        longest = int(sizes.argmax())
+        if sizes[longest] > length:
+            raise InputError(
+                f"training item {self.trace_id(longest)}: {sizes[longest]} tokens do not fit into train.sequence_length {length}. "
+                f"Set it to {sizes[longest]} or more, or shorten the item."
+            )
+
+
+def tokenize(dataset_path: Path, tokenizer: Any, folder: Path, listener: Listener | None = None) -> TokenizedDataset:
+    """Tokenise a dataset into a folder, or open what an earlier call with the same data and tokenizer left there.
+
+    Args:
+        dataset_path: the .jsonl file.
+        tokenizer: a Hugging Face tokenizer.
+        folder: appears whole or not at all; one of another dataset, tokenizer or chat template is replaced.
+        listener: gets progress in traces.
+
+    Raises:
+        InputError: a line of the dataset is bad, or the tokenizer has no end-of-sequence token.
+        ResourceError: the disk is full or the place cannot be written.
+    """
+    open_for_reading(dataset_path).close()
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            f"{tokenizer.name_or_path}: the tokenizer has no eos_token, so a model could not learn where to stop. Set one in tokenizer_config.json."
+        )
+    key = {
+        "layout": LAYOUT,
+        "dataset": sha256_file(dataset_path),
+        "tokenizer": _tokenizer_sha256(tokenizer),
+        "template": prompt_template_id(tokenizer),
+        "dtype": "uint16" if max(tokenizer.get_vocab().values()) < 1 << 16 else "uint32",
+    }
+    if not (folder / "key.json").is_file() or read_json(folder / "key.json") != key:
+        _write(dataset_path, tokenizer, folder, key, listener)
+    return TokenizedDataset(
+        _map(folder / "tokens.bin", key["dtype"]),
+        _map(folder / "offsets.bin", "int64"),
+        _map(folder / "prompts.bin", "int32"),
+        dataset_path,
+    )
+
+
+def _map(path: Path, dtype: str) -> NDArray[Any]:
+    return np.asarray(np.memmap(path, dtype, mode="r"))
+
+
+def _tokenizer_sha256(tokenizer: Any) -> str:
+    with tempfile.TemporaryDirectory() as name:
+        tokenizer.save_pretrained(name)
+        return sha256_tree(Path(name))
+
+
+def _write(dataset_path: Path, tokenizer: Any, folder: Path, key: dict[str, Any], listener: Listener | None) -> None:
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        partial.mkdir(parents=True)
+        _write_arrays(dataset_path, tokenizer, partial, key["dtype"], listener)
+        write_json(partial / "key.json", key)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+        fsync_directory(folder.parent)
+    except OSError as error:
+        raise_for_os_error(error, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_arrays(dataset_path: Path, tokenizer: Any, folder: Path, dtype: str, listener: Listener | None) -> None:
+    meter = Meter("tokenize", _count_lines(dataset_path), "traces", listener or (lambda _: None))
+    items = read_items(dataset_path)
+    done, end = 0, 0
+    with ExitStack() as stack:
+        tokens, offsets, prompts = (stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ("tokens", "offsets", "prompts"))
+        offsets.write(np.zeros(1, np.int64).tobytes())
+        while chunk := list(islice(items, CHUNK)):
+            encoded = encode_items(tokenizer, chunk)
+            sizes = np.array([len(prompt) + len(completion) for prompt, completion in encoded], np.int64)
+            tokens.write(np.fromiter(chain.from_iterable(chain.from_iterable(encoded)), dtype, int(sizes.sum())).tobytes())
+            offsets.write((end + np.cumsum(sizes)).tobytes())
+            prompts.write(np.array([len(prompt) for prompt, _ in encoded], np.int32).tobytes())
+            done, end = done + len(chunk), end + int(sizes.sum())
+            meter.update(done)
+        for file in (tokens, offsets, prompts):
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _count_lines(path: Path) -> int:
+    with open_for_reading(path) as file:
+        return sum(1 for _ in file)
