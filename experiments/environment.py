@@ -15,7 +15,7 @@ from hallmark.files import sha256_file, sha256_json
 
 PROJECT = Path(__file__).parent.parent
 INFERENCE_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-TRAINING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "safetensors", "transformers", "tokenizers")
+TRAINING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "safetensors", "transformers", "tokenizers")
 INFERENCE_CODE = ("inference", "golden/rendering.py", "golden/datasets.py", "judges", "hallmark/stages.py")
 TRAINING_CODE = ("trainer", "golden/rendering.py", "golden/datasets.py", "hallmark/stages.py")
 SWITCHES = (

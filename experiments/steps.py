@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from pathlib import Path
+from typing import Any
 
 from evaluation.metrics import MetricsSnapshot, summarise
+from experiments.environment import TRAINING_CODE, TRAINING_PACKAGES, code_sha256, lock_sha256, package_versions
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from golden.datasets import read_items
@@ -53,10 +56,24 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
         dataset=plan.training.dataset.path,
         output=run.directory,
         config=plan.training.config,
+        inputs=training_inputs(plan),
+        cache=run.directory.parent.parent / "cache" / "jax",
     )
     result = run_stage("trainer", spec, TrainResult, threads=plan.training.config.threads, log=run.files.log, listener=listener)
     write_json(run.files.training_result, result.model_dump())
     return result
+
+
+def training_inputs(plan: RunPlan) -> dict[str, Any]:
+    """What decides a training's result beside its configuration. A checkpoint of other inputs is never continued."""
+    return {
+        "base_sha256": plan.model.sha256,
+        "dataset_sha256": plan.training.dataset.sha256 if plan.training else None,
+        "code_sha256": code_sha256(TRAINING_CODE),
+        "packages": package_versions(TRAINING_PACKAGES),
+        "uv_lock_sha256": lock_sha256(),
+        "python": platform.python_version(),
+    }
 
 
 def _finished_training(run: RunRef) -> TrainResult | None:

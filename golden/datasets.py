@@ -117,15 +117,20 @@ def read_items(path: Path) -> Iterator[Item]:
         InputError: `file:line: field: problem` at the first bad line; a trace_id that occurs twice (both lines named);
             no item at all. A bad line is never skipped.
     """
-    seen: dict[str, int] = {}
+    seen: set[int] = set()  # hashes take half the memory of ids and lines; should two collide, the file itself decides
     for number, value in read_jsonl(path):
         item = parse_item(value, f"{path}:{number}")
-        if item.trace_id in seen:
-            raise InputError(f"{path}:{number}: trace_id: {item.trace_id} was already used on line {seen[item.trace_id]}. Ids are unique.")
-        seen[item.trace_id] = number
+        mark = hash(item.trace_id)
+        if mark in seen and (first := _first_line(path, item.trace_id)) < number:
+            raise InputError(f"{path}:{number}: trace_id: {item.trace_id} was already used on line {first}. Ids are unique.")
+        seen.add(mark)
         yield item
     if not seen:
         raise InputError(f"{path}: no items. A dataset has at least one.")
+
+
+def _first_line(path: Path, trace_id: str) -> int:
+    return next(number for number, value in read_jsonl(path) if value["trace_id"] == trace_id)
 
 
 def parse_item(value: Any, where: str) -> Item:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from golden.schema import Item
 from hallmark.files import sha256_bytes
 
 PLAIN_TEMPLATE = "plain@v1"
@@ -38,6 +39,19 @@ def encode_completion(tokenizer: Any, steps: Sequence[str], final_answer: str) -
     """The token ids of a completion, ended by the end-of-sequence token."""
     ids: list[int] = tokenizer.encode(render_completion(steps, final_answer), add_special_tokens=False)
     return [*ids, tokenizer.eos_token_id]
+
+
+def encode_items(tokenizer: Any, items: Sequence[Item]) -> list[tuple[list[int], list[int]]]:
+    """Prompt and completion ids of many items: what `encode_prompt` and `encode_completion` give, in two calls instead of many."""
+
+    def encode(texts: list[str], add_special_tokens: bool) -> list[list[int]]:
+        encoded = tokenizer(texts, add_special_tokens=add_special_tokens, return_attention_mask=False, verbose=False)
+        ids: list[list[int]] = encoded["input_ids"]
+        return ids
+
+    prompts = encode([render_prompt(tokenizer, item.prompt) for item in items], not tokenizer.chat_template)
+    completions = encode([render_completion(item.steps, item.final_answer) for item in items], False)
+    return [(prompt, [*completion, tokenizer.eos_token_id]) for prompt, completion in zip(prompts, completions, strict=True)]
 
 
 def prompt_template_id(tokenizer: Any) -> str:

@@ -9,6 +9,9 @@ from pydantic import BaseModel
 
 from hallmark.config import TrainConfig
 
+GB = 1e9
+"""Bytes in a gigabyte, as cards are sold."""
+
 
 class TrainSpec(BaseModel):
     """One training job.
@@ -59,3 +62,66 @@ class TrainResult(BaseModel):
     resumed: int
     stopped_early: bool
     memory_bytes: int
+
+
+class PlanSpec(BaseModel):
+    """Which configurations to weigh.
+
+    Attributes:
+        model: a directory with a config.json; its weights are not read.
+        config: what the combinations below vary.
+        batches: rows of a step.
+        lengths: tokens of a row.
+    """
+
+    model: Path
+    config: TrainConfig
+    batches: list[int]
+    lengths: list[int]
+
+
+class Memory(BaseModel):
+    """What a training step needs on each device, in bytes.
+
+    Attributes:
+        weights: all weights, the trained ones in float32.
+        optimizer: its states.
+        working: activations, gradients and whatever else the compiled step holds at its peak.
+    """
+
+    weights: int
+    optimizer: int
+    working: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.optimizer + self.working
+
+    def __str__(self) -> str:
+        parts = f"weights {self.weights / GB:.2f}, optimizer {self.optimizer / GB:.2f}, activations and gradients {self.working / GB:.2f}"
+        return f"{self.total / GB:.2f} GB ({parts})"
+
+
+class PlanRow(BaseModel):
+    """The memory of one combination."""
+
+    method: str
+    batch_size: int
+    sequence_length: int
+    memory: Memory
+
+
+class PlanResult(BaseModel):
+    """All combinations.
+
+    Attributes:
+        parameters: of the model.
+        limit_bytes: memory of the card; None where neither setting nor device says.
+        platform: what the steps were compiled for: cpu, gpu.
+    """
+
+    parameters: int
+    limit_bytes: int | None
+    platform: str
+    rows: list[PlanRow]

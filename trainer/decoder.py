@@ -121,7 +121,8 @@ def _apply(block: Block, x: Array, tables: Tables, segments: Array) -> Array:
 def _apply_again(block: Block, x: Array, tables: Tables, segments: Array) -> Array:
     """As `_apply`, keeping only its inputs for the way back (Chen et al. 2016, arXiv:1604.06174)."""
     graph, state = nnx.split(block)
-    return jax.checkpoint(lambda state, *inputs: nnx.merge(graph, state)(*inputs))(state, x, tables, segments)
+    result: Array = jax.checkpoint(lambda state, *inputs: nnx.merge(graph, state)(*inputs))(state, x, tables, segments)
+    return result
 
 
 class Decoder(nnx.Module):

@@ -35,7 +35,8 @@ class LoraLinear(nnx.Module):
         self.deterministic = False
 
     def __call__(self, x: Array) -> Array:
-        return self.base(x) + self.scale * self.adapter(self._dropped(x))
+        result: Array = self.base(x) + self.scale * self.adapter(self._dropped(x))
+        return result
 
     def _dropped(self, x: Array) -> Array:
         if self.deterministic or self.dropout == 0:

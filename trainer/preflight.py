@@ -7,38 +7,12 @@ from typing import Any
 
 import jax
 from jax.sharding import Mesh
-from pydantic import BaseModel
 
 from hallmark.config import TrainConfig
 from hallmark.errors import ResourceError
 from trainer.architecture import Architecture
-from trainer.mesh import make_mesh
+from trainer.contract import GB, Memory
 from trainer.step import TrainStep
-
-GB = 1e9
-
-
-class Memory(BaseModel):
-    """What a training step needs on each device, in bytes.
-
-    Attributes:
-        weights: all weights, the trained ones in float32.
-        optimizer: its states.
-        working: activations, gradients and whatever else the compiled step holds at its peak.
-    """
-
-    weights: int
-    optimizer: int
-    working: int
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.weights + self.optimizer + self.working
-
-    def __str__(self) -> str:
-        parts = f"weights {self.weights / GB:.2f}, optimizer {self.optimizer / GB:.2f}, activations and gradients {self.working / GB:.2f}"
-        return f"{self.total / GB:.2f} GB ({parts})"
 
 
 def memory_of(step: TrainStep) -> Memory:
@@ -91,8 +65,3 @@ def _remedy(arch: Architecture, config: TrainConfig, mesh: Mesh, limit: int, cha
     needed = memory_of(TrainStep(arch, config.model_copy(update=change), mesh)).total
     settings = " ".join(f"train.{name}={str(value).lower()}" for name, value in change.items())
     return f"{settings}: {needed / GB:.2f} GB, {'fits' if needed <= limit else 'does not fit'}"
-
-
-def plan(arch: Architecture, config: TrainConfig) -> Memory:
-    """The memory that a configuration needs for an architecture; loads no weights."""
-    return memory_of(TrainStep(arch, config, make_mesh(config)))

@@ -36,7 +36,7 @@ class Batch:
     segments: Array
     targets: Array
 
-    def part(self, index: int) -> tuple[Packed, Array]:
+    def part(self, index: Array | int) -> tuple[Packed, Array]:
         """One part as [rows, time]."""
         return Packed(self.tokens[index], self.positions[index], self.segments[index]), self.targets[index]
 
@@ -83,7 +83,7 @@ class TrainStep:
         self._graph, trainable, *fixed = self._split(model)
         self._transform = optimizer(config)
         self.abstract = self._described(TrainState(trainable, jax.eval_shape(self._transform.init, trainable)))
-        self._fixed: tuple[Tree, Tree] = self._described(tuple(fixed))
+        self._fixed: Tree = self._described(tuple(fixed))
         self._loss = jax.jit(self._evaluate)
 
     def _split(self, model: Decoder) -> tuple[Any, Tree, Tree, Tree]:
@@ -105,7 +105,7 @@ class TrainStep:
         """The executable for batches of the configuration's shape; it knows the memory it needs."""
         config = self.config
         shape = (config.accumulation_steps, config.batch_size // config.accumulation_steps, config.sequence_length)
-        rows = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=NamedSharding(self.mesh, ROWS))
+        rows: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=NamedSharding(self.mesh, ROWS))
         step = jax.jit(self._step, donate_argnums=0, out_shardings=(shardings(self.mesh, self.abstract), None))
         number = jax.ShapeDtypeStruct((), jnp.int32)
         return step.lower(self.abstract, *self._described(self._fixed), number, Batch(rows, rows, rows, rows)).compile()
@@ -139,7 +139,8 @@ class TrainStep:
 
     def decoder(self, trainable: Tree) -> Decoder:
         """The decoder with trained weights."""
-        return nnx.merge(self._evaluating, trainable, *self._fixed)
+        model: Decoder = nnx.merge(self._evaluating, trainable, *self._fixed)
+        return model
 
     def _step(self, state: TrainState, keys: Tree, frozen: Tree, number: Array, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         loss, gradients = self._gradients(state.trainable, keys, frozen, number, batch)

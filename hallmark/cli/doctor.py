@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
@@ -21,8 +21,25 @@ class Finding(NamedTuple):
     detail: str
 
 
-def doctor(json: Json = False) -> None:
-    """Check packages, GPU, disk, registry and built-in data, and say what to do about what is not right."""
+def doctor(
+    model: Annotated[str | None, typer.Option("--model", help="Model to plan for: a directory, registry:NAME@ALIAS, or a hub id.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the memory that training the model needs.")] = False,
+    batch: Annotated[str, typer.Option(help="With --plan: rows of a step, separated by commas.")] = "1,4,16",
+    length: Annotated[str, typer.Option(help="With --plan: tokens of a row, separated by commas.")] = "512,1024,2048",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="With --plan: a training setting, as in train.remat=true.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check packages, GPU, disk, registry and built-in data, and say what to do about what is not right.
+
+    With --model and --plan: the memory that each way of training the model needs, against the card's.
+    """
+    if plan or model:
+        from hallmark.cli.plan_display import show_plan
+
+        show_plan(model or "tiny-base", batch, length, settings, json)
+        return
     findings = list(_findings())
     broken = any(finding.state == "problem" for finding in findings)
     if json:

@@ -73,7 +73,7 @@ def experiment(
         "fail_unless_promoted": fail_unless_promoted or None,
         **_generation(max_new_tokens, batch_size, threads),
         **_training(train_dataset, steps, learning_rate, seed, threads),
-        **_settings(settings),
+        **parse_settings(settings),
     }
     from experiments.verdict import Verdict
     from hallmark.cli.local_prefect import run_flow
@@ -146,7 +146,7 @@ def train(
         "judge": judge,
         **_generation(max_new_tokens, batch_size, threads),
         **_training(train_dataset, steps, learning_rate, seed, threads),
-        **_settings(settings),
+        **parse_settings(settings),
     }
     from hallmark.cli.local_prefect import run_flow
 
@@ -202,7 +202,7 @@ def _training(dataset: str | None, steps: int | None, rate: float | None, seed: 
     }
 
 
-def _settings(pairs: list[str] | None) -> dict[str, Any]:
+def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
     """NAME=VALUE pairs; values are TOML where they parse as TOML, else text."""
     import tomllib
 
