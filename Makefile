@@ -5,6 +5,7 @@
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 EXTRAS ?= --extra inference --extra training --extra postgres
+PEERS := --group peers
 ARGS ?=
 
 .DEFAULT_GOAL := help

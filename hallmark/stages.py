@@ -60,9 +60,13 @@ def run_stage(module: str, spec: BaseModel, result: type[Result], *, threads: in
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """NPROC sizes XLA's thread pools, OMP_NUM_THREADS torch's. The rest keeps the libraries quiet and off the network."""
+    """NPROC sizes XLA's thread pools, OMP_NUM_THREADS torch's. The rest keeps the libraries quiet and off the network.
+
+    XLA allocates its buffers anew at every step, and the page faults cost up to a third of it; glibc then asks for huge pages.
+    """
     count = str(threads)
     return {
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
         "NPROC": count,
         "OMP_NUM_THREADS": count,
         "TOKENIZERS_PARALLELISM": "false",

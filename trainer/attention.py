@@ -1,44 +1,103 @@
-"""Causal attention over packed sequences."""
+"""Causal self-attention over packed rows: the fastest exact form for the device at hand."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 Array = jax.Array
+HIDDEN = -1e30
+"""A score that `exp` turns into zero; finite, so that no row of scores can become NaN."""
 
 
 def attend(
-    q: Array,
-    k: Array,
-    v: Array,
-    segments: Array,
-    *,
-    scale: float,
-    window: int | None = None,
-    softcap: float | None = None,
+    q: Array, k: Array, v: Array, segments: Array, *, scale: float, window: int | None = None, softcap: float | None = None
 ) -> Array:
-    """Grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245): each token sees its own segment up to itself.
+    """Softmax attention in which a token sees itself and earlier tokens of its own segment.
+
+    Query heads share key and value heads in groups (Ainslie et al. 2023, arXiv:2305.13245); keys and values are not repeated.
 
     Args:
-        q: [batch, time, heads, head_dim].
-        k: [batch, time, kv_heads, head_dim]; heads is a multiple of kv_heads.
-        v: [batch, time, kv_heads, head_dim].
-        segments: int32 [batch, time]; tokens of one segment lie next to one another.
-        scale: what the scores are multiplied by.
-        window: a token sees itself and the window - 1 tokens before it; None: all before it.
-        softcap: scores are bounded by softcap * tanh(score / softcap) (Gemma 2, arXiv:2408.00118); None: not bounded.
+        q: float [batch, time, heads, head_dim].
+        k: float [batch, time, kv_heads, head_dim].
+        v: float [batch, time, kv_heads, head_dim].
+        segments: int32 [batch, time]; 0, the padding, is a segment like any other.
+        scale: factor on the scores.
+        window: a token sees itself and the `window` - 1 tokens before it; None is no limit.
+        softcap: c in c * tanh(score / c), applied before the mask (Gemma Team 2024, arXiv:2408.00118).
 
     Returns:
-        [batch, time, heads, head_dim], q's dtype. Scores and softmax are float32.
+        [batch, time, heads, head_dim] in q's dtype; the softmax is computed in float32.
     """
-    batch, time, heads, head_dim = q.shape
-    grouped = q.reshape(batch, time, k.shape[2], heads // k.shape[2], head_dim)
-    scores = jnp.einsum("btkgd,bskd->bkgts", grouped, k, preferred_element_type=jnp.float32) * scale
-    if softcap is not None:
-        scores = softcap * jnp.tanh(scores / softcap)
+    mask = _visible(segments, window)
+    if jax.default_backend() == "gpu" and softcap is None:
+        mixed: Array = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None], scale=scale, implementation=_implementation(q))
+        return mixed
+    batch, time, heads, size = q.shape
+    shared = k.shape[2]
+    rows = (q * scale).reshape(batch, time, shared, heads // shared, size).transpose(0, 2, 3, 1, 4).reshape(batch, shared, -1, size)
+    mixed = _grouped(rows, k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3), mask, softcap)
+    return mixed.reshape(batch, shared, heads // shared, time, size).transpose(0, 3, 1, 2, 4).reshape(q.shape)
+
+
+def _visible(segments: Array, window: int | None) -> Array:
+    """Bool [batch, query time, key time]."""
+    time = segments.shape[1]
     distance = jnp.arange(time)[:, None] - jnp.arange(time)[None, :]
-    near = (distance >= 0) & (distance < (window or time))
-    seen = near & (segments[:, :, None] == segments[:, None, :])
-    weights = jax.nn.softmax(jnp.where(seen[:, None, None], scores, -1e30), axis=-1)
-    return jnp.einsum("bkgts,bskd->btkgd", weights.astype(v.dtype), v).reshape(q.shape).astype(q.dtype)
+    near = distance >= 0 if window is None else (distance >= 0) & (distance < window)
+    return near & (segments[:, :, None] == segments[:, None, :])
+
+
+def _implementation(q: Array) -> Literal["cudnn", "xla"]:
+    """Flash attention of cuDNN wants Ampere or newer, half precision, head_dim a multiple of 8 up to 128, and an even length."""
+    half = q.dtype in (jnp.bfloat16, jnp.float16)
+    fits = half and q.shape[3] % 8 == 0 and q.shape[3] <= 128 and q.shape[1] % 2 == 0
+    return "cudnn" if fits and float(jax.devices()[0].compute_capability) >= 8 else "xla"
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _grouped(q: Array, k: Array, v: Array, mask: Array, softcap: float | None) -> Array:
+    """Attention by key and value head, with its own derivative: one exponential, normalised after the product with v.
+
+    The derivative is FlashAttention's (Dao et al. 2022, arXiv:2205.14135, section B.2), which needs the mixed output and
+    not the normalised probabilities.
+
+    Args:
+        q: [batch, kv_heads, group * time, head_dim], scaled.
+        k: [batch, kv_heads, time, head_dim].
+        v: [batch, kv_heads, time, head_dim].
+        mask: bool [batch, time, time], query by key.
+        softcap: see `attend`.
+    """
+    return _grouped_forward(q, k, v, mask, softcap)[0]
+
+
+def _grouped_forward(q: Array, k: Array, v: Array, mask: Array, softcap: float | None) -> tuple[Array, tuple[Array, ...]]:
+    scores = jnp.einsum("bhqd,bhkd->bhqk", q, k, preferred_element_type=jnp.float32)
+    slope = jnp.ones(())
+    if softcap is not None:
+        tanh = jnp.tanh(scores / softcap)
+        scores, slope = softcap * tanh, 1 - tanh * tanh
+    by_query = scores.reshape(*scores.shape[:2], -1, *mask.shape[1:])
+    scores = jnp.where(mask[:, None, None], by_query, HIDDEN).reshape(scores.shape)
+    weights = jnp.exp(scores - scores.max(-1, keepdims=True))
+    inverse = 1 / weights.sum(-1, keepdims=True)
+    mixed = jnp.einsum("bhqk,bhkd->bhqd", weights, v, preferred_element_type=jnp.float32) * inverse
+    return mixed.astype(q.dtype), (q, k, v, weights, inverse, mixed, slope)
+
+
+def _grouped_backward(softcap: float | None, saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array, Array, None]:
+    q, k, v, weights, inverse, mixed, slope = saved
+    share = gradient.astype(jnp.float32) * inverse
+    to_v = jnp.einsum("bhqk,bhqd->bhkd", weights, share)
+    to_weights = jnp.einsum("bhqd,bhkd->bhqk", share, v, preferred_element_type=jnp.float32)
+    to_scores = weights * (to_weights - jnp.sum(share * mixed, -1, keepdims=True)) * slope
+    to_q = jnp.einsum("bhqk,bhkd->bhqd", to_scores, k, preferred_element_type=jnp.float32)
+    to_k = jnp.einsum("bhqk,bhqd->bhkd", to_scores, q, preferred_element_type=jnp.float32)
+    return to_q.astype(q.dtype), to_k.astype(k.dtype), to_v.astype(v.dtype), None
+
+
+_grouped.defvjp(_grouped_forward, _grouped_backward)

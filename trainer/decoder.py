@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 
 from trainer.architecture import Architecture
 from trainer.attention import attend
+from trainer.linear import Linear, over_tokens
 from trainer.rotary import rotary_tables, rotate
 
 Array = jax.Array
@@ -60,7 +61,7 @@ class Attention(nnx.Module):
     """Grouped-query causal self-attention with rotary positions; optional bias on q, k, v and norms on q and k."""
 
     def __init__(self, arch: Architecture, window: int | None, rngs: nnx.Rngs, dtype: DTypeLike) -> None:
-        linear = partial(nnx.Linear, dtype=dtype, rngs=rngs)
+        linear = partial(Linear, dtype=dtype, rngs=rngs)
         width, bias = arch.hidden_size, arch.attention_bias
         self.arch, self.window = arch, window
         self.q = linear(width, arch.heads * arch.head_dim, use_bias=bias)
@@ -86,7 +87,7 @@ class GatedMLP(nnx.Module):
     """Feed-forward block with a SiLU or GELU gate (Shazeer 2020, arXiv:2002.05202)."""
 
     def __init__(self, arch: Architecture, rngs: nnx.Rngs, dtype: DTypeLike) -> None:
-        linear = partial(nnx.Linear, use_bias=False, dtype=dtype, rngs=rngs)
+        linear = partial(Linear, use_bias=False, dtype=dtype, rngs=rngs)
         self.gate = linear(arch.hidden_size, arch.mlp_size)
         self.up = linear(arch.hidden_size, arch.mlp_size)
         self.down = linear(arch.mlp_size, arch.hidden_size)
@@ -141,7 +142,7 @@ class Decoder(nnx.Module):
         self.embed = nnx.Embed(arch.vocab_size, arch.hidden_size, dtype=dtype, rngs=rngs)
         self.layers = nnx.List([Block(arch, window, rngs, dtype) for window in arch.windows])
         self.norm = RMSNorm(arch.hidden_size, arch)
-        self.head = None if arch.tied_embeddings else nnx.Linear(arch.hidden_size, arch.vocab_size, use_bias=False, rngs=rngs)
+        self.head = None if arch.tied_embeddings else Linear(arch.hidden_size, arch.vocab_size, use_bias=False, rngs=rngs)
 
     def __call__(self, batch: Packed) -> Array:
         """Logits of the next token at every place: float32 [batch, time, vocab]."""
@@ -167,10 +168,10 @@ class Decoder(nnx.Module):
     def logits(self, hidden: Array) -> Array:
         """Logits of hidden states [..., hidden]: multiplied in the compute dtype, summed and returned in float32."""
         if self.head is None:
-            weights, pattern = self.embed.embedding[...], "...h,vh->...v"
+            weights, pattern = self.embed.embedding[...], "th,vh->tv"
         else:
-            weights, pattern = self.head.kernel[...], "...h,hv->...v"
-        operands = hidden.astype(self.dtype), weights.astype(self.dtype)
-        logits = jnp.einsum(pattern, *operands, preferred_element_type=jnp.float32)
+            weights, pattern = self.head.kernel[...], "th,hv->tv"
+        weights = weights.astype(self.dtype)
+        logits = over_tokens(lambda x: jnp.einsum(pattern, x, weights, preferred_element_type=jnp.float32), hidden.astype(self.dtype))
         cap = self.arch.logit_softcap
         return logits if cap is None else cap * jnp.tanh(logits / cap)

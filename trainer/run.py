@@ -51,7 +51,7 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     mesh = make_mesh(config)
     step = TrainStep(arch, config, mesh)
     memory = check_memory(step, arch)
-    dataset = tokenize(spec.dataset, _tokenizer(spec.base), spec.output / "tokens", listener)
+    dataset = tokenize(spec.dataset, load_tokenizer(spec.base), spec.output / "tokens", listener)
     dataset.check_lengths(config.sequence_length)
     model = load_decoder(spec.base, arch, dtype=config.dtype, remat=config.remat)
     state = step.start(trainable_decoder(model, config))
@@ -84,7 +84,8 @@ def _records(spec: TrainSpec) -> tuple[Curve, Checkpoints, Checkpoints]:
     )
 
 
-def _tokenizer(directory: Path) -> Any:
+def load_tokenizer(directory: Path) -> Any:
+    """The tokenizer of a model directory; nothing is fetched and no code of the model's runs."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)

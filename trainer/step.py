@@ -80,14 +80,15 @@ class TrainStep:
         model.set_attributes(deterministic=True, raise_if_not_found=False)
         self._evaluating = nnx.graphdef(model)
         model.set_attributes(deterministic=False, raise_if_not_found=False)
-        self._graph, trainable, *fixed = self._split(model)
+        self._graph, trainable, keys, frozen = self._split(model)
         self._transform = optimizer(config)
         self.abstract = self._described(TrainState(trainable, jax.eval_shape(self._transform.init, trainable)))
-        self._fixed: Tree = self._described(tuple(fixed))
+        self._fixed: Tree = self._described((keys, frozen))
         self._loss = jax.jit(self._evaluate)
 
     def _split(self, model: Decoder) -> tuple[Any, Tree, Tree, Tree]:
-        graph, trainable, keys, frozen = nnx.split(model, nnx.LoRAParam if self.config.method == "lora" else nnx.Param, DropoutKey, ...)
+        kind = nnx.LoRAParam if self.config.method == "lora" else nnx.Param
+        graph, trainable, keys, frozen = nnx.split(model, kind, DropoutKey, ...)  # type: ignore[misc]
         return graph, trainable, keys, frozen
 
     def _described(self, tree: Tree) -> Tree:
@@ -95,9 +96,9 @@ class TrainStep:
 
     def start(self, model: Decoder) -> TrainState:
         """Move a decoder, from `trainable_decoder`, to the devices; gives the state before the first step."""
-        _, *trees = self._split(model)
-        trainable, *fixed = (jax.device_put(tree, shardings(self.mesh, tree)) for tree in trees)
-        self._fixed = tuple(fixed)
+        _, trainable, keys, frozen = self._split(model)
+        trainable, keys, frozen = (jax.device_put(tree, shardings(self.mesh, tree)) for tree in (trainable, keys, frozen))
+        self._fixed = keys, frozen
         return TrainState(trainable, jax.jit(self._transform.init, out_shardings=shardings(self.mesh, self.abstract.optimizer))(trainable))
 
     @cached_property
