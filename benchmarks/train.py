@@ -24,7 +24,6 @@ import argparse
 import importlib.util
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
@@ -77,12 +76,36 @@ class Clock:
         return Result(self.tokens, time.perf_counter() - self.wall, time.process_time() - self.cpu, self.wall - self.began, loss)
 
 
-def read_examples(options: argparse.Namespace) -> list[Any]:
-    """The training traces as token ids, made by the trainer's own code."""
-    from golden.datasets import read_items
-    from trainer.run import _tokenizer, encode
+@dataclass(frozen=True)
+class Example:
+    """One trace: token ids, of which the first `prompt_length` bear no loss."""
 
-    return list(encode(_tokenizer(options.model), read_items(options.dataset)))
+    tokens: list[int]
+    prompt_length: int
+
+
+def read_dataset(options: argparse.Namespace, folder: str) -> Any:
+    """The training traces as token ids, made by the trainer's own code."""
+    from trainer.run import load_tokenizer
+    from trainer.tokens import tokenize
+
+    return tokenize(options.dataset, load_tokenizer(options.model), Path(folder) / "tokens")
+
+
+def padded(dataset: Any, size: int) -> Any:
+    """Endless batches of one trace a row, all padded to the longest trace of the dataset, rounded up to eight."""
+    from trainer.data import PackedStream
+
+    longest = -(-int(dataset.sizes.max()) // 8) * 8
+    return PackedStream(dataset, batch=size, length=longest, seed=0, packing=False)
+
+
+def read_examples(options: argparse.Namespace) -> list[Example]:
+    """The same as lists, for the peers."""
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = read_dataset(options, folder)
+        bounds = list(zip(dataset.offsets[:-1], dataset.offsets[1:], dataset.prompt_lengths.tolist(), strict=True))
+        return [Example(dataset.tokens[begin:end].tolist(), prompt) for begin, end, prompt in bounds]
 
 
 def config(options: argparse.Namespace, steps: int) -> Any:
@@ -96,40 +119,35 @@ def peer_steps(options: argparse.Namespace) -> int:
     return int(WARM_UP + -(-options.traces // options.batch))
 
 
-def padded(examples: list[Any], size: int) -> Iterator[Any]:
-    """Endless batches of one trace a row, all padded to the longest trace of the dataset, rounded up to eight."""
-    from trainer.packing import _lay_out
-
-    length = -(-max(len(example.tokens) for example in examples) // 8) * 8
-    order = random.Random(0)  # noqa: S311 - not for secrets
-    while True:
-        yield _lay_out([[example] for example in order.sample(examples, size)], length)
-
-
 def hallmark(options: argparse.Namespace, packed: bool) -> Result:
     clock = Clock()
     from trainer.architecture import read_architecture
-    from trainer.loop import StepRecord, train
-    from trainer.packing import batches
+    from trainer.data import PackedStream
+    from trainer.mesh import make_mesh
+    from trainer.step import TrainStep, trainable_decoder
     from trainer.weights import load_decoder
 
-    examples = read_examples(options)
-    steps = peer_steps(options)
-    if packed:
-        stream = batches(examples, batch=options.rows, length=options.length, seed=0)
-        counts = [int(batch.segments.max(axis=1).sum()) for batch, _ in zip(stream, range(8), strict=False)]
-        steps = int(WARM_UP + -(-options.traces * len(counts) // sum(counts)))
-        stream = batches(examples, batch=options.rows, length=options.length, seed=0)
-    else:
-        stream = padded(examples, options.batch)
-    losses: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = read_dataset(options, folder)
 
-    def on_step(record: StepRecord) -> None:
-        losses.append(record.loss)
-        clock.after(record.loss_tokens)
+        def stream() -> Any:
+            if packed:
+                return PackedStream(dataset, batch=options.rows, length=options.length, seed=0)
+            return padded(dataset, options.batch)
 
-    train(load_decoder(options.model, read_architecture(options.model)), stream, config(options, steps), on_step)
-    return clock.result(losses[-1])
+        some = [batch for batch, _ in zip(stream(), range(8), strict=False)]
+        steps = int(WARM_UP + -(-options.traces * len(some) // sum(int(batch.segments.max(axis=1).sum()) for batch in some)))
+        rows, length = some[0].tokens.shape
+        settings = config(options, steps).model_copy(update={"batch_size": rows, "sequence_length": length})
+        arch = read_architecture(options.model)
+        step = TrainStep(arch, settings, make_mesh(settings))
+        state = step.start(trainable_decoder(load_decoder(options.model, arch), settings))
+        loss = 0.0
+        for number, batch in zip(range(1, steps + 1), stream(), strict=False):
+            state, measured = step(state, number, step.on_devices(batch))
+            loss = float(measured["loss"])
+            clock.after(int((batch.targets >= 0).sum()))
+        return clock.result(loss)
 
 
 def transformers(options: argparse.Namespace, grouped: bool) -> Result:
@@ -203,7 +221,7 @@ def tunix(options: argparse.Namespace) -> Result:
     from tunix.sft.utils import build_positions_from_mask, make_causal_attn_mask
 
     from trainer.architecture import read_architecture
-    from trainer.loop import optimizer
+    from trainer.optimizer import optimizer
 
     arch = read_architecture(options.model)
     if arch.name != "Qwen3ForCausalLM":
@@ -216,15 +234,15 @@ def tunix(options: argparse.Namespace) -> Result:
         num_heads=arch.heads,
         head_dim=arch.head_dim,
         num_kv_heads=arch.kv_heads,
-        rope_theta=int(arch.rope_theta),
+        rope_theta=int(arch.rope.theta),
         norm_eps=arch.norm_eps,
         use_tied_embedding=arch.tied_embeddings,
     )
     model = params.create_model_from_safe_tensors(str(options.model), shape, dtype=jnp.float32)
     steps = peer_steps(options)
 
-    def inputs() -> Iterator[Any]:
-        for batch, _ in zip(padded(read_examples(options), options.batch), range(steps), strict=False):
+    def inputs(folder: str) -> Iterator[Any]:
+        for batch, _ in zip(padded(read_dataset(options, folder), options.batch), range(steps), strict=False):
             mask = batch.segments > 0
             loss_mask = (jnp.pad(batch.targets, ((0, 0), (1, 0)), constant_values=-1)[:, :-1] >= 0).astype(jnp.int32)
             if clock.step == WARM_UP:
@@ -244,7 +262,8 @@ def tunix(options: argparse.Namespace) -> Result:
 
     training = TrainingConfig(eval_every_n_steps=10**9, max_steps=steps, pbar_description=None)
     trainer = PeftTrainer(model, optimizer(config(options, steps)), training).with_gen_model_input_fn(model_inputs)
-    trainer.train(inputs())
+    with tempfile.TemporaryDirectory() as folder:
+        trainer.train(inputs(folder))
     return clock.result(float("nan"))
 
 
@@ -255,7 +274,7 @@ CONTENDERS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.Namespace],
     "trainer-grouped": ("HF Trainer, grouped by length", ("torch", "accelerate"), lambda options: transformers(options, grouped=True)),
     "tunix": ("tunix PeftTrainer", ("tunix",), tunix),
 }
-INSTALL = {"flax": "uv sync --extra training", "torch": "uv sync --extra inference", "accelerate": "uv sync --group bench"}
+INSTALL = {"flax": "uv sync --extra training", "torch": "uv sync --extra inference", "accelerate": "uv sync --group peers"}
 
 
 def run_apart(name: str, options: argparse.Namespace) -> Result | str:

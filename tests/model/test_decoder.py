@@ -324,12 +324,12 @@ def loss_gradients(model: Any) -> tuple[float, Any]:
     import jax.numpy as jnp
     from flax import nnx
 
-    from trainer.loop import completion_loss
+    from trainer.loss import summed_loss
 
     tokens = random_tokens(model.arch.vocab_size)
     structure, parameters = nnx.split(model)
     targets = jnp.asarray([*tokens[1:], -1], jnp.int32)[None]
-    loss, gradients = jax.jit(jax.value_and_grad(lambda p: completion_loss(nnx.merge(structure, p), pack(tokens), targets)))(parameters)
+    loss, gradients = jax.jit(jax.value_and_grad(lambda p: summed_loss(nnx.merge(structure, p), pack(tokens), targets)))(parameters)
     return float(loss), gradients
 
 
@@ -362,28 +362,3 @@ def test_bfloat16_is_computed_in_and_not_kept_in(make: Make, variant: str) -> No
     assert 0 < np.abs(np.asarray(model(batch)) - expected).mean() < 0.05 * expected.std()
     _, gradients = loss_gradients(model)
     assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}
-
-
-def test_packing_does_not_change_the_loss() -> None:
-    import jax.numpy as jnp
-    import numpy as np
-
-    from experiments.references import TINY_BASE_DIRECTORY
-    from trainer.architecture import read_architecture
-    from trainer.decoder import Packed
-    from trainer.loop import completion_loss
-    from trainer.packing import Example, batches
-    from trainer.weights import load_decoder
-
-    model = load_decoder(TINY_BASE_DIRECTORY, read_architecture(TINY_BASE_DIRECTORY))
-    examples = [Example(str(n), list(range(5 + n, 17 + 2 * n)), 4 + n) for n in range(4)]
-
-    def summed(length: int, rows: int) -> tuple[float, int]:
-        batch = next(batches(examples, batch=rows, length=length, seed=0))
-        parts = (jnp.asarray(part) for part in (batch.tokens, batch.positions, batch.segments))
-        count = int((batch.targets >= 0).sum())
-        return float(completion_loss(model, Packed(*parts), jnp.asarray(batch.targets))) * count, count
-
-    packed, alone = summed(length=64, rows=1), summed(length=18, rows=4)
-    assert packed[1] == alone[1] > 0
-    assert np.isclose(packed[0], alone[0], rtol=1e-5)
