@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +61,18 @@ def weight_files(directory: Path) -> list[Path]:
     return [directory / Path(name).name for name in sorted(set(places.values()))]
 
 
-def read_tensors(directory: Path) -> Iterator[tuple[str, jax.Array]]:
-    """All tensors of a model directory with their names, one at a time.
+def open_tensors(directory: Path) -> dict[str, Callable[[], jax.Array]]:
+    """All tensors of a model directory by name; each is read when it is called for.
 
     Raises:
         InputError: a file is missing, or a tensor has a dtype that cannot be trained.
         IntegrityError: a file is damaged; names it.
     """
+    tensors: dict[str, Callable[[], jax.Array]] = {}
     for path in weight_files(directory):
-        names = stored_tensors(path)
-        with _open(path) as file:
-            for name in names:
-                yield name, file.get_tensor(name)
+        file = _open(path)
+        tensors.update({name: partial(file.get_tensor, name) for name in stored_tensors(path)})
+    return tensors
 
 
 def stored_tensors(path: Path) -> dict[str, str]:

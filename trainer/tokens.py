@@ -97,24 +97,23 @@ def tokenize(dataset_path: Path, tokenizer: Any, folder: Path, listener: Listene
     """
     open_for_reading(dataset_path).close()
     if tokenizer.eos_token_id is None:
-        raise InputError(
-            f"{tokenizer.name_or_path}: the tokenizer has no eos_token, so a model could not learn where to stop. Set one in tokenizer_config.json."
-        )
+        raise InputError(f"{tokenizer.name_or_path}: tokenizer_config.json names no eos_token. Without one no model learns where to stop.")
+    dtype = "uint16" if max(tokenizer.get_vocab().values()) < 1 << 16 else "uint32"
     key = {
         "layout": LAYOUT,
         "dataset": sha256_file(dataset_path),
         "tokenizer": _tokenizer_sha256(tokenizer),
         "template": prompt_template_id(tokenizer),
-        "dtype": "uint16" if max(tokenizer.get_vocab().values()) < 1 << 16 else "uint32",
+        "dtype": dtype,
     }
     if not (folder / "key.json").is_file() or read_json(folder / "key.json") != key:
         _write(dataset_path, tokenizer, folder, key, listener)
-    return TokenizedDataset(
-        _map(folder / "tokens.bin", key["dtype"]),
-        _map(folder / "offsets.bin", "int64"),
-        _map(folder / "prompts.bin", "int32"),
-        dataset_path,
-    )
+    tokens, offsets, prompts = (_map(folder / f"{name}.bin", kind) for name, kind in _files(dtype))
+    return TokenizedDataset(tokens, offsets, prompts, dataset_path)
+
+
+def _files(dtype: str) -> tuple[tuple[str, str], ...]:
+    return ("tokens", dtype), ("offsets", "int64"), ("prompts", "int32")
 
 
 def _map(path: Path, dtype: str) -> NDArray[Any]:
@@ -148,7 +147,7 @@ def _write_arrays(dataset_path: Path, tokenizer: Any, folder: Path, dtype: str, 
     items = read_items(dataset_path)
     done, end = 0, 0
     with ExitStack() as stack:
-        tokens, offsets, prompts = (stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ("tokens", "offsets", "prompts"))
+        tokens, offsets, prompts = (stack.enter_context((folder / f"{name}.bin").open("wb")) for name, _ in _files(dtype))
         offsets.write(np.zeros(1, np.int64).tobytes())
         while chunk := list(islice(items, CHUNK)):
             encoded = encode_items(tokenizer, chunk)

@@ -21,7 +21,7 @@ from hallmark.errors import InputError
 from hallmark.files import read_json, write_json
 from trainer.architecture import Architecture
 from trainer.decoder import Decoder
-from trainer.safetensors_files import INDEX, WEIGHTS, Stored, read_tensors, stored_tensors, weight_files, write_tensors
+from trainer.safetensors_files import INDEX, WEIGHTS, Stored, open_tensors, stored_tensors, weight_files, write_tensors
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 HARMLESS = ".rotary_emb.inv_freq"
@@ -98,24 +98,20 @@ def load_decoder(directory: Path, arch: Architecture, **decoder_options: Any) ->
         InputError: a tensor is missing, surplus, or of another shape or dtype than can be trained; names the tensor.
         IntegrityError: a safetensors file is damaged; names the file.
     """
+    tensors = open_tensors(directory)
     model = nnx.eval_shape(lambda: Decoder(arch, nnx.Rngs(0), **decoder_options))
-    missing = {name: (parameter, transposed) for name, parameter, transposed in parameter_names(model)}
-    head: jax.Array | None = None
-    for name, value in read_tensors(directory):
-        if name == HEAD and arch.tied_embeddings:
-            head = value
-        elif name in missing:
-            parameter, transposed = missing.pop(name)
-            _fill(parameter, value.T if transposed else value, f"{directory}: tensor {name}", transposed)
-        elif not name.endswith(HARMLESS):
-            raise InputError(f"{directory}: tensor {name} does not belong to {arch.name}")
-    if missing:
-        raise InputError(f"{directory}: tensor {min(missing)} is missing, though config.json calls for it")
-    if head is not None and not np.array_equal(head, model.embed.embedding[...]):
+    for name, parameter, transposed in parameter_names(model):
+        if name not in tensors:
+            raise InputError(f"{directory}: tensor {name} is missing, though config.json calls for it")
+        value = tensors.pop(name)()
+        _fill(parameter, value.T if transposed else value, f"{directory}: tensor {name}", transposed)
+    if arch.tied_embeddings and HEAD in tensors and not np.array_equal(tensors.pop(HEAD)(), model.embed.embedding[...]):
         raise InputError(
             f"{directory}: tensor {HEAD} differs from {EMBEDDING}, though config.json says tie_word_embeddings: true. "
             "Set it to false to train both."
         )
+    if surplus := [name for name in tensors if not name.endswith(HARMLESS)]:
+        raise InputError(f"{directory}: tensor {min(surplus)} does not belong to {arch.name}")
     return model
 
 

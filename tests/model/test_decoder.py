@@ -329,7 +329,9 @@ def loss_gradients(model: Any) -> tuple[float, Any]:
     tokens = random_tokens(model.arch.vocab_size)
     structure, parameters = nnx.split(model)
     targets = jnp.asarray([*tokens[1:], -1], jnp.int32)[None]
-    loss, gradients = jax.jit(jax.value_and_grad(lambda p: summed_loss(nnx.merge(structure, p), pack(tokens), targets)))(parameters)
+    loss, gradients = jax.jit(jax.value_and_grad(lambda p: summed_loss(nnx.merge(structure, p), pack(tokens), targets) / len(tokens)))(
+        parameters
+    )
     return float(loss), gradients
 
 

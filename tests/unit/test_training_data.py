@@ -1,0 +1,217 @@
+"""Training data loses no trace, mixes no traces, puts loss on completions only, continues where it stood, and stays small."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golden.datasets import read_items
+from hallmark.errors import InputError
+from tests.data_support import tokenized
+from trainer.data import PackedStream, TokenizedDataset, evaluation_batches, held_out
+from trainer.packing import PackedBatch, pack
+
+pytestmark = pytest.mark.unit
+
+LENGTHS = st.integers(12, 40)
+
+
+@st.composite
+def datasets(draw: st.DrawFn) -> TokenizedDataset:
+    """Trace n has the tokens 100 n, 100 n + 1, ..."""
+    lengths = draw(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), min_size=1, max_size=30))
+    return tokenized(
+        [([100 * number + place for place in range(prompt + completion)], prompt) for number, (prompt, completion) in enumerate(lengths)]
+    )
+
+
+@pytest.fixture(autouse=True)
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few traces make several windows."""
+    monkeypatch.setattr("trainer.data.WINDOW_TRACES", 7)
+
+
+def segments(batches: Iterable[PackedBatch]) -> list[tuple[list[int], list[int], list[int]]]:
+    """Tokens, positions and targets of every segment, in order."""
+    found = []
+    for batch in batches:
+        for row in range(len(batch.tokens)):
+            for segment in range(1, batch.segments[row].max(initial=0) + 1):
+                where = batch.segments[row] == segment
+                found.append((batch.tokens[row][where].tolist(), batch.positions[row][where].tolist(), batch.targets[row][where].tolist()))
+    return found
+
+
+def traces_in(batches: Iterable[PackedBatch]) -> list[int]:
+    return [tokens[0] // 100 for tokens, _, _ in segments(batches)]
+
+
+def one_epoch(stream: PackedStream) -> list[PackedBatch]:
+    """Batches of one row until the epoch ends."""
+    epoch = stream.state()["epoch"]
+    batches = []
+    while stream.state()["epoch"] == epoch:
+        batches.append(next(stream))
+    return batches
+
+
+def assert_same(one: PackedBatch, two: PackedBatch) -> None:
+    for name in ("tokens", "positions", "segments", "targets"):
+        assert np.array_equal(getattr(one, name), getattr(two, name)), name
+
+
+@given(datasets(), LENGTHS, st.integers(1, 4), st.integers(0, 5), st.booleans())
+def test_every_segment_is_one_whole_trace_with_loss_on_its_completion_alone(
+    dataset: TokenizedDataset, length: int, rows: int, seed: int, packing: bool
+) -> None:
+    for batch in islice(PackedStream(dataset, batch=rows, length=length, seed=seed, packing=packing), 3):
+        for name in ("tokens", "positions", "segments", "targets"):
+            assert getattr(batch, name).shape == (rows, length)
+            assert getattr(batch, name).dtype == np.int32
+        for tokens, positions, targets in segments([batch]):
+            trace = tokens[0] // 100
+            assert tokens == dataset.tokens[dataset.offsets[trace] : dataset.offsets[trace + 1]].tolist()
+            assert positions == list(range(len(tokens)))
+            prompt = max(int(dataset.prompt_lengths[trace]), 1)
+            assert targets == [-1] * (prompt - 1) + tokens[prompt:] + [-1]
+        assert (batch.targets[batch.segments == 0] == -1).all()
+        assert packing or batch.segments.max() == 1
+
+
+@given(datasets(), LENGTHS, st.integers(0, 5), st.booleans())
+def test_every_epoch_holds_every_trace_once(dataset: TokenizedDataset, length: int, seed: int, packing: bool) -> None:
+    stream = PackedStream(dataset, batch=1, length=length, seed=seed, packing=packing)
+    for _ in range(3):
+        assert sorted(traces_in(one_epoch(stream))) == list(range(len(dataset)))
+
+
+@given(datasets(), LENGTHS, st.integers(1, 4), st.integers(0, 5), st.integers(0, 12), st.booleans())
+def test_a_stopped_stream_continues_as_if_undisturbed(
+    dataset: TokenizedDataset, length: int, rows: int, seed: int, stopped: int, packing: bool
+) -> None:
+    def stream(state: dict[str, int] | None = None) -> PackedStream:
+        return PackedStream(dataset, batch=rows, length=length, seed=seed, packing=packing, state=state)
+
+    undisturbed = list(islice(stream(), stopped + 4))
+    first = stream()
+    before = list(islice(first, stopped))
+    after = list(islice(stream(json.loads(json.dumps(first.state()))), 4))
+    for one, two in zip(before + after, undisturbed, strict=True):
+        assert_same(one, two)
+
+
+def test_the_order_changes_with_the_seed_and_with_the_epoch() -> None:
+    dataset = tokenized([([100 * number], 0) for number in range(30)])
+    streams = [PackedStream(dataset, batch=1, length=8, seed=seed) for seed in (0, 1)]
+    orders = [traces_in(one_epoch(stream)) for stream in (*streams, *streams)]
+    assert len({tuple(order) for order in orders}) == 4
+
+
+@given(st.lists(st.integers(1, 50), max_size=60), st.integers(50, 60))
+def test_packing_uses_every_trace_once_and_overfills_no_row(sizes: list[int], length: int) -> None:
+    rows = pack(np.array(sizes, np.int64), length)
+    assert sorted(index for row in rows for index in row) == list(range(len(sizes)))
+    assert all(0 < sum(sizes[index] for index in row) <= length for row in rows)
+    assert sum(sum(sizes[index] for index in row) <= length // 2 for row in rows) <= 1
+
+
+def test_packing_finds_the_set_that_fills_a_row() -> None:
+    """Best-fit decreasing would put the 8 beside the 10 and need a third row."""
+    sizes = np.array([10, 8, 5, 5, 7, 5])
+    assert [sorted(sizes[row].tolist()) for row in pack(sizes, 20)] == [[5, 5, 10], [5, 7, 8]]
+
+
+def test_the_fullest_rows_do_not_come_first() -> None:
+    """Else the loss curve would be a saw, and a short training would see long traces only."""
+    dataset = tokenized([(list(range(size)), 0) for size in range(1, 8)])
+    firsts = set()
+    stream = PackedStream(dataset, batch=1, length=8, seed=0)
+    for _ in range(20):
+        firsts.add(int((one_epoch(stream)[0].tokens > 0).sum()))
+    assert len(firsts) > 1
+
+
+@given(datasets(), st.one_of(st.floats(0, 0.5), st.integers(1, 5)), st.integers(0, 5))
+def test_what_is_held_out_is_never_trained_on(dataset: TokenizedDataset, part: float, seed: int) -> None:
+    if (part if part >= 1 else part * len(dataset)) > len(dataset) - 1:
+        return
+    train, held = held_out(dataset, part, seed)
+    assert sorted([*train, *held]) == list(range(len(dataset)))
+    assert len(held) >= part if part >= 1 else len(held) >= part * len(dataset)
+    again = held_out(dataset, part, seed)
+    assert np.array_equal(again[0], train)
+    assert np.array_equal(again[1], held)
+    stream = PackedStream(dataset, train, batch=1, length=12, seed=seed)
+    assert sorted(traces_in(one_epoch(stream))) == train.tolist()
+
+
+@pytest.mark.parametrize("part", [3, 4, 0.99, -1])
+def test_a_part_that_leaves_nothing_to_train_on_is_refused(part: float) -> None:
+    with pytest.raises(InputError, match="of 3 traces cannot be held out"):
+        held_out(tokenized([([1, 2], 1)] * 3), part, 0)
+
+
+@given(datasets(), LENGTHS, st.integers(1, 4), st.booleans())
+def test_evaluation_sees_every_held_out_trace_once_and_pads_the_last_batch(
+    dataset: TokenizedDataset, length: int, rows: int, packing: bool
+) -> None:
+    chosen = np.arange(0, len(dataset), 2)
+    batches = list(evaluation_batches(dataset, chosen, batch=rows, length=length, packing=packing))
+    assert sorted(traces_in(batches)) == chosen.tolist()
+    assert all(batch.tokens.shape == (rows, length) for batch in batches)
+    assert all((batch.targets[batch.segments == 0] == -1).all() for batch in batches)
+    for one, two in zip(batches, evaluation_batches(dataset, chosen, batch=rows, length=length, packing=packing), strict=True):
+        assert_same(one, two)
+
+
+@given(datasets())
+def test_an_epoch_bears_as_much_loss_as_the_dataset_says(dataset: TokenizedDataset) -> None:
+    batches = one_epoch(PackedStream(dataset, batch=1, length=24, seed=0))
+    assert sum(int((batch.segments > 0).sum()) for batch in batches) == dataset.total_tokens
+    assert sum(int((batch.targets >= 0).sum()) for batch in batches) == dataset.loss_tokens
+
+
+def test_a_trace_that_does_not_fit_is_named_with_the_length_it_needs(tmp_path: Path) -> None:
+    source = tmp_path / "mine-v1.jsonl"
+    source.write_text('{"trace_id": "short"}\n{"trace_id": "long"}\n{"trace_id": "other"}\n')
+    dataset = tokenized([([1, 2], 1), (list(range(9)), 3), ([1], 0)], source)
+    expected = r"training item long: 9 tokens do not fit into train.sequence_length 8. Set it to 9 or more, or shorten the item."
+    with pytest.raises(InputError, match=expected):
+        PackedStream(dataset, batch=1, length=8, seed=0)
+
+
+def test_two_hundred_thousand_traces_are_streamed_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.data.WINDOW_TRACES", 10_000)
+    count = 200_000
+    sizes = np.random.default_rng(0).integers(10, 60, count)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    tokens = np.lib.format.open_memmap(tmp_path / "tokens.npy", "w+", np.uint16, (int(offsets[-1]),))
+    dataset = TokenizedDataset(tokens, offsets, np.full(count, 5, np.int32), tmp_path / "none.jsonl")
+    tracemalloc.start()
+    try:
+        stream = PackedStream(dataset, batch=32, length=128, seed=0)
+        filled = [int((batch.segments > 0).sum()) for batch in islice(stream, 60)]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12e6  # the tokens alone, as int32, would be 28 MB, and as lists 56 MB
+    assert sum(filled) > 0.98 * 60 * 32 * 128
+
+
+def test_an_id_used_twice_is_found_even_when_hashes_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("golden.datasets.hash", lambda _: 7, raising=False)
+    rows = [{"trace_id": name, "prompt": "p", "steps": [], "final_answer": "1", "category": "c"} for name in ("a", "b", "c", "b")]
+    path = tmp_path / "mine-v1.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    items = read_items(path)
+    assert [item.trace_id for item in islice(items, 3)] == ["a", "b", "c"]
+    with pytest.raises(InputError, match=r"mine-v1.jsonl:4: trace_id: b was already used on line 2\. Ids are unique\."):
+        next(items)
