@@ -9,7 +9,7 @@ PEERS := --group peers
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-core lint types format lock-check install clean
+.PHONY: help run test test-core bench pictures lint types format lock-check install install-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,18 +17,24 @@ help: ## list the targets
 run: install ## run the whole experiment on CPU: base against trained on golden-v1, judged and promoted
 	@.venv/bin/hallmark experiment $(ARGS)
 
-test: install ## run every test
+test: install-peers ## run every test
 	.venv/bin/pytest $(ARGS)
 
 test-core: $(UV) ## run the unit tests in an environment without torch and jax
 	UV_PROJECT_ENVIRONMENT=.venv-core $(UV) sync --locked --quiet --extra postgres
 	.venv-core/bin/pytest -m unit $(ARGS)
 
+bench: install-peers ## measure training against peers; docs/benchmarks.md tells how to read it
+	.venv/bin/python benchmarks/train.py $(ARGS)
+
+pictures: install ## make the pictures of the documentation from a fresh experiment
+	HALLMARK_HOME=$$(mktemp -d) sh -c '.venv/bin/hallmark experiment --json | .venv/bin/python docs/pictures.py'
+
 lint: install ## check style
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
-types: install ## check types, strictly
+types: install-peers ## check types, strictly
 	.venv/bin/mypy
 
 format: install ## mend style
@@ -40,6 +46,9 @@ lock-check: $(UV) ## check that uv.lock belongs to pyproject.toml
 
 install: $(UV) ## install everything into .venv from uv.lock
 	@$(UV) sync --locked --quiet $(EXTRAS)
+
+install-peers: $(UV)
+	@$(UV) sync --locked --quiet $(EXTRAS) $(PEERS)
 
 .tools/bin/uv:
 	python3 -m venv .tools

@@ -24,6 +24,7 @@ Threads = Annotated[int | None, typer.Option(help="CPU threads of inference and 
 TrainData = Annotated[
     str | None, typer.Option("--train-dataset", help="Training dataset: built-in name or .jsonl file. [default: train-v1]")
 ]
+Method = Annotated[str | None, typer.Option(help="full trains every weight, lora trains adapters. [default: full]")]
 Steps = Annotated[int | None, typer.Option(help="Training steps. [default: 200]")]
 LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate. [default: 0.002]")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the training data's order. [default: 0]")]
@@ -41,6 +42,7 @@ def experiment(
     dataset: Dataset = None,
     train_dataset: TrainData = None,
     model_name: ModelName = None,
+    method: Method = None,
     steps: Steps = None,
     learning_rate: LearningRate = None,
     seed: Seed = None,
@@ -72,7 +74,7 @@ def experiment(
         "reuse_baseline": reuse_baseline,
         "fail_unless_promoted": fail_unless_promoted or None,
         **_generation(max_new_tokens, batch_size, threads),
-        **_training(train_dataset, steps, learning_rate, seed, threads),
+        **_training(train_dataset, method, steps, learning_rate, seed, threads),
         **parse_settings(settings),
     }
     from experiments.verdict import Verdict
@@ -129,6 +131,7 @@ def train(
     base_model: Base = None,
     dataset: Dataset = None,
     train_dataset: TrainData = None,
+    method: Method = None,
     steps: Steps = None,
     learning_rate: LearningRate = None,
     seed: Seed = None,
@@ -145,7 +148,7 @@ def train(
         "dataset": dataset,
         "judge": judge,
         **_generation(max_new_tokens, batch_size, threads),
-        **_training(train_dataset, steps, learning_rate, seed, threads),
+        **_training(train_dataset, method, steps, learning_rate, seed, threads),
         **parse_settings(settings),
     }
     from hallmark.cli.local_prefect import run_flow
@@ -192,9 +195,12 @@ def _generation(max_new_tokens: int | None, batch_size: int | None, threads: int
     return {"generation.max_new_tokens": max_new_tokens, "generation.batch_size": batch_size, "generation.threads": threads}
 
 
-def _training(dataset: str | None, steps: int | None, rate: float | None, seed: int | None, threads: int | None) -> dict[str, Any]:
+def _training(
+    dataset: str | None, method: str | None, steps: int | None, rate: float | None, seed: int | None, threads: int | None
+) -> dict[str, Any]:
     return {
         "train.dataset": dataset,
+        "train.method": method,
         "train.steps": steps,
         "train.learning_rate": rate,
         "train.seed": seed,
