@@ -69,7 +69,7 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
 def _set_up_jax(spec: TrainSpec) -> None:
     if "JAX_COORDINATOR_ADDRESS" in os.environ:  # several hosts; see the how-to on training
         jax.distributed.initialize()
-    if spec.cache is not None:
+    if spec.cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(spec.cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 

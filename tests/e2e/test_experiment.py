@@ -212,6 +212,29 @@ def test_a_stopped_run_is_truthful_leaves_no_process_and_continues(
     assert resumed["metrics"][0]["n"] == 600
 
 
+def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(place: Workplace, first: Any) -> None:
+    arguments = ("train", "--steps", "40", "--seed", "5", "--set", "train.checkpoint_every=4", "--set", "train.batch_size=8")
+    known = {path.name for path in (place.home / "runs").iterdir()}
+    child = place.start(*arguments)
+
+    def saved() -> list[Path]:
+        return [path for path in (place.home / "runs").glob("*/checkpoints/latest/[0-9]*") if path.parts[-4] not in known]
+
+    wait_until(lambda: bool(saved()), child)
+    run_id = saved()[0].parts[-4]
+    child.send_signal(signal.SIGTERM)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 143
+    assert "Traceback" not in errors
+    assert "stopped by SIGTERM" in place.json("runs", "show", run_id)["error"]
+    resumed = place.json(*arguments)
+    assert (resumed["run_id"], resumed["status"]) == (run_id, "finished")
+    directory = place.home / "runs" / run_id
+    assert json.loads((directory / "training_result.json").read_text())["resumed"] >= 4
+    assert [json.loads(line)["step"] for line in (directory / "training.jsonl").open()] == list(range(1, 41))
+    assert not (directory / "checkpoints").exists()
+
+
 def processes_named(*words: str) -> list[str]:
     """Command lines of the running processes that contain any of some words."""
     found = []
