@@ -13,7 +13,8 @@ Rules:
   `--batch` traces a step; Hallmark takes `--rows` rows of `--length` tokens, which by default hold a few traces more.
 - Warm-up steps, in which compilers work, are not counted; the time up to their end is printed on its own ("start").
 - Peers do what is normal for them. Hugging Face Trainer pads a batch to its longest trace, with attention by PyTorch's
-  fused kernel (sdpa), its second row with batches grouped by length. PeftTrainer runs its own Qwen3 on traces padded to the
+  fused kernel (sdpa), its second row with batches grouped by length (it sorts 50 batches at a time, longest first, so that
+  fewer traces than 50 x `--batch` would be the long ones only). PeftTrainer runs its own Qwen3 on traces padded to the
   longest of all, since XLA compiles a program for every shape. Hallmark packs; its second row pads like PeftTrainer.
 - Each run has a process of its own. Repeats are interleaved, and the best of each counts.
 """
@@ -321,7 +322,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, default=ROOT / "golden/base/tiny-base", help="a Hugging Face model directory")
     parser.add_argument("--dataset", type=Path, default=ROOT / "golden/data/train-v1.jsonl")
-    parser.add_argument("--traces", type=int, default=2048, help="traces to consume after the warm-up")
+    parser.add_argument("--traces", type=int, default=3200, help="traces to consume after the warm-up")
     parser.add_argument("--batch", type=int, default=64, help="traces a step of a padding contender")
     parser.add_argument("--rows", type=int, default=32, help="packed rows a step")
     parser.add_argument("--length", type=int, default=128, help="tokens of a packed row")
