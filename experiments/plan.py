@@ -17,6 +17,7 @@ from experiments.environment import (
     code_sha256,
     environment,
     hardware,
+    lock_sha256,
     package_versions,
 )
 from experiments.references import ResolvedModel, resolve_model
@@ -101,7 +102,12 @@ class RunPlan(BaseModel):
         training = None
         if self.training is not None:
             surroundings = _surroundings(TRAINING_CODE, TRAINING_PACKAGES)
-            training = {"config": self.training.config.model_dump(), "dataset": self.training.dataset.sha256, **surroundings}
+            training = {
+                "config": self.training.config.model_dump(),
+                "dataset": self.training.dataset.sha256,
+                "uv_lock": lock_sha256(),  # a changed lock is another run; its checkpoints are not continued
+                **surroundings,
+            }
         return sha256_json({"kind": self.kind, "evaluation": self.evaluation_sha256(self.model.sha256), "training": training})
 
     def manifest(self, run_id: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from trainer.mesh import make_mesh
 from trainer.model_card import write_model_card
 from trainer.preflight import check_memory
 from trainer.step import TrainStep, trainable_decoder
-from trainer.tokens import TokenizedDataset, tokenize
+from trainer.tokens import tokenize
 from trainer.weights import load_decoder, save_decoder
 
 TAIL = 10
@@ -46,6 +46,7 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
         HallmarkError: the loss became NaN.
     """
     started = time.monotonic()
+    report = _Reporter(spec, listener)
     _set_up_jax(spec)
     arch, config = read_architecture(spec.base), spec.config
     mesh = make_mesh(config)
@@ -57,8 +58,8 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     state = step.start(trainable_decoder(model, config))
     curve, latest, best = _records(spec)
     parts = held_out(dataset, config.held_out, config.seed)
-    trained = Training(step, dataset, *parts, curve, latest, best, _Reporter(spec, listener)).run(state)
-    _export(spec, arch, step.decoder(trained.trainable), trained, curve, dataset)
+    trained = Training(step, dataset, *parts, curve, latest, best, report).run(state)
+    _export(spec, arch, step.decoder(trained.trainable), trained, curve)
     for kept in (latest, best):
         kept.remove()
     shutil.rmtree(spec.output / "checkpoints", ignore_errors=True)
@@ -95,13 +96,14 @@ class _Reporter:
     """Turns records into progress: loss, learning rate and tokens a second."""
 
     def __init__(self, spec: TrainSpec, listener: Listener) -> None:
-        self.meter = Meter("train", spec.config.steps, "steps", listener)
-        self.tokens, self.since = 0, time.monotonic()
-        self.first: int | None = None
+        self.steps, self.listener = spec.config.steps, listener
+        self.tokens, self.since = 0, 0.0
+        self.meter: Meter | None = None
+        Meter("train", self.steps, "steps", listener).update(0, note="compiling the training step")
 
     def __call__(self, record: StepRecord) -> None:
-        if self.first is None:
-            self.first, self.since = record.step, time.monotonic()
+        if self.meter is None:  # the clock starts after the first step, which may not be number 1
+            self.meter, self.since = Meter("train", self.steps, "steps", self.listener), time.monotonic()
             self.meter.update(record.step - 1)
         else:
             self.tokens += record.loss_tokens
@@ -111,7 +113,7 @@ class _Reporter:
         self.meter.update(record.step, note=note)
 
 
-def _export(spec: TrainSpec, arch: Architecture, decoder: Decoder, trained: Trained, curve: Curve, dataset: TokenizedDataset) -> None:
+def _export(spec: TrainSpec, arch: Architecture, decoder: Decoder, trained: Trained, curve: Curve) -> None:
     """Write the model directory; adapters are merged into the base's weights in float32, and kept beside it."""
     target = spec.output / "model"
     if spec.config.method == "lora":
