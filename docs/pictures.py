@@ -15,10 +15,10 @@ IMAGES = Path(__file__).parent / "images"
 
 
 def main() -> None:
-    """Render the verdict on standard input as an 80-column terminal, in docs/images/experiment.svg."""
+    """Render the verdict on standard input as a terminal, in docs/images/experiment.svg."""
     verdict = Verdict.model_validate_json(sys.stdin.read())
     with Path(os.devnull).open("w") as nowhere:
-        console = Console(record=True, width=80, file=nowhere, force_terminal=True, highlight=False)
+        console = Console(record=True, width=102, file=nowhere, force_terminal=True, highlight=False)
         show_verdict(verdict, console)
     IMAGES.mkdir(exist_ok=True)
     console.save_svg(str(IMAGES / "experiment.svg"), title="hallmark experiment")
