@@ -231,5 +231,5 @@ def _refuse_bad_escapes(where: str, offset: int, value: Any) -> None:
         raise InputError(
             f"{where}: unpaired surrogate \\u{ord(text[error.start]):04x} in the line at byte {offset}. It is no character."
         ) from error
-    if "\\u0000" in text:
+    if "\\u0000" in text.replace("\\\\", ""):  # a backslash that is text is doubled; what is left begins an escape
         raise InputError(f"{where}: NUL (\\u0000) in the line at byte {offset}. Remove it.")

@@ -218,7 +218,8 @@ def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(place: Workplace
     child = place.start(*arguments)
 
     def saved() -> list[Path]:
-        return [path for path in (place.home / "runs").glob("*/checkpoints/latest/[0-9]*") if path.parts[-4] not in known]
+        found = (place.home / "runs").glob("*/checkpoints/latest/*")  # one that is being written has a longer name than its number
+        return [path for path in found if path.name.isdigit() and path.parts[-4] not in known]
 
     wait_until(lambda: bool(saved()), child)
     run_id = saved()[0].parts[-4]

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hallmark.errors import InputError, ResourceError
@@ -20,6 +20,7 @@ values = st.recursive(st.none() | st.booleans() | st.integers() | text, lambda v
 
 
 @given(st.lists(values, min_size=1, max_size=5))
+@example([r"\u0000 as six characters"])
 def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, rows: list[object]) -> None:
     path = tmp_path_factory.mktemp("jsonl") / "rows.jsonl"
     write_jsonl(path, rows)
