@@ -28,7 +28,9 @@ bench: install-peers ## measure training against peers; docs/benchmarks.md tells
 	.venv/bin/python benchmarks/train.py $(ARGS)
 
 pictures: install ## make the pictures of the documentation from a fresh experiment
-	HALLMARK_HOME=$$(mktemp -d) sh -c '.venv/bin/hallmark experiment --json | .venv/bin/python docs/pictures.py'
+	rm -rf .pictures
+	HALLMARK_HOME=.pictures sh -c '.venv/bin/hallmark experiment --json | .venv/bin/python docs/pictures.py'
+	rm -rf .pictures
 
 lint: install ## check style
 	.venv/bin/ruff check .
