@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hallmark.files import atomic_writer, canonical_json, read_jsonl, write_jsonl
+from hallmark.files import atomic_writer, canonical_json, write_jsonl
 
 
 class StepRecord(BaseModel):
@@ -57,11 +57,8 @@ class Curve:
 
 def _whole_lines(path: Path) -> list[StepRecord]:
     """The records of a file whose last line may be torn by a kill."""
-    whole = path.read_bytes()
-    whole = whole[: whole.rfind(b"\n") + 1]
-    with atomic_writer(path) as file:
-        file.write(whole)
-    return [StepRecord.model_validate(value) for _, value in read_jsonl(path)] if whole else []
+    *whole, _torn = path.read_bytes().split(b"\n")
+    return [StepRecord.model_validate_json(line) for line in whole]
 
 
 def draw_curve(records: Iterable[StepRecord], path: Path, smoothing: int = 20) -> None:
