@@ -59,6 +59,9 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     curve, latest, best = _records(spec)
     parts = held_out(dataset, config.held_out, config.seed)
     trained = Training(step, dataset, *parts, curve, latest, best, report).run(state)
+    if trained.stopped_early:
+        taken = len(curve.records)
+        Meter("train", taken, "steps", listener).update(taken, note=f"stopped early, keeping step {trained.step}")
     _export(spec, arch, step.decoder(trained.trainable), trained, curve)
     for kept in (latest, best):
         kept.remove()
