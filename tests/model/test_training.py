@@ -76,7 +76,7 @@ def test_a_training_item_that_does_not_fit_is_named(tmp_path: Path, small_datase
 def test_a_shape_that_disagrees_with_the_config_is_named(tmp_path: Path, small_dataset, tiny_copy: Path) -> None:
     config = json.loads((tiny_copy / "config.json").read_text())
     (tiny_copy / "config.json").write_text(json.dumps({**config, "intermediate_size": 100}))
-    with pytest.raises(InputError, match=r"tensor model\.layers\.0\.mlp\.down_proj\.weight has shape \[128, 384\].*\[128, 100\]"):
+    with pytest.raises(InputError, match=r"tensor model\.layers\.0\.mlp\.gate_proj\.weight has shape \[384, 128\].*\[100, 128\]"):
         train(tmp_path / "run", small_dataset("train-v1", 60), base=tiny_copy)
 
 
