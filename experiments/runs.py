@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import signal
@@ -16,7 +15,8 @@ from pydantic import BaseModel
 from experiments.plan import RunPlan
 from experiments.run_files import RunFiles
 from hallmark.errors import HallmarkError, ResourceError, interruption
-from hallmark.files import raise_for_os_error, write_json
+from hallmark.files import write_json
+from hallmark.locks import acquire, holder
 from registry import Registry, Run
 
 
@@ -116,15 +116,11 @@ def _reason(error: BaseException) -> str:
 
 def _lock(directory: Path) -> int:
     path = directory / ".lock"
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise_for_os_error(error, path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ResourceError(f"run {directory.name}: another process is working on it. Wait for it to end.") from None
+    descriptor = acquire(path, f"run {directory.name}")
+    if descriptor is None:
+        owner = holder(path)
+        by = f" (process {owner.pid})" if owner else ""
+        raise ResourceError(f"run {directory.name}: another process{by} is working on it. Wait for it to end.")
     return descriptor
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from experiments.environment import TRAINING_CODE, TRAINING_PACKAGES, code_sha25
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from golden.datasets import read_items
+from hallmark.cards import own_device
 from hallmark.errors import InputError, IntegrityError
 from hallmark.files import atomic_writer, read_json, read_jsonl, sha256_file, sha256_tree, write_json, write_jsonl
 from hallmark.progress import Listener
@@ -59,7 +61,9 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
         inputs=training_inputs(plan),
         cache=run.directory.parent.parent / "cache" / "jax",
     )
-    result = run_stage("trainer", spec, TrainResult, threads=plan.training.config.threads, log=run.files.log, listener=listener)
+    threads = plan.training.config.threads
+    with own_device(f"training, run {run.run_id}", listener, cpu=os.environ.get("JAX_PLATFORMS") == "cpu") as locks:
+        result = run_stage("trainer", spec, TrainResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
     write_json(run.files.training_result, result.model_dump())
     return result
 
@@ -100,7 +104,9 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         label="predict (trained)" if trained else "predict (base)",
         generation=plan.generation,
     )
-    return run_stage("inference", spec, PredictResult, threads=plan.generation.threads, log=run.files.log, listener=listener)
+    threads = plan.generation.threads
+    with own_device(f"inference, run {run.run_id}", listener, cpu=plan.generation.device == "cpu") as locks:
+        return run_stage("inference", spec, PredictResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
 
 
 def judge_run(run: RunRef, plan: RunPlan) -> MetricsSnapshot:

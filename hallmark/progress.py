@@ -16,7 +16,7 @@ class Progress(BaseModel):
     Attributes:
         stage: what is being done, as a person would say it.
         done: finished so far, in `unit`.
-        total: all there is to do.
+        total: all there is to do; 0 for a wait whose length nobody knows.
         unit: items, steps.
         rate: finished per second; 0 until it is known.
         seconds_left: estimate; None until it is known.
@@ -33,6 +33,8 @@ class Progress(BaseModel):
 
     def sentence(self) -> str:
         """The report as a line of text."""
+        if self.total == 0:
+            return f"{self.stage} {self.note}"
         left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
         note = f", {self.note}" if self.note else ""
         return f"{self.stage}: {self.done}/{self.total} {self.unit}, {self.rate:.1f} {self.unit}/s{left}{note}"

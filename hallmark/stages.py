@@ -29,7 +29,9 @@ Result = TypeVar("Result", bound=BaseModel)
 GRACE_SECONDS = 10
 
 
-def run_stage(module: str, spec: BaseModel, result: type[Result], *, threads: int, log: Path, listener: Listener) -> Result:
+def run_stage(
+    module: str, spec: BaseModel, result: type[Result], *, threads: int, log: Path, listener: Listener, keep: tuple[int, ...] = ()
+) -> Result:
     """Run `python -m module` on a spec and wait for its result.
 
     Args:
@@ -39,6 +41,7 @@ def run_stage(module: str, spec: BaseModel, result: type[Result], *, threads: in
         threads: CPU threads for every library in the child.
         log: file that receives whatever the child's libraries print, and the traceback of an unexpected error.
         listener: gets the child's progress.
+        keep: descriptors of locks that the child holds with us, so that they outlive us if we are killed.
 
     Raises:
         HallmarkError: the child's own error, of the class it was raised with.
@@ -50,6 +53,7 @@ def run_stage(module: str, spec: BaseModel, result: type[Result], *, threads: in
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
+            pass_fds=keep,
             env={**os.environ, **_environment(threads)},
             text=True,
         )
@@ -75,6 +79,7 @@ def _environment(threads: int) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "PYTHONHASHSEED": "0",
     }
 

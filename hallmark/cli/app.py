@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import hallmark
-from hallmark.cli import golden_commands, registry_commands, run_commands
+from hallmark.cli import golden_commands, registry_commands, run_commands, service_commands
 from hallmark.cli.doctor import doctor
 
 app = typer.Typer(
@@ -43,3 +43,13 @@ app.add_typer(registry_commands.models, name="models")
 app.add_typer(registry_commands.registry, name="registry")
 app.add_typer(golden_commands.app, name="golden")
 app.command()(doctor)
+for service_command in (
+    service_commands.up,
+    service_commands.down,
+    service_commands.status,
+    service_commands.env,
+    service_commands.deploy,
+    service_commands.server,
+    service_commands.worker,
+):
+    app.command(rich_help_panel="Prefect on this machine")(service_command)

@@ -60,6 +60,9 @@ class _Bars:
         self.known: dict[str, TaskID] = {}
 
     def __call__(self, progress: Progress) -> None:
+        if progress.total == 0:
+            self.bars.console.print(progress.sentence(), style="dim", markup=False, soft_wrap=True)
+            return
         if progress.stage not in self.known:
             self.known[progress.stage] = self.bars.add_task(progress.stage, total=progress.total, detail="")
         left = "" if not progress.seconds_left else f", {progress.seconds_left:.0f} s left"

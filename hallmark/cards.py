@@ -1,0 +1,100 @@
+"""One card, one job: work on a GPU waits until no other process of Hallmark on this machine is using it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+from hallmark.locks import acquire, holder
+from hallmark.progress import Listener, Progress
+from hallmark.settings import get_settings
+
+LOOK_EVERY_SECONDS = 0.5
+SAY_EVERY_SECONDS = 30.0
+CPU = "cpu"
+
+
+@cache
+def _installed_cards() -> tuple[tuple[str, str], ...]:
+    """Index and UUID of every card that the NVIDIA driver lists."""
+    command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    rows = [line.split(",") for line in found.stdout.splitlines() if line.count(",") == 1]
+    return tuple((index.strip(), uuid.strip()) for index, uuid in rows)
+
+
+def visible_cards() -> list[str]:
+    """UUIDs of the cards that CUDA_VISIBLE_DEVICES leaves visible, sorted, so that all take locks in the same order."""
+    installed = _installed_cards()
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is None:
+        return sorted(uuid for _, uuid in installed)
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    return sorted({uuid for index, uuid in installed if any(name == index or (len(name) > 1 and uuid.startswith(name)) for name in names)})
+
+
+def lock_folder() -> Path:
+    """Where the locks are: one folder a machine for the cards, whatever HALLMARK_HOME and user."""
+    settings = get_settings()
+    folder = settings.locks or Path(tempfile.gettempdir()) / "hallmark-locks"
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            folder.chmod(0o777)
+    return folder
+
+
+@contextmanager
+def own_device(what: str, listener: Listener, *, cpu: bool = False) -> Iterator[tuple[int, ...]]:
+    """Hold every visible card for the length of the block; wait for whoever holds one, and say for whom.
+
+    Args:
+        what: what this job is, for those who wait for it.
+        listener: is told whom this job waits for.
+        cpu: the work stays on the CPU although there are cards.
+
+    Yields:
+        Descriptors to hand to the process that uses the device: the lock then lives as long as that process does,
+        even when this one is killed. Empty on the CPU, unless HALLMARK_EXCLUSIVE=always lets CPU work take turns too.
+
+    Raises:
+        ResourceError: the folder of the locks cannot be written.
+    """
+    devices = [] if cpu else visible_cards()
+    if not devices and get_settings().exclusive == "always":
+        devices = [CPU]
+    held: list[int] = []
+    try:
+        for device in devices:
+            held.append(_wait_for(device, what, listener))
+        yield tuple(held)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def _wait_for(device: str, what: str, listener: Listener) -> int:
+    path = lock_folder() / f"{device}.lock"
+    told, told_at = "", float("-inf")
+    while (descriptor := acquire(path, what, shared=True)) is None:
+        owner = holder(path)
+        sentence = owner.sentence() if owner else ""
+        if owner and (sentence != told or time.monotonic() - told_at > SAY_EVERY_SECONDS):
+            told, told_at = sentence, time.monotonic()
+            listener(Progress(stage="waiting", done=0, total=0, unit="", note=f"for {_name(device)}, used by {sentence}"))
+        time.sleep(LOOK_EVERY_SECONDS)
+    return descriptor
+
+
+def _name(device: str) -> str:
+    index = next((index for index, uuid in _installed_cards() if uuid == device), None)
+    return "the CPU" if device == CPU else f"GPU {index}"

@@ -1,0 +1,222 @@
+"""What is set up on a Prefect server, all of it idempotent: the work pool and its limit, deployments, automations."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import hallmark
+from hallmark.errors import HallmarkError, InputError, ResourceError
+from hallmark.local.prefect_environment import HEARTBEAT_SECONDS
+from hallmark.local.services import beside_python
+
+PROJECT = Path(hallmark.__file__).parent.parent
+POOL = "gpu"
+NIGHTLY_CRON = "15 4 * * *"
+"""A quarter past four: no time zone skips or repeats that hour when its clocks change."""
+NOTIFY_BLOCK = "hallmark-notify"
+
+
+def set_up(home: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Set everything up on the server that the environment names, saying what was done.
+
+    Args:
+        home: HALLMARK_HOME, absolute; the deployments work in it.
+        environment: of a client, with PREFECT_API_URL.
+
+    Raises:
+        InputError: this is no checkout, or the schedule's settings are unusable.
+        ResourceError: the server does not answer.
+    """
+    if not (PROJECT / "prefect.yaml").is_file():
+        raise InputError(f"{PROJECT}: no prefect.yaml. Deploying needs a checkout of the project: clone it and run `make up` there.")
+    deployment = deployment_environment(home, environment)
+    os.environ.update(environment)
+    yield _set_up_pool()
+    yield _deploy(deployment)
+    yield _set_up_automations(environment.get("HALLMARK_NOTIFY_URL"))
+
+
+def deployment_environment(home: Path, environment: dict[str, str]) -> dict[str, str]:
+    """What prefect.yaml reads from the environment: folders, schedule, version of the code.
+
+    Raises:
+        InputError: HALLMARK_TIMEZONE is not a time zone.
+    """
+    from experiments.environment import code_version
+
+    version = code_version()
+    commit = version["git_commit"]
+    zone = environment.get("HALLMARK_TIMEZONE") or local_time_zone()
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InputError(f"HALLMARK_TIMEZONE={zone}: no such time zone. Use a name such as Europe/Berlin.") from None
+    return {
+        **environment,
+        "HALLMARK_PROJECT": environment.get("HALLMARK_PROJECT") or str(PROJECT),
+        "HALLMARK_HOME": str(home),
+        "HALLMARK_VERSION": f"{commit[:12]}{'-dirty' if version['git_dirty'] else ''}" if commit else version["hallmark"],
+        "HALLMARK_NIGHTLY_CRON": environment.get("HALLMARK_NIGHTLY_CRON") or NIGHTLY_CRON,
+        "HALLMARK_TIMEZONE": zone,
+    }
+
+
+def local_time_zone() -> str:
+    """The machine's time zone by its name; UTC when it has none."""
+    name = os.environ.get("TZ", "").removeprefix(":")
+    if not name:
+        target = os.path.realpath("/etc/localtime")
+        name = target.partition("/zoneinfo/")[2]
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return "UTC"
+
+
+def wait_for_server(address: str, sign_in: str | None, alive: Any, seconds: float = 180.0) -> None:
+    """Wait until the server answers.
+
+    Args:
+        address: of the API.
+        sign_in: "user:password", or None.
+        alive: called now and then; raises when waiting has become pointless.
+        seconds: how long.
+
+    Raises:
+        ResourceError: it does not answer, or refuses the sign-in.
+    """
+    import httpx
+
+    deadline = time.monotonic() + seconds
+    user, _, password = (sign_in or "").partition(":")
+    while True:
+        alive()
+        try:
+            answer = httpx.get(f"{address}/admin/version", auth=(user, password) if sign_in else None, timeout=5)
+            if answer.status_code == httpx.codes.OK:
+                return
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                raise ResourceError(f"{address}: the server refuses our sign-in. Set PREFECT_API_AUTH_STRING to its user:password.")
+            problem = f"HTTP {answer.status_code}"
+        except httpx.HTTPError as error:
+            problem = type(error).__name__
+        if time.monotonic() > deadline:
+            raise ResourceError(f"{address}: no Prefect server answers ({problem}). Start one: hallmark up")
+        time.sleep(0.3)
+
+
+def worker_is_online() -> bool:
+    """Whether a worker of the pool has reported within its heartbeat."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        workers = client.request("POST", "/work_pools/{name}/workers/filter", path_params={"name": POOL}, json={}).json()
+    return any(worker["status"] == "ONLINE" for worker in workers)
+
+
+def _set_up_pool() -> str:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectNotFound
+    from prefect.workers.process import ProcessWorker
+
+    description = "One card, one job. Made by `hallmark deploy`."
+    template = ProcessWorker.get_default_base_job_template()
+    with get_client(sync_client=True) as client:
+        try:
+            pool = client.read_work_pool(POOL)
+        except ObjectNotFound:
+            wanted = WorkPoolCreate(name=POOL, type="process", base_job_template=template, concurrency_limit=1, description=description)
+            client.create_work_pool(wanted)
+            return f"work pool {POOL}: made, one job at a time"
+        if pool.concurrency_limit != 1:
+            client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=1))
+            return f"work pool {POOL}: was limited to {pool.concurrency_limit} jobs, now one at a time"
+    return f"work pool {POOL}: there already, one job at a time"
+
+
+def _deploy(environment: dict[str, str]) -> str:
+    command = [beside_python("prefect"), "--no-prompt", "deploy", "--all"]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+    if done.returncode:
+        raise HallmarkError(f"prefect deploy --all failed in {PROJECT}:\n{(done.stdout + done.stderr)[-3000:]}")
+    import yaml
+
+    names = [deployment["name"] for deployment in yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]]
+    zone, cron = environment["HALLMARK_TIMEZONE"], environment["HALLMARK_NIGHTLY_CRON"]
+    return f"deployments: {len(names)}, of code {environment['HALLMARK_VERSION']}; nightly-smoke at {cron!r} ({zone})"
+
+
+def _set_up_automations(notify_url: str | None) -> str:
+    from prefect.automations import Automation
+
+    done = []
+    for name, description, trigger, actions in _automations(_notification(notify_url)):
+        try:
+            known = Automation.read(name=name)
+        except ValueError:
+            Automation(name=name, description=description, trigger=trigger, actions=actions).create()
+        else:
+            known.description, known.trigger, known.actions = description, trigger, actions
+            known.update()
+        done.append(name.removeprefix("hallmark: "))
+    without = "" if notify_url else ". Set HALLMARK_NOTIFY_URL to a webhook to be told about promotions, refusals and failures"
+    return f"automations: {', '.join(done)}{without}"
+
+
+def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]]:
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import EventTrigger, Posture
+    from prefect.events.schemas.events import ResourceSpecification
+
+    yield (
+        "hallmark: mark zombies crashed",
+        "A flow run whose process has stopped reporting, because it or its machine was killed, is marked as crashed.",
+        EventTrigger(
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=4 * HEARTBEAT_SECONDS),
+        ),
+        [ChangeFlowRunState(state=StateType.CRASHED, message="Its process stopped reporting. Start the same experiment again: it continues.")],
+    )
+    if notify is None:
+        return
+    for event, title in (
+        ("hallmark.model.promoted", "promotion"),
+        ("hallmark.gate.refused", "refusal"),
+        ("hallmark.run.failed", "failure"),
+    ):
+        yield (
+            f"hallmark: tell about a {title}",
+            f"Posts a message to HALLMARK_NOTIFY_URL at every event {event}.",
+            EventTrigger(expect={event}, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+            [notify],
+        )
+
+
+def _notification(notify_url: str | None) -> Any | None:
+    if not notify_url:
+        return None
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+    from prefect.events.actions import SendNotification
+
+    block = CustomWebhookNotificationBlock(
+        name="Hallmark",
+        url="{{url}}",  # from the secrets, so that the page of the block shows no token
+        json_data={"text": "{{subject}}\n{{body}}"},  # what Slack, Mattermost and their like expect
+        secrets={"url": notify_url},
+    )
+    identity = block.save(NOTIFY_BLOCK, overwrite=True)
+    return SendNotification(block_document_id=identity, subject="{{ event.payload.subject }}", body="{{ event.payload.message }}")

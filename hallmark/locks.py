@@ -1,0 +1,124 @@
+"""Locks that die with their process, with a note of who holds them.
+
+The lock is the operating system's (flock): the kernel drops it the moment the last process that holds the file open is
+gone, however it ended. The note in the file is for people; a stale one is never taken for a lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from hallmark.files import raise_for_os_error
+
+
+LOOKS = 3
+
+
+class Holder(BaseModel):
+    """Who holds a lock.
+
+    Attributes:
+        pid: the process that took it.
+        what: what it is doing, as a person would say it.
+        since: when it was taken, in UTC.
+        address: where the holder can be reached, for a server.
+    """
+
+    pid: int
+    what: str
+    since: datetime
+    address: str = ""
+
+    def sentence(self) -> str:
+        """The holder as part of a sentence."""
+        return f"{self.what} (process {self.pid}, since {self.since.astimezone():%Y-%m-%d %H:%M:%S})"
+
+
+def acquire(path: Path, what: str, address: str = "", *, inheritable: bool = False, shared: bool = False) -> int | None:
+    """Take a lock now.
+
+    Args:
+        path: the lock's file, made when it is missing; never removed.
+        what: for the note.
+        address: for the note.
+        inheritable: let the lock live on in a program that replaces this one (exec).
+        shared: every user of the machine may take it.
+
+    Returns:
+        The open descriptor, whose closing gives the lock back; None when somebody else holds it.
+
+    Raises:
+        ResourceError: the file cannot be opened.
+    """
+    descriptor = _open(path, 0o666 if shared else 0o600)
+    if not _lock(descriptor):
+        os.close(descriptor)
+        return None
+    note = Holder(pid=os.getpid(), what=what, since=datetime.now(UTC), address=address).model_dump_json().encode()
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, note, 0)
+    os.set_inheritable(descriptor, inheritable)
+    return descriptor
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock, trying for a moment: whoever looks at the holder holds the lock for some microseconds."""
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds the lock; None when it is free."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise_for_os_error(error, path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _note(os.pread(descriptor, 10_000, 0))
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _note(content: bytes) -> Holder:
+    try:
+        return Holder.model_validate(json.loads(content))
+    except (ValueError, ValidationError):  # taken this very moment, not yet written
+        return Holder(pid=0, what="another process", since=datetime.now(UTC))
+
+
+def _open(path: Path, mode: int) -> int:
+    """Open for locking. Without O_CREAT first: Linux forbids it on another user's file in a folder like /tmp."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                return os.open(path, flags)
+            except FileNotFoundError:
+                pass
+            try:
+                descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+            except FileExistsError:
+                continue
+            os.fchmod(descriptor, mode)  # whatever the umask
+            return descriptor
+    except OSError as error:
+        raise_for_os_error(error, path)
