@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from evaluation.comparison import Comparison, RunScores, compare
 from experiments.runs import run_ref
 from golden.datasets import read_items
@@ -35,6 +37,42 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
     )
     write_json(run_ref(right).files.comparison, comparison.model_dump(mode="json"))
     return comparison
+
+
+class Flip(NamedTuple):
+    """An item whose score changed.
+
+    Attributes:
+        answer: the right one.
+        before: what the baseline wrote.
+        after: what the candidate wrote.
+    """
+
+    trace_id: str
+    prompt: str
+    answer: str
+    before: str
+    after: str
+
+
+def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[Flip], list[Flip]]:
+    """The first items that got better, and the first that got worse.
+
+    Args:
+        comparison: of two runs.
+        count: how many of each, at most.
+        registry: holds both runs.
+    """
+    runs = (comparison.baseline_run, comparison.candidate_run)
+    before, after = ({row.trace_id: row.prediction for row in registry.run_predictions(run)} for run in runs)
+    wanted = {*comparison.gained[:count], *comparison.lost[:count]}
+    dataset = run_ref(registry.get_run(comparison.candidate_run)).files.dataset
+    items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
+
+    def flip(trace_id: str) -> Flip:
+        return Flip(trace_id, items[trace_id].prompt, items[trace_id].final_answer, before[trace_id], after[trace_id])
+
+    return [flip(trace_id) for trace_id in comparison.gained[:count]], [flip(trace_id) for trace_id in comparison.lost[:count]]
 
 
 def finished_run(reference: str, registry: Registry) -> Run:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from evaluation.gate import GateConfig
-from experiments.references import TINY_BASE
+from experiments.references import TINY_BASE, short_name
 from hallmark.config import MODEL_NAME_PATTERN, Config, GenerationConfig, TrainConfig, read_toml, validated
 
 MODEL_HELP = f"A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, or {TINY_BASE}."
@@ -23,6 +23,11 @@ class EvaluateConfig(Config):
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     reuse: bool = Field(True, description="Take the recorded run where one exists for exactly these inputs.")
 
+    @property
+    def title(self) -> str:
+        """Model and dataset, for the names of flow runs."""
+        return f"{short_name(self.model)} on {_dataset_name(self.dataset)}"
+
 
 class TrainRunConfig(Config):
     """Fine-tune a model and judge the result."""
@@ -32,6 +37,11 @@ class TrainRunConfig(Config):
     judge: str = Field("answer_correctness@v1", description="Judge, as name@vN.")
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
+
+    @property
+    def title(self) -> str:
+        """Model, training set and dataset, for the names of flow runs."""
+        return f"{short_name(self.base_model)} with {_dataset_name(self.train.dataset)} on {_dataset_name(self.dataset)}"
 
     def evaluate(self, model: str, reuse: bool = True) -> EvaluateConfig:
         """The same judging for another model."""
@@ -50,6 +60,10 @@ class ExperimentConfig(TrainRunConfig):
     def trained(self) -> TrainRunConfig:
         """The part that concerns the trained run."""
         return TrainRunConfig(**{name: getattr(self, name) for name in TrainRunConfig.model_fields})
+
+
+def _dataset_name(dataset: str) -> str:
+    return Path(dataset).stem if dataset.endswith(".jsonl") else dataset
 
 
 def load_experiment_config(file: str | None, overrides: dict[str, Any]) -> ExperimentConfig:

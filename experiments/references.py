@@ -38,7 +38,13 @@ class ResolvedModel(BaseModel):
     @property
     def label(self) -> str:
         """A short name for tables and progress lines."""
-        return self.reference if "/" not in self.reference or self.revision else Path(self.reference).name
+        return self.reference if self.revision else short_name(self.reference)
+
+
+def short_name(reference: str) -> str:
+    """A model reference as a title has it: a directory's last part, and everything else as it is."""
+    directory = "/" in reference and not reference.startswith(REGISTRY_PREFIX) and "@" not in reference
+    return Path(reference).name if directory else reference
 
 
 def resolve_model(reference: str, home: Path, registered: Callable[[str], tuple[Path, str]]) -> ResolvedModel:

@@ -53,6 +53,11 @@ class RunFiles:
         return self.directory / "training.jsonl"
 
     @property
+    def loss_curve(self) -> Path:
+        """The loss curve as a picture."""
+        return self.directory / "loss_curve.svg"
+
+    @property
     def training_result(self) -> Path:
         """The training's summary."""
         return self.directory / "training_result.json"
@@ -61,6 +66,11 @@ class RunFiles:
     def comparison(self) -> Path:
         """The comparison of this run with its baseline."""
         return self.directory / "comparison.json"
+
+    @property
+    def flow_run(self) -> Path:
+        """The Prefect flow run that worked on this run last."""
+        return self.directory / "flow_run.json"
 
     @property
     def log(self) -> Path:

@@ -50,6 +50,23 @@ class Verdict(BaseModel):
     repeats: str | None
 
     @property
+    def headline(self) -> str:
+        """The outcome in a line."""
+        return {
+            "promoted": f"PROMOTED: {self.model_name} v{self.version} is champion now",
+            "already_champion": f"NOTHING TO CHANGE: these very weights are {self.model_name} v{self.version}, the champion",
+            "refused": "NOT PROMOTED: the gate said no",
+            "passed_without_promotion": "THE GATE SAID YES; promotion was switched off",
+        }[self.outcome]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why, in whole sentences."""
+        champion = self.gate_comparison is not None and self.against.run_id != self.baseline.run_id
+        against = [f"Compared with the champion (run {self.against.run_id}), not with the base."] if champion else []
+        return against + (self.decision.reasons if self.decision else [])
+
+    @property
     def stands(self) -> bool:
         """Whether the trained weights are champion now."""
         return self.outcome in ("promoted", "already_champion")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from evaluation.comparison import Comparison
 from experiments.comparing import finished_run
 from experiments.runs import run_ref
 from experiments.workspace import open_workspace
+from flows.options import loop_flow
 from tasks import compare as comparing
 
 
-@flow(name="compare", flow_run_name="compare {baseline} with {candidate}", validate_parameters=True)
+@loop_flow("compare", "compare {baseline} with {candidate}")
 def compare(baseline: str, candidate: str) -> Comparison:
     """Paired comparison on the items of their common dataset.
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from experiments.config import EvaluateConfig
 from experiments.runs import RunRef, owned
 from experiments.workspace import open_workspace
+from flows.options import loop_flow
 from tasks.export import export
 from tasks.judge import judge, record
 from tasks.plan import begin, plan_evaluation
 from tasks.predict import predict
 
 
-@flow(name="evaluate", flow_run_name="evaluate {config.model} on {config.dataset}", validate_parameters=True)
-def evaluate(config: EvaluateConfig) -> RunRef:
+@loop_flow("evaluate", "evaluate {config.title}")
+def evaluate(config: EvaluateConfig = EvaluateConfig()) -> RunRef:
     """Export, predict, judge, record; a recorded run of the same inputs is taken instead.
 
     Args:

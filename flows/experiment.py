@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from evaluation.gate import GateRefused
 from experiments.config import ExperimentConfig
 from experiments.verdict import Verdict
 from flows.baseline import baseline
 from flows.evaluate import evaluate
+from flows.options import loop_flow
 from flows.train import train
 from tasks.compare import compare
 from tasks.promote import champion_reference, promote_if_better
 
 
-@flow(name="experiment", flow_run_name="experiment {config.base_model} on {config.dataset}", validate_parameters=True)
-def experiment(config: ExperimentConfig | None = None) -> Verdict:
+@loop_flow("experiment", "experiment {config.title}")
+def experiment(config: ExperimentConfig = ExperimentConfig()) -> Verdict:
     """Judge the base, train, judge the trained model, compare, decide, promote.
 
     Args:
         config: everything that may be set; the defaults run the built-in experiment.
     """
-    config = config or ExperimentConfig()
     base = baseline(config.evaluate(config.base_model, reuse=config.reuse_baseline))
     trained = train(config.trained())
     champion = champion_reference(config.model_name)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from prefect import flow
 from pydantic import Field
 
 from evaluation.gate import GateConfig, GateRefused
 from experiments.promoting import Promotion
+from flows.options import loop_flow
 from hallmark.config import MODEL_NAME_PATTERN
 from tasks import promote as promoting
 
 
-@flow(name="promote", flow_run_name="promote {run} to {model_name}", validate_parameters=True)
+@loop_flow("promote", "promote {run} to {model_name}")
 def promote(
     run: str,
     model_name: Annotated[str, Field(pattern=MODEL_NAME_PATTERN)] = "tiny-reasoner",
-    gate: GateConfig | None = None,
+    gate: GateConfig = GateConfig(),
     against: str | None = None,
     force_reason: str | None = None,
     fail_unless_promoted: bool = False,
@@ -32,7 +32,7 @@ def promote(
         force_reason: promote even if the gate refuses, and record why.
         fail_unless_promoted: end as failed when the gate says no, for CI.
     """
-    promotion = promoting.promote_run(run, model_name, gate or GateConfig(), against, force_reason)
+    promotion = promoting.promote_run(run, model_name, gate, against, force_reason)
     if fail_unless_promoted and promotion.outcome == "refused":
         raise GateRefused(promotion.decision)
     return promotion

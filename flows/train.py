@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from prefect import flow
-
 from experiments.config import TrainRunConfig
 from experiments.runs import RunRef, owned
 from experiments.workspace import open_workspace
+from flows.options import loop_flow
 from tasks import train as training
 from tasks.export import export
 from tasks.judge import judge, record
@@ -14,8 +13,8 @@ from tasks.plan import begin, plan_training
 from tasks.predict import predict
 
 
-@flow(name="train", flow_run_name="train {config.base_model} on {config.train.dataset}", validate_parameters=True)
-def train(config: TrainRunConfig) -> RunRef:
+@loop_flow("train", "train {config.title}")
+def train(config: TrainRunConfig = TrainRunConfig()) -> RunRef:
     """Guard, train, export, predict, judge, record.
 
     Args:

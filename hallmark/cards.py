@@ -74,8 +74,7 @@ def own_device(what: str, listener: Listener, *, cpu: bool = False) -> Iterator[
         devices = [CPU]
     held: list[int] = []
     try:
-        for device in devices:
-            held.append(_wait_for(device, what, listener))
+        held.extend(_wait_for(device, what, listener) for device in devices)
         yield tuple(held)
     finally:
         for descriptor in held:

@@ -26,12 +26,10 @@ class GenerationConfig(Config):
 
     max_new_tokens: int = Field(128, ge=1, le=32_768, description="Longest completion, in tokens.")
     batch_size: int = Field(64, ge=1, le=4096, description="Prompts per batch. Changes speed and memory, never predictions.")
-    dtype: str = Field(
-        "float32", pattern="^(float32|bfloat16)$", description="float32 is the judged default; bfloat16 can change predictions."
-    )
-    device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="auto takes the GPU when there is one.")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="float32 is the judged default; bfloat16 can change predictions.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the GPU when there is one.")
     threads: int = Field(2, ge=1, le=256, description="CPU threads. Recorded, because it can change results.")
-    on_truncation: str = Field("record", pattern="^(record|refuse)$", description="What to do with a prompt longer than the context.")
+    on_truncation: Literal["record", "refuse"] = Field("record", description="What to do with a prompt longer than the context.")
 
 
 class LoraConfig(Config):

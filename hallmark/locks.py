@@ -17,7 +17,6 @@ from pydantic import BaseModel, ValidationError
 
 from hallmark.files import raise_for_os_error
 
-
 LOOKS = 3
 
 

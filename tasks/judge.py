@@ -7,6 +7,7 @@ from experiments import steps
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from experiments.workspace import open_workspace
+from tasks.artifacts import show_metrics
 from tasks.retry import step
 
 
@@ -20,4 +21,5 @@ def judge(run: RunRef, plan: RunPlan) -> MetricsSnapshot:
 def record(run: RunRef, plan: RunPlan) -> RunRef:
     """Put metrics, predictions and scores into the registry in one transaction."""
     steps.record_run(run, plan, open_workspace().registry)
+    show_metrics(run)
     return run

@@ -8,6 +8,7 @@ from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from experiments.workspace import open_workspace
+from tasks.artifacts import remember_flow_run
 from tasks.retry import step
 
 
@@ -29,4 +30,8 @@ def plan_training(config: TrainRunConfig) -> RunPlan:
 def begin(plan: RunPlan) -> RunRef:
     """Take the recorded run of the same inputs, continue an interrupted one, or begin a new one."""
     workspace = open_workspace()
-    return runs.find_reusable(plan, workspace.registry) or runs.begin_run(plan, workspace.registry, workspace.runs)
+    if (reusable := runs.find_reusable(plan, workspace.registry)) is not None:
+        return reusable
+    run = runs.begin_run(plan, workspace.registry, workspace.runs)
+    remember_flow_run(run)
+    return run

@@ -13,4 +13,5 @@ from tasks.retry import step
 @step("predict")
 def predict(run: RunRef, plan: RunPlan) -> PredictResult:
     """Generate greedily in a process of its own (transformers)."""
-    return steps.predict_items(run, plan, current_listener())
+    with current_listener() as listener:
+        return steps.predict_items(run, plan, listener)

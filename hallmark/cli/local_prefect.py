@@ -9,12 +9,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hallmark.cli.terminal import err, progress_bars, say
+from hallmark.local.prefect_environment import CHOSEN_BY_USER, client_environment
 from hallmark.settings import get_settings
 from hallmark.stages import raise_on_termination
 
 Result = TypeVar("Result")
-
-CHOSEN_BY_USER = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE")
 
 
 def run_flow(load: Callable[[], Callable[[Any], Result]], config: Any) -> Result:
@@ -64,20 +63,20 @@ def _announced(message: str) -> Any:
 
 def _prepare_environment() -> None:
     """Keep Prefect's state in our home unless the person chose otherwise; no analytics; no log lines over the progress bars."""
-    if not any(os.environ.get(name) for name in CHOSEN_BY_USER):
-        home = get_settings().home.absolute() / "prefect"
-        os.environ["PREFECT_HOME"] = str(home)
-        if not home.exists():
-            say("First start: Prefect sets up its database, which takes about 15 seconds.")
-    defaults = {
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
-        "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 by default, too short on a busy machine
+    home = get_settings().home.absolute()
+    wanted = client_environment(home, os.environ)
+    if any(os.environ.get(name) for name in CHOSEN_BY_USER):
+        wanted = {**wanted, "PREFECT_HOME": os.environ.get("PREFECT_HOME", "")}
+    elif "PREFECT_API_URL" in wanted:
+        say(f"Prefect: {wanted['PREFECT_API_URL'].removesuffix('/api')}")
+    elif not (home / "prefect").exists():
+        say("First start: Prefect sets up its database, which takes about 15 seconds.")
+    wanted |= {
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": os.environ.get("PREFECT_SERVER_EPHEMERAL_ENABLED", "true"),
+        # 20 by default, too short on a busy machine
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": os.environ.get("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120"),
     }
     if not os.environ.get("HALLMARK_DEBUG"):
-        defaults["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+        wanted.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         logging.getLogger("alembic").setLevel(logging.ERROR)
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+    os.environ.update({name: value for name, value in wanted.items() if value})

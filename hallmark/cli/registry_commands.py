@@ -46,20 +46,15 @@ def compare(
 
 
 def _show_flips(comparison: Comparison, count: int, opened: Registry) -> None:
-    from experiments.runs import run_ref
-    from golden.datasets import read_items
+    from experiments.comparing import flips
 
-    before, after = (
-        {row.trace_id: row.prediction for row in opened.run_predictions(run)} for run in (comparison.baseline_run, comparison.candidate_run)
-    )
-    items = {item.trace_id: item for item in read_items(run_ref(opened.get_run(comparison.candidate_run)).files.dataset)}
-    for title, ids in (("got better", comparison.gained), ("got worse", comparison.lost)):
+    shown = flips(comparison, count, opened)
+    for title, ids, changed in (("got better", comparison.gained, shown[0]), ("got worse", comparison.lost, shown[1])):
         out.print()
         out.print(Text(f"{len(ids)} {title}", "bold"))
-        for trace_id in ids[:count]:
-            item = items[trace_id]
-            out.print(Text(f"  {item.prompt}", "cyan"), Text(f"  right: {item.final_answer}  ({trace_id})", "dim"), soft_wrap=True)
-            for label, text in (("first ", before[trace_id]), ("second", after[trace_id])):
+        for flip in changed:
+            out.print(Text(f"  {flip.prompt}", "cyan"), Text(f"  right: {flip.answer}  ({flip.trace_id})", "dim"), soft_wrap=True)
+            for label, text in (("first ", flip.before), ("second", flip.after)):
                 out.print(f"    {label} {' | '.join(text.split(chr(10)))[:400]}", markup=False, soft_wrap=True)
 
 

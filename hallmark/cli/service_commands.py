@@ -147,15 +147,10 @@ def _client(home: Path) -> dict[str, str]:
     from hallmark.local import setup
     from hallmark.local.prefect_environment import client_environment
 
-    def look() -> None:
-        nonlocal environment
-        environment = client_environment(home, os.environ)
-
-    environment: dict[str, str] = {}
-    look()
+    environment = client_environment(home, os.environ)
     if "PREFECT_API_URL" not in environment:
         raise ResourceError(f"no server runs in {home}, and PREFECT_API_URL names none. Start one: hallmark up, or hallmark server")
-    setup.wait_for_server(environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING"), look)
+    setup.wait_for_server(environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING"), lambda: None)
     return environment
 
 

@@ -38,19 +38,8 @@ def show_verdict(verdict: Verdict, console: Console = out) -> None:
 
 
 def _show_decision(verdict: Verdict, console: Console) -> None:
-    headline, style = {
-        "promoted": (f"PROMOTED: {verdict.model_name} v{verdict.version} is champion now", "bold green"),
-        "already_champion": (
-            f"NOTHING TO CHANGE: these very weights are {verdict.model_name} v{verdict.version}, the champion",
-            "bold green",
-        ),
-        "refused": ("NOT PROMOTED: the gate said no", "bold yellow"),
-        "passed_without_promotion": ("THE GATE SAID YES; promotion was switched off", "bold green"),
-    }[verdict.outcome]
-    console.print(Text(headline, style))
-    if verdict.gate_comparison is not None and verdict.against.run_id != verdict.baseline.run_id:
-        console.print(f"Compared with the champion (run {verdict.against.run_id}), not with the base.")
-    for reason in verdict.decision.reasons if verdict.decision else []:
+    console.print(Text(verdict.headline, "bold yellow" if verdict.outcome == "refused" else "bold green"))
+    for reason in verdict.reasons:
         console.print(reason)
 
 

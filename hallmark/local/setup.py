@@ -20,6 +20,8 @@ PROJECT = Path(hallmark.__file__).parent.parent
 POOL = "gpu"
 NIGHTLY_CRON = "15 4 * * *"
 """A quarter past four: no time zone skips or repeats that hour when its clocks change."""
+HEARTBEAT = "prefect.flow-run.heartbeat"
+ZOMBIE = "Its process stopped reporting. Start the same experiment again: it continues."
 NOTIFY_BLOCK = "hallmark-notify"
 
 
@@ -117,7 +119,9 @@ def worker_is_online() -> bool:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        workers = client.request("POST", "/work_pools/{name}/workers/filter", path_params={"name": POOL}, json={}).json()
+        workers = client.request(
+            "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": POOL}, json={}
+        ).json()
     return any(worker["status"] == "ONLINE" for worker in workers)
 
 
@@ -160,7 +164,7 @@ def _set_up_automations(notify_url: str | None) -> str:
     done = []
     for name, description, trigger, actions in _automations(_notification(notify_url)):
         try:
-            known = Automation.read(name=name)
+            known: Any = Automation.read(name=name)
         except ValueError:
             Automation(name=name, description=description, trigger=trigger, actions=actions).create()
         else:
@@ -177,31 +181,32 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
     from prefect.events.schemas.automations import EventTrigger, Posture
     from prefect.events.schemas.events import ResourceSpecification
 
+    endings = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     yield (
         "hallmark: mark zombies crashed",
         "A flow run whose process has stopped reporting, because it or its machine was killed, is marked as crashed.",
         EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-            after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))},
+            after={HEARTBEAT},
+            expect={HEARTBEAT, *endings},
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
             within=timedelta(seconds=4 * HEARTBEAT_SECONDS),
         ),
-        [ChangeFlowRunState(state=StateType.CRASHED, message="Its process stopped reporting. Start the same experiment again: it continues.")],
+        [ChangeFlowRunState(state=StateType.CRASHED, message=ZOMBIE)],
     )
     if notify is None:
         return
-    for event, title in (
-        ("hallmark.model.promoted", "promotion"),
-        ("hallmark.gate.refused", "refusal"),
-        ("hallmark.run.failed", "failure"),
+    for title, events in (
+        ("promotion", {"hallmark.model.promoted"}),
+        ("refusal", {"hallmark.gate.refused"}),
+        ("failure", {"hallmark.run.failed", "prefect.flow-run.Crashed"}),
     ):
         yield (
             f"hallmark: tell about a {title}",
-            f"Posts a message to HALLMARK_NOTIFY_URL at every event {event}.",
-            EventTrigger(expect={event}, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+            f"Posts a message to HALLMARK_NOTIFY_URL at every event {' or '.join(sorted(events))}.",
+            EventTrigger(expect=events, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
             [notify],
         )
 
@@ -219,4 +224,8 @@ def _notification(notify_url: str | None) -> Any | None:
         secrets={"url": notify_url},
     )
     identity = block.save(NOTIFY_BLOCK, overwrite=True)
-    return SendNotification(block_document_id=identity, subject="{{ event.payload.subject }}", body="{{ event.payload.message }}")
+    return SendNotification(
+        block_document_id=identity,
+        subject="{{ event.payload.subject or 'Hallmark: a flow run crashed' }}",
+        body="{{ event.payload.message or event.resource['prefect.resource.name'] }}",
+    )

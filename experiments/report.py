@@ -1,0 +1,184 @@
+"""What a person reads about a run, a comparison and a decision, as Markdown."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from evaluation.comparison import Comparison, Group
+from evaluation.metrics import Metric, MetricsSnapshot
+from evaluation.plots import draw_comparison
+from experiments.comparing import Flip
+from experiments.verdict import Verdict
+from trainer.contract import TrainResult
+
+SHOWN_TEXT = 160
+LARGEST_PICTURE = 400_000
+"""Bytes of SVG that are put into a page; a larger one is named by its path."""
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
+
+
+def text_cell(text: str) -> str:
+    """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over the page."""
+    line = " ".join(text.split())
+    shown = line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…"
+    return SPECIAL.sub(r"\\\1", shown).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def picture(svg: bytes, description: str) -> str:
+    """An SVG inside the page itself."""
+    return f"![{description}](data:image/svg+xml;base64,{base64.b64encode(svg).decode()})"
+
+
+def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
+    """The scores of a run, overall and by category, and what the judge said how often.
+
+    Args:
+        snapshot: of the run.
+        run: its name, or a link to it.
+    """
+    rows = [
+        (name, category, str(metric.n), _percent(metric.value), _interval(metric))
+        for category, metrics in {"overall": snapshot.overall, **snapshot.categories}.items()
+        for name, metric in metrics.items()
+    ]
+    counts = table(["judged", "items"], [(text_cell(reason), str(count)) for reason, count in sorted(snapshot.counts.items())])
+    return "\n\n".join([f"Run {run}", table(["metric", "category", "items", "value", "95 % interval"], rows), counts])
+
+
+def training_report(result: TrainResult, curve: bytes | None, curve_path: str, run: str) -> str:
+    """A training: its loss, its speed and its curve.
+
+    Args:
+        result: of the training.
+        curve: the loss curve as SVG; None where there is none.
+        curve_path: where it is.
+        run: the run's name, or a link to it.
+    """
+    facts = [
+        ("steps", f"{result.steps:,}" + (" (stopped early)" if result.stopped_early else "")),
+        ("step that was kept", f"{result.best_step:,}"),
+        ("loss, first step", f"{result.first_loss:.4f}"),
+        ("loss, mean of the last steps", f"{result.last_loss:.4f}"),
+        ("held-out loss", "not watched" if result.held_out_loss is None else f"{result.held_out_loss:.4f}"),
+        ("completion tokens", f"{result.loss_tokens:,}"),
+        ("time", f"{result.seconds:.1f} s, {result.loss_tokens / max(result.seconds, 1e-9):,.0f} completion tokens/s"),
+        ("weights", f"sha256 `{result.model_sha256}`"),
+    ]
+    small = curve is not None and len(curve) <= LARGEST_PICTURE
+    shown = picture(curve, "loss by step") if curve is not None and small else f"The loss curve is in `{curve_path}`."
+    return "\n\n".join([f"Run {run}", shown, table(["", ""], facts)])
+
+
+def comparison_report(comparison: Comparison, flips: tuple[list[Flip], list[Flip]], links: Mapping[str, str]) -> str:
+    """Two runs side by side: overall, by category, by difficulty, as a picture, and what changed.
+
+    Args:
+        comparison: candidate against baseline.
+        flips: some items that got better, and some that got worse.
+        links: run id -> how to show it.
+    """
+    overall = table(
+        ["items", "baseline", "candidate", "delta", "95 % interval", "p", "better", "worse"],
+        [
+            (
+                str(comparison.n),
+                f"{_percent(comparison.baseline.value)} ({_interval(comparison.baseline)})",
+                f"**{_percent(comparison.candidate.value)}** ({_interval(comparison.candidate)})",
+                f"**{_points(comparison.delta)}**",
+                f"{_points(comparison.ci_low)} to {_points(comparison.ci_high)}",
+                _p(comparison.p_value),
+                str(len(comparison.gained)),
+                str(len(comparison.lost)),
+            )
+        ],
+    )
+    runs = ", ".join(
+        f"{role} {links.get(run, run)}" for role, run in (("baseline", comparison.baseline_run), ("candidate", comparison.candidate_run))
+    )
+    parts = [
+        f"On **{comparison.dataset}**, judged by **{comparison.judge}**: {runs}. p value: {comparison.test.replace('_', ' ')}.",
+        overall,
+        picture(draw_comparison(comparison), "scores with intervals, overall and by category"),
+    ]
+    for title, groups in (("By category", comparison.categories), ("By difficulty", comparison.bands)):
+        if groups:
+            parts += [f"### {title}", _groups(groups)]
+    for title, ids, shown in (("Got better", comparison.gained, flips[0]), ("Got worse", comparison.lost, flips[1])):
+        parts += [f"### {title}: {len(ids)}", _flips(shown) if shown else "None."]
+    return "\n\n".join(parts)
+
+
+def decision_report(verdict: Verdict, links: Mapping[str, str]) -> str:
+    """What was decided, why, and about which runs.
+
+    Args:
+        verdict: of the experiment.
+        links: run id -> how to show it.
+    """
+    rows = [
+        ("baseline", links.get(verdict.baseline.run_id, verdict.baseline.run_id), "reused: same inputs" if verdict.baseline.reused else ""),
+        ("trained", links.get(verdict.trained.run_id, verdict.trained.run_id), "continued" if verdict.trained.continued else ""),
+    ]
+    if verdict.against.run_id != verdict.baseline.run_id:
+        rows.append(("champion", links.get(verdict.against.run_id, verdict.against.run_id), "what the gate compared with"))
+    if verdict.repeats:
+        rows.append(("repeated", links.get(verdict.repeats, verdict.repeats), "same inputs, same predictions"))
+    parts = [f"## {verdict.headline}", *verdict.reasons, table(["run", "", ""], rows)]
+    facts = [
+        ("version", f"{verdict.model_name} v{verdict.version}" if verdict.version else "none"),
+        ("champion", f"{verdict.model_name} v{verdict.champion}" if verdict.champion else "none"),
+        ("weights", f"sha256 `{verdict.weights_sha256}`"),
+        ("predictions", f"sha256 `{verdict.predictions_sha256}`"),
+        ("model", f"`{verdict.weights}`"),
+    ]
+    return "\n\n".join([*parts, table(["", ""], facts)])
+
+
+def _groups(groups: Sequence[Group]) -> str:
+    columns = ["", "items", "baseline", "candidate", "delta", "better", "worse", "p (Holm)"]
+    return table(
+        columns,
+        [
+            (
+                text_cell(group.name),
+                str(group.n),
+                _percent(group.baseline),
+                _percent(group.candidate),
+                f"**{_points(group.delta)}**" if group.p_holm < 0.05 else _points(group.delta),
+                str(group.gained),
+                str(group.lost),
+                _p(group.p_holm),
+            )
+            for group in groups
+        ],
+    )
+
+
+def _flips(flips: Sequence[Flip]) -> str:
+    columns = ["item", "prompt", "right answer", "baseline", "candidate"]
+    return table(columns, [tuple(map(text_cell, (f.trace_id, f.prompt, f.answer, f.before, f.after))) for f in flips])
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _interval(metric: Metric) -> str:
+    return f"{100 * metric.ci_low:.1f} to {100 * metric.ci_high:.1f}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,93 @@
+"""What a flow run shows in the Prefect UI. Showing is never a reason for a step to fail."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from evaluation.comparison import Comparison
+from experiments import report
+from experiments.comparing import flips
+from experiments.run_files import RunFiles
+from experiments.runs import RunRef, run_ref
+from experiments.verdict import Verdict
+from hallmark.files import read_json, write_json
+from registry import Registry
+from tasks.listening import step_logger
+from trainer.contract import TrainResult
+
+SHOWN_FLIPS = 10
+
+
+def remember_flow_run(run: RunRef) -> None:
+    """Write down which flow run works on a run, so that others can link to it."""
+    from prefect.runtime import flow_run
+
+    if flow_run.id:
+        write_json(run.files.flow_run, {"flow_run_id": str(flow_run.id), "name": flow_run.name})
+
+
+def show_training(run: RunRef, result: TrainResult) -> None:
+    """The loss curve and the training's figures."""
+    curve = run.files.loss_curve
+    _publish(
+        "loss-curve",
+        f"Training of run {run.run_id}",
+        lambda: report.training_report(result, curve.read_bytes() if curve.is_file() else None, str(curve), run.run_id),
+    )
+
+
+def show_metrics(run: RunRef) -> None:
+    """The scores of a run."""
+    from evaluation.metrics import MetricsSnapshot
+
+    def text() -> str:
+        return report.metrics_report(MetricsSnapshot.model_validate(read_json(run.files.metrics)), run.run_id)
+
+    _publish("metrics", f"Scores of run {run.run_id}", text)
+
+
+def show_comparison(comparison: Comparison, registry: Registry) -> None:
+    """The comparison with its picture and its flips."""
+    runs = (comparison.baseline_run, comparison.candidate_run)
+
+    def text() -> str:
+        return report.comparison_report(comparison, flips(comparison, SHOWN_FLIPS, registry), links(runs, registry))
+
+    _publish("comparison", f"{runs[1]} against {runs[0]}", text)
+
+
+def show_verdict(verdict: Verdict, registry: Registry) -> None:
+    """The decision and its reasons."""
+    runs = [verdict.baseline.run_id, verdict.trained.run_id, verdict.against.run_id, *([verdict.repeats] if verdict.repeats else [])]
+    _publish("decision", verdict.headline, lambda: report.decision_report(verdict, links(runs, registry)))
+
+
+def links(runs: Iterable[str], registry: Registry) -> dict[str, str]:
+    """Run id -> the id as a link to the flow run that made it, where that is known."""
+    return {run: _link(run, run_ref(registry.get_run(run)).files) for run in runs}
+
+
+def _link(run: str, files: RunFiles) -> str:
+    if not files.flow_run.is_file():
+        return run
+    return f"[{run}](/runs/flow-run/{read_json(files.flow_run)['flow_run_id']})"
+
+
+def _publish(key: str, description: str, text: Callable[[], str]) -> None:
+    from prefect.artifacts import create_markdown_artifact
+
+    with harmless(f"the artifact {key}"):
+        create_markdown_artifact(markdown=text(), key=key, description=description)
+
+
+@contextmanager
+def harmless(what: str) -> Iterator[None]:
+    """Log that something could not be shown, and go on."""
+    try:
+        yield
+    except Exception as error:
+        logger: Any = step_logger()
+        logger.log(logging.WARNING, "%s could not be shown in Prefect: %s: %s", what, type(error).__name__, error)

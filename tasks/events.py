@@ -1,0 +1,48 @@
+"""What happened, as Prefect events that automations can react to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.promoting import Promotion
+from experiments.verdict import Verdict
+from hallmark.settings import get_settings
+from tasks.artifacts import harmless
+
+PROMOTED, REFUSED, FAILED = "hallmark.model.promoted", "hallmark.gate.refused", "hallmark.run.failed"
+
+
+def emit_outcome(answer: Verdict | Promotion) -> None:
+    """Say that a model was promoted or refused; nothing else is an event.
+
+    Args:
+        answer: of an experiment, or of a promotion asked for by hand.
+    """
+    run = answer.trained.run_id if isinstance(answer, Verdict) else answer.run_id
+    facts = {"model": answer.model_name, "run": run, "version": answer.version}
+    reasons = " ".join(answer.decision.reasons) if answer.decision else ""
+    if answer.outcome in ("promoted", "forced"):
+        subject = f"{answer.model_name} v{answer.version} is champion"
+        _emit(PROMOTED, answer.model_name, subject, f"Run {run}. {reasons}", facts)
+    elif answer.outcome == "refused":
+        _emit(REFUSED, answer.model_name, f"{answer.model_name}: not promoted", f"Run {run}. {reasons}", facts)
+
+
+def emit_failure(name: str, flow_run_id: str, message: str) -> None:
+    """Say that a flow run failed.
+
+    Args:
+        name: of the flow run.
+        flow_run_id: for the link.
+        message: why it failed.
+    """
+    _emit(FAILED, name, f"{name} failed", message, {"flow_run_id": flow_run_id})
+
+
+def _emit(event: str, name: str, subject: str, message: str, facts: dict[str, Any]) -> None:
+    from prefect.events import emit_event
+
+    resource = {"prefect.resource.id": f"{event}/{name}", "prefect.resource.name": name}
+    payload = {"subject": f"Hallmark: {subject}", "message": message, "home": str(get_settings().home.absolute()), **facts}
+    with harmless(f"the event {event}"):
+        emit_event(event=event, resource=resource, payload=payload)
