@@ -86,18 +86,18 @@ def comparison_report(comparison: Comparison, flips: tuple[list[Flip], list[Flip
         flips: some items that got better, and some that got worse.
         links: run id -> how to show it.
     """
+    first, second = comparison.baseline, comparison.candidate
     overall = table(
-        ["items", "baseline", "candidate", "delta", "95 % interval", "p", "better", "worse"],
+        ["items", "baseline", "candidate", "delta", "95 % interval", "p", "better / worse"],
         [
             (
                 str(comparison.n),
-                f"{_percent(comparison.baseline.value)} ({_interval(comparison.baseline)})",
-                f"**{_percent(comparison.candidate.value)}** ({_interval(comparison.candidate)})",
+                _percent(first.value),
+                f"**{_percent(second.value)}**",
                 f"**{_points(comparison.delta)}**",
                 f"{_points(comparison.ci_low)} to {_points(comparison.ci_high)}",
                 _p(comparison.p_value),
-                str(len(comparison.gained)),
-                str(len(comparison.lost)),
+                f"{len(comparison.gained)} / {len(comparison.lost)}",
             )
         ],
     )
@@ -144,7 +144,7 @@ def decision_report(verdict: Verdict, links: Mapping[str, str]) -> str:
 
 
 def _groups(groups: Sequence[Group]) -> str:
-    columns = ["", "items", "baseline", "candidate", "delta", "better", "worse", "p (Holm)"]
+    columns = ["", "items", "baseline", "candidate", "delta", "better / worse", "p (Holm)"]
     return table(
         columns,
         [
@@ -154,8 +154,7 @@ def _groups(groups: Sequence[Group]) -> str:
                 _percent(group.baseline),
                 _percent(group.candidate),
                 f"**{_points(group.delta)}**" if group.p_holm < 0.05 else _points(group.delta),
-                str(group.gained),
-                str(group.lost),
+                f"{group.gained} / {group.lost}",
                 _p(group.p_holm),
             )
             for group in groups
