@@ -79,7 +79,7 @@ def _gpus() -> list[str]:
 @cache
 def code_version() -> dict[str, Any]:
     """Version of Hallmark, and the git commit where it runs from a checkout."""
-    commit = _git("rev-parse", "HEAD")
+    commit = _git("rev-parse", "HEAD") or os.environ.get("HALLMARK_COMMIT")  # container images have no .git
     dirty = bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None
     return {"hallmark": hallmark.__version__, "git_commit": commit or None, "git_dirty": dirty}
 

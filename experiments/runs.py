@@ -109,6 +109,8 @@ def _reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return interruption(signal.SIGINT)
+    if isinstance(error, SystemExit):
+        return "its process was told to exit, as when its worker is gone. What was finished is kept; the same command continues."
     if isinstance(number := getattr(error, "signal", None), int):  # Prefect's TerminationSignal
         return interruption(number)
     return f"{type(error).__name__}: {error}"
@@ -133,6 +135,13 @@ def _is_abandoned(directory: Path) -> bool:
     except ResourceError:
         return False
     return True
+
+
+def current_status(run: Run) -> str:
+    """The run's status as it is now: `interrupted` where it is recorded as running but no process of this machine works on it."""
+    if run.status == "running" and _is_abandoned(Path(run.directory)):
+        return "interrupted"
+    return run.status
 
 
 def run_ref(run: Run) -> RunRef:

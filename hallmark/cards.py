@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,7 +44,7 @@ def visible_cards() -> list[str]:
 def lock_folder() -> Path:
     """Where the locks are: one folder a machine for the cards, whatever HALLMARK_HOME and user."""
     settings = get_settings()
-    folder = settings.locks or Path(tempfile.gettempdir()) / "hallmark-locks"
+    folder = settings.locks or Path("/tmp/hallmark-locks")  # noqa: S108 - every user's, and not below a TMPDIR of somebody's own
     if not folder.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):

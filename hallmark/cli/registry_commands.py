@@ -130,18 +130,21 @@ def list_runs(
     json: Json = False,
 ) -> None:
     """List the newest runs."""
+    from experiments.runs import current_status
     from hallmark.cli.tables import plain_table
 
     opened = _registry()
     found = opened.list_runs(limit=limit)
+    status = {run.run_id: current_status(run) for run in found}
     headline = {run.run_id: _headline(opened, run.run_id) for run in found}
     if json:
-        emit([{**run.model_dump(exclude={"id", "manifest", "predictions_meta"}), "metric": headline[run.run_id]} for run in found])
+        shown = {"id", "manifest", "predictions_meta"}
+        emit([{**run.model_dump(exclude=shown), "status": status[run.run_id], "metric": headline[run.run_id]} for run in found])
         return
     table = plain_table(["run", "status", "score", "what"], right=(2,))
     for run in found:
         value = headline[run.run_id]
-        table.add_row(run.run_id, run.status, "" if value is None else f"{100 * value['value']:.1f} %", run.name)
+        table.add_row(run.run_id, status[run.run_id], "" if value is None else f"{100 * value['value']:.1f} %", run.name)
     out.print(table if found else "no runs yet: hallmark experiment")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from experiments.runs import current_status
 from hallmark.cli.tables import plain_table
 from hallmark.cli.terminal import out
 from hallmark.cli.verdict_display import relative
@@ -15,13 +16,13 @@ def run_document(registry: Registry, reference: str, *, reused: bool = False) ->
     """Everything that is recorded of a run but its predictions."""
     run = registry.get_run(reference)
     metrics = [row.model_dump(exclude={"id", "run_id"}) for row in registry.run_metrics(run.run_id)]
-    return {**run.model_dump(exclude={"id"}), "metrics": metrics, "reused": reused}
+    return {**run.model_dump(exclude={"id"}), "status": current_status(run), "metrics": metrics, "reused": reused}
 
 
 def show_run(registry: Registry, reference: str, *, reused: bool = False) -> None:
     """Print a run's state, inputs, metrics and files."""
     run = registry.get_run(reference)
-    out.print(f"[bold]run {run.run_id}[/]  {run.status}", end="")
+    out.print(f"[bold]run {run.run_id}[/]  {current_status(run)}", end="")
     out.print("  (reused: same inputs)" if reused else "")
     facts = {
         "what": run.name,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +32,7 @@ def up(
     from hallmark.local.services import SERVER, WORKER, Service
 
     home = _home()
-    own = {name: value for name, value in os.environ.items() if name not in ("PREFECT_API_URL", "PREFECT_PROFILE")}
+    own = _without_choice()
 
     def watch(service: Service, process: subprocess.Popen[bytes] | None) -> None:
         if process is not None and process.poll() is not None:
@@ -52,9 +54,11 @@ def up(
     for line in setup.set_up(home, environment):
         say(line)
     if WORKER.holder(home) is None:
+        since = datetime.now(UTC)
         worker = WORKER.start(home, ["worker", "--no-deploy"], environment)
-        while not setup.worker_is_online():
+        while not setup.worker_has_reported(since):
             watch(WORKER, worker)
+            time.sleep(0.3)
         say("worker: started")
     else:
         say("worker: runs already")
@@ -95,7 +99,7 @@ def env() -> None:
     from hallmark.local.prefect_environment import client_environment
 
     home = _home()
-    own = {name: value for name, value in os.environ.items() if name not in ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE")}
+    own = _without_choice()
     wanted = client_environment(home, own)
     if "PREFECT_API_URL" not in wanted:
         raise ResourceError(f"no server runs in {home}. Start it: hallmark up")
@@ -121,6 +125,7 @@ def worker(
     import platform
 
     from hallmark.local import setup
+    from hallmark.local.prefect_environment import own_temporary_folder
     from hallmark.local.services import WORKER
 
     home = _home()
@@ -129,7 +134,11 @@ def worker(
         for line in setup.set_up(home, environment):
             say(line)
     name = f"{setup.POOL}@{platform.node()}"
-    WORKER.become(home, "prefect", ["worker", "start", "--pool", setup.POOL, "--limit", "1", "--name", name], environment)
+    os.environ.update(environment)
+    for line in setup.mark_dead_runs_crashed(name):
+        say(line)
+    arguments = ["worker", "start", "--pool", setup.POOL, "--limit", "1", "--name", name]
+    WORKER.become(home, "prefect", arguments, {"TMPDIR": own_temporary_folder(home), **environment})
 
 
 def deploy() -> None:
@@ -180,6 +189,13 @@ def _show(home: Path, address: str, json: bool) -> None:
     out.print(f"[bold]sign-in[/]     {'what PREFECT_SERVER_API_AUTH_STRING says' if given else f'the line in {kept}'}", soft_wrap=True)
     out.print("[bold]in a shell[/]  ", end="")
     out.print('eval "$(hallmark env)"; prefect deployment run experiment/gpu --watch', markup=False, soft_wrap=True)
+
+
+def _without_choice() -> dict[str, str]:
+    """The environment of this process, without a choice of another server than this home's."""
+    from hallmark.local.prefect_environment import CHOSEN_BY_USER
+
+    return {name: value for name, value in os.environ.items() if name not in CHOSEN_BY_USER}
 
 
 def _home() -> Path:

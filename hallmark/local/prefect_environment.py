@@ -48,6 +48,7 @@ def server_environment(home: Path, host: str, port: int, environment: Mapping[st
         **defaults(home),
         "PREFECT_API_URL": address,
         "PREFECT_UI_API_URL": address,
+        "TMPDIR": own_temporary_folder(home),
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_API_AUTH_STRING": sign_in,
         "PREFECT_SERVER_API_AUTH_STRING": sign_in,
@@ -68,6 +69,13 @@ def client_environment(home: Path, environment: Mapping[str, str]) -> dict[str, 
     if not any(environment.get(name) for name in CHOSEN_BY_USER) and (running := SERVER.holder(home)):
         ours |= {"PREFECT_API_URL": running.address, "PREFECT_API_AUTH_STRING": kept_sign_in(home)}
     return {**ours, **environment}
+
+
+def own_temporary_folder(home: Path) -> str:
+    """A TMPDIR below the home: Prefect keeps files under fixed names there, on which two users of a machine would collide."""
+    folder = home / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder)
 
 
 def api_address(host: str, port: int) -> str:

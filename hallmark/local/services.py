@@ -55,6 +55,7 @@ class Service:
         if acquire(self.lock(home), f"the {self.name}", address, inheritable=True) is None:
             running = self.holder(home)
             raise ResourceError(f"{running.sentence() if running else 'the ' + self.name} runs already in {home}. Stop it: hallmark down")
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where a script started us in the background; Prefect then never ends
         os.execve(beside_python(program), [program, *arguments], environment)  # noqa: S606 - no shell
 
     def start(self, home: Path, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -83,12 +84,16 @@ class Service:
         if running is None:
             return False
         deadline = time.monotonic() + seconds
-        with suppress(ProcessLookupError):
-            os.kill(running.pid, signal.SIGTERM)
+        # Prefect's worker kills its flow runs without a chance to report, so they are asked first.
+        children = _children(running.pid)
+        for child in children:
+            _signal(child, signal.SIGTERM)
+        while any(map(_is_alive, children)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        _signal(running.pid, signal.SIGTERM)
         while self.holder(home) is not None:
             if time.monotonic() > deadline:
-                with suppress(ProcessLookupError):
-                    os.kill(running.pid, signal.SIGKILL)
+                _signal(running.pid, signal.SIGKILL)
             time.sleep(0.1)
         return True
 
@@ -98,6 +103,25 @@ class Service:
             return "\n".join(self.log(home).read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
         except OSError:
             return ""
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+    except OSError:
+        return []
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _signal(pid: int, signum: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signum)
 
 
 SERVER, WORKER = Service("server"), Service("worker")

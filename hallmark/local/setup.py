@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -114,15 +115,51 @@ def wait_for_server(address: str, sign_in: str | None, alive: Any, seconds: floa
         time.sleep(0.3)
 
 
-def worker_is_online() -> bool:
-    """Whether a worker of the pool has reported within its heartbeat."""
+def worker_has_reported(since: datetime) -> bool:
+    """Whether a worker of the pool has reported since then."""
+    return any(datetime.fromisoformat(worker["last_heartbeat_time"]) >= since for worker in _workers())
+
+
+def mark_dead_runs_crashed(worker: str) -> Iterator[str]:
+    """Mark flow runs that this machine's worker left behind, which would hold the pool's only place for ever; says which.
+
+    Called before the worker starts. Prefect's runs carry the machine and the process that they ran in.
+
+    Args:
+        worker: name of the worker of this machine.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Crashed
+
+    unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]}}})
+    pool = WorkPoolFilter.model_validate({"name": {"any_": [POOL]}})
+    with get_client(sync_client=True) as client:
+        alone = {found["name"] for found in _workers() if found["status"] == "ONLINE"} <= {worker}
+        for run in client.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=pool):
+            machine, _, pid = (run.infrastructure_pid or "").rpartition(":")
+            if (machine == platform.node() and not _works_for_prefect(pid)) or (not run.infrastructure_pid and alone):
+                client.set_flow_run_state(run.id, Crashed(message=ZOMBIE), force=True)
+                yield f"flow run {run.name}: its process is gone, marked as crashed"
+
+
+def _works_for_prefect(pid: str) -> bool:
+    try:
+        return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _workers() -> list[dict[str, Any]]:
     from prefect.client.orchestration import get_client
 
+    path = {"work_pool_name": POOL}
     with get_client(sync_client=True) as client:
-        workers = client.request(
-            "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": POOL}, json={}
+        found: list[dict[str, Any]] = client.request(
+            "POST", "/work_pools/{work_pool_name}/workers/filter", path_params=path, json={}
         ).json()
-    return any(worker["status"] == "ONLINE" for worker in workers)
+    return found
 
 
 def _set_up_pool() -> str:
@@ -168,11 +205,16 @@ def _set_up_automations(notify_url: str | None) -> str:
         except ValueError:
             Automation(name=name, description=description, trigger=trigger, actions=actions).create()
         else:
-            known.description, known.trigger, known.actions = description, trigger, actions
-            known.update()
+            if _content(known.trigger, known.actions) != _content(trigger, actions):  # an update forgets what is being waited for
+                known.description, known.trigger, known.actions = description, trigger, actions
+                known.update()
         done.append(name.removeprefix("hallmark: "))
     without = "" if notify_url else ". Set HALLMARK_NOTIFY_URL to a webhook to be told about promotions, refusals and failures"
     return f"automations: {', '.join(done)}{without}"
+
+
+def _content(trigger: Any, actions: list[Any]) -> Any:
+    return trigger.model_dump(mode="json", exclude={"id"}), [action.model_dump(mode="json") for action in actions]
 
 
 def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]]:
@@ -201,12 +243,15 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
     for title, events in (
         ("promotion", {"hallmark.model.promoted"}),
         ("refusal", {"hallmark.gate.refused"}),
-        ("failure", {"hallmark.run.failed", "prefect.flow-run.Crashed"}),
+        ("failure", {"hallmark.run.failed"}),
+        ("crash", {"prefect.flow-run.Crashed"}),
     ):
+        # of a crash, the flow run that was asked for, not those inside of it
+        related = ResourceSpecification({"prefect.resource.role": "deployment"} if title == "crash" else {})
         yield (
             f"hallmark: tell about a {title}",
             f"Posts a message to HALLMARK_NOTIFY_URL at every event {' or '.join(sorted(events))}.",
-            EventTrigger(expect=events, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+            EventTrigger(match_related=related, expect=events, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
             [notify],
         )
 

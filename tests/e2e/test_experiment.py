@@ -179,7 +179,7 @@ def wait_until(ready: Callable[[], bool], child: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "status"), [(signal.SIGKILL, -9, "running"), (signal.SIGTERM, 143, "failed"), (signal.SIGINT, 130, "failed")]
+    ("number", "code", "status"), [(signal.SIGKILL, -9, "interrupted"), (signal.SIGTERM, 143, "failed"), (signal.SIGINT, 130, "failed")]
 )
 def test_a_stopped_run_is_truthful_leaves_no_process_and_continues(
     number: signal.Signals, code: int, status: str, place: Workplace, first: Any, slow_dataset: Path

@@ -1,0 +1,307 @@
+"""Running where it lives: server, worker, UI, nightly and CI on one machine, with a real browser, real kills and real messages.
+
+The tests share a workstation and run in the order of this file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.workstation import TOKEN, Workstation, kill, listening_for_messages, message_server
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("workstation")]
+
+SHORT = {"steps": 60}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
+    """A workstation that is up; afterwards it is down and nothing of it is left running."""
+    messages: list[str] = []
+    server = message_server(messages)
+    found = Workstation(tmp_path_factory.mktemp("work station") / "home", free_port(), server.server_port)
+    found.messages = messages
+    with listening_for_messages(messages, server):
+        try:
+            found.up()
+            yield found
+        finally:
+            done = found.hallmark("down")
+            assert done.returncode == 0, done.stderr
+    deadline = time.monotonic() + 20
+    while (left := found.processes()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left == []
+
+
+@pytest.fixture(scope="module")
+def page(place: Workstation) -> Iterator[Any]:
+    """A signed-in page of the UI, in Debian's chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_default_timeout(30_000)
+        page.goto(place.address)
+        page.get_by_role("textbox").first.fill(place.sign_in)
+        page.keyboard.press("Enter")
+        page.get_by_text("Dashboard").first.wait_for()
+        yield page
+        browser.close()
+
+
+def photograph(page: Any, name: str) -> None:
+    """Keep a picture for the documentation, where one is wanted (`make pictures` sets HALLMARK_PICTURES)."""
+    if folder := os.environ.get("HALLMARK_PICTURES"):
+        page.wait_for_timeout(1500)
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def test_up_again_leaves_what_runs_and_brings_the_rest_up_to_date(place: Workstation) -> None:
+    before = place.services()
+    said = place.up()
+    assert "server: runs already" in said
+    assert "worker: runs already" in said
+    assert f"http://127.0.0.1:{place.port}" in said
+    assert place.services() == before
+    names = sorted((found["name"], *sorted(set(found["tags"]) - {"hallmark"})) for found in place.post("/deployments/filter"))
+    flows = ("baseline", "compare", "evaluate", "experiment", "promote", "train")
+    assert names == [*(("gpu", flow) for flow in flows), ("nightly-smoke", "experiment", "nightly")]
+    assert len(place.post("/automations/filter")) == 5
+    [pool] = place.post("/work_pools/filter")
+    assert (pool["name"], pool["type"], pool["concurrency_limit"]) == ("gpu", "process", 1)
+
+
+def test_the_server_asks_for_a_sign_in_and_listens_to_this_machine_only(place: Workstation) -> None:
+    assert httpx.get(f"{place.address}/api/admin/version").status_code == 401
+    user, password = place.sign_in.split(":", 1)
+    assert httpx.get(f"{place.address}/api/admin/version", auth=(user, password)).status_code == 200
+    foreign = httpx.post(f"{place.address}/api/flows/count", auth=(user, password), json={})
+    assert foreign.status_code == 403, "a page of somebody else cannot act with the browser's sign-in"
+    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "0A"]
+    assert f"0100007F:{place.port:04X}" in listening
+    assert f"00000000:{place.port:04X}" not in listening
+    assert (place.home / "services" / "sign-in").stat().st_mode & 0o077 == 0
+
+
+def test_a_second_home_on_the_same_port_is_told_so(place: Workstation, tmp_path: Path) -> None:
+    done = place.hallmark("up", "--port", place.port, HALLMARK_HOME=str(tmp_path / "other"))
+    assert done.returncode == 4
+    assert f"port {place.port} is in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def first(place: Workstation, page: Any) -> str:
+    """The flow run of an experiment that was started from the UI's form, at its end."""
+    known = {found["id"] for found in place.post("/flow_runs/filter")}
+    page.goto(f"{place.address}/v2/deployments/deployment/{place.deployment('experiment/gpu')}/run")
+    steps = page.get_by_label("Steps (Optional)", exact=True)
+    steps.fill("-1")
+    page.get_by_role("button", name="Submit").click()
+    assert not steps.evaluate("field => field.checkValidity()"), "the form refuses nonsense"
+    photograph(page, "form")
+    assert {found["id"] for found in place.post("/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["experiment"]}}})} <= known
+    steps.fill("100")
+    page.get_by_label("Model Name (Optional)", exact=True).fill("from-the-form")
+    page.get_by_role("button", name="Submit").click()
+
+    def started() -> str | None:
+        found = place.post("/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["experiment"]}}, "sort": "EXPECTED_START_TIME_DESC"})
+        fresh = [run["id"] for run in found if run["id"] not in known and run["state"]["type"] != "SCHEDULED"]
+        return fresh[0] if fresh else None
+
+    flow_run: str = place.wait(started, "the form's run to start", 60)
+    state, message = place.end_of(flow_run)
+    assert state == "COMPLETED", message
+    return flow_run
+
+
+def test_an_experiment_started_from_the_form_runs_to_its_end(place: Workstation, first: str, page: Any) -> None:
+    [found] = place.post("/flow_runs/filter", {"flow_runs": {"id": {"any_": [first]}}})
+    assert found["name"] == "experiment tiny-base with train-v1 on golden-v1"
+    assert found["parameters"]["config"]["train"]["steps"] == 100
+    assert {run["kind"]: run["status"] for run in place.runs()} == {"baseline": "finished", "trained": "finished"}
+    page.goto(f"{place.address}/v2/runs/flow-run/{first}")
+    page.get_by_text("PROMOTED: from-the-form v1 is champion now").first.wait_for()
+    photograph(page, "run")
+
+
+def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(place: Workstation, first: str, page: Any) -> None:
+    shown = place.artifacts(first)
+    assert {"comparison", "decision", "loss-curve", "metrics", "progress-train"} <= shown.keys()
+    assert shown["progress-train"]["data"] == 100
+    for key, expected in (
+        ("comparison", ["By category", "By difficulty", "Got better", "Got worse", "substitution"]),
+        ("loss-curve", ["loss, first step", "completion tokens/s"]),
+        ("decision", ["PROMOTED: from-the-form v1 is champion now", "is significant", "sha256"]),
+    ):
+        page.goto(f"{place.address}/v2/artifacts/artifact/{shown[key]['id']}")
+        for text in expected:
+            page.get_by_text(text).first.wait_for()
+        if key != "decision":
+            picture = page.locator("img[src^='data:image/svg']").first
+            picture.wait_for()
+            assert picture.evaluate("image => image.naturalWidth") > 100, "the picture is drawn"
+        photograph(page, key)
+    link = page.get_by_role("link", name=next(run["run_id"] for run in place.runs() if run["kind"] == "trained")).first
+    link.click()
+    page.get_by_text("train tiny-base with train-v1 on golden-v1").first.wait_for()
+
+
+def test_a_promotion_is_told_to_whoever_wants_to_know(place: Workstation, first: str) -> None:
+    def told() -> str | None:
+        return next((message for message in place.messages if "from-the-form v1 is champion" in message), None)
+
+    message = place.wait(told, "the message", 30)
+    assert "is significant" in message
+    assert len([message for message in place.messages if "champion" in message]) == 1
+
+
+def test_a_command_uses_the_server_that_is_up(place: Workstation, first: str) -> None:
+    done = place.hallmark("baseline", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["reused"]
+    found = place.post("/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 2})
+    assert [run["state"]["type"] for run in found] == ["COMPLETED", "COMPLETED"]
+    assert "baseline tiny-base on golden-v1" in {run["name"] for run in found}
+
+
+def test_ci_waits_for_the_answer_and_fails_when_the_gate_says_no(place: Workstation, first: str) -> None:
+    config = {"model_name": "useless", "train": {"steps": 2, "learning_rate": 1e-6}, "fail_unless_promoted": True}
+    done = place.prefect("deployment", "run", "experiment/gpu", "--watch", "--param", f"config={json.dumps(config)}")
+    assert done.returncode == 1, done.stdout
+    [flow_run] = place.post("/flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1, "flow_runs": {"tags": {"all_": ["experiment"]}}})
+    assert flow_run["state"]["type"] == "FAILED"
+    assert "not promoted: The score changed by" in flow_run["state"]["message"]
+    assert "NOT PROMOTED: the gate said no" in place.log(flow_run["id"])
+    place.wait(lambda: next((m for m in place.messages if "useless: not promoted" in m), None), "the refusal's message", 30)
+    assert not [message for message in place.messages if "failed" in message], "a refusal is an answer, not a failure"
+
+
+def test_bad_input_fails_at_once_with_its_reason_and_is_never_tried_again(place: Workstation) -> None:
+    refused = place.prefect("deployment", "run", "train/gpu", "--watch", "--param", 'config={"train": {"steps": -1}}')
+    assert refused.returncode == 1
+    assert "steps" in refused.stdout + refused.stderr
+    flow_run = place.start("evaluate/gpu", model="/no/such/model")
+    state, message = place.end_of(flow_run, 60)
+    assert state == "FAILED"
+    assert "/no/such/model: no such model directory" in message
+    assert "Retry" not in place.log(flow_run)
+    message = place.wait(lambda: next((m for m in place.messages if "failed" in m), None), "the failure's message", 30)
+    assert "no such model directory" in message
+
+
+def test_the_nightly_schedule_fires_and_leaves_a_run(place: Workstation, first: str) -> None:
+    scheduled = {
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}, "deployment_id": {"any_": [place.deployment("experiment/nightly-smoke")]}}
+    }
+    place.wait(lambda: place.post("/flow_runs/filter", scheduled) or None, "scheduled nights", 60)
+    known = {run["run_id"] for run in place.runs()}
+    moment = datetime.now(UTC) + timedelta(seconds=75)
+    soon = {"HALLMARK_NIGHTLY_CRON": f"{moment.minute} {moment.hour} * * *", "HALLMARK_TIMEZONE": "UTC"}
+    assert place.hallmark("deploy", **soon).returncode == 0
+
+    def night() -> dict[str, Any] | None:
+        found = [run for run in place.runs() if run["run_id"] not in known and run["kind"] == "trained" and run["status"] == "finished"]
+        return found[0] if found else None
+
+    run = place.wait(night, "the nightly run", 300)
+    assert run["metric"]["n"] == 360
+    assert place.hallmark("deploy").returncode == 0
+    history = place.hallmark("models", "history", "from-the-form", "--json")
+    assert len(json.loads(history.stdout)) == 1, "a night is no try at the champion"
+
+
+def test_killed_flow_and_killed_worker_end_truthfully_and_the_next_run_continues(place: Workstation, first: str) -> None:
+    config = {"model_name": "killed", "train": {"steps": 90, "seed": 7, "checkpoint_every": 5}}
+    known = {run["run_id"] for run in place.runs()}
+
+    flow_run = place.start("experiment/gpu", **config)
+    folder = place.wait_for_training(known)
+    kill(place.flow_process())
+    state, message = place.end_of(flow_run, 60)
+    assert (state, "SIGKILL" in message) == ("CRASHED", True)
+    assert place.runs()[0]["status"] == "interrupted"
+
+    flow_run = place.start("experiment/gpu", **config)
+    place.wait(lambda: True if "running" in place.runs()[0]["status"] else None, "the run to go on", 60)
+    place.wait_for_training(known)
+    kill(place.services()["worker"]["pid"])
+    state, message = place.end_of(flow_run, 60)
+    assert state == "CRASHED"
+    assert place.runs()[0]["status"] == "failed"
+    assert "its worker is gone" in place.runs()[0]["error"]
+    said = place.up()
+    assert "server: runs already" in said
+    assert "worker: started" in said
+
+    flow_run = place.start("experiment/gpu", **config)
+    assert place.end_of(flow_run) == ("COMPLETED", "")
+    runs = [run for run in place.runs() if run["run_id"] not in known and run["kind"] == "trained"]
+    assert [(run["directory"], run["status"]) for run in runs] == [(str(folder), "finished")], "one run, continued twice"
+    assert json.loads((folder / "training_result.json").read_text())["resumed"]
+
+
+def test_a_server_that_goes_away_and_returns_does_not_end_the_run(place: Workstation, first: str) -> None:
+    known = {run["run_id"] for run in place.runs()}
+    flow_run = place.start("experiment/gpu", model_name="outage", train={"steps": 80, "seed": 8})
+    place.wait_for_training(known)
+    kill(place.services()["server"]["pid"])
+    time.sleep(12)
+    said = place.up()
+    assert "server: started" in said
+    assert "worker: runs already" in said
+    assert place.end_of(flow_run)[0] == "COMPLETED"
+    assert [run["status"] for run in place.runs() if run["run_id"] not in known] == ["finished"]
+
+
+def test_no_secret_is_seen_anywhere(place: Workstation, first: str) -> None:
+    password = place.sign_in.split(":", 1)[1]
+    for path in sorted(place.home.rglob("*")):
+        if path.is_file() and path != place.home / "services" / "sign-in":
+            content = path.read_bytes()
+            assert TOKEN.encode() not in content, path
+            assert password.encode() not in content, path
+    for kind in ("artifacts", "logs", "flow_runs", "block_documents", "automations", "deployments"):
+        seen = json.dumps(place.post(f"/{kind}/filter"))
+        assert TOKEN not in seen, kind
+        assert password not in seen, kind
+
+
+def test_down_stops_a_run_in_order_and_it_continues(place: Workstation, first: str) -> None:
+    known = {run["run_id"] for run in place.runs()}
+    config = {"model_name": "stopped", "train": {"steps": 90, "seed": 9, "checkpoint_every": 5}}
+    flow_run = place.start("experiment/gpu", **config)
+    place.wait_for_training(known)
+    done = place.hallmark("down")
+    assert "worker: stopped" in done.stderr
+    assert "server: stopped" in done.stderr
+    assert place.processes() == []
+    assert place.hallmark("status").returncode == 4
+    assert (place.runs()[0]["status"], "SIGTERM" in place.runs()[0]["error"]) == ("failed", True)
+    place.up()
+    assert place.state(flow_run)[0] == "CRASHED"
+    assert place.end_of(place.start("experiment/gpu", **config)) == ("COMPLETED", "")
+    assert [run["status"] for run in place.runs() if run["run_id"] not in known] == ["finished"]
