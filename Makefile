@@ -7,9 +7,10 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 EXTRAS ?= --extra inference --extra training --extra postgres
 PEERS := --group peers
 ARGS ?=
+PARALLEL := -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-core bench pictures lint types format lock-check install install-peers clean
+.PHONY: help run up down test test-core bench pictures lint types format lock-check install install-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,12 +18,18 @@ help: ## list the targets
 run: install ## run the whole experiment on CPU: base against trained on golden-v1, judged and promoted
 	@.venv/bin/hallmark experiment $(ARGS)
 
+up: install ## start Prefect's server and the worker, and set up deployments, nightly and automations; docs/operate.md
+	@.venv/bin/hallmark up $(ARGS)
+
+down: install ## stop the worker and the server
+	@.venv/bin/hallmark down $(ARGS)
+
 test: install-peers ## run every test
-	.venv/bin/pytest $(ARGS)
+	.venv/bin/pytest $(PARALLEL) $(ARGS)
 
 test-core: $(UV) ## run the unit tests in an environment without torch and jax
 	UV_PROJECT_ENVIRONMENT=.venv-core $(UV) sync --locked --quiet --extra postgres
-	.venv-core/bin/pytest -m unit $(ARGS)
+	.venv-core/bin/pytest -m unit $(PARALLEL) $(ARGS)
 
 bench: install-peers ## measure training against peers; docs/benchmarks.md tells how to read it
 	.venv/bin/python benchmarks/train.py $(ARGS)

@@ -69,11 +69,12 @@ def raise_for_os_error(error: OSError, path: Path) -> NoReturn:
 
 
 @contextmanager
-def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+def atomic_writer(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """Write a file so that it appears whole or not at all: temporary file, fsync, rename.
 
     Args:
         path: where the file will be; parents are made.
+        mode: its permissions.
 
     Raises:
         ResourceError: the disk is full or the place cannot be written.
@@ -87,7 +88,7 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
         fsync_directory(path.parent)
     except OSError as error:

@@ -99,8 +99,7 @@ def kept_sign_in(home: Path) -> str:
         return given
     path = sign_in_file(home)
     if not path.is_file():
-        with atomic_writer(path) as file:
-            os.fchmod(file.fileno(), 0o600)
+        with atomic_writer(path, mode=0o600) as file:
             file.write(f"{USER}:{secrets.token_urlsafe(18)}\n".encode())
     if ":" not in (text := path.read_text(encoding="utf-8").strip()):
         raise InputError(f"{path}: expected USER:PASSWORD. Remove the file, and the next `hallmark up` makes another.")

@@ -20,6 +20,9 @@ from urllib.parse import quote
 
 import httpx
 
+from experiments.runs import current_status
+from registry import open_registry
+
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 TOKEN = "tok-3f9a1c77d2"
@@ -38,6 +41,8 @@ class Workstation:
         self.home = home
         self.port = port
         self.messages: list[str] = []
+        self.client: httpx.Client | None = None
+        self.exported: dict[str, str] | None = None
         chosen = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE", "PREFECT_API_AUTH_STRING")
         self.environment = {
             **{name: value for name, value in os.environ.items() if name not in chosen},
@@ -65,10 +70,13 @@ class Workstation:
 
     def shell(self) -> dict[str, str]:
         """What `hallmark env` exports."""
-        exported = self.hallmark("env").stdout
-        return dict(assignment.split("=", 1) for line in exported.splitlines() for assignment in shlex.split(line)[1:])
+        if self.exported is None:
+            lines = self.hallmark("env").stdout.splitlines()
+            self.exported = dict(assignment.split("=", 1) for line in lines for assignment in shlex.split(line)[1:])
+        return self.exported
 
     def services(self) -> dict[str, Any]:
+        """The running processes, as `hallmark status --json` has them."""
         return dict(json.loads(self.hallmark("status", "--json").stdout))
 
     @property
@@ -81,12 +89,12 @@ class Workstation:
 
     def post(self, path: str, body: Any | None = None) -> Any:
         """Ask the server's API, as its pages do: signed in, with a token against foreign pages."""
-        user, password = self.sign_in.split(":", 1)
-        with httpx.Client(base_url=f"{self.address}/api", auth=(user, password), timeout=30) as client:
-            token = client.get("/csrf-token", params={"client": "test"}).json()["token"]
-            answer = client.post(path, json=body or {}, headers={"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"})
-        answer.raise_for_status()
-        return answer.json()
+        if self.client is None:
+            user, password = self.sign_in.split(":", 1)
+            self.client = httpx.Client(base_url=f"{self.address}/api", auth=(user, password), timeout=60)
+            token = self.client.get("/csrf-token", params={"client": "test"}).raise_for_status().json()["token"]
+            self.client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"})
+        return self.client.post(path, json=body or {}).raise_for_status().json()
 
     def deployment(self, name: str) -> str:
         """The id of a deployment, by FLOW/NAME."""
@@ -100,6 +108,10 @@ class Workstation:
         done = self.prefect("deployment", "run", deployment, "--param", f"config={json.dumps(config)}")
         assert done.returncode == 0, done.stdout + done.stderr
         return re.findall(r"flow-run/([0-9a-f-]{36})", done.stdout.replace("\n", ""))[0]
+
+    def started(self) -> list[dict[str, Any]]:
+        """The flow runs that have started, newest first."""
+        return list(self.post("/flow_runs/filter", {"sort": "START_TIME_DESC", "flow_runs": {"start_time": {"is_null_": False}}}))
 
     def state(self, flow_run: str) -> tuple[str, str]:
         """Type and message of a flow run's state."""
@@ -123,8 +135,12 @@ class Workstation:
         return {artifact["key"]: artifact for artifact in reversed(found) if artifact["key"]}
 
     def runs(self) -> list[dict[str, Any]]:
-        """The runs in the registry, newest first."""
-        return list(json.loads(self.hallmark("runs", "list", "--json").stdout))
+        """The runs in the registry, newest first, as `hallmark runs list --json` has them."""
+        registry = open_registry(self.home)
+        try:
+            return [{**run.model_dump(), "status": current_status(run)} for run in registry.list_runs()]
+        finally:
+            registry.close()
 
     def wait_for_training(self, known: set[str]) -> Path:
         """Wait until a run that is not among the known ones, or that goes on, has written some steps; gives its folder."""
@@ -143,7 +159,7 @@ class Workstation:
         while time.monotonic() < deadline:
             if (found := look()) is not None:
                 return found
-            time.sleep(0.5)
+            time.sleep(1)
         worker = (self.home / "services" / "worker.log").read_text()[-3000:]
         raise AssertionError(f"waited {seconds} s for {what}. The worker says:\n{worker}")
 
