@@ -36,6 +36,7 @@ bench: install-peers ## measure training against peers; docs/benchmarks.md tells
 
 pictures: install ## make the pictures of the documentation from a fresh experiment
 	rm -rf .pictures
+	HALLMARK_PICTURES=$(CURDIR)/docs/images .venv/bin/pytest tests/e2e/test_workstation.py -k "form or ui_shows"
 	HALLMARK_HOME=.pictures sh -c '.venv/bin/hallmark experiment --json | .venv/bin/python docs/pictures.py'
 	rm -rf .pictures
 

@@ -125,7 +125,7 @@ def worker(
     import platform
 
     from hallmark.local import setup
-    from hallmark.local.prefect_environment import own_temporary_folder
+    from hallmark.local.prefect_environment import own_temporary_folder, remove_left_files
     from hallmark.local.services import WORKER
 
     home = _home()
@@ -137,6 +137,7 @@ def worker(
     os.environ.update(environment)
     for line in setup.mark_dead_runs_crashed(name):
         say(line)
+    remove_left_files(home)
     arguments = ["worker", "start", "--pool", setup.POOL, "--limit", "1", "--name", name]
     WORKER.become(home, "prefect", arguments, {"TMPDIR": own_temporary_folder(home), **environment})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def defaults(home: Path) -> dict[str, str]:
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),  # by which runs whose process is gone are noticed
         "PREFECT_CLIENT_MAX_RETRIES": "7",  # with doubling delays: four minutes without a server
+        "PREFECT_WORKER_QUERY_SECONDS": "3",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
 
@@ -74,8 +76,14 @@ def client_environment(home: Path, environment: Mapping[str, str]) -> dict[str, 
 def own_temporary_folder(home: Path) -> str:
     """A TMPDIR below the home: Prefect keeps files under fixed names there, on which two users of a machine would collide."""
     folder = home / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return str(folder)
+
+
+def remove_left_files(home: Path) -> None:
+    """Remove what killed flow runs left in our temporary folder: Prefect hands them their environment, secrets too, in files there."""
+    for left in (home / "tmp").glob("prefect-workspace-attempt-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def api_address(host: str, port: int) -> str:

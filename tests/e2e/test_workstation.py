@@ -162,7 +162,8 @@ def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(place: Work
             picture = page.locator("img[src^='data:image/svg']").first
             picture.wait_for()
             assert picture.evaluate("image => image.naturalWidth") > 100, "the picture is drawn"
-        photograph(page, key)
+        if key == "comparison":
+            photograph(page, key)
     link = page.get_by_role("link", name=next(run["run_id"] for run in place.runs() if run["kind"] == "trained")).first
     link.click()
     page.get_by_text("train tiny-base with train-v1 on golden-v1").first.wait_for()
@@ -216,7 +217,7 @@ def test_bad_input_fails_at_once_with_its_reason_and_is_never_tried_again(place:
     assert refused.returncode == 1
     assert "steps" in refused.stdout + refused.stderr
     flow_run = place.start("evaluate/gpu", model="/no/such/model")
-    state, message = place.end_of(flow_run, 60)
+    state, message = place.end_of(flow_run)
     assert state == "FAILED"
     assert "/no/such/model: no such model directory" in message
     assert "Retry" not in place.log(flow_run)
@@ -237,7 +238,7 @@ def test_the_nightly_schedule_fires_and_leaves_a_run(place: Workstation, night: 
 
 def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Workstation, first: str) -> None:
     """One experiment, whose flow process is killed, then its worker, then stopped in order, and at last its server goes away."""
-    config = {"model_name": "killed", "train": {"steps": 90, "seed": 7, "checkpoint_every": 5}}
+    config = {"model_name": "killed", "train": {"steps": 150, "seed": 7, "checkpoint_every": 5, "batch_size": 8}}
     known = {run["run_id"] for run in place.runs()}
 
     flow_run = place.start("experiment/gpu", **config)
@@ -278,13 +279,15 @@ def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Worksta
     runs = [run for run in place.runs() if run["run_id"] not in known and run["kind"] == "trained"]
     assert [(run["directory"], run["status"]) for run in runs] == [(str(folder), "finished")], "one run, continued three times"
     assert json.loads((folder / "training_result.json").read_text())["resumed"]
-    assert [json.loads(line)["step"] for line in (folder / "training.jsonl").open()] == list(range(1, 91))
+    assert [json.loads(line)["step"] for line in (folder / "training.jsonl").open()] == list(range(1, 151))
 
 
 def test_no_secret_is_seen_anywhere(place: Workstation, first: str) -> None:
     password = place.sign_in.split(":", 1)[1]
+    temporary = place.home / "tmp"
+    assert temporary.stat().st_mode & 0o077 == 0, "Prefect hands its flow runs their environment in files there"
     for path in sorted(place.home.rglob("*")):
-        if path.is_file() and path != place.home / "services" / "sign-in":
+        if path.is_file() and path != place.home / "services" / "sign-in" and not path.is_relative_to(temporary):
             content = path.read_bytes()
             assert TOKEN.encode() not in content, path
             assert password.encode() not in content, path

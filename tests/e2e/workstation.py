@@ -143,16 +143,20 @@ class Workstation:
             registry.close()
 
     def wait_for_training(self, known: set[str]) -> Path:
-        """Wait until a run that is not among the known ones, or that goes on, has written some steps; gives its folder."""
+        """Wait until a run that is not among the known ones is writing steps from now on; gives its folder."""
+        since = time.time()
 
         def training() -> Path | None:
             for run in self.runs():
                 curve = Path(run["directory"]) / "training.jsonl"
-                if run["run_id"] not in known and run["kind"] == "trained" and curve.is_file() and curve.read_bytes().count(b"\n") > 5:
-                    return curve.parent
+                if run["run_id"] not in known and run["status"] == "running" and curve.is_file():
+                    grown = curve.read_bytes().count(b"\n")
+                    if curve.stat().st_mtime > since and grown > 6 and grown > lines.setdefault(run["run_id"], grown):
+                        return curve.parent
             return None
 
-        return self.wait(training, "a training to begin", 240)
+        lines: dict[str, int] = {}
+        return self.wait(training, "a training to go on", 240)
 
     def wait(self, look: Callable[[], Any], what: str, seconds: float) -> Any:
         deadline = time.monotonic() + seconds
