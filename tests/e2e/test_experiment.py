@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -220,6 +221,17 @@ def test_a_run_stopped_in_any_way_is_truthful_leaves_no_process_and_continues(pl
     assert resumed["run_id"] == path.parent.name
     assert resumed["status"] == "finished"
     assert resumed["metrics"][0]["n"] == 400
+
+
+def test_two_at_once_take_turns_and_the_second_says_for_whom_it_waits(place: Workplace, first: Any, slow_dataset: Path) -> None:
+    place.environment |= {"HALLMARK_EXCLUSIVE": "always", "HALLMARK_LOCKS": str(place.folder / "locks")}
+    both = [place.start("baseline", "--dataset", slow_dataset, "--max-new-tokens", length) for length in (40, 41)]
+    said = [child.communicate(timeout=300)[1] for child in both]
+    assert [child.returncode for child in both] == [0, 0], said
+    waited = [re.search(r"waiting for the CPU, used by inference, run (\S+) \(process \d+, since", text) for text in said]
+    assert sum(found is not None for found in waited) == 1, said
+    named = next(found[1] for found in waited if found)
+    assert named in {path.name for path in (place.home / "runs").iterdir()}
 
 
 def test_an_infrastructure_failure_is_a_failed_run_never_a_score_of_zero(place: Workplace, first: Any) -> None:

