@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +58,8 @@ def up(
         worker = WORKER.start(home, ["worker", "--no-deploy"], environment)
         while not setup.worker_has_reported(since):
             watch(WORKER, worker)
+            if datetime.now(UTC) - since > timedelta(minutes=3):
+                raise ResourceError(f"the worker has not reported within three minutes. See {WORKER.log(home)}")
             time.sleep(0.3)
         say("worker: started")
     else:
@@ -129,7 +131,7 @@ def worker(
     from hallmark.local.services import WORKER
 
     home = _home()
-    environment = _client(home)
+    environment = _client(home, patience=60.0)
     if deploy:
         for line in setup.set_up(home, environment):
             say(line)
@@ -151,13 +153,20 @@ def deploy() -> None:
         say(line)
 
 
-def _client(home: Path) -> dict[str, str]:
-    """The environment of a client, once the server answers."""
+def _client(home: Path, patience: float = 0.0) -> dict[str, str]:
+    """The environment of a client, once the server answers.
+
+    Args:
+        home: HALLMARK_HOME, absolute.
+        patience: seconds to wait for a server of this home that is just being started, as by a service manager.
+    """
     from hallmark.errors import ResourceError
     from hallmark.local import setup
     from hallmark.local.prefect_environment import client_environment
 
-    environment = client_environment(home, os.environ)
+    deadline = time.monotonic() + patience
+    while "PREFECT_API_URL" not in (environment := client_environment(home, os.environ)) and time.monotonic() < deadline:
+        time.sleep(0.5)
     if "PREFECT_API_URL" not in environment:
         raise ResourceError(f"no server runs in {home}, and PREFECT_API_URL names none. Start one: hallmark up, or hallmark server")
     setup.wait_for_server(environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING"), lambda: None)
@@ -196,7 +205,7 @@ def _without_choice() -> dict[str, str]:
     """The environment of this process, without a choice of another server than this home's."""
     from hallmark.local.prefect_environment import CHOSEN_BY_USER
 
-    return {name: value for name, value in os.environ.items() if name not in CHOSEN_BY_USER}
+    return {name: value for name, value in os.environ.items() if name not in (*CHOSEN_BY_USER, "PREFECT_API_AUTH_STRING")}
 
 
 def _home() -> Path:
