@@ -18,7 +18,7 @@ import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("experiment")]
+pytestmark = pytest.mark.e2e
 
 HALLMARK = str(Path(sys.executable).with_name("hallmark"))
 SHORT = ("--steps", "60")
