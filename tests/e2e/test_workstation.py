@@ -123,7 +123,9 @@ def first(place: Workstation, page: Any) -> str:
     assert {found["id"] for found in place.post("/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["experiment"]}}})} <= known
     steps.fill("90")
     page.get_by_label("Model Name (Optional)", exact=True).fill("from-the-form")
-    page.get_by_role("button", name="Submit").click()
+    with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as created:
+        page.get_by_role("button", name="Submit").click()
+    assert created.value.ok
 
     def started() -> str | None:
         found = place.post("/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["experiment"]}}, "sort": "EXPECTED_START_TIME_DESC"})
@@ -131,7 +133,7 @@ def first(place: Workstation, page: Any) -> str:
         return fresh[0] if fresh else None
 
     page.goto("about:blank")  # its animations take half a core
-    flow_run: str = place.wait(started, "the form's run to start", 60)
+    flow_run: str = place.wait(started, "the form's run to start", 120)
     state, message = place.end_of(flow_run)
     assert state == "COMPLETED", message
     return flow_run
