@@ -123,7 +123,8 @@ def worker_has_reported(since: datetime) -> bool:
 def mark_dead_runs_crashed(worker: str) -> Iterator[str]:
     """Mark flow runs that this machine's worker left behind, which would hold the pool's only place for ever; says which.
 
-    Called before the worker starts. Prefect's runs carry the machine and the process that they ran in.
+    Called before the worker starts. Prefect's runs carry the process that they ran in, and not always the machine; without it, runs are
+    taken for ours where no other worker is online.
 
     Args:
         worker: name of the worker of this machine.
@@ -139,7 +140,8 @@ def mark_dead_runs_crashed(worker: str) -> Iterator[str]:
         alone = {found["name"] for found in _workers() if found["status"] == "ONLINE"} <= {worker}
         for run in client.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=pool):
             machine, _, pid = (run.infrastructure_pid or "").rpartition(":")
-            if (machine == platform.node() and not _works_for_prefect(pid)) or (not run.infrastructure_pid and alone):
+            here = machine == platform.node() or (not machine and alone)
+            if here and not _works_for_prefect(pid):
                 client.set_flow_run_state(run.id, Crashed(message=ZOMBIE), force=True)
                 yield f"flow run {run.name}: its process is gone, marked as crashed"
 

@@ -257,9 +257,13 @@ def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Worksta
     kill(place.services()["worker"]["pid"])
     assert place.end_of(flow_run, 60)[0] == "CRASHED"
     assert (place.runs()[0]["status"], "its worker is gone" in place.runs()[0]["error"]) == ("failed", True)
+    left_behind = place.start("experiment/gpu", **config)
+    place.pretend_it_runs(left_behind, pid=2**22 - 1)
     said = place.up()
     assert "server: runs already" in said
     assert "worker: started" in said
+    state, message = place.state(left_behind)
+    assert (state, "Its process stopped reporting" in message) == ("CRASHED", True), "else it would hold the pool's only place for ever"
 
     flow_run = place.start("experiment/gpu", **config)
     place.wait_for_training(known)

@@ -96,6 +96,12 @@ class Workstation:
             self.client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"})
         return self.client.post(path, json=body or {}).raise_for_status().json()
 
+    def pretend_it_runs(self, flow_run: str, pid: int) -> None:
+        """Bring a flow run into the state in which a machine that lost its power leaves it."""
+        self.post(f"/flow_runs/{flow_run}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+        assert self.client is not None
+        self.client.patch(f"/flow_runs/{flow_run}", json={"infrastructure_pid": str(pid)}).raise_for_status()
+
     def deployment(self, name: str) -> str:
         """The id of a deployment, by FLOW/NAME."""
         user, password = self.sign_in.split(":", 1)
