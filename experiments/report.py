@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from evaluation.comparison import Comparison, Group
 from evaluation.metrics import Metric, MetricsSnapshot
+from evaluation.numbers import p_text, percent, points
 from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
 from experiments.verdict import Verdict
@@ -46,7 +47,7 @@ def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
         run: its name, or a link to it.
     """
     rows = [
-        (name, category, str(metric.n), _percent(metric.value), _interval(metric))
+        (name, category, str(metric.n), percent(metric.value), _interval(metric))
         for category, metrics in {"overall": snapshot.overall, **snapshot.categories}.items()
         for name, metric in metrics.items()
     ]
@@ -92,11 +93,11 @@ def comparison_report(comparison: Comparison, flips: tuple[list[Flip], list[Flip
         [
             (
                 str(comparison.n),
-                _percent(first.value),
-                f"**{_percent(second.value)}**",
-                f"**{_points(comparison.delta)}**",
-                f"{_points(comparison.ci_low)} to {_points(comparison.ci_high)}",
-                _p(comparison.p_value),
+                percent(first.value),
+                f"**{percent(second.value)}**",
+                f"**{points(comparison.delta)}**",
+                f"{points(comparison.ci_low)} to {points(comparison.ci_high)}",
+                p_text(comparison.p_value),
                 f"{len(comparison.gained)} / {len(comparison.lost)}",
             )
         ],
@@ -151,11 +152,11 @@ def _groups(groups: Sequence[Group]) -> str:
             (
                 text_cell(group.name),
                 str(group.n),
-                _percent(group.baseline),
-                _percent(group.candidate),
-                f"**{_points(group.delta)}**" if group.p_holm < 0.05 else _points(group.delta),
+                percent(group.baseline),
+                percent(group.candidate),
+                f"**{points(group.delta)}**" if group.p_holm < 0.05 else points(group.delta),
                 f"{group.gained} / {group.lost}",
-                _p(group.p_holm),
+                p_text(group.p_holm),
             )
             for group in groups
         ],
@@ -167,17 +168,5 @@ def _flips(flips: Sequence[Flip]) -> str:
     return table(columns, [tuple(map(text_cell, (f.trace_id, f.prompt, f.answer, f.before, f.after))) for f in flips])
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"
-
-
 def _interval(metric: Metric) -> str:
     return f"{100 * metric.ci_low:.1f} to {100 * metric.ci_high:.1f}"
-
-
-def _p(value: float) -> str:
-    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"

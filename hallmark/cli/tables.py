@@ -9,21 +9,7 @@ from rich.text import Text
 
 from evaluation.comparison import Comparison, Group
 from evaluation.metrics import Metric
-
-
-def percent(value: float) -> str:
-    """0.4694 -> 46.9 %."""
-    return f"{100 * value:.1f} %"
-
-
-def points(value: float) -> str:
-    """0.3250 -> +32.5."""
-    return f"{100 * value:+.1f}"
-
-
-def p_text(value: float) -> str:
-    """A p value: two digits, or a power of ten where it is tiny."""
-    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"
+from evaluation.numbers import p_text, percent, points
 
 
 def interval(metric: Metric) -> str:

@@ -242,18 +242,18 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
     )
     if notify is None:
         return
-    for title, events in (
-        ("promotion", {"hallmark.model.promoted"}),
-        ("refusal", {"hallmark.gate.refused"}),
-        ("failure", {"hallmark.run.failed"}),
-        ("crash", {"prefect.flow-run.Crashed"}),
+    for title, event in (
+        ("promotion", "hallmark.model.promoted"),
+        ("refusal", "hallmark.gate.refused"),
+        ("failure", "hallmark.run.failed"),
+        ("crash", "prefect.flow-run.Crashed"),
     ):
         # of a crash, the flow run that was asked for, not those inside of it
         related = ResourceSpecification({"prefect.resource.role": "deployment"} if title == "crash" else {})
         yield (
             f"hallmark: tell about a {title}",
-            f"Posts a message to HALLMARK_NOTIFY_URL at every event {' or '.join(sorted(events))}.",
-            EventTrigger(match_related=related, expect=events, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+            f"Posts a message to HALLMARK_NOTIFY_URL at every event {event}.",
+            EventTrigger(match_related=related, expect={event}, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
             [notify],
         )
 
