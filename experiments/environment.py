@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hallmark
+from hallmark.cards import ask_driver
 from hallmark.files import sha256_file, sha256_json
 
 PROJECT = Path(__file__).parent.parent
@@ -56,7 +57,12 @@ def code_sha256(parts: tuple[str, ...]) -> str:
 @cache
 def hardware() -> dict[str, Any]:
     """Processor, architecture, cores, and the GPUs that the NVIDIA driver lists."""
-    return {"processor": _processor(), "machine": platform.machine(), "cores": os.cpu_count(), "gpus": _gpus()}
+    return {
+        "processor": _processor(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "gpus": ask_driver("name,memory.total,driver_version"),
+    }
 
 
 def _processor() -> str:
@@ -65,15 +71,6 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def _gpus() -> list[str]:
-    command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in found.stdout.splitlines() if line.strip()]
 
 
 @cache

@@ -19,15 +19,24 @@ SAY_EVERY_SECONDS = 30.0
 CPU = "cpu"
 
 
-@cache
-def _installed_cards() -> tuple[tuple[str, str], ...]:
-    """Index and UUID of every card that the NVIDIA driver lists."""
-    command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+def ask_driver(fields: str) -> list[str]:
+    """A line for every card that the NVIDIA driver lists; none where there is no driver.
+
+    Args:
+        fields: what to ask for, as `nvidia-smi --help-query-gpu` names it, separated by commas.
+    """
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
-        return ()
-    rows = [line.split(",") for line in found.stdout.splitlines() if line.count(",") == 1]
+        return []
+    return [line.strip() for line in found.stdout.splitlines() if line.strip()]
+
+
+@cache
+def _installed_cards() -> tuple[tuple[str, str], ...]:
+    """Index and UUID of every card."""
+    rows = [line.split(",") for line in ask_driver("index,uuid") if line.count(",") == 1]
     return tuple((index.strip(), uuid.strip()) for index, uuid in rows)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
+from tests.e2e.workstation import processes_of
 
 pytestmark = pytest.mark.e2e
 
@@ -47,14 +48,7 @@ class Workplace:
 
     def processes(self) -> list[str]:
         """Command lines of the running processes of this home."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                if f"HALLMARK_HOME={self.home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
-        return [line for line in found if line]
+        return processes_of(self.home)
 
 
 def wait_until(ready: Callable[[], bool], child: subprocess.Popen[str]) -> None:

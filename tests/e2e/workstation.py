@@ -181,14 +181,19 @@ class Workstation:
 
     def processes(self) -> list[str]:
         """Command lines of living processes of this home."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            try:
-                if f"HALLMARK_HOME={self.home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
-        return [line for line in found if line.strip()]
+        return processes_of(self.home)
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines of the living processes that were started with this HALLMARK_HOME."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"HALLMARK_HOME={home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return [line for line in found if line.strip()]
 
 
 @contextmanager
