@@ -4,7 +4,7 @@
 
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
-EXTRAS ?= --extra inference --extra training --extra postgres
+EXTRAS ?= --extra inference --extra training --extra postgres --extra s3 --extra math
 PEERS := --group peers
 ARGS ?=
 PARALLEL := -n 2 --dist loadfile
@@ -28,7 +28,7 @@ test: install-peers ## run every test
 	.venv/bin/pytest $(PARALLEL) $(ARGS)
 
 test-core: $(UV) ## run the unit tests in an environment without torch and jax
-	UV_PROJECT_ENVIRONMENT=.venv-core $(UV) sync --locked --quiet --extra postgres
+	UV_PROJECT_ENVIRONMENT=.venv-core $(UV) sync --locked --quiet --extra postgres --extra s3 --extra math
 	.venv-core/bin/pytest -m unit $(PARALLEL) $(ARGS)
 
 bench: install-peers ## measure training against peers; docs/benchmarks.md tells how to read it
