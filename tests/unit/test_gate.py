@@ -136,3 +136,12 @@ def test_metrics_count_the_reasons_apart() -> None:
 def test_no_scores_are_no_metric() -> None:
     with pytest.raises(InputError, match="no scores"):
         summarise([], [], "accuracy")
+
+
+def test_many_nights_of_luck_are_not_promoted_and_a_true_gain_is_found() -> None:
+    from benchmarks.gate import Champion, shares
+
+    no_gain = shares(20, None, 25, Champion.drawn)
+    assert no_gain["hallmark"][0] == 0
+    assert no_gain["higher wins"][0] == 1
+    assert shares(20, 10, 25, Champion.exact)["hallmark"][0] >= 0.8
