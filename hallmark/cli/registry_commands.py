@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from registry import Registry
 
 runs = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show.")
-models = typer.Typer(no_args_is_help=True, help="Registered models: list, show, history.")
+models = typer.Typer(no_args_is_help=True, help="Registered models: list, show, history, export.")
 registry = typer.Typer(no_args_is_help=True, help="The registry's database.")
 
 RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")]
@@ -199,7 +199,10 @@ def show_model(
         version = opened.get_version(reference)
         document = {**version.model_dump(mode="json", exclude={"id"}), "path": str(opened.store.get_tree(version.weights_sha256))}
         if json:
-            emit(document)
+            from provenance import stored_document
+            from provenance.signing import opened as statement_of
+
+            emit({**document, "statement": statement_of(stored_document(opened, version))})
             return
         for name in (
             "model",
