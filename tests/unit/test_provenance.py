@@ -43,7 +43,7 @@ def made(registry: Registry, folder: Path, **changes: Any) -> tuple[dict[str, An
 
 
 def test_a_statement_is_read_by_the_parsers_of_in_toto(opened: Registry, tmp_path: Path) -> None:
-    statement, version, run = made(opened, tmp_path)
+    statement, _, run = made(opened, tmp_path)
     parsed = json_format.ParseDict(statement, statement_pb2.Statement())  # refuses unknown names
     Statement.copy_from_pb(parsed).validate()
     predicate = {name: value for name, value in statement["predicate"].items() if not name.startswith("hallmark_")}
