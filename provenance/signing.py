@@ -44,9 +44,7 @@ def is_envelope(document: Any) -> bool:
 
 def key_ids(document: Mapping[str, Any]) -> list[str]:
     """The key ids that an envelope claims; nothing vouches for them."""
-    signatures = document.get("signatures")
-    found = [signature.get("keyid") for signature in signatures if isinstance(signature, dict)] if isinstance(signatures, list) else []
-    return [keyid for keyid in found if isinstance(keyid, str)]
+    return [signature["keyid"] for signature in _signatures(document) if isinstance(signature.get("keyid"), str)]
 
 
 def opened(document: Any) -> dict[str, Any]:
@@ -73,12 +71,17 @@ def verify_envelope(envelope: Mapping[str, Any], public_keys: Sequence[Ed25519Pu
     """
     payload = _payload(envelope)
     signed = pae(PAYLOAD_TYPE, payload)
-    signatures = [_decoded(entry.get("sig"), "sig") for entry in envelope.get("signatures") or [] if isinstance(entry, dict)]
+    signatures = [_decoded(entry.get("sig"), "sig") for entry in _signatures(envelope)]
     if not any(_fits(key, signature, signed) for key in public_keys for signature in signatures):
         claimed = ", ".join(keyid[:16] for keyid in key_ids(envelope)) or "nobody"
         wanted = ", ".join(key_id(key)[:16] for key in public_keys) or "no key"
         raise IntegrityError(f"the signature is not one of {wanted} over this statement; the envelope says that it was signed by {claimed}")
     return opened(_parsed(payload))
+
+
+def _signatures(envelope: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = envelope.get("signatures")
+    return [signature for signature in found if isinstance(signature, dict)] if isinstance(found, list) else []
 
 
 def _fits(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:

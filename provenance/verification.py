@@ -67,8 +67,15 @@ def _verified(found: Mapping[str, Path], public_keys: Sequence[Ed25519PublicKey]
     expected = subjects(statement)
     problems += _differences(expected, found)
     problems += _metrics(statement, found)
-    about = (statement["predicate"] if isinstance(statement.get("predicate"), dict) else {}).get("hallmark_version") or {}
-    return Verification(f"{about.get('model')}@v{about.get('number')}", len(expected), signature, keyids, problems)
+    return Verification(_model(statement), len(expected), signature, keyids, problems)
+
+
+def _model(statement: Mapping[str, Any]) -> str:
+    try:
+        about = statement["predicate"]["hallmark_version"]
+        return f"{about['model']}@v{about['number']}"
+    except (KeyError, TypeError) as error:
+        raise IntegrityError("the statement does not say which version it is about") from error
 
 
 def read_document(path: Path) -> Any:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import copy
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from hallmark.errors import HallmarkError
 from provenance import stored_document
 from provenance.export import export
+from provenance.keys import load_public_key, make_key_pair
+from provenance.verification import verify_export
 from registry import Registry, open_registry
 from tests.conftest import CommandLine
 from tests.registry_support import promoted
@@ -34,6 +42,15 @@ def exported(version: str, hallmark: CommandLine, tmp_path: Path) -> Path:
     done = hallmark("models", "export", version, "out")
     assert done.returncode == 0, done.stderr
     return tmp_path / "out"
+
+
+@pytest.fixture
+def signed(home: Path, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """A signed export, its key beside it, and its envelope."""
+    registry = open_registry(home, None)
+    export(registry, promoted(registry, tmp_path), tmp_path / "out", key=make_key_pair(tmp_path / "key"))
+    registry.close()
+    return tmp_path / "out", json.loads((tmp_path / "out" / "hallmark.intoto.jsonl").read_text())
 
 
 def names(directory: Path) -> list[str]:
@@ -93,6 +110,32 @@ def test_what_is_not_as_exported_is_named(
     checked = hallmark("models", "verify-export", exported)
     assert named in checked.stdout + checked.stderr
     assert checked.returncode == code
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=2), max_leaves=3
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_the_statement_holds_the_answer_is_a_sentence(data: st.DataObject, signed: tuple[Path, dict[str, Any]]) -> None:
+    out, envelope = signed
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    document = copy.deepcopy(data.draw(st.sampled_from([envelope, statement])))
+    inner: Any = document
+    while True:
+        key = data.draw(st.sampled_from(sorted(inner) if isinstance(inner, dict) else range(len(inner))))
+        if not isinstance(inner[key], dict | list) or not inner[key] or data.draw(st.booleans()):
+            break
+        inner = inner[key]
+    inner[key] = data.draw(JSON)
+    (out / "hallmark.intoto.jsonl").write_text(json.dumps(document))
+    try:
+        found = verify_export(out, [load_public_key(out.parent / "key.pub")])
+    except HallmarkError:
+        return
+    assert found.problems or document == envelope or "keyid" in str(key)
 
 
 def test_the_card_may_be_edited_and_the_hub_may_add_its_own_files(exported: Path, hallmark: CommandLine) -> None:
