@@ -46,7 +46,7 @@ for name, model_command in (
     ("keygen", provenance_commands.keygen),
 ):
     registry_commands.models.command(name)(model_command)
-app.add_typer(registry_commands.models, name="models")
+app.add_typer(registry_commands.models, name="models", help="Registered models: list, show, history, export, verify-export, statement.")
 app.add_typer(registry_commands.registry, name="registry")
 app.add_typer(golden_commands.app, name="golden")
 app.command()(doctor)

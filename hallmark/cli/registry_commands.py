@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from registry import Registry
 
 runs = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show.")
-models = typer.Typer(no_args_is_help=True, help="Registered models: list, show, history, export.")
+models = typer.Typer(no_args_is_help=True, help="Registered models: list, show, history.")
 registry = typer.Typer(no_args_is_help=True, help="The registry's database.")
 
 RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")]
