@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from experiments.runs import RunRef
 from experiments.verdict import Outcome, Verdict
 from experiments.workspace import Workspace
 from hallmark.errors import InputError
+from provenance import attest, configured_key
 from registry import Evidence, Registry, Ruling, Run
 
 ALIAS = "champion"
@@ -141,6 +143,7 @@ def _offer(
         alias=alias,
         force_reason=force_reason,
         promote=promote,
+        attest=partial(attest, key=configured_key()),
     )
     if gatekeeper.comparison is not None:
         record(gatekeeper.comparison, registry)

@@ -18,6 +18,8 @@ class Settings(BaseSettings):
         locks: folder of the locks of the cards; default is one in the machine's temporary folder.
         exclusive: "gpu": work on a card waits for its turn; "always": work on the CPU too.
         notify_url: address that automations post their messages to. May hold a token, so it is never recorded.
+        signing_key: private key (PEM, Ed25519) that signs the statement of a promoted version.
+        signing_key_password: password of that key; a secret.
     """
 
     model_config = SettingsConfigDict(env_prefix="HALLMARK_", extra="ignore")
@@ -27,6 +29,8 @@ class Settings(BaseSettings):
     locks: Path | None = Field(None, description="folder of the locks of the cards")
     exclusive: Literal["gpu", "always"] = Field("gpu", description="what takes turns")
     notify_url: str | None = Field(None, description="webhook for messages about promotions, refusals and failures", repr=False)
+    signing_key: Path | None = Field(None, description="private key that signs the statements of model versions (PEM, Ed25519)")
+    signing_key_password: str | None = Field(None, description="password of the signing key", repr=False)
 
     @property
     def runs(self) -> Path:

@@ -96,6 +96,13 @@ class _Assessment:
     turn: Turn | None = None
     ruling: Ruling | None = None
 
+    @property
+    def decision(self) -> dict[str, Any]:
+        """The gate's answer with what it was about, for the log and the attestation."""
+        if self.ruling is None or self.opponent is None or self.turn is None:
+            return {}
+        return {**self.ruling.document, "against": self.opponent.run_id, "comparison_sha256": self.turn.comparison_sha256}
+
 
 class Promotion:
     """Offering runs to an alias."""
@@ -193,7 +200,7 @@ class Promotion:
         assert opponent is not None and ruling is not None  # noqa: S101, PT018  _moves said so
         _ensure_model(session, model)
         known = session.exec(select(ModelVersion).where(ModelVersion.model == model, ModelVersion.weights_sha256 == stored)).first()
-        version = known or self._new_version(session, model, run, stored, parent_model, ruling, attest)
+        version = known or self._new_version(session, model, run, stored, parent_model, assessment.decision, attest)
         move_alias(session, model, alias, assessment.current, version)
         outcome: Outcome = "promoted" if ruling.promote else "forced"
         self._log(session, model, alias, outcome, assessment, version, ruling.reason if ruling.promote else force_reason or "", actor)
@@ -214,13 +221,21 @@ class Promotion:
         assert turn is not None and opponent is not None and ruling is not None  # noqa: S101, PT018
         run = assessment.candidate
         spend(session, turn, opponent, run, p_value=ruling.p_value, level=ruling.level, significant=ruling.significant)
-        decision = {**ruling.document, "against": opponent.run_id, "comparison_sha256": turn.comparison_sha256}
         append_log(
-            session, model, alias, action, assessment.current, version, run_id=run.run_id, reason=reason, actor=actor, decision=decision
+            session,
+            model,
+            alias,
+            action,
+            assessment.current,
+            version,
+            run_id=run.run_id,
+            reason=reason,
+            actor=actor,
+            decision=assessment.decision,
         )
 
     def _new_version(
-        self, session: Session, model: str, run: Run, sha256: str, parent_model: str | None, ruling: Ruling, attest: Attest | None
+        self, session: Session, model: str, run: Run, sha256: str, parent_model: str | None, decision: dict[str, Any], attest: Attest | None
     ) -> ModelVersion:
         newest = session.exec(select(func.max(ModelVersion.number)).where(ModelVersion.model == model)).one()
         dataset = session.exec(select(Dataset).where(Dataset.id == run.dataset_id)).one()
@@ -246,7 +261,7 @@ class Promotion:
         session.add(version)
         session.flush()
         if attest is not None:
-            document = attest(version, run, ruling.document, self.store.tree(sha256))
+            document = attest(version, run, decision, self.store.tree(sha256))
             session.add(Attestation(model=model, number=version.number, document=document, sha256=sha256_json(document)))
             session.flush()
         return version

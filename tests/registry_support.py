@@ -9,7 +9,7 @@ from typing import Any
 
 from hallmark.errors import InputError
 from hallmark.files import sha256_tree
-from registry import Evidence, Gate, MetricRow, Offer, PredictionRow, Registry, Ruling, Run
+from registry import Evidence, Gate, MetricRow, ModelVersion, Offer, PredictionRow, Registry, Ruling, Run
 
 DECISION = {"verdict": "better", "promote": True, "reasons": ["It is better."], "smallest_gain": 0.05}
 
@@ -103,3 +103,46 @@ def promote(registry: Registry, run: Run, weights: Path, gate: Gate = plain_gate
     base_run(registry)
     fields = {"actor": "someone", "weights": lambda: weights, "parent_model": "tiny-base"}
     return registry.offer("m", run.run_id, gate, **{**fields, **changes})
+
+
+def manifest(reference: str = "tiny-base", revision: str | None = None, **training: Any) -> dict[str, Any]:
+    """What a trained run records of its inputs, as `experiments.plan` writes it."""
+    return {
+        "format": 1,
+        "run_id": "20260101-000000-abcdef",
+        "kind": "trained",
+        "inputs_sha256": digest("inputs"),
+        "model": {"reference": reference, "sha256": digest("parent"), "revision": revision},
+        "dataset": {"name": "golden-v1", "sha256": digest("golden"), "items": 2, "bands": {"t0": "easy", "t1": "hard"}},
+        "judge": {"name": "answer_correctness@v1", "fingerprint": digest("judge")},
+        "generation": {"batch_size": 64, "dtype": "float32", "max_new_tokens": 128},
+        "training": {
+            "config": {"dataset": "train-v1", "method": "full", "steps": 200, "learning_rate": 0.002, "lora": {"rank": 16}, **training},
+            "dataset": {"name": "train-v1", "sha256": digest("train"), "items": 9600},
+            "contamination": {"overlaps": 0, "allowed": False, "pairs": []},
+        },
+        "environment": {
+            "code": {"hallmark": "0.1.0", "git_commit": "ab" * 20, "git_dirty": False},
+            "uv_lock_sha256": digest("lock"),
+            "python": "3.11.7",
+            "platform": "Linux-6.1-x86_64",
+            "packages": {"torch": "2.15.0", "jax": "0.10.2"},
+            "hardware": {"processor": "a processor", "machine": "x86_64", "cores": 2, "gpus": []},
+            "switches": {"XLA_FLAGS": "--xla_dump_to=/home/someone/dump --xla_gpu_deterministic_ops=true"},
+        },
+    }
+
+
+def promoted(registry: Registry, folder: Path, content: str = "weights", **changes: Any) -> ModelVersion:
+    """A version whose run has a whole manifest and was compared with its base model's run."""
+    base = base_run(registry)
+    run = start(registry, **{"manifest": manifest(), **changes})
+    (made := make_weights(folder, content)).joinpath("README.md").write_text("# the card of the training")
+    finish(registry, run, made)
+    served = registry.champion("m")
+    opponent = served.run_id if served else base.run_id
+    report = {"n": 2, "test": "mcnemar_exact", "baseline": {"value": 0.25}, "candidate": {"value": 0.5}}
+    registry.record_comparison(opponent, run.run_id, delta=0.25, p_value=0.012, ci_low=0.1, ci_high=0.4, report=report)
+    version = promote(registry, run, made).version
+    assert version is not None
+    return version

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import hallmark
-from hallmark.cli import golden_commands, registry_commands, run_commands, service_commands
+from hallmark.cli import golden_commands, provenance_commands, registry_commands, run_commands, service_commands
 from hallmark.cli.doctor import doctor
 
 app = typer.Typer(
@@ -39,7 +39,14 @@ app.command()(registry_commands.promote)
 app.command()(registry_commands.rollback)
 app.command()(registry_commands.verify)
 app.add_typer(registry_commands.runs, name="runs")
-app.add_typer(registry_commands.models, name="models")
+for name, model_command in (
+    ("export", provenance_commands.export_model),
+    ("verify-export", provenance_commands.verify_export),
+    ("statement", provenance_commands.statement),
+    ("keygen", provenance_commands.keygen),
+):
+    registry_commands.models.command(name)(model_command)
+app.add_typer(registry_commands.models, name="models", help="Registered models: list, show, history, export, verify-export, statement.")
 app.add_typer(registry_commands.registry, name="registry")
 app.add_typer(golden_commands.app, name="golden")
 app.command()(doctor)

@@ -203,7 +203,10 @@ def show_model(
         version = opened.get_version(reference)
         document = {**version.model_dump(mode="json", exclude={"id"}), "path": str(opened.store.get_tree(version.weights_sha256))}
         if json:
-            emit(document)
+            from provenance import stored_document
+            from provenance.signing import opened as statement_of
+
+            emit({**document, "statement": statement_of(stored_document(opened, version))})
             return
         for name in (
             "model",

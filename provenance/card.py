@@ -1,0 +1,131 @@
+"""The model card of an exported version: README.md as the hub shows it. It says nothing that the statement and the registry do not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from evaluation.numbers import p_text, percent, points
+from provenance.card_data import card_data, hub_model
+from provenance.files import STATEMENT
+
+VERIFY = f"""Check that the files of this directory are the ones that were judged: `hallmark models verify-export DIR`. It needs only the
+directory; [{STATEMENT}]({STATEMENT}) (in-toto, SLSA Provenance) names every file and every input by its sha256."""
+SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$<>&])")
+
+
+def model_card(statement: Mapping[str, Any], comparison: Mapping[str, Any] | None = None) -> str:
+    """The model card of the version that a statement is about. Equal arguments give equal text.
+
+    Args:
+        statement: as `provenance.statement.statement` makes it.
+        comparison: that the gate decided on, as `provenance.comparisons.gate_comparison` gives it; None where none was recorded.
+    """
+    data = card_data(statement)
+    predicate = statement["predicate"]
+    about = predicate["hallmark_version"]
+    name, reference = f"{about['model']} v{about['number']}", f"{about['model']}@v{about['number']}"
+    body = [
+        f"# {escaped(name)}",
+        _what(statement),
+        "## Is it better?",
+        *_decision(predicate["hallmark_decision"], comparison),
+        "## Scores",
+        *_scores(predicate["hallmark_evaluation"]),
+        "## How it was made",
+        _settings(predicate["buildDefinition"]["externalParameters"]),
+        "## Reproduce and verify",
+        f"Make it again, with the same bytes, from the same inputs: `hallmark reproduce {reference}`",
+        VERIFY,
+        "## Limitations",
+        _limits(predicate["hallmark_evaluation"]),
+    ]
+    return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(body) + "\n"
+
+
+def escaped(text: object) -> str:
+    """Somebody else's text in one line, without any power over the page."""
+    line = " ".join(str(text).split())
+    return SPECIAL.sub(r"\\\1", line).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; numbers stand at the right of a column whose name ends with a space."""
+    rule = ["---:" if column.endswith(" ") else "---" for column in columns]
+    return "\n".join(f"| {' | '.join(line)} |" for line in ([column.strip() for column in columns], rule, *rows))
+
+
+def _what(statement: Mapping[str, Any]) -> str:
+    parameters = statement["predicate"]["buildDefinition"]["externalParameters"]
+    hub, base = hub_model(statement), escaped(parameters["baseModel"])
+    named = f"[{base}](https://huggingface.co/{hub})" if hub else base
+    training = parameters.get("training")
+    if training is None:
+        return f"{named}, as it is, judged by Hallmark."
+    method = "Fine-tuned with LoRA (merged)" if training.get("method") == "lora" else "Fine-tuned"
+    return f"{method} from {named} on {escaped(training['dataset'])}, judged and promoted by Hallmark."
+
+
+def _decision(decision: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> Iterable[str]:
+    yield "The gate promoted it." if decision.get("promote") else "It was promoted by hand; the gate did not ask for it."
+    if reasons := decision.get("reasons"):
+        yield "\n".join(f"- {escaped(reason)}" for reason in reasons)
+    if comparison is None:
+        return
+    report = comparison["report"]
+    between = f"{points(comparison['ci_low'])} to {points(comparison['ci_high'])}"
+    before, after = (report.get(side, {}).get("value") for side in ("baseline", "candidate"))
+    row = [
+        str(report.get("n", "")),
+        *("" if value is None else percent(value) for value in (before, after)),
+        points(comparison["delta"]),
+        between,
+        p_text(comparison["p_value"]),
+    ]
+    yield table(["items ", "before ", "this model ", "points ", "95 % interval ", "p "], [row])
+    test = escaped(str(report.get("test", "")).replace("_", " "))
+    yield f"The same items were put to both models, and the answers compared in pairs{f' ({test})' if test else ''}."
+
+
+def _scores(evaluation: Mapping[str, Any]) -> Iterable[str]:
+    dataset = evaluation["dataset"]
+    yield f"On {escaped(dataset['name'])} (sha256 `{dataset['sha256']}`), judged by {escaped(evaluation['judge']['name'])}."
+    yield table(
+        ["metric", "category", "items ", "value ", "95 % interval "],
+        [
+            [
+                escaped(metric["name"]),
+                escaped(metric["category"]) or "**overall**",
+                str(metric["n"]),
+                percent(metric["value"]),
+                _between(metric),
+            ]
+            for metric in evaluation["metrics"]
+        ],
+    )
+
+
+def _between(metric: Mapping[str, Any]) -> str:
+    low, high = metric.get("ci_low"), metric.get("ci_high")
+    return "" if low is None or high is None else f"{percent(low)} to {percent(high)}"
+
+
+def _settings(parameters: Mapping[str, Any]) -> str:
+    rows = [[escaped(name), escaped(value)] for name, value in _flat(parameters)]
+    return table(["setting", "value"], rows)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in sorted(settings.items()):
+        if name == "lora" and settings.get("method") == "full":
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _limits(evaluation: Mapping[str, Any]) -> str:
+    items = next((metric["n"] for metric in evaluation["metrics"] if not metric["category"]), 0)
+    return f"It was judged on {items} items of {escaped(evaluation['dataset']['name'])}. That says nothing about other tasks."

@@ -1,0 +1,113 @@
+"""Signing a statement: the DSSE envelope, version 1.
+
+Formats: https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md and envelope.md beside it; in-toto's use of it:
+https://github.com/in-toto/attestation/blob/main/spec/v1/envelope.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from hallmark.errors import IntegrityError
+from hallmark.files import canonical_json, parse_json
+from provenance.keys import SigningKey, key_id
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """The Pre-Authentication Encoding: the bytes that are signed, from which type and payload can be told apart."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def sign(statement: Mapping[str, Any], key: SigningKey) -> dict[str, Any]:
+    """A statement in a signed envelope. The same statement and key give the same envelope."""
+    payload = canonical_json(statement).encode()
+    return {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": PAYLOAD_TYPE,
+        "signatures": [{"keyid": key.keyid, "sig": base64.b64encode(key.sign(pae(PAYLOAD_TYPE, payload))).decode()}],
+    }
+
+
+def is_envelope(document: Any) -> bool:
+    """Whether a document is an envelope, and not a bare statement."""
+    return isinstance(document, dict) and "payload" in document
+
+
+def key_ids(document: Mapping[str, Any]) -> list[str]:
+    """The key ids that an envelope claims; nothing vouches for them."""
+    return [signature["keyid"] for signature in _signatures(document) if isinstance(signature.get("keyid"), str)]
+
+
+def opened(document: Any) -> dict[str, Any]:
+    """The statement of a document, which is a statement or an envelope, without looking at any signature.
+
+    Raises:
+        IntegrityError: it is neither.
+    """
+    statement = _parsed(_payload(document)) if is_envelope(document) else document
+    if not isinstance(statement, dict) or "_type" not in statement:
+        raise IntegrityError("neither an in-toto statement nor a DSSE envelope of one")
+    return statement
+
+
+def verify_envelope(envelope: Mapping[str, Any], public_keys: Sequence[Ed25519PublicKey]) -> dict[str, Any]:
+    """The statement of an envelope that at least one of the given keys signed. What is returned are the very bytes that were signed.
+
+    Args:
+        envelope: as read.
+        public_keys: the trusted keys. The envelope's own key ids are hints that nothing here relies on.
+
+    Raises:
+        IntegrityError: no given key signed these bytes, or it is not an envelope of a statement.
+    """
+    payload = _payload(envelope)
+    signed = pae(PAYLOAD_TYPE, payload)
+    signatures = [_decoded(entry.get("sig"), "sig") for entry in _signatures(envelope)]
+    if not any(_fits(key, signature, signed) for key in public_keys for signature in signatures):
+        claimed = ", ".join(keyid[:16] for keyid in key_ids(envelope)) or "nobody"
+        wanted = ", ".join(key_id(key)[:16] for key in public_keys) or "no key"
+        raise IntegrityError(f"the signature is not one of {wanted} over this statement; the envelope says that it was signed by {claimed}")
+    return opened(_parsed(payload))
+
+
+def _signatures(envelope: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = envelope.get("signatures")
+    return [signature for signature in found if isinstance(signature, dict)] if isinstance(found, list) else []
+
+
+def _fits(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
+    try:
+        key.verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _payload(envelope: Mapping[str, Any]) -> bytes:
+    if envelope.get("payloadType") != PAYLOAD_TYPE:
+        raise IntegrityError(f"the envelope's payloadType is not {PAYLOAD_TYPE}")
+    return _decoded(envelope.get("payload"), "payload")
+
+
+def _decoded(text: Any, name: str) -> bytes:
+    """Base64, standard or URL-safe: DSSE lets the signer choose."""
+    try:
+        return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+    except (AttributeError, ValueError, binascii.Error) as error:
+        raise IntegrityError(f"the envelope's {name} is not base64") from error
+
+
+def _parsed(payload: bytes) -> Any:
+    try:
+        return parse_json(payload.decode())
+    except ValueError as error:
+        raise IntegrityError("the envelope's payload is not JSON") from error
