@@ -13,13 +13,14 @@ from experiments.environment import TRAINING_CODE, TRAINING_PACKAGES, code_sha25
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from golden.datasets import read_items
+from golden.schema import Item
 from hallmark.cards import own_device
 from hallmark.errors import InputError, IntegrityError
 from hallmark.files import atomic_writer, read_json, read_jsonl, sha256_file, sha256_tree, write_json, write_jsonl
 from hallmark.progress import Listener
 from hallmark.stages import run_stage
-from inference.contract import PredictResult, PredictSpec
-from judges import Score, judge_items, load_judge, read_predictions
+from inference.contract import PredictionMeta, PredictResult, PredictSpec
+from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
 from registry import MetricRow, PredictionRow, Registry
 from trainer.contract import TrainResult, TrainSpec
 
@@ -114,16 +115,41 @@ def judge_run(run: RunRef, plan: RunPlan) -> MetricsSnapshot:
 
     Raises:
         InputError: a prediction is missing, doubled or unknown; a missing one is an error, never a score of zero.
-        IntegrityError: predictions.jsonl is not the file that inference wrote.
+        JudgeError: the judge failed on items; all of them are in judge_errors.jsonl, and neither scores nor metrics are written.
+        IntegrityError: predictions.jsonl is not the file that inference wrote, or the judge is not the one that was planned with.
     """
     items = list(read_items(run.files.dataset))
     check_predictions_sha256(run)
     predictions = read_predictions(run.files.predictions, items)
-    scores = list(judge_items(items, predictions, load_judge(plan.judge)))
-    snapshot = summarise(scores, items, plan.judge.partition("@")[0])
+    scores = _judged(run, plan, items, predictions)
+    meta = PredictionMeta.model_validate(read_json(run.files.predictions_meta))
+    snapshot = summarise(
+        scores,
+        items,
+        plan.judge.partition("@")[0],
+        truncated_prompts=meta.truncated_prompts,
+        cut_completions=meta.reached_max_new_tokens,
+    )
     write_jsonl(run.files.scores, (score.model_dump() for score in scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return snapshot
+
+
+def _judged(run: RunRef, plan: RunPlan, items: list[Item], predictions: dict[str, str]) -> list[Score]:
+    judge = load_judge(plan.judge)
+    if (found := judge_fingerprint(judge)) != plan.judge_fingerprint:
+        raise IntegrityError(
+            f"judge {plan.judge}: its code changed while the run was under way: fingerprint {plan.judge_fingerprint} was planned, "
+            f"{found} is installed. Start the run again."
+        )
+    try:
+        scores = list(judge_items(items, predictions, judge))
+    except JudgeError as error:
+        write_jsonl(run.files.judge_errors, ({"trace_id": id_, "error": problem} for id_, problem in error.failures.items()))
+        error.add_place(run.files.judge_errors)
+        raise
+    run.files.judge_errors.unlink(missing_ok=True)
+    return scores
 
 
 def check_predictions_sha256(run: RunRef) -> str:
