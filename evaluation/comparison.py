@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from evaluation.metrics import Metric, is_binary, metric
-from evaluation.statistics import bootstrap_interval, holm, mcnemar_exact, paired_permutation_p
+from evaluation.statistics import (
+    FloatArray,
+    bootstrap_interval,
+    holm,
+    mcnemar_exact,
+    mcnemar_superiority,
+    paired_permutation_p,
+)
 from hallmark.errors import InputError, IntegrityError
 from hallmark.files import canonical_json
 from judges.base import Score
@@ -81,6 +89,7 @@ class Comparison(Record):
         ci_low: lower end of the paired bootstrap interval of delta, 95 %.
         ci_high: upper end.
         p_value: two-sided, of "no difference".
+        p_better: one-sided, of "not better": what the gate asks.
         test: mcnemar_exact for 0/1 scores, else paired_permutation.
         gained: trace ids that got better.
         lost: trace ids that got worse.
@@ -97,6 +106,7 @@ class Comparison(Record):
     ci_low: float
     ci_high: float
     p_value: float
+    p_better: float
     test: str
     categories: list[Group]
     bands: list[Group]
@@ -109,13 +119,14 @@ def scores_by_id(scores: Iterable[Score]) -> dict[str, float]:
     return {score.trace_id: score.score for score in scores}
 
 
-def compare(baseline: RunScores, candidate: RunScores, seed: int = 0) -> Comparison:
+def compare(baseline: RunScores, candidate: RunScores, seed: int = 0, resamples: int = RESAMPLES) -> Comparison:
     """Compare two runs, pairing their scores by trace_id.
 
     Args:
         baseline: the run to beat.
         candidate: the run that would replace it.
         seed: decides the resampling.
+        resamples: bootstrap samples and random sign patterns.
 
     Raises:
         InputError: the runs were made under different conditions; names every field that differs, with both values.
@@ -123,38 +134,83 @@ def compare(baseline: RunScores, candidate: RunScores, seed: int = 0) -> Compari
     """
     _check_comparable(baseline, candidate)
     ids = list(baseline.scores)
-    before = [baseline.scores[trace_id] for trace_id in ids]
-    after = [candidate.scores[trace_id] for trace_id in ids]
-    differences = [right - left for left, right in zip(before, after, strict=True)]
-    low, high = bootstrap_interval(differences, resamples=RESAMPLES, seed=seed)
-    p_value, test = paired_p(before, after, seed)
-    first, second = metric(before), metric(after)
+    before = np.fromiter(baseline.scores.values(), np.float64, len(ids))
+    after = np.fromiter((candidate.scores[trace_id] for trace_id in ids), np.float64, len(ids))
+    difference = after - before
+    low, high = bootstrap_interval(difference, resamples=resamples, seed=seed)
+    pairs = Pairs(before, after, seed, resamples)
     return Comparison(
         baseline_run=baseline.run_id,
         candidate_run=candidate.run_id,
         dataset=baseline.dataset,
         judge=baseline.judge,
         n=len(ids),
-        baseline=first,
-        candidate=second,
-        delta=sum(differences) / len(ids),
+        baseline=metric(before),
+        candidate=metric(after),
+        delta=pairs.delta,
         ci_low=low,
         ci_high=high,
-        p_value=p_value,
-        test=test,
-        categories=_groups(ids, before, after, baseline.categories, seed),
-        bands=_groups(ids, before, after, baseline.bands, seed) if baseline.bands else [],
-        gained=[trace_id for trace_id, difference in zip(ids, differences, strict=True) if difference > 0],
-        lost=[trace_id for trace_id, difference in zip(ids, differences, strict=True) if difference < 0],
+        p_value=pairs.p_value(),
+        p_better=pairs.p_better(),
+        test=pairs.test,
+        categories=_groups(ids, pairs, baseline.categories),
+        bands=_groups(ids, pairs, baseline.bands) if baseline.bands else [],
+        gained=[ids[place] for place in np.flatnonzero(difference > 0)],
+        lost=[ids[place] for place in np.flatnonzero(difference < 0)],
     )
 
 
-def paired_p(before: Sequence[float], after: Sequence[float], seed: int) -> tuple[float, str]:
-    """The p value of "no difference" and the name of the test that gave it."""
-    pairs = list(zip(before, after, strict=True))
-    if is_binary(before) and is_binary(after):
-        return mcnemar_exact(sum(b < a for b, a in pairs), sum(b > a for b, a in pairs)), "mcnemar_exact"
-    return paired_permutation_p([a - b for b, a in pairs], seed=seed), "paired_permutation"
+@dataclass(frozen=True)
+class Pairs:
+    """Paired scores and their tests: McNemar's exact test for 0/1 scores, else the sign-flip permutation test.
+
+    Attributes:
+        before: float64 [items].
+        after: float64 [items].
+        seed: decides the permutations.
+        resamples: how many of them.
+    """
+
+    before: FloatArray
+    after: FloatArray
+    seed: int
+    resamples: int
+
+    @property
+    def gained(self) -> int:
+        """Pairs that got better."""
+        return int((self.after > self.before).sum())
+
+    @property
+    def lost(self) -> int:
+        """Pairs that got worse."""
+        return int((self.after < self.before).sum())
+
+    @property
+    def delta(self) -> float:
+        """Mean of after less mean of before."""
+        return math.fsum(self.after - self.before) / len(self.before)
+
+    @property
+    def test(self) -> str:
+        """Name of the test."""
+        return "mcnemar_exact" if is_binary(self.before) and is_binary(self.after) else "paired_permutation"
+
+    def p_value(self) -> float:
+        """Two-sided p value of "no difference"."""
+        if self.test == "mcnemar_exact":
+            return mcnemar_exact(self.gained, self.lost)
+        return paired_permutation_p(self.after - self.before, "two-sided", self.resamples, self.seed)
+
+    def p_better(self) -> float:
+        """One-sided p value of "not better"."""
+        if self.test == "mcnemar_exact":
+            return mcnemar_superiority(self.gained, self.lost)
+        return paired_permutation_p(self.after - self.before, "greater", self.resamples, self.seed)
+
+    def at(self, places: FloatArray) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(self.before[places], self.after[places], self.seed, self.resamples)
 
 
 def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
@@ -186,30 +242,23 @@ def _shown(value: object) -> str:
     return canonical_json(value)
 
 
-def _groups(ids: Sequence[str], before: Sequence[float], after: Sequence[float], labels: Mapping[str, str], seed: int) -> list[Group]:
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, trace_id in enumerate(ids):
-        places[labels[trace_id]].append(place)
-    names = sorted(places, key=lambda name: (DIFFICULTY.get(name, 0), name))
-    pairs = [([before[i] for i in places[name]], [after[i] for i in places[name]]) for name in names]
-    p_values = [paired_p(left, right, seed)[0] for left, right in pairs]
-    return [
-        _group(name, *pair, p_value, adjusted) for name, pair, p_value, adjusted in zip(names, pairs, p_values, holm(p_values), strict=True)
-    ]
+def _groups(ids: Sequence[str], pairs: Pairs, labels: Mapping[str, str]) -> list[Group]:
+    names, label = np.unique(np.array([labels[trace_id] for trace_id in ids]), return_inverse=True)
+    parts = {str(name): pairs.at(np.flatnonzero(label == place)) for place, name in enumerate(names)}
+    ordered = sorted(parts, key=lambda name: (DIFFICULTY.get(name, 0), name))
+    p_values = [parts[name].p_value() for name in ordered]
+    return [_group(name, parts[name], p, adjusted) for name, p, adjusted in zip(ordered, p_values, holm(p_values), strict=True)]
 
 
-def _group(name: str, before: list[float], after: list[float], p_value: float, p_holm: float) -> Group:
-    n = len(before)
-    first, second = sum(before) / n, sum(after) / n
-    pairs = list(zip(before, after, strict=True))
+def _group(name: str, pairs: Pairs, p_value: float, p_holm: float) -> Group:
     return Group(
         name=name,
-        n=n,
-        baseline=first,
-        candidate=second,
-        delta=second - first,
-        gained=sum(b < a for b, a in pairs),
-        lost=sum(b > a for b, a in pairs),
+        n=len(pairs.before),
+        baseline=math.fsum(pairs.before) / len(pairs.before),
+        candidate=math.fsum(pairs.after) / len(pairs.after),
+        delta=pairs.delta,
+        gained=pairs.gained,
+        lost=pairs.lost,
         p_value=p_value,
         p_holm=p_holm,
     )

@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from evaluation.comparison import Comparison, Record
+from evaluation.numbers import points
+from evaluation.spending import spent_level
 from evaluation.statistics import smallest_significant_gain
 from hallmark.config import Config
 from hallmark.errors import HallmarkError
@@ -15,7 +17,9 @@ from hallmark.errors import HallmarkError
 class GateConfig(Config):
     """The rule that decides on promotion."""
 
-    alpha: float = Field(0.05, gt=0, le=0.5, description="Level of the test against the champion (or the base where there is none).")
+    alpha: float = Field(
+        0.05, gt=0, le=0.5, description="Chance of any false promotion, over all comparisons on one golden dataset together."
+    )
     category_alpha: float = Field(0.05, gt=0, le=0.5, description="Level, Holm-adjusted, at which a category counts as fallen.")
     min_delta: float = Field(0.0, ge=0, lt=1, description="The gain in mean score must be larger than this.")
 
@@ -27,12 +31,19 @@ class Decision(Record):
         verdict: better; not_better; or not_enough_evidence, when there is a gain that may be luck.
         promote: whether the run may be promoted.
         reasons: why, in whole sentences with the numbers.
-        smallest_gain: the smallest gain that would have been significant with as many changed answers; None when none would.
+        number: which comparison it was on this golden dataset, from 1; the same one asked again keeps its number.
+        level: its share of alpha, which the one-sided p value had to be below.
+        significant: whether it was.
+        smallest_gain: the smallest gain that would have been significant with as many changed answers; None when none
+            would, and for scores other than 0 and 1.
     """
 
     verdict: Literal["better", "not_better", "not_enough_evidence"]
     promote: bool
     reasons: list[str]
+    number: int
+    level: float
+    significant: bool
     smallest_gain: float | None
 
 
@@ -45,41 +56,53 @@ class GateRefused(HallmarkError):
         super().__init__("not promoted: " + " ".join(decision.reasons if decision else []))
 
 
-def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool) -> Decision:
+def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, number: int = 1, carried: float = 0.0) -> Decision:
     """Apply the rule.
 
-    Better means: the gain is larger than `min_delta` and significant, no category falls significantly, and no golden
-    item was in the training set.
+    Better means: the gain is larger than `min_delta` and significant at this comparison's share of alpha, no category
+    falls significantly, and no golden item was in the training set.
 
     Args:
         comparison: candidate against what is served.
         gate: the rule's numbers.
         guard_clean: whether the contamination guard found nothing.
+        number: which comparison this is on the golden dataset, from 1.
+        carried: level that the comparison before it left over; see `evaluation.spending`.
     """
-    changed = len(comparison.gained) + len(comparison.lost)
-    smallest = smallest_significant_gain(changed, comparison.n, gate.alpha)
-    verdict, evidence = _evidence(comparison, gate, smallest)
+    level = spent_level(gate.alpha, number, carried)
+    significant = comparison.delta > 0 and comparison.p_better < level
+    smallest = None
+    if comparison.test == "mcnemar_exact":
+        smallest = smallest_significant_gain(len(comparison.gained) + len(comparison.lost), comparison.n, level)
+    share = f"the share of alpha {gate.alpha:g} for comparison {number} on {comparison.dataset}"
+    verdict, evidence = _evidence(comparison, gate, level, share, smallest)
     objections = _objections(comparison, gate, guard_clean)
     return Decision(
         verdict="not_better" if objections and verdict == "better" else verdict,
         promote=verdict == "better" and not objections,
         reasons=[evidence, *objections],
+        number=number,
+        level=level,
+        significant=significant,
         smallest_gain=smallest,
     )
 
 
 def _evidence(
-    comparison: Comparison, gate: GateConfig, smallest: float | None
+    comparison: Comparison, gate: GateConfig, level: float, share: str, smallest: float | None
 ) -> tuple[Literal["better", "not_better", "not_enough_evidence"], str]:
-    points, p = f"{100 * comparison.delta:+.1f} points", f"p = {comparison.p_value:.2g}"
+    gain, p = f"{points(comparison.delta)} points on {comparison.n} items", f"one-sided p = {comparison.p_better:.2g}"
     if comparison.delta <= gate.min_delta:
         wanted = "any gain" if gate.min_delta == 0 else f"a gain above {100 * gate.min_delta:.1f} points"
-        return "not_better", f"The score changed by {points} on {comparison.n} items, and {wanted} was asked for."
-    if comparison.p_value < gate.alpha:
-        return "better", f"The gain of {points} on {comparison.n} items is significant ({p}, below {gate.alpha:g})."
-    needed = "no gain would have been" if smallest is None else f"{100 * smallest:.1f} points would have been"
-    luck = f"The gain of {points} on {comparison.n} items may be luck ({p}, not below {gate.alpha:g}; {needed} significant)."
-    return "not_enough_evidence", luck
+        return "not_better", f"The score changed by {gain}, and {wanted} was asked for."
+    changed = len(comparison.gained) + len(comparison.lost)
+    if smallest is None:
+        limit = f" With {changed} changed answers no gain can be." if comparison.test == "mcnemar_exact" else ""
+    else:
+        limit = f" With {changed} changed answers the smallest gain that can be is {100 * smallest:.1f} points."
+    if comparison.p_better < level:
+        return "better", f"The gain of {gain} is significant ({p}, below {level:.2g}, {share}).{limit}"
+    return "not_enough_evidence", f"The gain of {gain} may be luck: it is not significant ({p}, not below {level:.2g}, {share}).{limit}"
 
 
 def _objections(comparison: Comparison, gate: GateConfig, guard_clean: bool) -> list[str]:

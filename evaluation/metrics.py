@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from evaluation.statistics import bootstrap_interval, wilson_interval
+from evaluation.statistics import FloatArray, bootstrap_interval, wilson_interval
 from golden.schema import Item
 from hallmark.errors import InputError
 from judges.base import Score
@@ -67,25 +69,27 @@ class MetricsSnapshot(BaseModel):
     truncated: Truncation | None = None
 
 
-def is_binary(values: Sequence[float]) -> bool:
+def is_binary(values: Sequence[float] | FloatArray) -> bool:
     """Whether all scores are 0 or 1."""
-    return all(value in (0.0, 1.0) for value in values)
+    scores = np.asarray(values, dtype=np.float64)
+    return bool(((scores == 0) | (scores == 1)).all())
 
 
-def metric(values: Sequence[float]) -> Metric:
+def metric(values: Sequence[float] | FloatArray) -> Metric:
     """The mean of some scores with its 95 % interval.
 
     Raises:
         InputError: there are no scores.
     """
-    if not values:
+    scores = np.asarray(values, dtype=np.float64)
+    if not len(scores):
         raise InputError("no scores to aggregate")
-    mean = sum(values) / len(values)
-    if is_binary(values):
-        (low, high), method = wilson_interval(int(sum(values)), len(values)), "wilson"
+    mean = math.fsum(scores) / len(scores)
+    if is_binary(scores):
+        (low, high), method = wilson_interval(int(scores.sum()), len(scores)), "wilson"
     else:
-        (low, high), method = bootstrap_interval(values), "bootstrap"
-    return Metric(value=mean, n=len(values), ci_low=low, ci_high=high, method=method)
+        (low, high), method = bootstrap_interval(scores), "bootstrap"
+    return Metric(value=mean, n=len(scores), ci_low=low, ci_high=high, method=method)
 
 
 def count_truncated(scores: Mapping[str, float], prompts: Collection[str], completions: Collection[str]) -> Truncation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -44,11 +45,32 @@ def mcnemar_exact(gained: int, lost: int) -> float:
     return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
 
 
-def paired_permutation_p(differences: Sequence[float] | FloatArray, resamples: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p value of the sign-flip permutation test on paired differences (Fisher 1935, The Design of Experiments, 21).
+def mcnemar_superiority(gained: int, lost: int) -> float:
+    """One-sided exact p value of McNemar's test: how likely at least `gained` gains are when a change is as often a loss.
+
+    Args:
+        gained: pairs that are wrong in the first and right in the second.
+        lost: pairs that are right in the first and wrong in the second.
+
+    Returns:
+        The p value of "not better"; 1 without any discordant pair.
+    """
+    from scipy.stats import binom
+
+    return float(binom.sf(gained - 1, gained + lost, 0.5)) if gained + lost else 1.0
+
+
+def paired_permutation_p(
+    differences: Sequence[float] | FloatArray,
+    alternative: Literal["two-sided", "greater"] = "two-sided",
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> float:
+    """P value of the sign-flip permutation test on paired differences (Fisher 1935, The Design of Experiments, 21).
 
     Args:
         differences: float64 [items], second less first.
+        alternative: two-sided, or greater for the p value of "not better".
         resamples: random sign patterns; all of them where there are no more.
         seed: decides the patterns.
 
@@ -58,7 +80,8 @@ def paired_permutation_p(differences: Sequence[float] | FloatArray, resamples: i
     from scipy.stats import permutation_test
 
     values = np.asarray(differences, dtype=np.float64)
-    if not values.any():
+    values = values[values != 0]  # no sign changes a zero; the mean over all items is the same statistic, scaled
+    if not len(values):
         return 1.0
     result = permutation_test(
         (values,),
@@ -66,6 +89,7 @@ def paired_permutation_p(differences: Sequence[float] | FloatArray, resamples: i
         permutation_type="samples",
         n_resamples=resamples,
         batch=max(1, BLOCK // len(values)),
+        alternative=alternative,
         vectorized=True,
         rng=np.random.default_rng(seed),
     )
@@ -105,19 +129,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def smallest_significant_gain(discordant: int, n: int, alpha: float) -> float | None:
-    """The smallest gain in the mean that the exact McNemar test calls significant when `discordant` of `n` answers change.
+def smallest_significant_gain(discordant: int, n: int, level: float) -> float | None:
+    """The smallest gain in the mean that McNemar's one-sided exact test accepts when `discordant` of `n` answers change.
 
     Args:
         discordant: pairs that differ.
         n: all pairs.
-        alpha: the test's level.
+        level: the test's level.
 
     Returns:
-        (gained - lost) / n for the fewest gains whose p value is below alpha; None where even all of them are too few.
+        (gained - lost) / n for the fewest gains whose p value is below the level; None where even all of them are too few.
     """
-    for gained in range((discordant + 1) // 2, discordant + 1):
-        lost = discordant - gained
-        if gained > lost and mcnemar_exact(gained, lost) < alpha:
-            return (gained - lost) / n
-    return None
+    from scipy.stats import binom
+
+    gained = int(binom.isf(level, discordant, 0.5)) if discordant else 0
+    while gained <= discordant and mcnemar_superiority(gained, discordant - gained) >= level:
+        gained += 1
+    while gained > 0 and mcnemar_superiority(gained - 1, discordant - gained + 1) < level:
+        gained -= 1
+    return (2 * gained - discordant) / n if gained <= discordant and 2 * gained > discordant else None

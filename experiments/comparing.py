@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from evaluation.comparison import Comparison, RunScores, compare
 from experiments.runs import run_ref
-from golden.datasets import read_items
-from hallmark.errors import InputError
-from hallmark.files import write_json
+from golden.datasets import BUILT_IN, read_items
+from hallmark.errors import InputError, IntegrityError
+from hallmark.files import sha256_file, write_json
 from inference.contract import PredictionMeta
-from registry import Registry, Run
+from registry import Registry, Run, promotion
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
@@ -24,19 +27,28 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
     Raises:
         InputError: a run is unknown or not finished, or the two are not comparable; names the fields that differ.
     """
-    left, right = finished_run(baseline, registry), finished_run(candidate, registry)
-    comparison = compare(scores_of(left, registry), scores_of(right, registry))
+    runs = finished_run(baseline, registry), finished_run(candidate, registry)
+    first, second = (conditions(run, registry.run_scores(run.run_id), registry) for run in runs)
+    comparison = compare(first, second)
+    record(comparison, registry)
+    return comparison
+
+
+def record(comparison: Comparison, registry: Registry) -> None:
+    """Put a comparison into the registry, and beside the candidate where its run is still on this machine."""
+    document = comparison.model_dump(mode="json")
     registry.record_comparison(
-        left.run_id,
-        right.run_id,
+        comparison.baseline_run,
+        comparison.candidate_run,
         delta=comparison.delta,
         p_value=comparison.p_value,
         ci_low=comparison.ci_low,
         ci_high=comparison.ci_high,
-        report=comparison.model_dump(mode="json"),
+        report=document,
     )
-    write_json(run_ref(right).files.comparison, comparison.model_dump(mode="json"))
-    return comparison
+    files = run_ref(registry.get_run(comparison.candidate_run)).files
+    if files.directory.is_dir():
+        write_json(files.comparison, document)
 
 
 class Flip(NamedTuple):
@@ -66,7 +78,7 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     runs = (comparison.baseline_run, comparison.candidate_run)
     before, after = ({row.trace_id: row.prediction for row in registry.run_predictions(run)} for run in runs)
     wanted = {*comparison.gained[:count], *comparison.lost[:count]}
-    dataset = run_ref(registry.get_run(comparison.candidate_run)).files.dataset
+    dataset = dataset_file(registry.get_run(comparison.candidate_run), registry)
     items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
 
     def flip(trace_id: str) -> Flip:
@@ -81,16 +93,22 @@ def finished_run(reference: str, registry: Registry) -> Run:
     Raises:
         InputError: it is unknown, still running, or failed; says why.
     """
-    run = registry.get_run(reference)
-    if run.status == "failed":
-        raise InputError(f"run {run.run_id} failed and has no scores: {run.error}")
-    if run.status != "finished":
-        raise InputError(f"run {run.run_id} is not finished. Wait for it, or start the same experiment again: it continues.")
-    return run
+    with registry.database.reading() as session:
+        return promotion.finished_run(session, reference)
 
 
-def scores_of(run: Run, registry: Registry) -> RunScores:
-    """A run's scores with everything that must be equal for a comparison to mean anything."""
+def conditions(run: Run, scores: Mapping[str, float], registry: Registry) -> RunScores:
+    """A run's scores with everything that must be equal for a comparison to mean anything.
+
+    Args:
+        run: a finished run.
+        scores: trace_id -> score, in dataset order.
+        registry: knows its dataset.
+
+    Raises:
+        InputError: the items of its dataset are no longer on this machine.
+        IntegrityError: they are, and were changed.
+    """
     meta = PredictionMeta.model_validate(run.predictions_meta)
     dataset = registry.get_dataset(run.dataset_id)
     return RunScores(
@@ -100,7 +118,38 @@ def scores_of(run: Run, registry: Registry) -> RunScores:
         judge=run.judge,
         judge_fingerprint=run.judge_fingerprint,
         generation={**meta.generation, "prompt_template": meta.prompt_template, "dtype": meta.dtype},
-        scores={row.trace_id: row.score for row in registry.run_predictions(run.run_id)},
-        categories={item.trace_id: item.category for item in read_items(run_ref(run).files.dataset)},
+        scores=scores,
+        categories=_categories(dataset_file(run, registry)),
         bands=run.manifest["dataset"]["bands"],
     )
+
+
+def dataset_file(run: Run, registry: Registry) -> Path:
+    """The items that a run was judged on: the run's own copy, else the built-in file; checked against the registered sha256.
+
+    Raises:
+        InputError: neither is on this machine.
+        IntegrityError: the run's copy was changed.
+    """
+    dataset = registry.get_dataset(run.dataset_id)
+    own = run_ref(run).files.dataset
+    if own.is_file():
+        if (found := sha256_file(own)) != dataset.sha256:
+            raise IntegrityError(f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}.")
+        return own
+    built_in = BUILT_IN / f"{dataset.key}-{dataset.version}.jsonl"
+    if built_in.is_file() and sha256_file(built_in) == dataset.sha256:
+        return built_in
+    raise InputError(
+        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are no longer at {own}. "
+        "Bring the run's folder back, or judge the model again."
+    )
+
+
+@lru_cache(maxsize=4)
+def _categories_of(path: Path, _changed: int) -> dict[str, str]:
+    return {item.trace_id: item.category for item in read_items(path)}
+
+
+def _categories(path: Path) -> dict[str, str]:
+    return _categories_of(path, path.stat().st_mtime_ns)

@@ -69,6 +69,7 @@ class RunPlan(BaseModel):
         judge_fingerprint: sha256 of the judge's code.
         training: None for a baseline run.
         reuse: whether a recorded run with the same inputs may be taken instead.
+        reproduces: the recorded run that this one repeats.
     """
 
     kind: Literal["baseline", "trained"]
@@ -79,6 +80,7 @@ class RunPlan(BaseModel):
     generation: GenerationConfig
     training: TrainingPlan | None = None
     reuse: bool = False
+    reproduces: str | None = None
 
     @property
     def name(self) -> str:
@@ -123,6 +125,7 @@ class RunPlan(BaseModel):
             "judge": {"name": self.judge, "fingerprint": self.judge_fingerprint},
             "generation": self.generation.model_dump(),
             "training": self._training_manifest(),
+            **({"reproduces": self.reproduces} if self.reproduces else {}),
             "environment": environment(packages),
         }
 

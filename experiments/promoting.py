@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel
 
-from evaluation.comparison import Comparison
+from evaluation.comparison import Comparison, compare
 from evaluation.gate import Decision, GateConfig, decide
-from experiments.comparing import compare_runs, finished_run
+from experiments.comparing import conditions, finished_run, record
 from experiments.config import ExperimentConfig
 from experiments.references import REGISTRY_PREFIX, resolve_model
 from experiments.run_files import RunFiles
@@ -18,7 +19,7 @@ from experiments.runs import RunRef
 from experiments.verdict import Outcome, Verdict
 from experiments.workspace import Workspace
 from hallmark.errors import InputError
-from registry import ModelVersion, Registry, Run
+from registry import Evidence, Registry, Ruling, Run
 
 ALIAS = "champion"
 
@@ -28,10 +29,135 @@ def champion_reference(model_name: str, registry: Registry) -> str | None:
     return f"{REGISTRY_PREFIX}{model_name}@{ALIAS}" if registry.champion(model_name) else None
 
 
+@dataclass
+class Gatekeeper:
+    """The gate as the registry asks it: compares the scores that it is given and applies the rule.
+
+    Attributes:
+        gate: the rule's numbers.
+        registry: knows the datasets of the runs.
+        comparison: the last comparison that was decided on.
+        decision: what was decided.
+    """
+
+    gate: GateConfig
+    registry: Registry
+    comparison: Comparison | None = None
+    decision: Decision | None = None
+
+    def __call__(self, evidence: Evidence) -> Ruling:
+        """Decide on the evidence. Raises what `evaluation.comparison.compare` raises."""
+        opponent = conditions(evidence.opponent, evidence.opponent_scores, self.registry)
+        candidate = conditions(evidence.candidate, evidence.candidate_scores, self.registry)
+        self.comparison = compare(opponent, candidate)
+        clean = guard_clean(evidence.candidate)
+        decision = decide(self.comparison, self.gate, guard_clean=clean, number=evidence.number, carried=evidence.carried)
+        self.decision = decision
+        return Ruling(
+            promote=decision.promote,
+            significant=decision.significant,
+            p_value=self.comparison.p_better,
+            level=decision.level,
+            reason=" ".join(decision.reasons),
+            document={**decision.model_dump(mode="json"), "gate": self.gate.model_dump(mode="json")},
+        )
+
+
+class Promotion(BaseModel):
+    """What became of a run that was offered to the champion's alias.
+
+    Attributes:
+        outcome: promoted; forced, against the gate; refused; passed, when promotion was not wanted; already_champion.
+        version: number of the run's version; None where it has none.
+        decision: the gate's answer; None for already_champion.
+        comparison: candidate against what was served; None for already_champion.
+    """
+
+    outcome: Literal["promoted", "forced", "refused", "passed", "already_champion"]
+    model_name: str
+    run_id: str
+    version: int | None
+    decision: Decision | None
+    comparison: Comparison | None
+
+
+def promote_run(
+    reference: str,
+    model_name: str,
+    gate: GateConfig,
+    workspace: Workspace,
+    *,
+    against: str | None = None,
+    force_reason: str | None = None,
+    alias: str = ALIAS,
+) -> Promotion:
+    """Ask the gate about a recorded run, promote it when the gate agrees, and record the decision.
+
+    Args:
+        reference: the candidate's run id, or a unique beginning of one.
+        model_name: registered model.
+        gate: the rule.
+        workspace: its registry holds the runs.
+        against: run to compare with; default is the champion's run, else the newest run of the candidate's base model.
+        force_reason: promote even if the gate refuses; recorded with the decision.
+        alias: which alias it may get.
+
+    Raises:
+        InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it with.
+    """
+    champion = workspace.registry.champion(model_name, alias)
+    if against is not None and champion is not None:
+        opponent = finished_run(against, workspace.registry)
+        if opponent.model_sha256 != champion.weights_sha256:
+            raise InputError(
+                f"--against {opponent.run_id}: did not judge {model_name}@{alias}, which is v{champion.number}. The gate compares with "
+                f"what is served: name a run of its weights, or make one with: hallmark evaluate registry:{model_name}@{alias}"
+            )
+    return _offer(reference, model_name, gate, workspace, against, alias, force_reason, promote=True)
+
+
+def _offer(
+    reference: str,
+    model_name: str,
+    gate: GateConfig,
+    workspace: Workspace,
+    against: str | None,
+    alias: str = ALIAS,
+    force_reason: str | None = None,
+    *,
+    promote: bool,
+) -> Promotion:
+    registry = workspace.registry
+    run = finished_run(reference, registry)
+    gatekeeper = Gatekeeper(gate, registry)
+    offer = registry.offer(
+        model_name,
+        run.run_id,
+        gatekeeper,
+        weights=lambda: weights_of(run, workspace),
+        actor=actor(),
+        against=against,
+        parent_model=run.base_model,
+        alias=alias,
+        force_reason=force_reason,
+        promote=promote,
+    )
+    if gatekeeper.comparison is not None:
+        record(gatekeeper.comparison, registry)
+    return Promotion(
+        outcome=offer.outcome,
+        model_name=model_name,
+        run_id=run.run_id,
+        version=offer.version.number if offer.version else None,
+        decision=gatekeeper.decision,
+        comparison=gatekeeper.comparison,
+    )
+
+
 def promote_if_better(
     config: ExperimentConfig, baseline: RunRef, trained: RunRef, against: RunRef, comparison: Comparison, workspace: Workspace
 ) -> Verdict:
-    """Ask the gate about the trained run, and promote it when the gate agrees and the configuration wants it.
+    """Offer the trained run of an experiment to the champion's alias, and sum the experiment up.
 
     Args:
         config: the experiment.
@@ -42,148 +168,35 @@ def promote_if_better(
         workspace: its registry records the decision, whatever it is.
     """
     registry = workspace.registry
-    run = finished_run(trained.run_id, registry)
-    champion = registry.champion(config.model_name)
-    gate_comparison, decision, version = None, None, None
-    outcome: Outcome = "already_champion"
-    if champion is not None and champion.weights_sha256 == run.model_sha256:
-        version = champion
-    else:
-        same = against.run_id == baseline.run_id
-        gate_comparison = comparison if same else compare_runs(against.run_id, trained.run_id, registry)
-        decision = decide(gate_comparison, config.gate, guard_clean=guard_clean(run))
-        outcome, version = _carry_out(config, run, decision, champion, workspace)
-    now = registry.champion(config.model_name)
+    promotion = _offer(trained.run_id, config.model_name, config.gate, workspace, against.run_id, promote=config.promote)
+    run, champion = registry.get_run(trained.run_id), registry.champion(config.model_name)
+    outcome: Outcome = OUTCOMES[promotion.outcome]
+    opponent = promotion.comparison.baseline_run if promotion.comparison else against.run_id
+    repeated = registry.find_repeated(run)
     return Verdict(
         outcome=outcome,
         baseline=baseline,
         trained=trained,
         comparison=comparison,
-        against=against,
-        gate_comparison=gate_comparison,
-        decision=decision,
+        against=against if opponent == against.run_id else RunRef(run_id=opponent, directory=Path(registry.get_run(opponent).directory)),
+        gate_comparison=promotion.comparison,
+        decision=promotion.decision,
         model_name=config.model_name,
-        version=version.number if version else None,
-        champion=now.number if now else None,
+        version=promotion.version,
+        champion=champion.number if champion else None,
         weights_sha256=run.model_sha256 or "",
-        weights=registry.store.path(version.weights_sha256) if version else trained.files.model,
+        weights=registry.store.path(run.model_sha256 or "") if promotion.version else trained.files.model,
         predictions_sha256=run.predictions_sha256 or "",
-        repeats=_repeated(run, registry),
+        repeats=repeated.run_id if repeated else None,
     )
 
 
-def _carry_out(
-    config: ExperimentConfig, run: Run, decision: Decision, champion: ModelVersion | None, workspace: Workspace
-) -> tuple[Outcome, ModelVersion | None]:
-    if not decision.promote:
-        workspace.registry.refuse(config.model_name, run.run_id, decision.model_dump(mode="json"), " ".join(decision.reasons), actor())
-        return "refused", None
-    if not config.promote:
-        return "passed_without_promotion", None
-    return "promoted", _promote(config.model_name, run, decision, champion, workspace)
-
-
-def _promote(
-    model_name: str,
-    run: Run,
-    decision: Decision,
-    champion: ModelVersion | None,
-    workspace: Workspace,
-    reason: str = "",
-    forced: bool = False,
-) -> ModelVersion:
-    return workspace.registry.promote(
-        model_name,
-        run.run_id,
-        decision.model_dump(mode="json"),
-        alias=ALIAS,
-        expected_champion=champion.number if champion else None,
-        reason=reason or " ".join(decision.reasons),
-        actor=actor(),
-        weights=weights_of(run, workspace),
-        parent_model=run.base_model,
-        forced=forced,
-    )
-
-
-class Promotion(BaseModel):
-    """What `hallmark promote` did.
-
-    Attributes:
-        outcome: promoted, forced, refused, or already_champion.
-        version: number of the version; None when refused.
-        comparison: candidate against what was served; None where there was nothing to compare with.
-    """
-
-    outcome: Literal["promoted", "forced", "refused", "already_champion"]
-    model_name: str
-    run_id: str
-    version: int | None
-    decision: Decision
-    comparison: Comparison | None
-
-
-def promote_run(
-    reference: str, model_name: str, gate: GateConfig, workspace: Workspace, *, against: str | None = None, force_reason: str | None = None
-) -> Promotion:
-    """Ask the gate about a recorded run and promote it when the gate agrees.
-
-    Args:
-        reference: the candidate's run id, or a unique beginning of one.
-        model_name: registered model.
-        gate: the rule.
-        workspace: its registry holds the runs.
-        against: run to compare with; default is the champion's run, else the newest run of the candidate's base model.
-        force_reason: promote even if the gate refuses; recorded with the decision.
-
-    Raises:
-        InputError: the run is unknown, unfinished or failed, or there is nothing to compare it with.
-    """
-    registry = workspace.registry
-    run = finished_run(reference, registry)
-    champion = registry.champion(model_name)
-    if champion is not None and champion.weights_sha256 == run.model_sha256:
-        decision = Decision(verdict="not_better", promote=False, reasons=["These very weights are champion already."], smallest_gain=None)
-        return _promotion("already_champion", model_name, run, champion, decision, None)
-    opponent = against or (champion.run_id if champion else _base_run(run, registry))
-    comparison = compare_runs(opponent, run.run_id, registry)
-    decision = decide(comparison, gate, guard_clean=guard_clean(run))
-    if decision.promote or force_reason:
-        forced = not decision.promote
-        version = _promote(model_name, run, decision, champion, workspace, reason=force_reason or "", forced=forced)
-        return _promotion("forced" if forced else "promoted", model_name, run, version, decision, comparison)
-    registry.refuse(model_name, run.run_id, decision.model_dump(mode="json"), " ".join(decision.reasons), actor())
-    return _promotion("refused", model_name, run, None, decision, comparison)
-
-
-def _promotion(
-    outcome: Literal["promoted", "forced", "refused", "already_champion"],
-    model_name: str,
-    run: Run,
-    version: ModelVersion | None,
-    decision: Decision,
-    comparison: Comparison | None,
-) -> Promotion:
-    return Promotion(
-        outcome=outcome,
-        model_name=model_name,
-        run_id=run.run_id,
-        version=version.number if version else None,
-        decision=decision,
-        comparison=comparison,
-    )
-
-
-def _base_run(run: Run, registry: Registry) -> str:
-    """The newest finished run that judged the model this one was trained from, on the same dataset by the same judge."""
-    for earlier in registry.list_runs(limit=10_000):
-        same = (earlier.dataset_id, earlier.judge, earlier.judge_fingerprint) == (run.dataset_id, run.judge, run.judge_fingerprint)
-        if earlier.status == "finished" and earlier.model_sha256 == run.parent_model_sha256 and same and earlier.id != run.id:
-            return earlier.run_id
-    raise InputError(
-        f"run {run.run_id}: nothing to compare it with: there is no champion and no run of its base model. "
-        f"Run: hallmark baseline --base-model {run.base_model}, or name a run with --against."
-    )
+OUTCOMES: dict[str, Outcome] = {
+    "promoted": "promoted",
+    "refused": "refused",
+    "passed": "passed_without_promotion",
+    "already_champion": "already_champion",
+}
 
 
 def guard_clean(run: Run) -> bool:
@@ -214,12 +227,3 @@ def actor() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-
-
-def _repeated(run: Run, registry: Registry) -> str | None:
-    """The newest earlier run whose predictions are the same bytes for the same inputs."""
-    for earlier in registry.list_runs(limit=1000, kind=run.kind):
-        same = earlier.inputs_sha256 == run.inputs_sha256 and earlier.predictions_sha256 == run.predictions_sha256
-        if earlier.id < run.id and earlier.status == "finished" and same:
-            return earlier.run_id
-    return None

@@ -11,6 +11,8 @@ from evaluation.metrics import Metric, MetricsSnapshot
 from evaluation.numbers import p_text, percent, points
 from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
+from experiments.differences import shown
+from experiments.reproducing import Reproduction
 from experiments.verdict import Verdict
 from trainer.contract import TrainResult
 
@@ -117,8 +119,8 @@ def comparison_report(comparison: Comparison, flips: tuple[list[Flip], list[Flip
     for title, groups in (("By category", comparison.categories), ("By difficulty", comparison.bands)):
         if groups:
             parts += [f"### {title}", _groups(groups)]
-    for title, ids, shown in (("Got better", comparison.gained, flips[0]), ("Got worse", comparison.lost, flips[1])):
-        parts += [f"### {title}: {len(ids)}", _flips(shown) if shown else "None."]
+    for title, ids, examples in (("Got better", comparison.gained, flips[0]), ("Got worse", comparison.lost, flips[1])):
+        parts += [f"### {title}: {len(ids)}", _flips(examples) if examples else "None."]
     return "\n\n".join(parts)
 
 
@@ -146,6 +148,15 @@ def decision_report(verdict: Verdict, links: Mapping[str, str]) -> str:
         ("model", f"`{verdict.weights}`"),
     ]
     return "\n\n".join([*parts, table(["", ""], facts)])
+
+
+def reproduction_report(reproduction: Reproduction) -> str:
+    """What came of repeating a run: each part with its first difference, and what is not as it was."""
+    parts = [(name, "identical" if found is None else text_cell(found.sentence)) for name, found in reproduction.parts.items()]
+    changed = [(text_cell(each.field), text_cell(shown(each.recorded)), text_cell(shown(each.now))) for each in reproduction.surroundings]
+    surroundings = table(["surroundings", "recorded", "now"], changed) if changed else "The surroundings are as they were."
+    runs = f"Run {reproduction.run_id}, repeated as run {reproduction.again}."
+    return "\n\n".join([f"## {reproduction.headline}", runs, table(["part", ""], parts), surroundings])
 
 
 def _groups(groups: Sequence[Group]) -> str:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from experiments.config import EvaluateConfig
-from experiments.runs import RunRef, owned
-from experiments.workspace import open_workspace
+from experiments.runs import RunRef
+from flows.carry_out import carry_out
 from flows.options import loop_flow
-from tasks.export import export
-from tasks.judge import judge, record
 from tasks.plan import begin, plan_evaluation
-from tasks.predict import predict
 
 
 @loop_flow("evaluate", "evaluate {config.title}")
@@ -21,10 +18,4 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> RunRef:
     """
     plan = plan_evaluation(config)
     run = begin(plan)
-    if run.reused:
-        return run
-    with owned(run, open_workspace().registry):
-        export(run, plan)
-        predict(run, plan)
-        judge(run, plan)
-        return record(run, plan)
+    return run if run.reused else carry_out(run, plan)

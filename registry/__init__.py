@@ -1,18 +1,24 @@
 """What was run, what it scored, and which model version may be served. Knows nothing of prefect, torch or jax."""
 
 from registry.database import open_registry, upgrade
-from registry.promotion import PromotionConflict
+from registry.log import PromotionConflict
+from registry.promotion import Attest, Evidence, Gate, Offer, Ruling
 from registry.records import MetricRow, PredictionRow, Problem
 from registry.registry import Registry
 from registry.tables import ModelVersion, Run
 
 __all__ = [
+    "Attest",
+    "Evidence",
+    "Gate",
     "MetricRow",
     "ModelVersion",
+    "Offer",
     "PredictionRow",
     "Problem",
     "PromotionConflict",
     "Registry",
+    "Ruling",
     "Run",
     "open_registry",
     "upgrade",

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Any, cast
 
+from sqlalchemy import func
+from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from hallmark.errors import InputError
 from registry.engine import Database
-from registry.tables import Alias, ModelVersion, PromotionLog, RegisteredModel
+from registry.tables import Alias, Attestation, ModelVersion, PromotionLog, RegisteredModel
 
 CHAMPION = "champion"
 REFERENCE = re.compile(r"(?P<model>[^@/]+)[@/](?P<which>[^@/]+)")
 NUMBER = re.compile(r"v([1-9][0-9]*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """A registered model in a line.
+
+    Attributes:
+        champion: number of its champion version; None where there is none.
+        versions: how many it has.
+    """
+
+    name: str
+    champion: int | None
+    versions: int
 
 
 class Models:
@@ -21,31 +39,40 @@ class Models:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def list_models(self) -> list[RegisteredModel]:
-        """All registered models, by name."""
+    def list_models(self) -> list[ModelSummary]:
+        """All registered models, by name, with their champion and how many versions they have."""
+        versions = select(ModelVersion.model, func.count().label("count")).group_by(col(ModelVersion.model)).subquery()
+        champion = select(Alias.model, Alias.version).where(Alias.name == CHAMPION).subquery()
+        found = (
+            select(RegisteredModel.name, champion.c.version, func.coalesce(versions.c.count, 0))
+            .outerjoin(champion, champion.c.model == RegisteredModel.name)
+            .outerjoin(versions, versions.c.model == RegisteredModel.name)
+            .order_by(col(RegisteredModel.name))
+        )
         with self.database.reading() as session:
-            return list(session.exec(select(RegisteredModel).order_by(col(RegisteredModel.name))))
+            return [ModelSummary(*row) for row in session.exec(found)]
 
-    def list_versions(self, model: str) -> list[ModelVersion]:
-        """A model's versions, newest first.
+    def list_versions(self, model: str, limit: int | None = None) -> list[ModelVersion]:
+        """A model's versions, newest first. Their manifests are not loaded; `get_version` gives one with everything.
 
         Raises:
             InputError: there is no such model; lists those there are.
         """
         with self.database.reading() as session:
             require_model(session, model)
-            found = select(ModelVersion).where(ModelVersion.model == model).order_by(col(ModelVersion.number).desc())
-            return list(session.exec(found))
+            found = select(ModelVersion).where(ModelVersion.model == model).order_by(col(ModelVersion.number).desc()).limit(limit)
+            return list(session.exec(found.options(defer(cast(Any, ModelVersion.manifest)))))
 
-    def history(self, model: str) -> list[PromotionLog]:
-        """Every decision about a model, oldest first.
+    def history(self, model: str, limit: int | None = None) -> list[PromotionLog]:
+        """Every decision about a model, oldest first; with a limit the newest so many.
 
         Raises:
             InputError: there is no such model; lists those there are.
         """
         with self.database.reading() as session:
             require_model(session, model)
-            return list(session.exec(select(PromotionLog).where(PromotionLog.model == model).order_by(col(PromotionLog.id))))
+            found = select(PromotionLog).where(PromotionLog.model == model).order_by(col(PromotionLog.id).desc()).limit(limit)
+            return list(session.exec(found))[::-1]
 
     def champion(self, model: str, alias: str = CHAMPION) -> ModelVersion | None:
         """The version that an alias points at; None where the model or the alias does not exist."""
@@ -58,17 +85,29 @@ class Models:
         Raises:
             InputError: not of that form, or there is none; lists those there are.
         """
-        match = REFERENCE.fullmatch(reference)
-        if match is None:
-            raise InputError(f"model version {reference[:100]!r}: expected NAME@ALIAS or NAME@vN, as in tiny-reasoner@champion")
-        model, which = match["model"], match["which"]
         with self.database.reading() as session:
-            require_model(session, model)
-            number = NUMBER.fullmatch(which)
-            version = numbered(session, model, int(number[1])) if number else aliased(session, model, which)
-            if version is None:
-                raise InputError(f"{model}: has no {'version' if number else 'alias'} {which}. {_known(session, model)}")
-            return version
+            return find_version(session, reference)
+
+    def attestation(self, model: str, number: int) -> dict[str, Any] | None:
+        """The in-toto statement of a version, or its signed envelope; None for a version that was made before there were any."""
+        found = select(Attestation.document).where(Attestation.model == model, Attestation.number == number)
+        with self.database.reading() as session:
+            document = session.exec(found).first()
+            return None if document is None else dict(document)
+
+
+def find_version(session: Session, reference: str) -> ModelVersion:
+    """See `Models.get_version`."""
+    match = REFERENCE.fullmatch(reference)
+    if match is None:
+        raise InputError(f"model version {reference[:100]!r}: expected NAME@ALIAS or NAME@vN, as in tiny-reasoner@champion")
+    model, which = match["model"], match["which"]
+    require_model(session, model)
+    number = NUMBER.fullmatch(which)
+    version = numbered(session, model, int(number[1])) if number else aliased(session, model, which)
+    if version is None:
+        raise InputError(f"{model}: has no {'version' if number else 'alias'} {which}. {_known(session, model)}")
+    return version
 
 
 def require_model(session: Session, model: str) -> None:

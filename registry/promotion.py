@@ -1,179 +1,255 @@
-"""The audited move of an alias: one transaction that allocates the version, compares and swaps, and extends the log."""
+"""The audited move of an alias: the gate asked, the version numbered, the alias swapped, the log extended, in one transaction."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from hallmark.errors import HallmarkError, InputError, IntegrityError
+from hallmark.errors import InputError, IntegrityError
 from hallmark.files import sha256_json
-from registry.columns import check_name, frozen_json, now
+from registry.columns import check_name, now
 from registry.engine import Database
-from registry.models import CHAMPION, aliased, numbered, require_model
-from registry.runs import find_run
-from registry.store import Store
-from registry.tables import Alias, Dataset, Metric, ModelVersion, PromotionLog, RegisteredModel, Run
+from registry.log import append_log, move_alias
+from registry.models import CHAMPION, aliased
+from registry.runs import find_run, like_run, run_scores
+from registry.spending import Turn, spend, take_turn
+from registry.store import Store, TreeEntry
+from registry.tables import Attestation, Dataset, Metric, ModelVersion, RegisteredModel, Run
 
-FIRST_HASH = "0" * 64
-"""What the first row of the log has as its previous hash."""
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a gate decides on, as the deciding transaction sees it.
+
+    Attributes:
+        opponent: the run to beat: the champion's, or, where there is no champion, the base model's.
+        candidate: the run that would be promoted.
+        opponent_scores: trace_id -> score, in dataset order.
+        candidate_scores: likewise.
+        number: which comparison this is for this model on this golden dataset, from 1.
+        carried: the level that the comparison before it left over.
+    """
+
+    opponent: Run
+    candidate: Run
+    opponent_scores: Mapping[str, float]
+    candidate_scores: Mapping[str, float]
+    number: int
+    carried: float
 
 
-class PromotionConflict(HallmarkError):
-    """Another promoter was faster: the alias no longer points where it did when the decision was made."""
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a gate says.
+
+    Attributes:
+        promote: whether the candidate may be promoted.
+        significant: whether its test found a gain, whatever else spoke against it.
+        p_value: of that test.
+        level: what the p value had to be below.
+        reason: why, in whole sentences.
+        document: the decision as JSON, for the log.
+    """
+
+    promote: bool
+    significant: bool
+    p_value: float
+    level: float
+    reason: str
+    document: dict[str, Any]
+
+
+Gate = Callable[[Evidence], Ruling]
+Attest = Callable[[ModelVersion, Run, dict[str, Any], Sequence[TreeEntry]], dict[str, Any]]
+"""Gives the statement, or its signed envelope, of a new version: version, run, decision, files."""
+
+Outcome = Literal["promoted", "forced", "refused", "passed", "already_champion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What became of an offer.
+
+    Attributes:
+        outcome: promoted; forced, against the gate; refused; passed, when promotion was not wanted; already_champion.
+        version: the candidate's version; None where it has none.
+        opponent: run id that the candidate was compared with; None for already_champion.
+        ruling: None for already_champion.
+    """
+
+    outcome: Outcome
+    version: ModelVersion | None
+    opponent: str | None
+    ruling: Ruling | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Assessment:
+    candidate: Run
+    current: ModelVersion | None
+    opponent: Run | None = None
+    turn: Turn | None = None
+    ruling: Ruling | None = None
 
 
 class Promotion:
-    """Promoting, refusing, rolling back."""
+    """Offering runs to an alias."""
 
     def __init__(self, database: Database, store: Store) -> None:
         self.database = database
         self.store = store
 
-    def promote(
+    def offer(
         self,
         model: str,
         run_id: str,
-        decision: dict[str, Any],
+        gate: Gate,
         *,
-        expected_champion: int | None,
-        reason: str,
+        weights: Callable[[], Path],
         actor: str,
-        weights: Path,
+        against: str | None = None,
         parent_model: str | None = None,
         alias: str = CHAMPION,
-        forced: bool = False,
-    ) -> ModelVersion:
-        """Make a run's weights a version of a model and point the alias at it.
+        force_reason: str | None = None,
+        promote: bool = True,
+        attest: Attest | None = None,
+    ) -> Offer:
+        """Ask the gate about a run, and when it agrees make its weights a version and point the alias at it.
 
-        The weights are stored before the transaction: an artifact that no version names does no harm, a version without
-        its artifact would. The same weights are never a second version.
+        The gate is asked first without the write lock, since weights are only stored when it agrees. Then it is asked
+        again inside the transaction that writes, against the champion as it is at that moment; what it says there counts.
+        Weights are stored before: an artifact that no version names does no harm, a version without its artifact would.
+        The same weights are never a second version. A refusal is recorded too.
 
         Args:
             model: the registered model; made when it is new.
             run_id: a finished run.
-            decision: the gate's answer, as JSON.
-            expected_champion: number of the version that the decision was made against; None for none.
-            reason: why, for the log.
+            gate: decides.
+            weights: gives the model directory that the run judged.
             actor: who, for the log.
-            weights: the model directory that the run judged.
+            against: run to compare with where it judged the champion's weights, or where there is no champion. Default:
+                the newest run of the champion's, else the base model's, weights on the same dataset by the same judge.
             parent_model: what the model was trained from.
             alias: which alias moves.
-            forced: the gate said no and was overridden.
+            force_reason: promote even if the gate refuses; recorded.
+            promote: False to decide and record only.
+            attest: makes the provenance statement of a new version.
 
         Raises:
-            InputError: the run is not finished, or a name is not allowed.
+            InputError: the run is not finished, a name is not allowed, or there is nothing comparable to compare with.
             IntegrityError: the weights are not the ones that the run judged.
-            PromotionConflict: the alias points elsewhere by now.
         """
         check_name(model, "model")
         check_name(alias, "alias")
-        with self.database.reading() as session:
-            run = _finished(session, run_id)
+        stored: str | None = None
+        while True:
+            with self.database.reading() as session:
+                assessment = _assess(session, model, alias, run_id, against, gate)
+            if _moves(assessment, force_reason, promote) and stored is None:
+                stored = self._store_weights(weights(), assessment.candidate)
+            with self.database.writing() as session:
+                assessment = _assess(session, model, alias, run_id, against, gate)
+                if not _moves(assessment, force_reason, promote):
+                    return self._record_answer(session, model, alias, assessment, actor)
+                if stored is not None and self.store.has_tree(stored):
+                    return self._promote(session, model, alias, assessment, stored, actor, parent_model, force_reason, attest)
+            stored = None  # the champion changed since the gate was asked, or the artifact was collected as garbage: once more
+
+    def _store_weights(self, weights: Path, run: Run) -> str:
         stored = self.store.put_tree(weights)
         if stored != run.model_sha256:
             raise IntegrityError(
-                f"{weights}: changed since run {run_id} judged these weights: expected sha256 {run.model_sha256}, found {stored}."
+                f"{weights}: changed since run {run.run_id} judged these weights: expected sha256 {run.model_sha256}, found {stored}."
             )
-        with self.database.writing() as session:
-            _ensure_model(session, model)
-            current = aliased(session, model, alias)
-            version = session.exec(select(ModelVersion).where(ModelVersion.model == model, ModelVersion.weights_sha256 == stored)).first()
-            if version is not None and current is not None and current.number == version.number:
-                return version
-            served = current.number if current else None
-            if served != expected_champion:
-                raise PromotionConflict(
-                    f"{model}@{alias}: was {_shown(expected_champion)} when the decision was made and is {_shown(served)} now; "
-                    "another promotion came first. Compare with the new one and decide again."
-                )
-            version = version or _new_version(session, model, run, stored, parent_model, self.store)
-            _point(session, model, alias, version.number)
-            action = "forced" if forced else "promoted"
-            _log(session, model, alias, action, current, version, run_id=run_id, reason=reason, decision=decision, actor=actor)
-            return version
+        return stored
 
-    def refuse(self, model: str, run_id: str, decision: dict[str, Any], reason: str, actor: str, alias: str = CHAMPION) -> PromotionLog:
-        """Record that the gate refused a run.
+    def _record_answer(self, session: Session, model: str, alias: str, assessment: _Assessment, actor: str) -> Offer:
+        opponent, ruling = assessment.opponent, assessment.ruling
+        if opponent is None or ruling is None:
+            return Offer("already_champion", assessment.current, None, None)
+        outcome: Outcome = "passed" if ruling.promote else "refused"
+        _ensure_model(session, model)
+        self._log(session, model, alias, outcome, assessment, None, ruling.reason, actor)
+        return Offer(outcome, None, opponent.run_id, ruling)
 
-        Raises:
-            InputError: the run is not finished, or a name is not allowed.
-        """
-        check_name(model, "model")
-        with self.database.writing() as session:
-            _finished(session, run_id)
-            _ensure_model(session, model)
-            current = aliased(session, model, alias)
-            return _log(session, model, alias, "refused", current, None, run_id=run_id, reason=reason, decision=decision, actor=actor)
+    def _promote(
+        self,
+        session: Session,
+        model: str,
+        alias: str,
+        assessment: _Assessment,
+        stored: str,
+        actor: str,
+        parent_model: str | None,
+        force_reason: str | None,
+        attest: Attest | None,
+    ) -> Offer:
+        run, opponent, ruling = assessment.candidate, assessment.opponent, assessment.ruling
+        assert opponent is not None and ruling is not None  # noqa: S101, PT018  _moves said so
+        _ensure_model(session, model)
+        known = session.exec(select(ModelVersion).where(ModelVersion.model == model, ModelVersion.weights_sha256 == stored)).first()
+        version = known or self._new_version(session, model, run, stored, parent_model, ruling, attest)
+        move_alias(session, model, alias, assessment.current, version)
+        outcome: Outcome = "promoted" if ruling.promote else "forced"
+        self._log(session, model, alias, outcome, assessment, version, ruling.reason if ruling.promote else force_reason or "", actor)
+        return Offer(outcome, version, opponent.run_id, ruling)
 
-    def rollback(self, model: str, to_version: int, reason: str, actor: str, alias: str = CHAMPION) -> ModelVersion:
-        """Point the alias at an earlier version again, after its artifact was hashed.
+    @staticmethod
+    def _log(
+        session: Session,
+        model: str,
+        alias: str,
+        action: str,
+        assessment: _Assessment,
+        version: ModelVersion | None,
+        reason: str,
+        actor: str,
+    ) -> None:
+        turn, opponent, ruling = assessment.turn, assessment.opponent, assessment.ruling
+        assert turn is not None and opponent is not None and ruling is not None  # noqa: S101, PT018
+        run = assessment.candidate
+        spend(session, turn, opponent, run, p_value=ruling.p_value, level=ruling.level, significant=ruling.significant)
+        decision = {**ruling.document, "against": opponent.run_id, "comparison_sha256": turn.comparison_sha256}
+        append_log(
+            session, model, alias, action, assessment.current, version, run_id=run.run_id, reason=reason, actor=actor, decision=decision
+        )
 
-        Raises:
-            InputError: there is no such model or version, or the alias points at it already.
-            IntegrityError: the version's artifact is missing or changed.
-        """
-        with self.database.reading() as session:
-            require_model(session, model)
-            version = numbered(session, model, to_version)
-        if version is None:
-            raise InputError(f"{model}: has no version v{to_version}. See: hallmark models show {model}")
-        self.store.get_tree(version.weights_sha256)
-        with self.database.writing() as session:
-            current = aliased(session, model, alias)
-            if current is not None and current.number == to_version:
-                raise InputError(f"{model}@{alias}: is v{to_version} already")
-            _point(session, model, alias, to_version)
-            _log(session, model, alias, "rolled_back", current, version, run_id=version.run_id, reason=reason, decision={}, actor=actor)
-        return version
-
-
-def _shown(number: int | None) -> str:
-    return "unset" if number is None else f"v{number}"
-
-
-def _finished(session: Session, run_id: str) -> Run:
-    run = find_run(session, run_id)
-    if run.status == "failed":
-        raise InputError(f"run {run.run_id} failed and cannot be promoted: {run.error}")
-    if run.status != "finished":
-        raise InputError(f"run {run.run_id} is not finished and cannot be promoted yet")
-    return run
-
-
-def _ensure_model(session: Session, model: str) -> None:
-    if session.exec(select(RegisteredModel).where(RegisteredModel.name == model)).first() is None:
-        session.add(RegisteredModel(name=model, created_at=now()))
+    def _new_version(
+        self, session: Session, model: str, run: Run, sha256: str, parent_model: str | None, ruling: Ruling, attest: Attest | None
+    ) -> ModelVersion:
+        newest = session.exec(select(func.max(ModelVersion.number)).where(ModelVersion.model == model)).one()
+        dataset = session.exec(select(Dataset).where(Dataset.id == run.dataset_id)).one()
+        metrics = session.exec(select(Metric).where(Metric.run_id == run.run_id).order_by(col(Metric.id)))
+        version = ModelVersion(
+            model=model,
+            number=(newest or 0) + 1,
+            run_id=run.run_id,
+            weights_sha256=sha256,
+            artifact=self.store.key(sha256),
+            metrics=[metric.model_dump(exclude={"id", "run_id"}) for metric in metrics],
+            dataset_key=dataset.key,
+            dataset_version=dataset.version,
+            dataset_sha256=dataset.sha256,
+            judge=run.judge,
+            parent_model=parent_model,
+            parent_sha256=run.parent_model_sha256,
+            manifest=run.manifest,
+            content_sha256="",
+            created_at=now(),
+        )
+        version.content_sha256 = version_sha256(version, run)
+        session.add(version)
         session.flush()
-
-
-def _new_version(session: Session, model: str, run: Run, sha256: str, parent_model: str | None, store: Store) -> ModelVersion:
-    newest = session.exec(select(func.max(ModelVersion.number)).where(ModelVersion.model == model)).one()
-    dataset = session.exec(select(Dataset).where(Dataset.id == run.dataset_id)).one()
-    metrics = session.exec(select(Metric).where(Metric.run_id == run.run_id).order_by(col(Metric.id)))
-    version = ModelVersion(
-        model=model,
-        number=(newest or 0) + 1,
-        run_id=run.run_id,
-        weights_sha256=sha256,
-        artifact=store.path(sha256).relative_to(store.root).as_posix(),
-        metrics=[metric.model_dump(exclude={"id", "run_id"}) for metric in metrics],
-        dataset_key=dataset.key,
-        dataset_version=dataset.version,
-        dataset_sha256=dataset.sha256,
-        judge=run.judge,
-        parent_model=parent_model,
-        parent_sha256=run.parent_model_sha256,
-        manifest=run.manifest,
-        content_sha256="",
-        created_at=now(),
-    )
-    version.content_sha256 = version_sha256(version, run)
-    session.add(version)
-    session.flush()
-    return version
+        if attest is not None:
+            document = attest(version, run, ruling.document, self.store.tree(sha256))
+            session.add(Attestation(model=model, number=version.number, document=document, sha256=sha256_json(document)))
+            session.flush()
+        return version
 
 
 def version_sha256(version: ModelVersion, run: Run) -> str:
@@ -181,51 +257,52 @@ def version_sha256(version: ModelVersion, run: Run) -> str:
     return sha256_json([version.model_dump(exclude={"id", "content_sha256"}), run.content_sha256])
 
 
-def _point(session: Session, model: str, alias: str, number: int) -> None:
-    row = session.exec(select(Alias).where(Alias.model == model, Alias.name == alias)).first() or Alias(
-        model=model, name=alias, version=number
-    )
-    row.version = number
-    session.add(row)
-    session.flush()
+def _moves(assessment: _Assessment, force_reason: str | None, promote: bool) -> bool:
+    ruling = assessment.ruling
+    return ruling is not None and ((ruling.promote and promote) or force_reason is not None)
 
 
-def _log(
-    session: Session,
-    model: str,
-    alias: str,
-    action: str,
-    before: ModelVersion | None,
-    after: ModelVersion | None,
-    *,
-    run_id: str,
-    reason: str,
-    decision: dict[str, Any],
-    actor: str,
-) -> PromotionLog:
-    last = session.exec(select(PromotionLog).order_by(col(PromotionLog.id).desc()).limit(1)).first()
-    row = PromotionLog(
-        id=last.id + 1 if last else 1,
-        model=model,
-        alias=alias,
-        action=action,
-        from_version=before.number if before else None,
-        to_version=after.number if after else None,
-        run_id=run_id,
-        reason=reason,
-        decision=frozen_json(decision, "decision"),
-        actor=actor,
-        version_sha256=after.content_sha256 if after else None,
-        created_at=now(),
-        previous_hash=last.hash if last else FIRST_HASH,
-        hash="",
-    )
-    row.hash = log_hash(row)
-    session.add(row)
-    session.flush()
-    return row
+def _assess(session: Session, model: str, alias: str, run_id: str, against: str | None, gate: Gate) -> _Assessment:
+    candidate = finished_run(session, run_id)
+    current = aliased(session, model, alias)
+    if current is not None and current.weights_sha256 == candidate.model_sha256:
+        return _Assessment(candidate, current)
+    opponent = _opponent(session, current, candidate, against)
+    turn = take_turn(session, model, opponent, candidate)
+    scores = run_scores(session, opponent.run_id), run_scores(session, candidate.run_id)
+    return _Assessment(candidate, current, opponent, turn, gate(Evidence(opponent, candidate, *scores, turn.number, turn.carried)))
 
 
-def log_hash(row: PromotionLog) -> str:
-    """The hash over all other columns of a log row, the previous row's hash included."""
-    return sha256_json(row.model_dump(exclude={"hash"}))
+def _opponent(session: Session, current: ModelVersion | None, candidate: Run, against: str | None) -> Run:
+    """The run to beat. Never a run of other weights than the champion's: that would be a way round the gate."""
+    given = finished_run(session, against) if against else None
+    if current is None:
+        if (base := given or like_run(session, candidate.parent_model_sha256, candidate)) is not None:
+            return base
+        raise InputError(
+            f"run {candidate.run_id}: nothing to compare it with: there is no champion and no run of its base model. "
+            f"Run: hallmark baseline --base-model {candidate.base_model}, or name a run with --against."
+        )
+    if given is not None and given.model_sha256 == current.weights_sha256:
+        return given
+    return like_run(session, current.weights_sha256, candidate) or finished_run(session, current.run_id)
+
+
+def finished_run(session: Session, reference: str) -> Run:
+    """A run that can be compared and promoted.
+
+    Raises:
+        InputError: it is unknown, still running, or failed; says why.
+    """
+    run = find_run(session, reference)
+    if run.status == "failed":
+        raise InputError(f"run {run.run_id} failed and has no scores: {run.error}")
+    if run.status != "finished":
+        raise InputError(f"run {run.run_id} is not finished. Wait for it, or start the same experiment again: it continues.")
+    return run
+
+
+def _ensure_model(session: Session, model: str) -> None:
+    if session.exec(select(RegisteredModel.name).where(RegisteredModel.name == model)).first() is None:
+        session.add(RegisteredModel(name=model, created_at=now()))
+        session.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from registry.aliases import Aliases
 from registry.engine import Database
 from registry.failures import describe
 from registry.models import Models
@@ -14,7 +15,7 @@ from registry.store import Store
 from registry.verify import verify
 
 
-class Registry(Runs, Models, Promotion):
+class Registry(Runs, Models, Promotion, Aliases):
     """Datasets, runs, model versions, aliases, the promotion log and the artifacts, on one database and one store.
 
     Every row that comes out of it stays usable after its transaction.

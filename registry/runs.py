@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert
+from sqlalchemy import select as sqlalchemy_select
+from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from hallmark.errors import InputError, IntegrityError
@@ -17,6 +19,8 @@ from registry.tables import Comparison, Dataset, Metric, Prediction, Run
 
 CANDIDATES_SHOWN = 5
 NOT_CONTENT = {"id", "content_sha256", "directory", "finished_at"}
+
+WITHOUT_DOCUMENTS = tuple(defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta))
 
 
 class Runs:
@@ -176,21 +180,42 @@ class Runs:
         with self.database.reading() as session:
             return find_run(session, reference)
 
+    def count_runs(self) -> int:
+        """How many runs are recorded."""
+        with self.database.reading() as session:
+            return session.exec(select(func.count()).select_from(Run)).one()
+
     def list_runs(self, limit: int = 20, kind: str | None = None) -> list[Run]:
-        """The newest runs, newest first."""
+        """The newest runs, newest first. Their manifests are not loaded; `get_run` gives one with everything."""
         found = select(Run).order_by(col(Run.id).desc()).limit(limit)
         with self.database.reading() as session:
-            return list(session.exec(found.where(Run.kind == kind) if kind else found))
+            return list(session.exec((found.where(Run.kind == kind) if kind else found).options(*WITHOUT_DOCUMENTS)))
 
     def run_metrics(self, run_id: str) -> list[Metric]:
         """A run's metrics, overall first."""
         with self.database.reading() as session:
             return list(session.exec(select(Metric).where(Metric.run_id == run_id).order_by(col(Metric.id))))
 
+    def run_scores(self, run_id: str) -> dict[str, float]:
+        """A run's scores by trace_id, in dataset order."""
+        with self.database.reading() as session:
+            return run_scores(session, run_id)
+
     def run_predictions(self, run_id: str) -> list[Prediction]:
         """A run's predictions with their scores, in dataset order."""
         with self.database.reading() as session:
             return list(session.exec(select(Prediction).where(Prediction.run_id == run_id).order_by(col(Prediction.position))))
+
+    def find_repeated(self, run: Run) -> Run | None:
+        """The newest earlier run whose predictions are the same bytes for the same inputs."""
+        found = select(Run).where(
+            Run.inputs_sha256 == run.inputs_sha256,
+            Run.predictions_sha256 == run.predictions_sha256,
+            Run.status == "finished",
+            col(Run.id) < run.id,
+        )
+        with self.database.reading() as session:
+            return session.exec(found.order_by(col(Run.id).desc()).limit(1)).first()
 
     def record_comparison(
         self, baseline: str, candidate: str, *, delta: float, p_value: float, ci_low: float, ci_high: float, report: dict[str, Any]
@@ -227,6 +252,26 @@ def find_run(session: Session, reference: str) -> Run:
     raise InputError(
         f"run {reference[:80]}: there is none. " + (f"The newest are {', '.join(newest)}." if newest else "Nothing was run yet.")
     )
+
+
+def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | None:
+    """The newest finished run that judged weights under the same conditions as another run did its own."""
+    found = select(Run).where(
+        Run.model_sha256 == model_sha256,
+        Run.status == "finished",
+        Run.dataset_id == like.dataset_id,
+        Run.judge == like.judge,
+        Run.judge_fingerprint == like.judge_fingerprint,
+        col(Run.id) != like.id,
+    )
+    return session.exec(found.order_by(col(Run.id).desc()).limit(1)).first()
+
+
+def run_scores(session: Session, run_id: str) -> dict[str, float]:
+    """trace_id -> score, in dataset order."""
+    table = Prediction.__table__  # type: ignore[attr-defined]
+    found = sqlalchemy_select(table.c.trace_id, table.c.score).where(table.c.run_id == run_id).order_by(table.c.position)
+    return {row[0]: row[1] for row in session.connection().execute(found)}
 
 
 def _get(session: Session, run_id: str) -> Run:

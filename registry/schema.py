@@ -8,7 +8,7 @@ from hallmark.errors import InputError
 from registry.engine import Database
 from registry.failures import database_errors, describe
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """All revisions, oldest first. Kept here so that opening a registry does not load Alembic; a test compares the two."""
 
 HEAD = REVISIONS[-1]

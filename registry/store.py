@@ -8,9 +8,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from hallmark.errors import IntegrityError
-from hallmark.files import fsync_directory, raise_for_os_error, sha256_tree
+from hallmark.files import fsync_directory, raise_for_os_error, sha256_file, sha256_tree
+
+
+class TreeEntry(NamedTuple):
+    name: str
+    size: int
+    sha256: str
 
 
 class Store:
@@ -26,6 +33,16 @@ class Store:
     def path(self, sha256: str) -> Path:
         """Where an artifact is, or would be."""
         return self.root / sha256[:2] / sha256
+
+    def key(self, sha256: str) -> str:
+        return self.path(sha256).relative_to(self.root).as_posix()
+
+    def has_tree(self, sha256: str) -> bool:
+        return self.path(sha256).is_dir()
+
+    def tree(self, sha256: str) -> list[TreeEntry]:
+        root = self.get_tree(sha256)
+        return [TreeEntry(p.relative_to(root).as_posix(), p.stat().st_size, sha256_file(p)) for p in sorted(root.rglob("*")) if p.is_file()]
 
     def put_tree(self, source: Path) -> str:
         """Keep a copy of a directory. What is kept already is not copied again; a damaged copy is replaced.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKeyConstraint, MetaData, String, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKeyConstraint, MetaData, String, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 from registry.columns import ExactText
@@ -76,7 +76,7 @@ class Run(Row, table=True):
     status: str = Field(default="running", sa_type=String(16))
     name: str
     base_model: str
-    model_sha256: str | None = Field(default=None, sa_type=String(64))
+    model_sha256: str | None = Field(default=None, sa_type=String(64), index=True)
     parent_model_sha256: str | None = Field(default=None, sa_type=String(64))
     dataset_id: int = Field(foreign_key="dataset.id")
     judge: str
@@ -202,7 +202,11 @@ class ModelVersion(Row, table=True):
 
 
 class Alias(Row, table=True):
-    """A movable name, such as champion, that points at one version of a model."""
+    """A movable name, such as champion, that points at one version of a model.
+
+    Attributes:
+        protected: it moves only by the gate, by a rollback, or by a forced promotion with its reason.
+    """
 
     __table_args__ = (
         UniqueConstraint("model", "name"),
@@ -214,15 +218,69 @@ class Alias(Row, table=True):
     model: str = Field(sa_type=String(64), foreign_key="registered_model.name")
     name: str = Field(sa_type=String(64))
     version: int
+    protected: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+
+
+class AlphaSpending(Row, table=True):
+    """One comparison that the gate decided, and the share of alpha that it spent. The same comparison is never two rows.
+
+    Attributes:
+        model, dataset_sha256: the family whose comparisons share one alpha.
+        number: which comparison it is in its family, dense from 1.
+        comparison_sha256: hash over what is compared: dataset, judge, and the predictions of both runs.
+        level: the level it was tested at when it was first decided.
+        significant: whether the test found a gain; if so, the level goes on to the next comparison.
+    """
+
+    __tablename__ = "alpha_spending"
+    __table_args__ = (
+        UniqueConstraint("model", "dataset_sha256", "number"),
+        UniqueConstraint("model", "dataset_sha256", "comparison_sha256"),
+        CheckConstraint("number > 0", name="number"),
+        CheckConstraint("level > 0 AND level <= 1", name="level"),
+        CheckConstraint("p_value >= 0 AND p_value <= 1", name="p_value"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    model: str = Field(sa_type=String(64), foreign_key="registered_model.name")
+    dataset_sha256: str = Field(sa_type=String(64))
+    number: int
+    comparison_sha256: str = Field(sa_type=String(64))
+    opponent_run_id: str = Field(sa_type=String(64), foreign_key="run.run_id")
+    candidate_run_id: str = Field(sa_type=String(64), foreign_key="run.run_id")
+    p_value: float
+    level: float
+    significant: bool
+    created_at: str = Field(sa_type=String(32))
+
+
+class Attestation(Row, table=True):
+    """Where a model version came from, in a form that others read: an in-toto statement, or its signed envelope."""
+
+    __table_args__ = (
+        UniqueConstraint("model", "number"),
+        ForeignKeyConstraint(["model", "number"], ["model_version.model", "model_version.number"]),
+        CheckConstraint("length(sha256) = 64", name="sha256"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    model: str = Field(sa_type=String(64))
+    number: int
+    document: dict[str, Any] = Field(sa_type=JSON)
+    sha256: str = Field(sa_type=String(64))
 
 
 class PromotionLog(Row, table=True):
-    """One decision about an alias: promoted, forced, refused or rolled back. Append-only; each row hashes the one before.
+    """One decision about an alias. Append-only; each row hashes the one before.
 
     Attributes:
         id: dense from 1, so that a missing row shows.
+        action: promoted, forced or refused by the gate; passed, when the gate agreed and promotion was switched off;
+            rolled_back; assigned or removed, for an alias that is not protected; protected or unprotected.
         from_version: where the alias pointed; null when nowhere.
-        to_version: where it points now; null when it was refused and nothing moved.
+        to_version: where it points now; null when the decision moved nothing, or removed the alias.
         version_sha256: `content_sha256` of that version, which ties the version into the chain.
         hash: sha256 over the canonical JSON of all other columns, `previous_hash` included.
     """
@@ -230,8 +288,11 @@ class PromotionLog(Row, table=True):
     __tablename__ = "promotion_log"
     __table_args__ = (
         UniqueConstraint("hash"),
-        CheckConstraint("action IN ('promoted', 'refused', 'forced', 'rolled_back')", name="action"),
-        CheckConstraint("(action = 'refused') = (to_version IS NULL)", name="to_version"),
+        CheckConstraint(
+            "action IN ('promoted', 'refused', 'forced', 'passed', 'rolled_back', 'assigned', 'removed', 'protected', 'unprotected')",
+            name="action",
+        ),
+        CheckConstraint("(action IN ('promoted', 'forced', 'rolled_back', 'assigned')) = (to_version IS NOT NULL)", name="to_version"),
         CheckConstraint("(to_version IS NULL) = (version_sha256 IS NULL)", name="version_sha256"),
         ForeignKeyConstraint(["model", "from_version"], ["model_version.model", "model_version.number"]),
         ForeignKeyConstraint(["model", "to_version"], ["model_version.model", "model_version.number"]),

@@ -8,12 +8,16 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from hallmark.errors import IntegrityError
+from hallmark.files import sha256_json
 from registry.engine import Database
-from registry.promotion import FIRST_HASH, log_hash, version_sha256
+from registry.log import FIRST_HASH, log_hash
+from registry.promotion import version_sha256
 from registry.records import MetricRow, PredictionRow, Problem
 from registry.runs import content_sha256
 from registry.store import Store
-from registry.tables import Alias, Metric, ModelVersion, Prediction, PromotionLog, Run
+from registry.tables import Alias, AlphaSpending, Attestation, Metric, ModelVersion, Prediction, PromotionLog, Run
+
+MOVES = ("promoted", "forced", "rolled_back", "assigned")
 
 
 def verify(database: Database, store: Store) -> list[Problem]:
@@ -23,7 +27,8 @@ def verify(database: Database, store: Store) -> list[Problem]:
         Everything that is not as it was recorded; empty when all is.
     """
     with database.reading() as session:
-        problems = [*_runs(session), *_versions(session), *_log(session), *_aliases(session)]
+        parts = (_runs, _versions, _attestations, _log, _aliases, _spending)
+        problems = [problem for part in parts for problem in part(session)]
         artifacts = sorted(set(session.exec(select(ModelVersion.weights_sha256))))
     return [*problems, *_artifacts(store, artifacts)]
 
@@ -66,14 +71,48 @@ def _log(session: Session) -> Iterator[Problem]:
 
 
 def _aliases(session: Session) -> Iterator[Problem]:
-    for alias in session.exec(select(Alias).order_by(col(Alias.id))):
-        moves = select(PromotionLog).where(
-            PromotionLog.model == alias.model, PromotionLog.alias == alias.name, col(PromotionLog.to_version).is_not(None)
-        )
-        last = session.exec(moves.order_by(col(PromotionLog.id).desc()).limit(1)).first()
-        if last is None or last.to_version != alias.version:
-            logged = "nothing" if last is None else f"v{last.to_version}"
-            yield Problem(f"alias {alias.model}@{alias.name}", f"points at v{alias.version}, but the log says {logged}")
+    logged: dict[tuple[str, str], int] = {}
+    for row in session.exec(select(PromotionLog).where(col(PromotionLog.action).in_((*MOVES, "removed"))).order_by(col(PromotionLog.id))):
+        if row.to_version is None:
+            logged.pop((row.model, row.alias), None)
+        else:
+            logged[row.model, row.alias] = row.to_version
+    found = {(alias.model, alias.name): alias.version for alias in session.exec(select(Alias))}
+    for model, name in sorted(logged.keys() | found.keys()):
+        expected, version = logged.get((model, name)), found.get((model, name))
+        if expected != version:
+            yield Problem(f"alias {model}@{name}", f"points at {_shown(version)}, but the log says {_shown(expected)}")
+
+
+def _shown(number: int | None) -> str:
+    return "nothing" if number is None else f"v{number}"
+
+
+def _attestations(session: Session) -> Iterator[Problem]:
+    for row in session.exec(select(Attestation).order_by(col(Attestation.id))):
+        if sha256_json(row.document) != row.sha256:
+            yield Problem(f"attestation of {row.model} v{row.number}", "was changed after it was written")
+
+
+def _spending(session: Session) -> Iterator[Problem]:
+    """The ledger of alpha is dense, and every decision in the log is in it with the number and level that it was made with."""
+    ledger: dict[tuple[str, str], AlphaSpending] = {}
+    previous = ("", "", 0)
+    for row in session.exec(
+        select(AlphaSpending).order_by(col(AlphaSpending.model), col(AlphaSpending.dataset_sha256), col(AlphaSpending.number))
+    ):
+        ledger[row.model, row.comparison_sha256] = row
+        last = previous[2] if (row.model, row.dataset_sha256) == previous[:2] else 0
+        if row.number != last + 1:
+            yield Problem(f"alpha spending of {row.model}, dataset {row.dataset_sha256[:12]}", f"comparison {last + 1} is missing")
+        previous = (row.model, row.dataset_sha256, row.number)
+    for entry in session.exec(select(PromotionLog).order_by(col(PromotionLog.id))):
+        comparison, number = entry.decision.get("comparison_sha256"), entry.decision.get("number")
+        if comparison is None:
+            continue
+        spent = ledger.get((entry.model, comparison))
+        if spent is None or spent.number != number:
+            yield Problem(f"promotion log row {entry.id}", f"was decided as comparison {number}, which the ledger of alpha does not have")
 
 
 def _artifacts(store: Store, hashes: list[str]) -> Iterator[Problem]:

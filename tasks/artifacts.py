@@ -10,6 +10,7 @@ from typing import Any
 from evaluation.comparison import Comparison
 from experiments import report
 from experiments.comparing import flips
+from experiments.reproducing import Reproduction
 from experiments.run_files import RunFiles
 from experiments.runs import RunRef, run_ref
 from experiments.verdict import Verdict
@@ -63,6 +64,11 @@ def show_verdict(verdict: Verdict, registry: Registry) -> None:
     """The decision and its reasons."""
     runs = [verdict.baseline.run_id, verdict.trained.run_id, verdict.against.run_id, *([verdict.repeats] if verdict.repeats else [])]
     _publish("decision", verdict.headline, lambda: report.decision_report(verdict, links(runs, registry)))
+
+
+def show_reproduction(reproduction: Reproduction) -> None:
+    """What came of repeating a run."""
+    _publish("reproduction", reproduction.headline, lambda: report.reproduction_report(reproduction))
 
 
 def links(runs: Iterable[str], registry: Registry) -> dict[str, str]:

@@ -39,5 +39,6 @@ def promote_run(run: str, model_name: str, gate: GateConfig, against: str | None
     """Decide on a run that was recorded before."""
     promotion = promoting.promote_run(run, model_name, gate, open_workspace(), against=against, force_reason=force_reason)
     emit_outcome(promotion)
-    step_logger().info("%s: %s. %s", model_name, promotion.outcome.replace("_", " "), " ".join(promotion.decision.reasons))
+    reasons = promotion.decision.reasons if promotion.decision else []
+    step_logger().info("%s: %s. %s", model_name, promotion.outcome.replace("_", " "), " ".join(reasons))
     return promotion

@@ -7,8 +7,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from hallmark.errors import InputError
 from hallmark.files import sha256_tree
-from registry import MetricRow, PredictionRow, Registry, Run
+from registry import Evidence, Gate, MetricRow, Offer, PredictionRow, Registry, Ruling, Run
 
 DECISION = {"verdict": "better", "promote": True, "reasons": ["It is better."], "smallest_gain": 0.05}
 
@@ -52,7 +53,7 @@ def finish(registry: Registry, run: Run, weights: Path, score: float = 0.5) -> R
         run.run_id,
         model_sha256=sha256_tree(weights),
         evaluation_sha256=digest(str(weights)),
-        predictions_sha256=digest("predictions"),
+        predictions_sha256=digest(f"predictions of {weights.name}"),
         predictions_meta={"items": 2},
         metrics=[MetricRow("answer_correctness", score, 2, "", 0.1, 0.9, "wilson"), MetricRow("answer_correctness", 1.0, 1, "addition")],
         predictions=[PredictionRow("t1", "Answer: 1\0é", 1.0, "1", "correct"), PredictionRow("t0", "", 0.0, None, "empty")],
@@ -65,7 +66,40 @@ def finished(registry: Registry, folder: Path, content: str) -> tuple[Run, Path]
     return finish(registry, start(registry), weights), weights
 
 
-def promote(registry: Registry, run: Run, weights: Path, expected: int | None, **changes: Any) -> Any:
-    """Promote with plain arguments."""
-    fields = {"expected_champion": expected, "reason": "better", "actor": "someone", "weights": weights, "parent_model": "tiny-base"}
-    return registry.promote("m", run.run_id, DECISION, **{**fields, **changes})
+def plain_gate(evidence: Evidence, *, says_yes: bool = True) -> Ruling:
+    """A gate that always says the same, so that a test can look at what the registry does with it."""
+    level = 0.02 / evidence.number + evidence.carried
+    document = {**DECISION, "promote": says_yes, "number": evidence.number, "level": level}
+    return Ruling(
+        promote=says_yes, significant=says_yes, p_value=0.001, level=level, reason="better" if says_yes else "worse", document=document
+    )
+
+
+def refusing_gate(evidence: Evidence) -> Ruling:
+    """A gate that always says no."""
+    return plain_gate(evidence, says_yes=False)
+
+
+def base_run(registry: Registry) -> Run:
+    """The finished run of the base model, made once; what a first candidate is compared with."""
+    try:
+        return registry.get_run("base-run")
+    except InputError:
+        run = start(registry, "base-run", kind="baseline", parent_model_sha256=None)
+    rows = [PredictionRow("t1", "", 0.0, None, "empty"), PredictionRow("t0", "", 0.0, None, "empty")]
+    return registry.finish_run(
+        run.run_id,
+        model_sha256=digest("parent"),
+        evaluation_sha256=digest("base"),
+        predictions_sha256=digest("base predictions"),
+        predictions_meta={"items": 2},
+        metrics=[MetricRow("answer_correctness", 0.0, 2, "", 0.0, 0.5, "wilson")],
+        predictions=rows,
+    )
+
+
+def promote(registry: Registry, run: Run, weights: Path, gate: Gate = plain_gate, **changes: Any) -> Offer:
+    """Offer with plain arguments."""
+    base_run(registry)
+    fields = {"actor": "someone", "weights": lambda: weights, "parent_model": "tiny-base"}
+    return registry.offer("m", run.run_id, gate, **{**fields, **changes})

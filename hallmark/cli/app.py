@@ -32,7 +32,7 @@ def root(
     """Options before the command."""
 
 
-for run_command in (run_commands.experiment, run_commands.baseline, run_commands.train, run_commands.evaluate):
+for run_command in (run_commands.experiment, run_commands.baseline, run_commands.train, run_commands.evaluate, run_commands.reproduce):
     app.command()(run_command)
 app.command()(registry_commands.compare)
 app.command()(registry_commands.promote)

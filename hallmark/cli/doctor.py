@@ -104,7 +104,7 @@ def _registry() -> str:
     from experiments.workspace import open_workspace
 
     registry = open_workspace().registry
-    return f"{registry.description}, {len(registry.list_runs(limit=1_000_000))} runs, {len(registry.list_models())} models"
+    return f"{registry.description}, {registry.count_runs()} runs, {len(registry.list_models())} models"
 
 
 def _dataset(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,9 +17,15 @@ if TYPE_CHECKING:
 
 runs = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show.")
 models = typer.Typer(no_args_is_help=True, help="Registered models: list, show, history.")
+aliases = typer.Typer(no_args_is_help=True, help="Aliases of a model: list, set, remove, protect, unprotect.")
+models.add_typer(aliases, name="alias")
 registry = typer.Typer(no_args_is_help=True, help="The registry's database.")
 
+Alias = Annotated[str, typer.Option(help="Which alias moves.")]
+Reason = Annotated[str, typer.Option(help="Why; recorded in the history.")]
 RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")]
+Model = Annotated[str, typer.Argument(help="Registered model.")]
+AliasName = Annotated[str, typer.Argument(metavar="ALIAS", help="Name of the alias, such as staging.")]
 ModelName = Annotated[str, typer.Option("--model-name", "-n", help="Registered model.")]
 
 
@@ -62,7 +69,8 @@ def promote(
     run: RunId,
     model_name: ModelName = "tiny-reasoner",
     against: Annotated[str | None, typer.Option(help="Run to compare with. [default: the champion's, else the base model's]")] = None,
-    alpha: Annotated[float, typer.Option(help="Level of the test.")] = 0.05,
+    alpha: Annotated[float, typer.Option(help="Chance of any false promotion, over all comparisons on the dataset together.")] = 0.05,
+    alias: Alias = "champion",
     force: Annotated[bool, typer.Option("--force", help="Promote even if the gate refuses; needs --reason, and is recorded.")] = False,
     reason: Annotated[str | None, typer.Option(help="Why the gate is overridden.")] = None,
     fail_unless_promoted: Annotated[bool, typer.Option("--fail-unless-promoted", help="Exit with 5 when the gate says no.")] = False,
@@ -78,18 +86,18 @@ def promote(
     if force != bool(reason):
         raise InputError("--force and --reason go together: overriding the gate is recorded with its reason")
     gate = validated(GateConfig, {"alpha": alpha}, "promote")
-    promotion = promote_run(run, model_name, gate, open_workspace(), against=against, force_reason=reason)
+    promotion = promote_run(run, model_name, gate, open_workspace(), against=against, force_reason=reason, alias=alias)
     if json:
         emit(promotion.model_dump(mode="json"))
     else:
         headline = {
-            "promoted": f"PROMOTED: {model_name} v{promotion.version} is champion now",
-            "forced": f"FORCED: {model_name} v{promotion.version} is champion now, against the gate ({reason})",
+            "promoted": f"PROMOTED: {model_name} v{promotion.version} is {alias} now",
+            "forced": f"FORCED: {model_name} v{promotion.version} is {alias} now, against the gate ({reason})",
             "refused": "NOT PROMOTED: the gate said no",
-            "already_champion": f"NOTHING TO CHANGE: these very weights are {model_name} v{promotion.version}, the champion",
+            "already_champion": f"NOTHING TO CHANGE: these very weights are {model_name} v{promotion.version}, the {alias}",
         }[promotion.outcome]
         out.print(Text(headline, "bold yellow" if promotion.outcome == "refused" else "bold green"))
-        for sentence in promotion.decision.reasons:
+        for sentence in promotion.decision.reasons if promotion.decision else []:
             out.print(sentence, markup=False)
     if fail_unless_promoted and promotion.outcome == "refused":
         raise typer.Exit(5)
@@ -97,18 +105,19 @@ def promote(
 
 def rollback(
     version: Annotated[int, typer.Argument(help="Version number to serve again.", min=1)],
-    reason: Annotated[str, typer.Option(help="Why; recorded in the history.")],
+    reason: Reason,
     model_name: ModelName = "tiny-reasoner",
+    alias: Alias = "champion",
     json: Json = False,
 ) -> None:
     """Make an earlier version champion again."""
     from experiments.promoting import actor
 
-    chosen = _registry().rollback(model_name, version, reason, actor())
+    chosen = _registry().rollback(model_name, version, reason, actor(), alias)
     if json:
         emit(chosen.model_dump(mode="json"))
     else:
-        out.print(Text(f"{model_name} v{chosen.number} is champion again", "bold green"))
+        out.print(Text(f"{model_name} v{chosen.number} is {alias} again", "bold green"))
 
 
 def verify(json: Json = False) -> None:
@@ -170,25 +179,20 @@ def list_models(json: Json = False) -> None:
     """List the registered models and their champions."""
     from hallmark.cli.tables import plain_table
 
-    opened = _registry()
-    rows = []
-    for model in opened.list_models():
-        champion = opened.champion(model.name)
-        rows.append(
-            {"name": model.name, "champion": champion.number if champion else None, "versions": len(opened.list_versions(model.name))}
-        )
+    rows = _registry().list_models()
     if json:
-        emit(rows)
+        emit([asdict(row) for row in rows])
         return
     table = plain_table(["model", "champion", "versions"], right=(2,))
     for row in rows:
-        table.add_row(str(row["name"]), f"v{row['champion']}" if row["champion"] else "none", str(row["versions"]))
+        table.add_row(row.name, _number(row.champion), str(row.versions))
     out.print(table if rows else "no models yet: hallmark experiment")
 
 
 @models.command("show")
 def show_model(
     reference: Annotated[str, typer.Argument(help="NAME for all versions, or NAME@champion or NAME@v3 for one.")],
+    limit: Annotated[int, typer.Option(min=1, help="Newest versions to show.")] = 20,
     json: Json = False,
 ) -> None:
     """Show a model's versions, or one version with its provenance."""
@@ -215,7 +219,7 @@ def show_model(
         ):
             out.print(f"{name:<16} {document[name]}", markup=False, soft_wrap=True)
         return
-    versions = opened.list_versions(reference)
+    versions = opened.list_versions(reference, limit=limit)
     if json:
         emit([version.model_dump(mode="json", exclude={"id", "manifest"}) for version in versions])
         return
@@ -228,20 +232,89 @@ def show_model(
 
 
 @models.command()
-def history(model: Annotated[str, typer.Argument(help="Registered model.")], json: Json = False) -> None:
-    """Every decision about a model: promoted, refused, forced, rolled back, by whom and why."""
-    rows = _registry().history(model)
+def history(
+    model: Model,
+    limit: Annotated[int, typer.Option(min=1, help="Newest decisions to show.")] = 50,
+    json: Json = False,
+) -> None:
+    """Decisions about a model: promoted, refused, forced, rolled back, by whom and why; oldest first."""
+    rows = _registry().history(model, limit)
     if json:
         emit([row.model_dump(mode="json") for row in rows])
         return
     for row in rows:
-        moved = f"{_number(row.from_version)} -> {_number(row.to_version)}" if row.to_version else "no change"
-        out.print(f"{row.id:>4}  {row.created_at[:19]}  {row.action:<11} {moved:<12} {row.actor}", markup=False)
+        moves = row.to_version is not None or row.action == "removed"
+        moved = f"{row.alias}: {_number(row.from_version)} -> {_number(row.to_version)}" if moves else f"{row.alias}: no change"
+        out.print(f"{row.id:>4}  {row.created_at[:19]}  {row.action:<11} {moved:<24} {row.actor}", markup=False)
         out.print(Padding(Text(row.reason, "dim"), (0, 0, 0, 6)))
 
 
 def _number(version: int | None) -> str:
     return "none" if version is None else f"v{version}"
+
+
+@aliases.command("list")
+def list_aliases(model: Model, json: Json = False) -> None:
+    """List a model's aliases, where they point, and whether they are protected."""
+    from hallmark.cli.tables import plain_table
+
+    rows = _registry().list_aliases(model)
+    if json:
+        emit([row.model_dump(exclude={"id"}) for row in rows])
+        return
+    table = plain_table(["alias", "version", ""])
+    for row in rows:
+        table.add_row(row.name, _number(row.version), "protected" if row.protected else "")
+    out.print(table if rows else f"{model} has no alias")
+
+
+@aliases.command("set")
+def set_alias(
+    model: Model,
+    alias: AliasName,
+    version: Annotated[int, typer.Argument(min=1, help="Version number.")],
+    reason: Reason,
+    json: Json = False,
+) -> None:
+    """Point an alias that is not protected at a version; the gate is not asked."""
+    from experiments.promoting import actor
+
+    chosen = _registry().assign_alias(model, alias, version, reason, actor())
+    _say_alias(model, alias, chosen.number, f"{model}@{alias} is v{chosen.number}", json)
+
+
+@aliases.command("remove")
+def remove_alias(model: Model, alias: AliasName, reason: Reason, json: Json = False) -> None:
+    """Take an alias that is not protected away; its history stays."""
+    from experiments.promoting import actor
+
+    _registry().remove_alias(model, alias, reason, actor())
+    _say_alias(model, alias, None, f"{model}@{alias} is removed", json)
+
+
+@aliases.command()
+def protect(model: Model, alias: AliasName, reason: Reason, json: Json = False) -> None:
+    """From now on only the gate, a rollback or a forced promotion moves this alias. The champion is protected always."""
+    from experiments.promoting import actor
+
+    row = _registry().protect_alias(model, alias, True, reason, actor())
+    _say_alias(model, alias, row.version, f"{model}@{alias} is protected", json)
+
+
+@aliases.command()
+def unprotect(model: Model, alias: AliasName, reason: Reason, json: Json = False) -> None:
+    """Let an alias be set by hand again."""
+    from experiments.promoting import actor
+
+    row = _registry().protect_alias(model, alias, False, reason, actor())
+    _say_alias(model, alias, row.version, f"{model}@{alias} is no longer protected", json)
+
+
+def _say_alias(model: str, alias: str, version: int | None, sentence: str, json: bool) -> None:
+    if json:
+        emit({"model": model, "alias": alias, "version": version})
+    else:
+        out.print(Text(sentence, "bold green"))
 
 
 @registry.command()

@@ -1,7 +1,8 @@
-"""`hallmark experiment`, `baseline`, `train`, `evaluate`: the commands that run models."""
+"""`hallmark experiment`, `baseline`, `train`, `evaluate`, `reproduce`: the commands that run models."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -162,6 +163,32 @@ def train(
         return flow
 
     _report_run(run_flow(load, wanted), json)
+
+
+def reproduce(
+    target: Annotated[str, typer.Argument(metavar="RUN|NAME@vN", help="Run id, a unique beginning of one, or a model version.")],
+    json: Json = False,
+) -> None:
+    """Repeat a recorded run from its manifest and compare the bytes. Exits with 3 when weights, predictions or scores differ."""
+    from experiments.reproducing import plan_reproduction
+    from experiments.workspace import open_workspace
+    from hallmark.cli.local_prefect import run_flow
+    from hallmark.cli.reproduction_display import show_reproduction
+
+    plan_reproduction(target, open_workspace())  # finds bad input before Prefect starts
+
+    def load() -> Any:
+        from flows.reproduce import reproduce as flow
+
+        return partial(flow, fail_unless_identical=False)
+
+    reproduction = run_flow(load, target)
+    if json:
+        emit(reproduction.model_dump(mode="json"))
+    else:
+        show_reproduction(reproduction)
+    if not reproduction.identical:
+        raise typer.Exit(3)
 
 
 def _evaluate(name: str, model: str | None, dataset: str | None, judge: str | None, more: dict[str, Any], json: bool) -> None:

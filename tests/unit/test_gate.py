@@ -44,11 +44,28 @@ def test_no_gain_is_not_better() -> None:
 def test_a_gain_that_may_be_luck_is_not_enough_evidence_and_says_what_would_have_been() -> None:
     decision = verdict([0.0] * 3 + [1.0] * 27, [1.0] * 30)
     assert (decision.verdict, decision.promote) == ("not_enough_evidence", False)
-    assert "no gain would have been significant" in decision.reasons[0]
+    assert "With 3 changed answers no gain can be" in decision.reasons[0]
     wider = verdict([0.0] * 12 + [1.0] * 18, [1.0] * 8 + [0.0] * 4 + [1.0] * 14 + [0.0] * 4)
     assert wider.verdict == "not_enough_evidence"
     assert wider.smallest_gain == pytest.approx(8 / 30)
-    assert "26.7 points would have been significant" in wider.reasons[0]
+    assert "With 12 changed answers the smallest gain that can be is 26.7 points" in wider.reasons[0]
+
+
+def test_a_later_comparison_needs_more_evidence_and_a_carried_level_less() -> None:
+    result = comparison([0.0] * 16 + [1.0] * 44, [1.0] * 16 + [0.0] * 4 + [1.0] * 40)
+    first = decide(result, GateConfig(), guard_clean=True)
+    tenth = decide(result, GateConfig(), guard_clean=True, number=10)
+    carried = decide(result, GateConfig(), guard_clean=True, number=10, carried=0.02)
+    assert (first.verdict, tenth.verdict, carried.verdict) == ("better", "not_enough_evidence", "better")
+    assert "the share of alpha 0.05 for comparison 10 on golden-v1" in tenth.reasons[0]
+    assert tenth.level < first.level < 0.05
+
+
+def test_scores_other_than_0_and_1_promise_no_smallest_gain() -> None:
+    decision = verdict([0.2, 0.4, 0.5] * 10, [0.6, 0.5, 0.5] * 10)
+    assert decision.verdict == "better"
+    assert decision.smallest_gain is None
+    assert "smallest gain" not in decision.reasons[0]
 
 
 def test_a_category_that_falls_stops_the_promotion_and_is_named() -> None:
@@ -95,7 +112,7 @@ def test_the_gate_never_promotes_what_is_not_significantly_better(rows: list[tup
     decision = decide(result, GateConfig(), guard_clean=True)
     if decision.promote:
         assert result.delta > 0
-        assert result.p_value < 0.05
+        assert result.p_better < decision.level < 0.05
     assert decision.promote == (decision.verdict == "better")
 
 
@@ -119,3 +136,12 @@ def test_metrics_count_the_reasons_apart() -> None:
 def test_no_scores_are_no_metric() -> None:
     with pytest.raises(InputError, match="no scores"):
         summarise([], [], "accuracy")
+
+
+def test_many_nights_of_luck_are_not_promoted_and_a_true_gain_is_found() -> None:
+    from benchmarks.gate import Champion, shares
+
+    no_gain = shares(20, None, 25, Champion.drawn)
+    assert no_gain["hallmark"][0] == 0
+    assert no_gain["higher wins"][0] == 1
+    assert shares(20, 10, 25, Champion.exact)["hallmark"][0] >= 0.8

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from hallmark.errors import HallmarkError, InputError, IntegrityError
-from registry import PromotionConflict, Registry
-from tests.registry_support import DECISION, digest, finish, finished, make_weights, promote, start
+from registry import Evidence, Registry, Ruling
+from tests.registry_support import digest, finish, finished, make_weights, plain_gate, promote, refusing_gate, start
 
 pytestmark = pytest.mark.unit
 
@@ -72,8 +72,8 @@ def test_a_run_reference_that_fits_several_or_none_lists_the_runs(registry: Regi
 def test_promotions_number_the_versions_move_the_alias_and_extend_the_log(registry: Registry, tmp_path: Path) -> None:
     first, one = finished(registry, tmp_path, "one")
     second, two = finished(registry, tmp_path, "two")
-    assert promote(registry, first, one, None).number == 1
-    assert promote(registry, second, two, 1).number == 2
+    assert promote(registry, first, one).version.number == 1
+    assert promote(registry, second, two).version.number == 2
     champion = registry.champion("m")
     assert champion is not None
     assert (champion.number, champion.weights_sha256, champion.dataset_sha256) == (2, second.model_sha256, digest("golden"))
@@ -89,29 +89,64 @@ def test_promotions_number_the_versions_move_the_alias_and_extend_the_log(regist
 
 def test_promoting_the_same_weights_again_returns_the_same_version(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights, None)
+    promote(registry, run, weights)
     again = finish(registry, start(registry), weights)
-    assert promote(registry, again, weights, 1).number == 1
+    offer = promote(registry, again, weights)
+    assert (offer.outcome, offer.version.number) == ("already_champion", 1)
     assert len(registry.history("m")) == 1
 
 
-def test_a_promotion_against_a_champion_that_is_no_longer_is_refused(registry: Registry, tmp_path: Path) -> None:
+def test_the_gate_is_asked_again_in_the_transaction_about_the_champion_of_that_moment(registry: Registry, tmp_path: Path) -> None:
     first, one = finished(registry, tmp_path, "one")
     second, two = finished(registry, tmp_path, "two")
-    promote(registry, first, one, None)
-    with pytest.raises(PromotionConflict, match="was unset when the decision was made and is v1 now"):
-        promote(registry, second, two, None)
-    assert [version.number for version in registry.list_versions("m")] == [1]
+    third, three = finished(registry, tmp_path, "three")
+    promote(registry, first, one)
+    asked: list[str] = []
+
+    def gate(evidence: Evidence) -> Ruling:
+        asked.append(evidence.opponent.run_id)
+        return plain_gate(evidence)
+
+    def weights() -> Path:  # while the weights are stored, another is promoted
+        assert promote(registry, second, two).outcome == "promoted"
+        return three
+
+    offer = registry.offer("m", third.run_id, gate, weights=weights, actor="someone")
+    assert asked == [first.run_id, second.run_id]
+    assert (offer.outcome, offer.opponent) == ("promoted", second.run_id)
+    assert [(row.from_version, row.to_version) for row in registry.history("m")] == [(None, 1), (1, 2), (2, 3)]
+
+
+def test_a_gate_that_changes_its_mind_in_the_transaction_is_obeyed(registry: Registry, tmp_path: Path) -> None:
+    run, weights = finished(registry, tmp_path, "one")
+    answers = iter([True, False])
+    offer = promote(registry, run, weights, lambda evidence: plain_gate(evidence, says_yes=next(answers)))
+    assert offer.outcome == "refused"
+    assert registry.champion("m") is None
+
+
+def test_a_run_of_other_weights_than_the_champions_is_no_way_round_the_gate(registry: Registry, tmp_path: Path) -> None:
+    first, one = finished(registry, tmp_path, "one")
+    second, two = finished(registry, tmp_path, "two")
+    promote(registry, first, one)
+    assert promote(registry, second, two, against="base-run").opponent == first.run_id
+
+
+def test_without_a_champion_and_a_base_run_there_is_nothing_to_compare_with(registry: Registry, tmp_path: Path) -> None:
+    run, weights = finished(registry, tmp_path, "one")
+    with pytest.raises(InputError, match="nothing to compare it with.*hallmark baseline --base-model tiny-base"):
+        registry.offer("m", run.run_id, plain_gate, weights=lambda: weights, actor="someone")
+    assert registry.list_models() == []
 
 
 def test_an_unfinished_or_failed_run_is_not_promoted(registry: Registry, tmp_path: Path) -> None:
     weights = make_weights(tmp_path, "w")
     run = start(registry)
     with pytest.raises(InputError, match="is not finished"):
-        promote(registry, run, weights, None)
+        promote(registry, run, weights)
     registry.fail_run(run.run_id, "no disk")
-    with pytest.raises(InputError, match="failed and cannot be promoted: no disk"):
-        promote(registry, run, weights, None)
+    with pytest.raises(InputError, match="failed and has no scores: no disk"):
+        promote(registry, run, weights)
     assert registry.list_models() == []
 
 
@@ -119,21 +154,21 @@ def test_weights_that_changed_since_they_were_judged_are_not_promoted(registry: 
     run, weights = finished(registry, tmp_path, "one")
     (weights / "config.json").write_text("{ }")
     with pytest.raises(IntegrityError, match="changed since run"):
-        promote(registry, run, weights, None)
+        promote(registry, run, weights)
     assert registry.champion("m") is None
 
 
 def test_a_refusal_and_a_rollback_are_in_the_history(registry: Registry, tmp_path: Path) -> None:
     first, one = finished(registry, tmp_path, "one")
     second, two = finished(registry, tmp_path, "two")
-    promote(registry, first, one, None)
-    registry.refuse("m", second.run_id, DECISION, "worse", "someone")
-    promote(registry, second, two, 1, forced=True)
+    promote(registry, first, one)
+    assert promote(registry, second, two, refusing_gate).outcome == "refused"
+    assert promote(registry, second, two, refusing_gate, force_reason="we must").outcome == "forced"
     registry.rollback("m", 1, "too slow", "someone")
     assert [(row.action, row.reason) for row in registry.history("m")] == [
         ("promoted", "better"),
         ("refused", "worse"),
-        ("forced", "better"),
+        ("forced", "we must"),
         ("rolled_back", "too slow"),
     ]
     champion = registry.champion("m")
@@ -150,7 +185,7 @@ def test_a_refusal_and_a_rollback_are_in_the_history(registry: Registry, tmp_pat
 def test_a_model_name_of_another_form_is_refused(name: str, registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
     with pytest.raises(InputError, match="It must match"):
-        registry.promote(name, run.run_id, DECISION, expected_champion=None, reason="", actor="", weights=weights)
+        registry.offer(name, run.run_id, plain_gate, weights=lambda: weights, actor="someone")
 
 
 @pytest.mark.parametrize(
@@ -161,13 +196,14 @@ def test_a_model_name_of_another_form_is_refused(name: str, registry: Registry, 
         ("DELETE FROM prediction WHERE trace_id = 't0'", "run "),
         ("UPDATE run SET judge = 'other@v1'", "run "),
         ("UPDATE alias SET version = 1", "alias m@champion: points at v1, but the log says v2"),
+        ("DELETE FROM alias", "alias m@champion: points at nothing, but the log says v2"),
     ],
 )
 def test_verify_names_the_row_that_was_edited_behind_our_back(statement: str, named: str, registry: Registry, tmp_path: Path) -> None:
     first, one = finished(registry, tmp_path, "one")
     second, two = finished(registry, tmp_path, "two")
-    promote(registry, first, one, None)
-    promote(registry, second, two, 1)
+    promote(registry, first, one)
+    promote(registry, second, two)
     assert registry.verify() == []
     with registry.database.engine.begin() as connection:
         connection.execute(text(statement))
@@ -181,18 +217,22 @@ def test_verify_names_the_row_that_was_edited_behind_our_back(statement: str, na
         "DELETE FROM model_version",
         "UPDATE promotion_log SET reason = 'x'",
         "DELETE FROM promotion_log",
+        "UPDATE alpha_spending SET level = 0.5",
+        "DELETE FROM alpha_spending",
+        "UPDATE attestation SET sha256 = sha256",
+        "DELETE FROM attestation",
     ],
 )
 def test_versions_and_the_log_cannot_be_changed(statement: str, registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights, None)
+    promote(registry, run, weights, attest=lambda version, *_: {"version": version.number})
     with pytest.raises(Exception, match="immutable"), registry.database.engine.begin() as connection:
         connection.execute(text(statement))
 
 
 def test_one_flipped_byte_in_an_artifact_is_named(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights, None)
+    promote(registry, run, weights)
     stored = registry.store.path(run.model_sha256 or "") / "model.safetensors"
     stored.write_text("onf")
     [problem] = registry.verify()
@@ -203,7 +243,7 @@ def test_one_flipped_byte_in_an_artifact_is_named(registry: Registry, tmp_path: 
 
 def test_a_version_reference_that_names_nothing_lists_what_there_is(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights, None)
+    promote(registry, run, weights)
     for reference, message in (
         ("m", "expected NAME@ALIAS or NAME@vN"),
         ("m@v7", "There are champion, v1"),
@@ -212,3 +252,79 @@ def test_a_version_reference_that_names_nothing_lists_what_there_is(registry: Re
     ):
         with pytest.raises(HallmarkError, match=message):
             registry.get_version(reference)
+
+
+def numbers_and_levels(registry: Registry) -> list[tuple[int, float]]:
+    return [(row.decision["number"], row.decision["level"]) for row in registry.history("m")]
+
+
+def test_the_same_candidate_offered_twice_is_one_comparison(registry: Registry, tmp_path: Path) -> None:
+    first, one = finished(registry, tmp_path, "one")
+    second, two = finished(registry, tmp_path, "two")
+    for run, weights in ((first, one), (second, two), (first, one)):
+        promote(registry, run, weights, refusing_gate)
+    again = finish(registry, start(registry), one)
+    promote(registry, again, one, refusing_gate)
+    assert numbers_and_levels(registry) == [(1, 0.02), (2, 0.01), (1, 0.02), (1, 0.02)]
+    assert registry.verify() == []
+
+
+def test_the_level_of_a_comparison_that_passed_goes_on_to_the_next(registry: Registry, tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        promote(registry, *finished(registry, tmp_path, name))
+    assert numbers_and_levels(registry) == [(1, 0.02), (2, 0.01 + 0.02), (3, pytest.approx(0.02 / 3 + 0.03))]
+    promote(registry, *finished(registry, tmp_path, "four"), refusing_gate)
+    promote(registry, *finished(registry, tmp_path, "five"), refusing_gate)
+    assert numbers_and_levels(registry)[-1] == (5, 0.004)
+
+
+def test_a_pass_without_promotion_is_recorded_and_spends_its_level_once(registry: Registry, tmp_path: Path) -> None:
+    run, weights = finished(registry, tmp_path, "one")
+    assert promote(registry, run, weights, promote=False).outcome == "passed"
+    assert registry.champion("m") is None
+    assert promote(registry, run, weights).outcome == "promoted"
+    assert [row.action for row in registry.history("m")] == ["passed", "promoted"]
+    assert numbers_and_levels(registry) == [(1, 0.02), (1, 0.02)]
+    assert registry.verify() == []
+
+
+def test_an_unprotected_alias_is_set_moved_and_removed_with_its_history(registry: Registry, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        promote(registry, *finished(registry, tmp_path, name))
+    registry.assign_alias("m", "staging", 1, "to try", "someone")
+    registry.assign_alias("m", "staging", 2, "to try more", "someone")
+    assert registry.get_version("m@staging").number == 2
+    registry.remove_alias("m", "staging", "tried", "someone")
+    with pytest.raises(InputError, match="has no alias staging. There are champion"):
+        registry.remove_alias("m", "staging", "again", "someone")
+    assert [(row.alias, row.action, row.from_version, row.to_version) for row in registry.history("m")[2:]] == [
+        ("staging", "assigned", None, 1),
+        ("staging", "assigned", 1, 2),
+        ("staging", "removed", 2, None),
+    ]
+    assert registry.verify() == []
+
+
+def test_a_protected_alias_moves_only_by_gate_rollback_and_force(registry: Registry, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        promote(registry, *finished(registry, tmp_path, name))
+    for alias in ("champion", "stable"):
+        if alias == "stable":
+            registry.assign_alias("m", alias, 2, "first", "someone")
+            registry.protect_alias("m", alias, True, "served", "someone")
+        with pytest.raises(InputError, match=f"m@{alias}: is protected. It moves by: hallmark promote"):
+            registry.assign_alias("m", alias, 1, "", "someone")
+        with pytest.raises(InputError, match="is protected"):
+            registry.remove_alias("m", alias, "", "someone")
+        assert registry.rollback("m", 1, "too slow", "someone", alias).number == 1
+    with pytest.raises(InputError, match="m@champion: stays protected"):
+        registry.protect_alias("m", "champion", False, "", "someone")
+    registry.protect_alias("m", "stable", False, "no longer served", "someone")
+    assert registry.assign_alias("m", "stable", 2, "", "someone").number == 2
+    assert registry.verify() == []
+
+
+def test_even_a_champion_that_was_never_set_cannot_be_set_by_hand(registry: Registry, tmp_path: Path) -> None:
+    promote(registry, *finished(registry, tmp_path, "one"), alias="other")
+    with pytest.raises(InputError, match="m@champion: is protected"):
+        registry.assign_alias("m", "champion", 1, "", "someone")

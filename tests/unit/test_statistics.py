@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluation.spending import EXPONENT, ZETA, spent_level, weight
 from evaluation.statistics import (
     bootstrap_interval,
     holm,
     mcnemar_exact,
+    mcnemar_superiority,
     paired_permutation_p,
     smallest_significant_gain,
     wilson_interval,
@@ -88,8 +90,40 @@ def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
 def test_the_smallest_significant_gain_is_significant_and_a_smaller_one_is_not(discordant: int, alpha: float) -> None:
     gain = smallest_significant_gain(discordant, 360, alpha)
     if gain is None:
-        assert mcnemar_exact(discordant, 0) >= alpha
+        assert mcnemar_superiority(discordant, 0) >= alpha
         return
     gained = (discordant + round(gain * 360)) // 2
-    assert mcnemar_exact(gained, discordant - gained) < alpha
-    assert gained - 1 <= discordant - gained + 1 or mcnemar_exact(gained - 1, discordant - gained + 1) >= alpha
+    assert mcnemar_superiority(gained, discordant - gained) < alpha
+    assert mcnemar_superiority(gained - 1, discordant - gained + 1) >= alpha or 2 * (gained - 1) <= discordant
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_the_one_sided_test_agrees_with_scipy_and_is_half_of_the_two_sided_one(gained: int, lost: int) -> None:
+    from scipy.stats import binomtest
+
+    if gained + lost:
+        assert mcnemar_superiority(gained, lost) == pytest.approx(binomtest(gained, gained + lost, 0.5, "greater").pvalue)
+    smaller = min(mcnemar_superiority(gained, lost), mcnemar_superiority(lost, gained))
+    assert mcnemar_exact(gained, lost) == pytest.approx(min(1.0, 2 * smaller))
+
+
+def test_the_one_sided_permutation_test_agrees_with_mcnemar_on_0_1_scores() -> None:
+    differences = [1.0] * 12 + [-1.0] * 3 + [0.0] * 30
+    assert paired_permutation_p(differences, "greater", resamples=50_000) == pytest.approx(mcnemar_superiority(12, 3), abs=0.004)
+
+
+def test_the_weights_of_all_comparisons_sum_to_one() -> None:
+    from scipy.special import zeta
+
+    assert pytest.approx(zeta(EXPONENT), rel=1e-12) == ZETA
+    assert sum(weight(number) for number in range(1, 1001)) + zeta(EXPONENT, 1001) / ZETA == pytest.approx(1)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=300), st.floats(0.001, 0.5))
+def test_the_levels_spent_on_comparisons_that_found_nothing_never_sum_to_more_than_alpha(passed: list[bool], alpha: float) -> None:
+    carried, spent = 0.0, 0.0
+    for number, found in enumerate(passed, start=1):
+        level = spent_level(alpha, number, carried)
+        assert level > 0
+        carried, spent = (level, spent) if found else (0.0, spent + level)
+    assert spent <= alpha

@@ -1,0 +1,195 @@
+"""A recorded run, done again from its manifest, and compared byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from experiments.comparing import dataset_file, finished_run
+from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
+from experiments.environment import environment
+from experiments.plan import DatasetRef, RunPlan, TrainingPlan, dataset_ref
+from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
+from experiments.run_files import RunFiles
+from experiments.runs import RunRef
+from experiments.workspace import Workspace
+from golden.datasets import load_dataset
+from golden.guard import Overlap
+from hallmark.config import GenerationConfig, TrainConfig, validated
+from hallmark.errors import HallmarkError, IntegrityError
+from judges import judge_fingerprint, load_judge
+from registry import Registry, Run
+
+
+class Changed(BaseModel):
+    """A part of the surroundings that is not as it was.
+
+    Attributes:
+        field: as in packages.torch.
+    """
+
+    field: str
+    recorded: Any
+    now: Any
+
+
+class Reproduction(BaseModel):
+    """What came of doing a run again.
+
+    Attributes:
+        run_id: the recorded run.
+        again: the run that repeated it.
+        identical: whether predictions, scores and weights are the same bytes.
+        parts: each part that was compared, and its first difference; None where it is identical.
+        surroundings: what is not as it was when the recorded run was made.
+    """
+
+    run_id: str
+    again: str
+    identical: bool
+    parts: dict[str, Difference | None]
+    surroundings: list[Changed]
+
+    @property
+    def headline(self) -> str:
+        """The answer in a line."""
+        if self.identical:
+            return f"IDENTICAL: {', '.join(self.parts)} of run {self.run_id} are the same bytes"
+        different = [name for name, difference in self.parts.items() if difference is not None]
+        return f"NOT IDENTICAL: {', '.join(different)} of run {self.run_id} came out differently"
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was compared, with its first difference, and what is not as it was."""
+        compared = [f"{name}: identical." if found is None else f"{name}: {found.sentence}" for name, found in self.parts.items()]
+        changed = [f"{each.field}: was {shown(each.recorded)}, is {shown(each.now)}." for each in self.surroundings]
+        return compared + (changed or ["The surroundings are as they were."])
+
+
+class NotReproduced(HallmarkError):
+    """A repeated run came out differently, and the caller asked for that to be a failure."""
+
+    exit_code = 3
+
+    def __init__(self, reproduction: Reproduction) -> None:
+        super().__init__(f"{reproduction.headline}. {' '.join(reproduction.sentences)}")
+
+
+def find_run(target: str, registry: Registry) -> Run:
+    """The finished run that a run id, a beginning of one, or NAME@vN or NAME@ALIAS stands for.
+
+    Raises:
+        InputError: there is none, or it is not finished.
+    """
+    reference = target.removeprefix(REGISTRY_PREFIX)
+    return finished_run(registry.get_version(reference).run_id if "@" in reference else reference, registry)
+
+
+def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
+    """Settle a run as its manifest recorded it.
+
+    Args:
+        target: run id, a unique beginning of one, or a model version as NAME@vN.
+        workspace: its registry holds the run.
+
+    Raises:
+        InputError: the run, its model, its datasets or its judge are no longer to be had.
+        IntegrityError: they are, but are not the recorded ones.
+    """
+    run = find_run(target, workspace.registry)
+    manifest, dataset = run.manifest, workspace.registry.get_dataset(run.dataset_id)
+    return RunPlan(
+        kind="trained" if run.kind == "trained" else "baseline",
+        model=_model(manifest["model"], workspace),
+        dataset=DatasetRef(
+            key=dataset.key,
+            version=dataset.version,
+            path=dataset_file(run, workspace.registry).absolute(),
+            sha256=dataset.sha256,
+            items=dataset.items,
+            bands=manifest["dataset"]["bands"],
+        ),
+        judge=run.judge,
+        judge_fingerprint=judge_fingerprint(load_judge(run.judge)),
+        generation=validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}"),
+        training=_training(manifest["training"], run.run_id),
+        reproduces=run.run_id,
+    )
+
+
+def _model(recorded: dict[str, Any], workspace: Workspace) -> ResolvedModel:
+    """The recorded model, by the revision that it had: an alias may point elsewhere by now."""
+    reference, revision = recorded["reference"], recorded["revision"]
+    pinned = reference
+    if revision and reference.startswith(REGISTRY_PREFIX):
+        pinned = REGISTRY_PREFIX + revision
+    elif revision:
+        pinned = f"{reference.partition('@')[0]}@{revision}"
+    found = resolve_model(pinned, workspace.home, workspace.registry.model_directory)
+    if found.sha256 != recorded["sha256"]:
+        raise IntegrityError(
+            f"{found.path}: is not the recorded model any more: expected sha256 {recorded['sha256']}, found {found.sha256}."
+        )
+    return found.model_copy(update={"reference": reference, "revision": revision})
+
+
+def _training(recorded: dict[str, Any] | None, run_id: str) -> TrainingPlan | None:
+    if recorded is None:
+        return None
+    config = validated(TrainConfig, recorded["config"], f"manifest of run {run_id}")
+    dataset = load_dataset(config.dataset)
+    pin = recorded["dataset"]
+    if dataset.sha256 != pin["sha256"]:
+        raise IntegrityError(f"{dataset.path}: changed since the run: expected sha256 {pin['sha256']}, found {dataset.sha256}.")
+    place = dataset_ref(dataset)
+    overlaps = [Overlap.model_validate(pair) for pair in recorded["contamination"]["pairs"]]
+    return TrainingPlan(config=config, dataset=place, overlaps=overlaps)
+
+
+def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) -> Reproduction:
+    """Compare a repeated run with the recorded one: weights, predictions, scores, and the surroundings of both.
+
+    Args:
+        plan: from `plan_reproduction`.
+        again: the finished run of that plan.
+        workspace: its registry holds both.
+    """
+    registry = workspace.registry
+    recorded, repeated = registry.get_run(plan.reproduces or ""), registry.get_run(again.run_id)
+    parts = {"weights": _weights(recorded, repeated, registry)} if recorded.kind == "trained" else {}
+    before, after = registry.run_predictions(recorded.run_id), registry.run_predictions(repeated.run_id)
+    texts = ({row.trace_id: row.prediction for row in rows} for rows in (before, after))
+    scores = ({row.trace_id: [row.score, row.extracted, row.reason] for row in rows} for rows in (before, after))
+    parts["predictions"], parts["scores"] = first_differing_value(*texts), first_differing_value(*scores)
+    if parts["predictions"] is None and recorded.predictions_sha256 != repeated.predictions_sha256:
+        parts["predictions"] = Difference(where="predictions.jsonl", recorded=recorded.predictions_sha256, now=repeated.predictions_sha256)
+    return Reproduction(
+        run_id=recorded.run_id,
+        again=repeated.run_id,
+        identical=not any(parts.values()),
+        parts=parts,
+        surroundings=changed_surroundings(recorded, plan),
+    )
+
+
+def _weights(recorded: Run, repeated: Run, registry: Registry) -> Difference | None:
+    if recorded.model_sha256 == repeated.model_sha256:
+        return None
+    before, after = RunFiles(Path(recorded.directory)).model, RunFiles(Path(repeated.directory)).model
+    if not before.is_dir() and registry.store.has_tree(recorded.model_sha256 or ""):
+        before = registry.store.get_tree(recorded.model_sha256 or "")
+    found = first_differing_tree(before, after) if before.is_dir() else None
+    return found or Difference(where="model", recorded=f"sha256 {recorded.model_sha256}", now=f"sha256 {repeated.model_sha256}")
+
+
+def changed_surroundings(recorded: Run, plan: RunPlan) -> list[Changed]:
+    """What is not as it was: code, packages, Python, hardware, switches, the judge's code."""
+    before = flat({**recorded.manifest["environment"], "judge": recorded.judge_fingerprint})
+    packages = tuple(recorded.manifest["environment"]["packages"])
+    after = flat({**environment(packages), "judge": plan.judge_fingerprint})
+    fields = sorted(before.keys() | after.keys())
+    return [
+        Changed(field=field, recorded=before.get(field), now=after.get(field)) for field in fields if before.get(field) != after.get(field)
+    ]

@@ -1,0 +1,79 @@
+"""The promotion log: append-only, each row hashing the one before, and the alias that a row moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from hallmark.errors import HallmarkError
+from hallmark.files import sha256_json
+from registry.columns import frozen_json, now
+from registry.models import CHAMPION
+from registry.tables import Alias, ModelVersion, PromotionLog
+
+FIRST_HASH = "0" * 64
+"""What the first row of the log has as its previous hash."""
+
+
+class PromotionConflict(HallmarkError):
+    """Another promoter was faster: the alias no longer points where it did when the decision was made."""
+
+
+def append_log(
+    session: Session,
+    model: str,
+    alias: str,
+    action: str,
+    before: ModelVersion | None,
+    after: ModelVersion | None,
+    *,
+    run_id: str,
+    reason: str,
+    actor: str,
+    decision: dict[str, Any] | None = None,
+) -> PromotionLog:
+    """Write the next row of the log. Only inside a writing transaction, where nobody else appends."""
+    last = session.exec(select(PromotionLog.id, PromotionLog.hash).order_by(col(PromotionLog.id).desc()).limit(1)).first()
+    row = PromotionLog(
+        id=last[0] + 1 if last else 1,
+        model=model,
+        alias=alias,
+        action=action,
+        from_version=before.number if before else None,
+        to_version=after.number if after else None,
+        run_id=run_id,
+        reason=reason,
+        decision=frozen_json(decision or {}, "decision"),
+        actor=actor,
+        version_sha256=after.content_sha256 if after else None,
+        created_at=now(),
+        previous_hash=last[1] if last else FIRST_HASH,
+        hash="",
+    )
+    row.hash = log_hash(row)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def log_hash(row: PromotionLog) -> str:
+    """The hash over all other columns of a log row, the previous row's hash included."""
+    return sha256_json(row.model_dump(exclude={"hash"}))
+
+
+def move_alias(session: Session, model: str, alias: str, before: ModelVersion | None, after: ModelVersion) -> None:
+    """Compare and swap: point an alias at a version if it still points where it did.
+
+    Raises:
+        PromotionConflict: it points elsewhere by now.
+    """
+    if before is None:
+        session.add(Alias(model=model, name=alias, version=after.number, protected=alias == CHAMPION))
+        session.flush()
+        return
+    here = (col(Alias.model) == model, col(Alias.name) == alias, col(Alias.version) == before.number)
+    swapped: Any = session.execute(update(Alias).where(*here).values(version=after.number))
+    if swapped.rowcount != 1:
+        raise PromotionConflict(f"{model}@{alias}: no longer v{before.number}; another promotion came first. Run the same command again.")

@@ -1,0 +1,126 @@
+"""Rows 18 and 22: a registry of every released schema is upgraded whole or not at all, and nothing it holds is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import MetaData, insert, text
+
+from registry import open_registry, upgrade
+from registry.database import registry_url as database_url
+from registry.engine import Database, connect
+from registry.schema import HEAD, REVISIONS
+from tests.registry_support import finished, promote
+
+pytestmark = pytest.mark.unit
+
+RELEASED = REVISIONS[:-1]
+CONTENT = Path(__file__).parents[1] / "data" / "registry-0002.json"
+"""Rows that a registry of schema 0002 wrote, with its own hashes; 0001 has the same tables."""
+
+
+def make_registry(home: Path, url: str | None, revision: str) -> None:
+    """A registry as the release with that schema left it."""
+    home.mkdir(exist_ok=True)
+    database = Database(connect(database_url(home, url)))
+    config = Config()
+    config.set_main_option("script_location", "registry:migrations")
+    with database.writing_schema() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        tables = MetaData()
+        tables.reflect(connection)
+        rows = json.loads(CONTENT.read_text())
+        for table in tables.sorted_tables:
+            for row in rows.get(table.name, []):
+                connection.execute(insert(table).values(row))
+    database.close()
+
+
+def content(home: Path, url: str | None) -> dict[str, object]:
+    """What a person would look up."""
+    registry = open_registry(home, url)
+    found: dict[str, object] = {
+        "runs": [(run.run_id, run.status, run.error, run.content_sha256) for run in registry.list_runs()],
+        "versions": [(version.number, version.run_id, version.content_sha256) for version in registry.list_versions("m")],
+        "history": [(row.id, row.action, row.reason, row.hash) for row in registry.history("m")],
+        "predictions": [(row.trace_id, row.prediction) for run in registry.list_runs() for row in registry.run_predictions(run.run_id)],
+    }
+    registry.close()
+    return found
+
+
+@pytest.mark.parametrize("revision", RELEASED)
+def test_a_registry_of_a_released_schema_keeps_everything_and_goes_on(
+    revision: str, home: Path, registry_url: str | None, tmp_path: Path
+) -> None:
+    make_registry(home, registry_url, revision)
+    upgrade(home, registry_url)
+    found = content(home, registry_url)
+    rows = json.loads(CONTENT.read_text())
+    assert len(found["runs"]) == len(rows["run"])
+    assert [row[3] for row in found["history"]] == [row["hash"] for row in rows["promotion_log"]]
+    assert [row[2] for row in found["versions"]] == [row["content_sha256"] for row in reversed(rows["model_version"])]
+    registry = open_registry(home, registry_url)
+    artifacts = ("artifact ",)  # the rows came without their weights
+    assert [problem for problem in registry.verify() if not str(problem).startswith(artifacts)] == []
+    champion = registry.champion("m")
+    assert champion is not None
+    assert champion.number == 2
+    assert [alias.protected for alias in registry.list_aliases("m")] == [True]
+    offer = promote(registry, *finished(registry, tmp_path, "after the upgrade"))
+    assert offer.version is not None
+    assert offer.version.number == len(rows["model_version"]) + 1
+    assert [problem for problem in registry.verify() if not str(problem).startswith(artifacts)] == []
+    registry.close()
+
+
+def test_an_upgrade_that_is_killed_at_any_moment_is_done_or_not_begun(home: Path, tmp_path: Path) -> None:
+    chance = random.Random(0)
+    started = time.monotonic()
+    command_line = [str(Path(sys.executable).with_name("hallmark")), "registry", "upgrade"]
+    make_registry(home, None, RELEASED[-1])
+    subprocess.run(command_line, check=True, capture_output=True, cwd=tmp_path)
+    whole = time.monotonic() - started
+    expected = content(home, None)
+    for number in range(20):
+        place = tmp_path / f"home-{number}"
+        make_registry(place, None, RELEASED[-1])
+        child = subprocess.Popen(command_line, cwd=tmp_path, env={**os.environ, "HALLMARK_HOME": str(place)}, stdout=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.4, 1) * whole)
+        child.kill()
+        child.wait()
+        with sqlite3.connect(place / "registry.db") as connection:
+            [(revision,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert ("alpha_spending" in tables) == (revision == HEAD)
+        upgrade(place)
+        assert content(place, None) == expected
+
+
+def test_an_older_registry_names_the_command_and_is_left_as_it_is(hallmark, home: Path) -> None:
+    make_registry(home, None, RELEASED[-1])
+    before = (home / "registry.db").read_bytes()
+    result = hallmark("models", "list")
+    assert result.returncode == 2
+    assert "hallmark registry upgrade" in " ".join(result.stderr.split())
+    assert (home / "registry.db").read_bytes() == before
+
+
+def test_the_log_stays_immutable_after_an_upgrade(home: Path, registry_url: str | None) -> None:
+    make_registry(home, registry_url, RELEASED[-1])
+    upgrade(home, registry_url)
+    registry = open_registry(home, registry_url)
+    with pytest.raises(Exception, match="immutable"), registry.database.engine.begin() as connection:
+        connection.execute(text("DELETE FROM promotion_log"))
+    registry.close()
