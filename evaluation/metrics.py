@@ -103,7 +103,7 @@ def count_truncated(scores: Mapping[str, float], prompts: Collection[str], compl
     return Truncation(
         prompts=len(prompts),
         completions=len(completions),
-        completions_below_one=sum(scores[trace_id] < 1 for trace_id in completions),
+        completions_below_one=sum(scores.get(trace_id, 1.0) < 1 for trace_id in completions),
     )
 
 

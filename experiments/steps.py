@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from evaluation.metrics import MetricsSnapshot, summarise
 from experiments.environment import TRAINING_CODE, TRAINING_PACKAGES, code_sha256, lock_sha256, package_versions
@@ -110,7 +110,19 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         return run_stage("inference", spec, PredictResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
 
 
-def judge_run(run: RunRef, plan: RunPlan) -> MetricsSnapshot:
+class Judging(Protocol):
+    """The part of a plan that says who judges."""
+
+    @property
+    def judge(self) -> str:
+        """As NAME@vN."""
+
+    @property
+    def judge_fingerprint(self) -> str:
+        """What its code was when the plan was made."""
+
+
+def judge_run(run: RunRef, plan: Judging) -> MetricsSnapshot:
     """Score every prediction and write scores.jsonl and metrics.json.
 
     Raises:
@@ -135,7 +147,7 @@ def judge_run(run: RunRef, plan: RunPlan) -> MetricsSnapshot:
     return snapshot
 
 
-def _judged(run: RunRef, plan: RunPlan, items: list[Item], predictions: dict[str, str]) -> list[Score]:
+def _judged(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str, str]) -> list[Score]:
     judge = load_judge(plan.judge)
     if (found := judge_fingerprint(judge)) != plan.judge_fingerprint:
         raise IntegrityError(
@@ -168,15 +180,27 @@ def check_predictions_sha256(run: RunRef) -> str:
 
 def record_run(run: RunRef, plan: RunPlan, registry: Registry) -> None:
     """Put metrics, predictions and scores into the registry, in one transaction, and mark the run finished."""
+    model_sha256 = sha256_tree(run.files.model) if plan.training else plan.model.sha256
+    record_scores(run, registry, model_sha256=model_sha256, evaluation_sha256=plan.evaluation_sha256(model_sha256))
+
+
+def record_scores(run: RunRef, registry: Registry, *, model_sha256: str, evaluation_sha256: str) -> None:
+    """The same, for weights that are known.
+
+    Args:
+        run: its files hold dataset, predictions, scores and metrics.
+        registry: where it is recorded.
+        model_sha256: of the weights that were judged.
+        evaluation_sha256: hash of every input that decides the scores.
+    """
     items = list(read_items(run.files.dataset))
     predictions = read_predictions(run.files.predictions, items)
     scores = [Score.model_validate(value) for _, value in read_jsonl(run.files.scores)]
     snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
-    model_sha256 = sha256_tree(run.files.model) if plan.training else plan.model.sha256
     registry.finish_run(
         run.run_id,
         model_sha256=model_sha256,
-        evaluation_sha256=plan.evaluation_sha256(model_sha256),
+        evaluation_sha256=evaluation_sha256,
         predictions_sha256=sha256_file(run.files.predictions),
         metrics=metric_rows(snapshot),
         predictions_meta=read_json(run.files.predictions_meta),

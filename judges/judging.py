@@ -53,7 +53,8 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
     """
     failures: dict[str, str] = {}
     count = 0
-    for count, item in enumerate(items, start=1):
+    for item in items:
+        count += 1
         if item.trace_id not in predictions:
             raise MissingPrediction(f"item {item.trace_id} has no prediction. The run is incomplete; run it again and it continues.")
         try:

@@ -93,7 +93,7 @@ def parsed(latex: str) -> list[Any]:
 def _same(gold: list[Any], found: list[Any]) -> bool:
     from math_verify import verify
 
-    return verify(gold, found, float_rounding=DECIMALS, numeric_precision=PRECISION, timeout_seconds=None)
+    return bool(verify(gold, found, float_rounding=DECIMALS, numeric_precision=PRECISION, timeout_seconds=None))
 
 
 def bounded(compute: Callable[[], bool]) -> bool:
