@@ -32,18 +32,27 @@ def judge_fingerprint(judge: Judge) -> str:
         InputError: some source is not to be had, so nobody could tell whether it changed.
         ResourceError: a library that it names is not installed.
     """
-    main = type(judge).__module__
+    sources, libraries = code_sha256(judge), library_versions(judge)
+    main = sources.pop(type(judge).__module__)
+    if not sources and not libraries:
+        return main
+    return sha256_json({"judge": main, "modules": sources, "libraries": libraries})
+
+
+def code_sha256(judge: Judge) -> dict[str, str]:
+    """The modules that a fingerprint covers, each with the sha256 of its code.
+
+    Raises:
+        InputError: some source is not to be had.
+    """
     sources: dict[str, str] = {}
-    waiting = [main]
+    waiting = [type(judge).__module__]
     while waiting:
         if (name := waiting.pop()) not in sources:
             tree = _tree(name, judge)
             waiting += _own_imports(tree, name)
             sources[name] = sha256_bytes(_plain(tree).encode())
-    libraries = library_versions(judge)
-    if len(sources) == 1 and not libraries:
-        return sources[main]
-    return sha256_json({"judge": sources.pop(main), "modules": sources, "libraries": libraries})
+    return sources
 
 
 def library_versions(judge: Judge) -> dict[str, str]:
