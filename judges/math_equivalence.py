@@ -68,7 +68,7 @@ def compared(answer: str, wanted: str) -> str:
     """
     right, given = formula(wanted), formula(answer)
     if right is not None and too_large(right):
-        raise InputError(f"the right answer {wanted[:80]!r} is too large to compute with; judge this dataset by another judge")
+        raise InputError("the right answer " + wanted[:80] + " is too large to compute with; judge this dataset by another judge")
     if right is None or given is None:
         return "wrong"
     if too_large(given):
@@ -86,7 +86,7 @@ def parsed(latex: str) -> list[Any]:
     from sympy import Basic, nan, zoo
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that it has no clock, which is what we want
-    found = parse(f"${latex}$", [LatexExtractionConfig()], "no_fallback", "first_match", parsing_timeout=None)
+    found = parse("$" + latex + "$", [LatexExtractionConfig()], "no_fallback", "first_match", parsing_timeout=None)
     return [value for value in found if not (isinstance(value, Basic) and value.has(nan, zoo))]
 
 
