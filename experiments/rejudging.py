@@ -14,7 +14,7 @@ from experiments.surroundings import evaluation_sha256
 from experiments.workspace import Workspace
 from hallmark.config import GenerationConfig, validated
 from hallmark.errors import IntegrityError
-from hallmark.files import atomic_writer, sha256_file, sha256_json, write_json, write_jsonl
+from hallmark.files import atomic_writer, read_json, sha256_file, sha256_json, sha256_tree, write_json, write_jsonl
 from judges import judge_fingerprint, library_versions, load_judge
 from registry import Registry, Run
 
@@ -24,8 +24,11 @@ class RejudgePlan:
     """One re-judging, with every input resolved.
 
     Attributes:
-        source: the finished run whose predictions are taken.
+        source: the run whose predictions are taken: a finished one, or one whose judge failed.
         origin: the run whose model wrote them: the source, or what that was judged again from.
+        model_sha256: of the weights that wrote them.
+        predictions_sha256: of predictions.jsonl.
+        predictions_meta: how they were made.
         dataset_sha256: of the items.
         judge: as NAME@vN.
         judge_fingerprint: of the judge as it is installed now.
@@ -33,6 +36,9 @@ class RejudgePlan:
 
     source: Run
     origin: Run
+    model_sha256: str
+    predictions_sha256: str
+    predictions_meta: dict[str, Any]
     dataset_sha256: str
     judge: str
     judge_fingerprint: str
@@ -49,7 +55,7 @@ class RejudgePlan:
         """What a fresh evaluation by this judge would have, in the surroundings in which the predictions were made."""
         where = f"manifest of run {self.origin.run_id}"
         return evaluation_sha256(
-            model=str(self.source.model_sha256),
+            model=self.model_sha256,
             dataset=self.dataset_sha256,
             generation=validated(GenerationConfig, self.origin.manifest["generation"], where),
             inference=self.inference,
@@ -62,7 +68,7 @@ class RejudgePlan:
         return sha256_json(
             {
                 "rejudged": self.origin.run_id,
-                "predictions": self.source.predictions_sha256,
+                "predictions": self.predictions_sha256,
                 "evaluation": self.evaluation_sha256(),
             }
         )
@@ -83,30 +89,46 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
     """Settle a re-judging.
 
     Args:
-        reference: run id of a finished run, or a unique beginning of one.
+        reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning of one.
         judge: as NAME@vN.
         registry: holds the run.
 
     Raises:
-        InputError: the run is unknown or not finished, or the judge is unusable.
+        InputError: the run is unknown or has no whole predictions, or the judge is unusable.
         ResourceError: a library that the judge needs is not installed.
     """
-    source = finished_run(reference, registry)
-    dataset = registry.get_dataset(source.dataset_id)
-    return RejudgePlan(source, origin_of(source, registry), dataset.sha256, judge, judge_fingerprint(load_judge(judge)))
+    run = registry.get_run(reference)
+    origin, files = origin_of(run, registry), run_ref(run).files
+    if run.status == "failed" and files.judge_errors.is_file():  # all was predicted, and its judge failed
+        meta = read_json(files.predictions_meta)
+        model = sha256_tree(run_ref(origin).files.model) if run.kind == "trained" else run.manifest["model"]["sha256"]
+        predictions = meta["predictions_sha256"]
+    else:
+        run = finished_run(reference, registry)
+        model, predictions, meta = run.model_sha256, run.predictions_sha256, run.predictions_meta
+    return RejudgePlan(
+        source=run,
+        origin=origin,
+        model_sha256=str(model),
+        predictions_sha256=str(predictions),
+        predictions_meta=dict(meta or {}),
+        dataset_sha256=registry.get_dataset(run.dataset_id).sha256,
+        judge=judge,
+        judge_fingerprint=judge_fingerprint(load_judge(judge)),
+    )
 
 
 def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
     """The newest finished run with these predictions and this judge; for a trained run, one with the same training behind it."""
     for run in registry.evaluated_runs(plan.evaluation_sha256()):
-        same = (run.kind, run.predictions_sha256) == (plan.source.kind, plan.source.predictions_sha256)
+        same = (run.kind, run.predictions_sha256) == (plan.source.kind, plan.predictions_sha256)
         if same and (run.kind == "baseline" or origin_of(run, registry).run_id == plan.origin.run_id):
             return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True)
     return None
 
 
 def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
-    """Judge a finished run's recorded predictions by another judge, as a new finished run of the same kind and weights.
+    """Judge a run's recorded predictions by another judge, as a new finished run of the same kind and weights.
 
     The new run has a folder of its own with everything but the weights, which stay in the folder of the run that made them.
     Where a run with the same predictions and the same judge is recorded, that one is taken.
@@ -141,7 +163,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     with owned(run, registry):
         take_predictions(plan, run, registry)
         judge_run(run, plan)
-        record_scores(run, registry, model_sha256=str(plan.source.model_sha256), evaluation_sha256=plan.evaluation_sha256())
+        record_scores(run, registry, model_sha256=plan.model_sha256, evaluation_sha256=plan.evaluation_sha256())
     return run
 
 
@@ -160,10 +182,10 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
     else:
         rows = registry.run_predictions(plan.source.run_id)
         write_jsonl(files.predictions, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows))
-    if (found := sha256_file(files.predictions)) != plan.source.predictions_sha256:
+    if (found := sha256_file(files.predictions)) != plan.predictions_sha256:
         where = source.predictions if source.predictions.is_file() else f"the registry's predictions of run {plan.source.run_id}"
-        raise IntegrityError(f"{where}: changed since the run: expected sha256 {plan.source.predictions_sha256}, found {found}.")
-    write_json(files.predictions_meta, plan.source.predictions_meta)
+        raise IntegrityError(f"{where}: changed since the run: expected sha256 {plan.predictions_sha256}, found {found}.")
+    write_json(files.predictions_meta, plan.predictions_meta)
     for before, after in ((source.training, files.training), (source.loss_curve, files.loss_curve)):
         if before.is_file():
             _copy(before, after)

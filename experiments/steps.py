@@ -158,8 +158,11 @@ def _judged(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str
         scores = list(judge_items(items, predictions, judge))
     except JudgeError as error:
         write_jsonl(run.files.judge_errors, ({"trace_id": id_, "error": problem} for id_, problem in error.failures.items()))
-        error.add_place(run.files.judge_errors)
-        raise
+        remedy = (
+            f"All of them are in {run.files.judge_errors}. The predictions are kept: when the judge is mended, "
+            f"`hallmark rejudge {run.run_id} --judge {plan.judge}` judges them without predicting again."
+        )
+        raise JudgeError(plan.judge, error.failures, len(items), remedy) from error
     run.files.judge_errors.unlink(missing_ok=True)
     return scores
 

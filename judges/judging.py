@@ -28,15 +28,14 @@ class JudgeError(InputError):
         failures: trace_id -> what went wrong, for every item that the judge failed on.
     """
 
-    def __init__(self, judge: str, failures: Mapping[str, str], items: int) -> None:
+    def __init__(self, judge: str, failures: Mapping[str, str], items: int, remedy: str = "") -> None:
         self.failures = dict(failures)
         shown = "".join(f"\n  item {trace_id}: {problem}" for trace_id, problem in list(self.failures.items())[:SHOWN_FAILURES])
         more = f"\n  and {len(failures) - SHOWN_FAILURES} more" if len(failures) > SHOWN_FAILURES else ""
-        super().__init__(f"judge {judge} failed on {len(failures)} of {items} items, so there is no score:{shown}{more}")
-
-    def add_place(self, path: Path) -> None:
-        """Say where all failures are written."""
-        self.args = (f"{self.args[0]}\nAll of them are in {path}. The predictions are kept.",)
+        super().__init__(
+            f"judge {judge} failed on {len(failures)} of {items} items, so there is no score:{shown}{more}"
+            + (f"\n{remedy}" if remedy else "")
+        )
 
 
 def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Judge) -> Iterator[Score]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -221,6 +222,16 @@ def test_every_golden_answer_is_right_and_a_wrong_one_is_not() -> None:
     for golden in load_dataset("golden-v1").items():
         assert JUDGE.score(golden, f"Answer: {golden.final_answer}").score == 1.0
         assert JUDGE.score(golden, f"Answer: {golden.final_answer}7").score == 0.0
+
+
+def test_the_table_of_examples_in_the_documentation_is_true() -> None:
+    text = (Path(__file__).parents[2] / "docs/judges.md").read_text(encoding="utf-8")
+    judges = [load_judge(name) for name in re.findall(r"`(\w+@v1)` \|", text.split("|---", 1)[0])]
+    rows = re.findall(r"^\| `([^|]*)` \| (`[^|]*`) \| (\w+) \| (\w+) \| (\w+) \|$", text, re.MULTILINE)
+    assert (len(judges), len(rows)) == (3, 15)
+    for answer, predictions, *expected in rows:
+        for prediction in re.findall(r"`([^`]*)`", predictions):
+            assert [judge.score(item(answer), prediction).reason for judge in judges] == expected, (answer, prediction)
 
 
 @settings(max_examples=60, deadline=None)
