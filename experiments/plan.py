@@ -151,6 +151,7 @@ def plan_evaluation(config: EvaluateConfig, registry: Registry, home: Path) -> R
     """
     judge = load_judge(config.judge)
     dataset = load_dataset(config.dataset)
+    registry.check_dataset(dataset.key, dataset.version, dataset.sha256)
     model = resolve_model(config.model, home, registry.model_directory)
     return RunPlan(
         kind="baseline",

@@ -36,17 +36,17 @@ class Runs:
             IntegrityError: the key and version stand for another file.
         """
         with self.database.writing() as session:
-            known = session.exec(select(Dataset).where(Dataset.key == key, Dataset.version == version)).first()
+            known = _known_dataset(session, key, version, sha256)
             if known is None:
                 known = Dataset(key=key, version=version, sha256=sha256, items=items, created_at=now())
                 session.add(known)
                 session.flush()
-            elif known.sha256 != sha256:
-                raise IntegrityError(
-                    f"dataset {key}-{version}: changed since it was registered: expected sha256 {known.sha256}, found {sha256}. "
-                    "Restore the file, or give the changed one a new version."
-                )
             return known
+
+    def check_dataset(self, key: str, version: str, sha256: str) -> None:
+        """Raises IntegrityError where the key and version stand for another file already; records nothing."""
+        with self.database.reading() as session:
+            _known_dataset(session, key, version, sha256)
 
     def get_dataset(self, dataset_id: int) -> Dataset:
         """A dataset by its row id, as runs name it."""
@@ -244,6 +244,16 @@ class Runs:
         with self.database.writing() as session:
             session.add(row)
         return row
+
+
+def _known_dataset(session: Session, key: str, version: str, sha256: str) -> Dataset | None:
+    known = session.exec(select(Dataset).where(Dataset.key == key, Dataset.version == version)).first()
+    if known is not None and known.sha256 != sha256:
+        raise IntegrityError(
+            f"dataset {key}-{version}: changed since it was registered: expected sha256 {known.sha256}, found {sha256}. "
+            "Restore the file, or give the changed one a new version."
+        )
+    return known
 
 
 def find_run(session: Session, reference: str) -> Run:

@@ -30,7 +30,7 @@ def make_weights(folder: Path, content: str) -> Path:
 
 def start(registry: Registry, run_id: str | None = None, **changes: Any) -> Run:
     """A run that has begun."""
-    dataset = registry.register_dataset("golden", "v1", digest("golden"), 2)
+    dataset = registry.register_dataset("sample", "v1", digest("sample"), 2)
     fields = {
         "run_id": run_id or f"run-{uuid.uuid4().hex[:12]}",
         "kind": "trained",

@@ -175,6 +175,19 @@ def test_the_champion_can_be_evaluated_by_its_name(place: Workplace, second: Any
     assert run["run_id"] in (second["repeats"], second["trained"]["run_id"])
 
 
+def test_a_run_is_reproduced_to_the_byte(place: Workplace, first: Any) -> None:
+    lines = (Path(__file__).parents[2] / "golden" / "data" / "golden-v1.jsonl").read_text().splitlines(keepends=True)
+    (place.folder / "few-v1.jsonl").write_text("".join(lines[:16]))
+    run = place.json("train", "--dataset", "few-v1.jsonl", "--steps", "3")
+    done = place.run("reproduce", run["run_id"])
+    assert done.returncode == 0, done.stderr
+    assert f"IDENTICAL: weights, predictions, scores of run {run['run_id']} are the" in done.stdout
+    assert "The surroundings are as they were" in done.stdout
+    newest = place.json("runs", "list", "--limit", "1")[0]
+    assert newest["run_id"] != run["run_id"]
+    assert (newest["model_sha256"], newest["predictions_sha256"]) == (run["model_sha256"], run["predictions_sha256"])
+
+
 @pytest.fixture
 def slow_dataset(place: Workplace) -> Path:
     """Many items, so that a process can be caught while it predicts."""

@@ -76,7 +76,7 @@ def test_promotions_number_the_versions_move_the_alias_and_extend_the_log(regist
     assert promote(registry, second, two).version.number == 2
     champion = registry.champion("m")
     assert champion is not None
-    assert (champion.number, champion.weights_sha256, champion.dataset_sha256) == (2, second.model_sha256, digest("golden"))
+    assert (champion.number, champion.weights_sha256, champion.dataset_sha256) == (2, second.model_sha256, digest("sample"))
     assert champion.metrics[0]["value"] == 0.5
     assert registry.get_version("m@v1").run_id == first.run_id
     directory, version = registry.model_directory("m@champion")

@@ -1,0 +1,81 @@
+"""Recorded runs of golden-v1 without inference: everything is real but the predictions, which the test writes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from experiments import steps
+from experiments.config import EvaluateConfig
+from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation
+from experiments.runs import begin_run, owned
+from experiments.workspace import Workspace
+from golden.datasets import load_dataset, read_items
+from golden.rendering import render_completion
+from golden.schema import Item
+from hallmark.config import TrainConfig
+from hallmark.files import sha256_file, write_json, write_jsonl
+from inference.contract import PredictionMeta
+from registry import Run, open_registry
+
+Answers = Callable[[int, Item], str]
+
+
+def workspace_at(home: Path, url: str | None = None) -> Workspace:
+    """The workspace that the command line uses for this home."""
+    return Workspace(home.absolute(), open_registry(home, url))
+
+
+def right_for(share: float) -> Answers:
+    """Answers of which so many are right, spread evenly over the items."""
+
+    def answer(place: int, item: Item) -> str:
+        right = int((place + 1) * share) > int(place * share)
+        return render_completion(item.steps, item.final_answer) if right else "Answer: no idea"
+
+    return answer
+
+
+def record_baseline(workspace: Workspace, answers: Answers | None = None, **settings: object) -> Run:
+    """A finished run of the tiny base model with these answers; 40 % are right where none are given."""
+    plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace.registry, workspace.home)
+    return _record(workspace, plan, answers or right_for(0.4), None)
+
+
+def record_trained(workspace: Workspace, answers: Answers, weights: str = "trained", **settings: object) -> Run:
+    """A finished run of a model "trained" from it: a directory of small files whose bytes the name `weights` decides."""
+    plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace.registry, workspace.home)
+    training = TrainingPlan(config=TrainConfig(), dataset=dataset_ref(load_dataset("train-v1")), overlaps=[])
+    return _record(workspace, plan.model_copy(update={"kind": "trained", "training": training}), answers, weights)
+
+
+def _record(workspace: Workspace, plan: RunPlan, answers: Answers, weights: str | None) -> Run:
+    run = begin_run(plan, workspace.registry, workspace.runs)
+    with owned(run, workspace.registry):
+        steps.export_dataset(run, plan)
+        if weights is not None:
+            run.files.model.mkdir()
+            for name in ("config.json", "tokenizer.json", "model.safetensors", "README.md"):
+                (run.files.model / name).write_text(f"{name} {weights}")
+        items = list(read_items(run.files.dataset))
+        write_jsonl(run.files.predictions, ({"trace_id": i.trace_id, "prediction": answers(n, i)} for n, i in enumerate(items)))
+        meta = PredictionMeta(
+            generation={"max_new_tokens": plan.generation.max_new_tokens, "do_sample": False},
+            prompt_template="plain@v1",
+            tokenizer_sha256="0" * 64,
+            device="cpu",
+            dtype="float32",
+            threads=2,
+            items=len(items),
+            prompt_tokens=0,
+            completion_tokens=0,
+            truncated_prompts=[],
+            reached_max_new_tokens=[],
+            batch_size_used=64,
+            predictions_sha256=sha256_file(run.files.predictions),
+            timing={},
+        )
+        write_json(run.files.predictions_meta, meta.model_dump())
+        steps.judge_run(run, plan)
+        steps.record_run(run, plan, workspace.registry)
+    return workspace.registry.get_run(run.run_id)
