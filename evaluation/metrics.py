@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -35,6 +35,22 @@ class Metric(BaseModel):
     method: str
 
 
+class Truncation(BaseModel):
+    """How many items were cut off, and so may have been scored for what the model never read or never got to write.
+
+    Attributes:
+        prompts: items whose prompt was cut to fit the context.
+        completions: items whose completion was cut at max_new_tokens.
+        completions_below_one: those among the cut completions that did not get the full score.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompts: int
+    completions: int
+    completions_below_one: int
+
+
 class MetricsSnapshot(BaseModel):
     """metrics.json: the metrics of a run.
 
@@ -42,6 +58,7 @@ class MetricsSnapshot(BaseModel):
         overall: metric name -> metric over all items.
         categories: category -> metric name -> metric over its items.
         counts: the judge's reasons and how often each occurred, as in correct, wrong, empty.
+        truncated: items that were cut off; None in files that were written before this was counted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -49,6 +66,7 @@ class MetricsSnapshot(BaseModel):
     overall: dict[str, Metric]
     categories: dict[str, dict[str, Metric]]
     counts: dict[str, int]
+    truncated: Truncation | None = None
 
 
 def is_binary(values: Sequence[float] | FloatArray) -> bool:
@@ -74,13 +92,37 @@ def metric(values: Sequence[float] | FloatArray) -> Metric:
     return Metric(value=mean, n=len(scores), ci_low=low, ci_high=high, method=method)
 
 
-def summarise(scores: Sequence[Score], items: Sequence[Item], name: str) -> MetricsSnapshot:
+def count_truncated(scores: Mapping[str, float], prompts: Collection[str], completions: Collection[str]) -> Truncation:
+    """Count the items that were cut off.
+
+    Args:
+        scores: trace_id -> score, of all items.
+        prompts: ids of items whose prompt was cut.
+        completions: ids of items whose completion was cut.
+    """
+    return Truncation(
+        prompts=len(prompts),
+        completions=len(completions),
+        completions_below_one=sum(scores.get(trace_id, 1.0) < 1 for trace_id in completions),
+    )
+
+
+def summarise(
+    scores: Sequence[Score],
+    items: Sequence[Item],
+    name: str,
+    *,
+    truncated_prompts: Collection[str] = (),
+    cut_completions: Collection[str] = (),
+) -> MetricsSnapshot:
     """Aggregate a run's scores, overall and by category.
 
     Args:
         scores: one for each item, in dataset order.
         items: the dataset.
         name: the metric's name, which is the judge's.
+        truncated_prompts: ids of items whose prompt was cut.
+        cut_completions: ids of items whose completion was cut.
 
     Raises:
         InputError: there are no scores.
@@ -92,4 +134,5 @@ def summarise(scores: Sequence[Score], items: Sequence[Item], name: str) -> Metr
         overall={name: metric([score.score for score in scores])},
         categories={category: {name: metric(values)} for category, values in sorted(by_category.items())},
         counts=dict(sorted(Counter(score.reason for score in scores).items())),
+        truncated=count_truncated({score.trace_id: score.score for score in scores}, truncated_prompts, cut_completions),
     )

@@ -17,7 +17,8 @@ from hallmark.files import sha256_file, sha256_json
 PROJECT = Path(__file__).parent.parent
 INFERENCE_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 TRAINING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "safetensors", "transformers", "tokenizers")
-INFERENCE_CODE = ("inference", "golden/rendering.py", "golden/datasets.py", "judges", "hallmark/stages.py")
+INFERENCE_CODE = ("inference", "golden/rendering.py", "golden/datasets.py", "hallmark/stages.py")
+JUDGING_CODE = ("judges/base.py", "judges/judging.py")  # a judge itself has a fingerprint of its own
 TRAINING_CODE = ("trainer", "golden/rendering.py", "golden/datasets.py", "hallmark/stages.py")
 SWITCHES = (
     "CUDA_VISIBLE_DEVICES",

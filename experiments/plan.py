@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,23 +9,20 @@ from pydantic import BaseModel
 
 from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.environment import (
-    INFERENCE_CODE,
     INFERENCE_PACKAGES,
     TRAINING_CODE,
     TRAINING_PACKAGES,
-    code_sha256,
     environment,
-    hardware,
     lock_sha256,
-    package_versions,
 )
 from experiments.references import ResolvedModel, resolve_model
+from experiments.surroundings import evaluation_sha256, inference_surroundings, surroundings
 from golden.datasets import Dataset, load_dataset
 from golden.guard import Overlap, find_overlaps
 from hallmark.config import GenerationConfig, TrainConfig
 from hallmark.errors import InputError
 from hallmark.files import sha256_json
-from judges import judge_fingerprint, load_judge
+from judges import judge_fingerprint, library_versions, load_judge
 from registry import Registry
 from trainer.architecture import read_architecture
 
@@ -89,26 +85,24 @@ class RunPlan(BaseModel):
 
     def evaluation_sha256(self, model_sha256: str) -> str:
         """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the scores."""
-        return sha256_json(
-            {
-                "model": model_sha256,
-                "dataset": self.dataset.sha256,
-                "judge": [self.judge, self.judge_fingerprint],
-                "generation": self.generation.model_dump(exclude={"batch_size"}),
-                **_surroundings(INFERENCE_CODE, INFERENCE_PACKAGES),
-            }
+        return evaluation_sha256(
+            model=model_sha256,
+            dataset=self.dataset.sha256,
+            generation=self.generation,
+            inference=inference_surroundings(),
+            judge=self.judge,
+            fingerprint=self.judge_fingerprint,
         )
 
     def inputs_sha256(self) -> str:
         """Hash of every input of the whole run, training included. Equal hash: an interrupted run may be continued."""
         training = None
         if self.training is not None:
-            surroundings = _surroundings(TRAINING_CODE, TRAINING_PACKAGES)
             training = {
                 "config": self.training.config.model_dump(),
                 "dataset": self.training.dataset.sha256,
                 "uv_lock": lock_sha256(),  # a changed lock is another run; its checkpoints are not continued
-                **surroundings,
+                **surroundings(TRAINING_CODE, TRAINING_PACKAGES),
             }
         return sha256_json({"kind": self.kind, "evaluation": self.evaluation_sha256(self.model.sha256), "training": training})
 
@@ -122,10 +116,11 @@ class RunPlan(BaseModel):
             "inputs_sha256": self.inputs_sha256(),
             "model": {"reference": self.model.reference, "sha256": self.model.sha256, "revision": self.model.revision},
             "dataset": {**_pin(self.dataset), "bands": self.dataset.bands},
-            "judge": {"name": self.judge, "fingerprint": self.judge_fingerprint},
+            "judge": {"name": self.judge, "fingerprint": self.judge_fingerprint, "libraries": library_versions(load_judge(self.judge))},
             "generation": self.generation.model_dump(),
             "training": self._training_manifest(),
             **({"reproduces": self.reproduces} if self.reproduces else {}),
+            "inference": inference_surroundings(),
             "environment": environment(packages),
         }
 
@@ -141,15 +136,6 @@ class RunPlan(BaseModel):
                 "pairs": [overlap.model_dump() for overlap in self.training.overlaps[:100]],
             },
         }
-
-
-def _surroundings(code: tuple[str, ...], packages: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "code": code_sha256(code),
-        "packages": package_versions(packages),
-        "python": platform.python_version(),
-        "hardware": {name: value for name, value in hardware().items() if name != "cores"},
-    }
 
 
 def _pin(dataset: DatasetRef) -> dict[str, Any]:

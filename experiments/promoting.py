@@ -15,8 +15,7 @@ from evaluation.gate import Decision, GateConfig, decide
 from experiments.comparing import conditions, finished_run, record
 from experiments.config import ExperimentConfig
 from experiments.references import REGISTRY_PREFIX, resolve_model
-from experiments.run_files import RunFiles
-from experiments.runs import RunRef
+from experiments.runs import RunRef, origin_of, run_ref
 from experiments.verdict import Outcome, Verdict
 from experiments.workspace import Workspace
 from hallmark.errors import InputError
@@ -216,7 +215,7 @@ def weights_of(run: Run, workspace: Workspace) -> Path:
     """
     if run.kind == "baseline":
         return resolve_model(run.base_model, workspace.home, workspace.registry.model_directory).path
-    path = RunFiles(Path(run.directory)).model
+    path = run_ref(origin_of(run, workspace.registry)).files.model
     if not path.is_dir():
         raise InputError(
             f"run {run.run_id}: its model is no longer at {path}, so it cannot be promoted. Train it again; it gives the same bytes."

@@ -42,7 +42,7 @@ def picture(svg: bytes, description: str) -> str:
 
 
 def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
-    """The scores of a run, overall and by category, and what the judge said how often.
+    """The scores of a run, overall and by category, what the judge said how often, and how many were cut off.
 
     Args:
         snapshot: of the run.
@@ -53,7 +53,11 @@ def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
         for category, metrics in {"overall": snapshot.overall, **snapshot.categories}.items()
         for name, metric in metrics.items()
     ]
-    counts = table(["judged", "items"], [(text_cell(reason), str(count)) for reason, count in sorted(snapshot.counts.items())])
+    judged = [(text_cell(reason), str(count)) for reason, count in sorted(snapshot.counts.items())]
+    if (cut := snapshot.truncated) is not None:
+        judged += [("prompt cut to fit the context", str(cut.prompts)), ("completion cut at max\\_new\\_tokens", str(cut.completions))]
+        judged += [("of these without the full score", str(cut.completions_below_one))]
+    counts = table(["judged", "items"], judged)
     return "\n\n".join([f"Run {run}", table(["metric", "category", "items", "value", "95 % interval"], rows), counts])
 
 

@@ -38,6 +38,11 @@ class RunFiles:
         return self.directory / "scores.jsonl"
 
     @property
+    def judge_errors(self) -> Path:
+        """Items that the judge failed on; there is no score then."""
+        return self.directory / "judge_errors.jsonl"
+
+    @property
     def metrics(self) -> Path:
         """Aggregates of the scores."""
         return self.directory / "metrics.json"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -60,17 +61,11 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
         ResourceError: the folder cannot be written.
     """
     dataset = registry.register_dataset(plan.dataset.key, plan.dataset.version, plan.dataset.sha256, plan.dataset.items)
-    inputs = plan.inputs_sha256()
-    for run in registry.unfinished_runs(inputs):
-        if _is_abandoned(Path(run.directory)):
-            registry.resume_run(run.run_id)
-            return RunRef(run_id=run.run_id, directory=Path(run.directory), continued=True)
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    files = RunFiles(runs / run_id)
-    manifest = plan.manifest(run_id)
-    write_json(files.manifest, manifest)
-    registry.start_run(
-        run_id=run_id,
+    return continue_or_start(
+        plan.inputs_sha256(),
+        plan.manifest,
+        registry,
+        runs,
         kind=plan.kind,
         name=plan.name,
         base_model=plan.model.reference,
@@ -78,10 +73,29 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
         dataset_id=dataset.id,
         judge=plan.judge,
         judge_fingerprint=plan.judge_fingerprint,
-        inputs_sha256=inputs,
-        manifest=manifest,
-        directory=str(files.directory),
     )
+
+
+def continue_or_start(
+    inputs_sha256: str, manifest_of: Callable[[str], dict[str, Any]], registry: Registry, runs: Path, **columns: Any
+) -> RunRef:
+    """Continue an interrupted run with the same inputs, or record that a new one starts.
+
+    Args:
+        inputs_sha256: hash of everything that can change the result.
+        manifest_of: gives the manifest for a run id.
+        registry: where it is recorded.
+        runs: folder of the runs.
+        columns: the remaining arguments of `Registry.start_run`.
+    """
+    for run in registry.unfinished_runs(inputs_sha256):
+        if _is_abandoned(Path(run.directory)):
+            registry.resume_run(run.run_id)
+            return RunRef(run_id=run.run_id, directory=Path(run.directory), continued=True)
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    files, manifest = RunFiles(runs / run_id), manifest_of(run_id)
+    write_json(files.manifest, manifest)
+    registry.start_run(run_id=run_id, inputs_sha256=inputs_sha256, manifest=manifest, directory=str(files.directory), **columns)
     return RunRef(run_id=run_id, directory=files.directory)
 
 
@@ -142,6 +156,13 @@ def current_status(run: Run) -> str:
     if run.status == "running" and _is_abandoned(Path(run.directory)):
         return "interrupted"
     return run.status
+
+
+def origin_of(run: Run, registry: Registry) -> Run:
+    """The run whose model wrote a run's predictions: itself, or what it was judged again from. The weights are in that run's folder."""
+    while source := run.manifest.get("rejudged_from"):
+        run = registry.get_run(source)
+    return run
 
 
 def run_ref(run: Run) -> RunRef:

@@ -6,20 +6,21 @@ import os
 import platform
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from evaluation.metrics import MetricsSnapshot, summarise
 from experiments.environment import TRAINING_CODE, TRAINING_PACKAGES, code_sha256, lock_sha256, package_versions
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from golden.datasets import read_items
+from golden.schema import Item
 from hallmark.cards import own_device
 from hallmark.errors import InputError, IntegrityError
 from hallmark.files import atomic_writer, read_json, read_jsonl, sha256_file, sha256_tree, write_json, write_jsonl
 from hallmark.progress import Listener
 from hallmark.stages import run_stage
-from inference.contract import PredictResult, PredictSpec
-from judges import Score, judge_items, load_judge, read_predictions
+from inference.contract import PredictionMeta, PredictResult, PredictSpec
+from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
 from registry import MetricRow, PredictionRow, Registry
 from trainer.contract import TrainResult, TrainSpec
 
@@ -109,21 +110,61 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         return run_stage("inference", spec, PredictResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
 
 
-def judge_run(run: RunRef, plan: RunPlan) -> MetricsSnapshot:
+class Judging(Protocol):
+    """The part of a plan that says who judges."""
+
+    @property
+    def judge(self) -> str:
+        """As NAME@vN."""
+
+    @property
+    def judge_fingerprint(self) -> str:
+        """What its code was when the plan was made."""
+
+
+def judge_run(run: RunRef, plan: Judging) -> MetricsSnapshot:
     """Score every prediction and write scores.jsonl and metrics.json.
 
     Raises:
         InputError: a prediction is missing, doubled or unknown; a missing one is an error, never a score of zero.
-        IntegrityError: predictions.jsonl is not the file that inference wrote.
+        JudgeError: the judge failed on items; all of them are in judge_errors.jsonl, and neither scores nor metrics are written.
+        IntegrityError: predictions.jsonl is not the file that inference wrote, or the judge is not the one that was planned with.
     """
     items = list(read_items(run.files.dataset))
     check_predictions_sha256(run)
     predictions = read_predictions(run.files.predictions, items)
-    scores = list(judge_items(items, predictions, load_judge(plan.judge)))
-    snapshot = summarise(scores, items, plan.judge.partition("@")[0])
+    scores = _judged(run, plan, items, predictions)
+    meta = PredictionMeta.model_validate(read_json(run.files.predictions_meta))
+    snapshot = summarise(
+        scores,
+        items,
+        plan.judge.partition("@")[0],
+        truncated_prompts=meta.truncated_prompts,
+        cut_completions=meta.reached_max_new_tokens,
+    )
     write_jsonl(run.files.scores, (score.model_dump() for score in scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return snapshot
+
+
+def _judged(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str, str]) -> list[Score]:
+    judge = load_judge(plan.judge)
+    if (found := judge_fingerprint(judge)) != plan.judge_fingerprint:
+        raise IntegrityError(
+            f"judge {plan.judge}: its code changed while the run was under way: fingerprint {plan.judge_fingerprint} was planned, "
+            f"{found} is installed. Start the run again."
+        )
+    try:
+        scores = list(judge_items(items, predictions, judge))
+    except JudgeError as error:
+        write_jsonl(run.files.judge_errors, ({"trace_id": id_, "error": problem} for id_, problem in error.failures.items()))
+        remedy = (
+            f"All of them are in {run.files.judge_errors}. The predictions are kept: when the judge is mended, "
+            f"`hallmark rejudge {run.run_id} --judge {plan.judge}` judges them without predicting again."
+        )
+        raise JudgeError(plan.judge, error.failures, len(items), remedy) from error
+    run.files.judge_errors.unlink(missing_ok=True)
+    return scores
 
 
 def check_predictions_sha256(run: RunRef) -> str:
@@ -142,15 +183,27 @@ def check_predictions_sha256(run: RunRef) -> str:
 
 def record_run(run: RunRef, plan: RunPlan, registry: Registry) -> None:
     """Put metrics, predictions and scores into the registry, in one transaction, and mark the run finished."""
+    model_sha256 = sha256_tree(run.files.model) if plan.training else plan.model.sha256
+    record_scores(run, registry, model_sha256=model_sha256, evaluation_sha256=plan.evaluation_sha256(model_sha256))
+
+
+def record_scores(run: RunRef, registry: Registry, *, model_sha256: str, evaluation_sha256: str) -> None:
+    """The same, for weights that are known.
+
+    Args:
+        run: its files hold dataset, predictions, scores and metrics.
+        registry: where it is recorded.
+        model_sha256: of the weights that were judged.
+        evaluation_sha256: hash of every input that decides the scores.
+    """
     items = list(read_items(run.files.dataset))
     predictions = read_predictions(run.files.predictions, items)
     scores = [Score.model_validate(value) for _, value in read_jsonl(run.files.scores)]
     snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
-    model_sha256 = sha256_tree(run.files.model) if plan.training else plan.model.sha256
     registry.finish_run(
         run.run_id,
         model_sha256=model_sha256,
-        evaluation_sha256=plan.evaluation_sha256(model_sha256),
+        evaluation_sha256=evaluation_sha256,
         predictions_sha256=sha256_file(run.files.predictions),
         metrics=metric_rows(snapshot),
         predictions_meta=read_json(run.files.predictions_meta),

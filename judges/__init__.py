@@ -1,17 +1,21 @@
 """Judges: pure functions that score one prediction. Found by entry point, so that a user can add one."""
 
 from judges.base import Judge, Score
+from judges.fingerprint import judge_fingerprint, library_versions
 from judges.judging import JudgeError, MissingPrediction, judge_items, read_predictions
-from judges.plugins import available_judges, judge_fingerprint, load_judge
+from judges.plugins import JudgeInfo, available_judges, list_judges, load_judge
 
 __all__ = [
     "Judge",
     "JudgeError",
+    "JudgeInfo",
     "MissingPrediction",
     "Score",
     "available_judges",
     "judge_fingerprint",
     "judge_items",
+    "library_versions",
+    "list_judges",
     "load_judge",
     "read_predictions",
 ]

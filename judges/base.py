@@ -33,6 +33,7 @@ class Judge(Protocol):
     Attributes:
         name: as in answer_correctness.
         version: as in v1.
+        libraries: optional; names of the installed packages whose versions decide its scores, for its fingerprint to cover.
     """
 
     name: str
@@ -44,5 +45,8 @@ class Judge(Protocol):
         Args:
             item: the question and its right answer.
             prediction: what the model wrote, unchanged.
+
+        Raises:
+            Exception: whatever it likes: the item is an error then, never a zero, and the run gets no score.
         """
         ...

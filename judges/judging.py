@@ -9,23 +9,37 @@ from typing import Any
 from pydantic import ValidationError
 
 from golden.schema import Item
-from hallmark.errors import HallmarkError, InputError
+from hallmark.errors import InputError
 from hallmark.files import read_jsonl
 from judges.base import Judge, Score
 
 FIELDS = ("trace_id", "prediction")
+SHOWN_FAILURES = 5
 
 
 class MissingPrediction(InputError):
     """An item has no prediction."""
 
 
-class JudgeError(HallmarkError):
-    """A judge failed on an item, or said something that is no score."""
+class JudgeError(InputError):
+    """A judge failed on items, or said something that is no score. They are errors, so there is no score at all.
+
+    Attributes:
+        failures: trace_id -> what went wrong, for every item that the judge failed on.
+    """
+
+    def __init__(self, judge: str, failures: Mapping[str, str], items: int, remedy: str = "") -> None:
+        self.failures = dict(failures)
+        shown = "".join(f"\n  item {trace_id}: {problem}" for trace_id, problem in list(self.failures.items())[:SHOWN_FAILURES])
+        more = f"\n  and {len(failures) - SHOWN_FAILURES} more" if len(failures) > SHOWN_FAILURES else ""
+        super().__init__(
+            f"judge {judge} failed on {len(failures)} of {items} items, so there is no score:{shown}{more}"
+            + (f"\n{remedy}" if remedy else "")
+        )
 
 
 def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Judge) -> Iterator[Score]:
-    """Score each item once, in dataset order.
+    """Score each item once, in dataset order. An item on which the judge fails is left out, and is an error at the end.
 
     Args:
         items: the dataset.
@@ -34,28 +48,28 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
 
     Raises:
         MissingPrediction: names the first trace_id without a prediction.
-        JudgeError: the judge raised, or its score is for another item or out of bounds; names judge and trace_id.
+        JudgeError: after the last item: the judge raised, or its score was for another item or out of bounds; names every item.
     """
+    failures: dict[str, str] = {}
+    count = 0
     for item in items:
+        count += 1
         if item.trace_id not in predictions:
             raise MissingPrediction(f"item {item.trace_id} has no prediction. The run is incomplete; run it again and it continues.")
-        yield _score(item, predictions[item.trace_id], judge)
-
-
-def _score(item: Item, prediction: str, judge: Judge) -> Score:
-    who = f"judge {judge.name}@{judge.version} on item {item.trace_id}"
-    try:
-        score = Score.model_validate(judge.score(item, prediction), from_attributes=True)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise JudgeError(
-            f"{who}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}, got {problem['input']!r}. No score was recorded."
-        ) from error
-    except Exception as error:
-        raise JudgeError(f"{who}: {type(error).__name__}: {error}. No score was recorded.") from error
-    if score.trace_id != item.trace_id:
-        raise JudgeError(f"{who}: answered for item {score.trace_id}. No score was recorded.")
-    return score
+        try:
+            score = Score.model_validate(judge.score(item, predictions[item.trace_id]), from_attributes=True)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            failures[item.trace_id] = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, got {problem['input']!r}"
+        except Exception as error:
+            failures[item.trace_id] = f"{type(error).__name__}: {error}"
+        else:
+            if score.trace_id == item.trace_id:
+                yield score
+            else:
+                failures[item.trace_id] = f"the judge answered for item {score.trace_id}"
+    if failures:
+        raise JudgeError(f"{judge.name}@{judge.version}", failures, count)
 
 
 def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:

@@ -161,9 +161,13 @@ class Runs:
 
     def find_evaluated(self, evaluation_sha256: str) -> Run | None:
         """The newest finished run whose scores rest on exactly these inputs."""
+        return next(iter(self.evaluated_runs(evaluation_sha256)), None)
+
+    def evaluated_runs(self, evaluation_sha256: str) -> list[Run]:
+        """The finished runs whose scores rest on exactly these inputs, newest first."""
         found = select(Run).where(Run.evaluation_sha256 == evaluation_sha256, Run.status == "finished").order_by(col(Run.id).desc())
         with self.database.reading() as session:
-            return session.exec(found).first()
+            return list(session.exec(found))
 
     def unfinished_runs(self, inputs_sha256: str) -> list[Run]:
         """Running and failed runs with exactly these inputs, newest first."""
@@ -200,6 +204,12 @@ class Runs:
         """A run's scores by trace_id, in dataset order."""
         with self.database.reading() as session:
             return run_scores(session, run_id)
+
+    def run_reasons(self, run_id: str) -> dict[str, int]:
+        """The judge's reasons and how often each occurred in a run."""
+        found = select(Prediction.reason, func.count()).where(Prediction.run_id == run_id).group_by(Prediction.reason)
+        with self.database.reading() as session:
+            return dict(sorted(session.exec(found).all()))
 
     def run_predictions(self, run_id: str) -> list[Prediction]:
         """A run's predictions with their scores, in dataset order."""

@@ -113,7 +113,7 @@ def manifest(reference: str = "tiny-base", revision: str | None = None, **traini
         "kind": "trained",
         "inputs_sha256": digest("inputs"),
         "model": {"reference": reference, "sha256": digest("parent"), "revision": revision},
-        "dataset": {"name": "golden-v1", "sha256": digest("golden"), "items": 2, "bands": {"t0": "easy", "t1": "hard"}},
+        "dataset": {"name": "sample-v1", "sha256": digest("sample"), "items": 2, "bands": {"t0": "easy", "t1": "hard"}},
         "judge": {"name": "answer_correctness@v1", "fingerprint": digest("judge")},
         "generation": {"batch_size": 64, "dtype": "float32", "max_new_tokens": 128},
         "training": {

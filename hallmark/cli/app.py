@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import hallmark
-from hallmark.cli import golden_commands, provenance_commands, registry_commands, run_commands, service_commands
+from hallmark.cli import golden_commands, judge_commands, provenance_commands, registry_commands, run_commands, service_commands
 from hallmark.cli.doctor import doctor
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ def root(
 
 for run_command in (run_commands.experiment, run_commands.baseline, run_commands.train, run_commands.evaluate, run_commands.reproduce):
     app.command()(run_command)
+app.command()(judge_commands.rejudge)
 app.command()(registry_commands.compare)
 app.command()(registry_commands.promote)
 app.command()(registry_commands.rollback)
@@ -49,6 +50,7 @@ for name, model_command in (
 app.add_typer(registry_commands.models, name="models", help="Registered models: list, show, history, export, verify-export, statement.")
 app.add_typer(registry_commands.registry, name="registry")
 app.add_typer(golden_commands.app, name="golden")
+app.add_typer(judge_commands.judges, name="judges")
 app.command()(doctor)
 for service_command in (
     service_commands.up,

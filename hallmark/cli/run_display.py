@@ -5,18 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from evaluation.metrics import count_truncated
 from experiments.runs import current_status
 from hallmark.cli.tables import plain_table
 from hallmark.cli.terminal import out
 from hallmark.cli.verdict_display import relative
-from registry import Registry
+from registry import Registry, Run
 
 
 def run_document(registry: Registry, reference: str, *, reused: bool = False) -> dict[str, Any]:
     """Everything that is recorded of a run but its predictions."""
     run = registry.get_run(reference)
     metrics = [row.model_dump(exclude={"id", "run_id"}) for row in registry.run_metrics(run.run_id)]
-    return {**run.model_dump(exclude={"id"}), "status": current_status(run), "metrics": metrics, "reused": reused}
+    more = {"counts": registry.run_reasons(run.run_id), "truncated": truncated(registry, run)}
+    return {**run.model_dump(exclude={"id"}), "status": current_status(run), "metrics": metrics, **more, "reused": reused}
+
+
+def truncated(registry: Registry, run: Run) -> dict[str, int] | None:
+    """How many items of a run were cut off; None where it has no predictions, or where that was not recorded."""
+    meta = run.predictions_meta or {}
+    if "truncated_prompts" not in meta or "reached_max_new_tokens" not in meta:
+        return None
+    return count_truncated(registry.run_scores(run.run_id), meta["truncated_prompts"], meta["reached_max_new_tokens"]).model_dump()
 
 
 def show_run(registry: Registry, reference: str, *, reused: bool = False) -> None:
@@ -29,6 +39,7 @@ def show_run(registry: Registry, reference: str, *, reused: bool = False) -> Non
         "model": run.base_model,
         "weights": f"sha256 {run.model_sha256}" if run.model_sha256 else "not known yet",
         "judge": run.judge,
+        "from": f"predictions of run {source}" if (source := run.manifest.get("rejudged_from")) else "",
         "started": run.started_at,
         "finished": run.finished_at or "",
         "error": run.error or "",
@@ -45,3 +56,11 @@ def show_run(registry: Registry, reference: str, *, reused: bool = False) -> Non
             table.add_row(row.name, row.category or "overall", str(row.n), f"{100 * row.value:.1f} %", between)
         out.print()
         out.print(table)
+        out.print()
+        out.print("judged    " + ", ".join(f"{count} {reason}" for reason, count in registry.run_reasons(run.run_id).items()), markup=False)
+        if (cut := truncated(registry, run)) is not None:
+            out.print(
+                f"cut off   {cut['completions']} completions at max_new_tokens ({cut['completions_below_one']} of them without the "
+                f"full score), {cut['prompts']} prompts to fit the context",
+                soft_wrap=True,
+            )

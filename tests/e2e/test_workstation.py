@@ -84,7 +84,7 @@ def test_up_again_leaves_what_runs_and_brings_the_rest_up_to_date(place: Worksta
     assert f"http://127.0.0.1:{place.port}" in said
     assert place.services() == before
     names = sorted((found["name"], *sorted(set(found["tags"]) - {"hallmark"})) for found in place.post("/deployments/filter"))
-    flows = ("baseline", "compare", "evaluate", "experiment", "promote", "reproduce", "train")
+    flows = ("baseline", "compare", "evaluate", "experiment", "promote", "rejudge", "reproduce", "train")
     assert names == [*(("gpu", flow) for flow in flows), ("nightly-smoke", "experiment", "nightly")]
     assert len(place.post("/automations/filter")) == 5
     [pool] = place.post("/work_pools/filter")

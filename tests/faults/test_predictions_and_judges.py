@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from evaluation.comparison import RunScores, compare
+from evaluation.metrics import MetricsSnapshot, Truncation
+from experiments.plan import RunPlan
+from experiments.report import metrics_report
+from experiments.runs import RunRef, begin_run, owned, run_ref
+from experiments.steps import export_dataset, judge_run
+from experiments.workspace import Workspace, open_workspace
 from golden.schema import Item
 from hallmark.errors import InputError, IntegrityError
+from hallmark.files import read_json, read_jsonl
 from judges import JudgeError, MissingPrediction, Score, judge_items, load_judge, read_predictions
+from tests.judging_support import PLUGIN, install_plugin, plan_of, recorded_run, small_dataset, write_predictions
+from tests.refusals import assert_refused
 
 pytestmark = pytest.mark.unit
 
@@ -57,7 +67,7 @@ def test_an_empty_answer_is_wrong_and_counted_apart() -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("bleu@v1", "there is no judge bleu. Available: answer_correctness@v1"),
+        ("bleu@v1", "there is no judge bleu. Available: answer_correctness@v1, exact_match@v1, math_equivalence@v1"),
         ("answer_correctness@v9", "answer_correctness has no version v9. Available: answer_correctness@v1"),
         ("answer_correctness", "expected NAME@vN"),
     ],
@@ -94,13 +104,126 @@ class Fussy:
         (Score.model_construct(trace_id="t1", score=float("nan"), extracted=None, reason=""), "score"),
         (Score.model_construct(trace_id="t1", score=1.5, extracted=None, reason=""), "score"),
         (Score(trace_id="t0", score=1, extracted=None, reason=""), "answered for item t0"),
-        (None, "fussy@v1 on item t1"),
+        (None, "item t1"),
     ],
 )
 def test_a_judge_that_fails_on_an_item_gives_an_error_not_a_zero(answer: object, message: str) -> None:
     with pytest.raises(JudgeError, match=message) as caught:
         list(judge_items(ITEMS, {"t0": "", "t1": "", "t2": ""}, Fussy(answer)))
-    assert "judge fussy@v1 on item t1" in str(caught.value)
+    assert "judge fussy@v1 failed on 1 of 3 items, so there is no score" in str(caught.value)
+    assert list(caught.value.failures) == ["t1"]
+
+
+def test_all_items_that_a_judge_fails_on_are_named_at_once() -> None:
+    class Broken(Fussy):
+        def score(self, item: Item, prediction: str) -> Score:
+            raise ValueError(f"no {item.final_answer}")
+
+    items = [Item(trace_id=f"t{n}", prompt="?", steps=[], final_answer=str(n), category="c") for n in range(20)]
+    with pytest.raises(JudgeError, match=r"failed on 20 of 20 items") as caught:
+        list(judge_items(items, {item.trace_id: "" for item in items}, Broken(None)))
+    assert caught.value.failures == {f"t{n}": f"ValueError: no {n}" for n in range(20)}
+    assert "item t4: ValueError: no 4\n  and 15 more" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def started(workspace: Workspace, dataset: Path) -> tuple[RunRef, RunPlan]:
+    """A run whose predictions are written and not judged yet."""
+    plan = plan_of(workspace, dataset=str(dataset))
+    run = begin_run(plan, workspace.registry, workspace.runs)
+    export_dataset(run, plan)
+    write_predictions(run, plan, lambda _n, item: f"Answer: {item.final_answer}")
+    return run, plan
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (lambda lines: lines[:-1], IntegrityError, "changed since it was written"),
+        (lambda lines: [*lines[:-1], lines[-1][:10]], IntegrityError, "changed since it was written"),
+        (lambda lines: [*lines, lines[0]], IntegrityError, "changed since it was written"),
+        (lambda lines: [line.replace("Answer: 2", "Answer: 3") for line in lines], IntegrityError, "changed since it was written"),
+        (None, InputError, "missing. Run the experiment again"),
+    ],
+    ids=["short", "cut", "doubled", "edited", "missing"],
+)
+def test_a_run_with_damaged_predictions_has_no_score(
+    damage: Callable[[list[str]], list[str]] | None, error: type[Exception], message: str, home: Path, tmp_path: Path
+) -> None:
+    workspace = open_workspace()
+    run, plan = started(workspace, small_dataset(tmp_path))
+    path = run.files.predictions
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_text("".join(damage(path.read_text().splitlines(keepends=True))))
+    with pytest.raises(error, match=message), owned(run, workspace.registry):
+        judge_run(run, plan)
+    assert not run.files.scores.exists()
+    assert not run.files.metrics.exists()
+    assert workspace.registry.get_run(run.run_id).status == "failed"
+    assert workspace.registry.run_metrics(run.run_id) == []
+
+
+PICKY = PLUGIN.replace("right = agrees", 'assert item.trace_id not in ("t1", "t3"), "I do not like it"\n        right = agrees')
+
+
+def test_items_on_which_a_plugin_raises_refuse_the_run_a_score_and_never_rest_under_a_promotion(
+    home: Path, tmp_path: Path, hallmark
+) -> None:
+    workspace, site = open_workspace(), tmp_path / "site"
+    first = recorded_run(workspace, trained=True, dataset=str(small_dataset(tmp_path)))
+    refused = hallmark("rejudge", first.run_id, "--judge", "generous@v1", **install_plugin(site, PICKY))
+    failed = workspace.registry.list_runs(limit=1)[0]
+    assert_refused(
+        refused,
+        2,
+        "judge generous@v1 failed on 2 of 4 items, so there is no score:",
+        "item t1: AssertionError: I do not like it item t3: AssertionError",
+        f"hallmark rejudge {failed.run_id} --judge generous@v1",
+    )
+    files = run_ref(failed).files
+    assert [value["trace_id"] for _, value in read_jsonl(files.judge_errors)] == ["t1", "t3"]
+    assert not files.scores.exists()
+    assert not files.metrics.exists()
+    assert failed.status == "failed"
+    assert workspace.registry.run_metrics(failed.run_id) == []
+    for arguments in (("promote", failed.run_id, "--force", "--reason", "now"), ("compare", first.run_id, failed.run_id)):
+        assert_refused(hallmark(*arguments), 2, f"run {failed.run_id} failed and has no scores")
+
+    mended = hallmark("rejudge", failed.run_id, "--judge", "generous@v1", "--json", **install_plugin(site))
+    assert mended.returncode == 0, mended.stderr
+    document = json.loads(mended.stdout)
+    assert document["status"] == "finished"
+    assert document["predictions_sha256"] == workspace.registry.get_run(first.run_id).predictions_sha256
+    assert document["model_sha256"] == workspace.registry.get_run(first.run_id).model_sha256
+
+
+def test_a_judge_that_changed_while_the_run_was_under_way_does_not_judge_it(home: Path, tmp_path: Path) -> None:
+    workspace = open_workspace()
+    run, plan = started(workspace, small_dataset(tmp_path))
+    with pytest.raises(IntegrityError, match="its code changed while the run was under way"):
+        judge_run(run, plan.model_copy(update={"judge_fingerprint": "of yesterday"}))
+    assert not run.files.scores.exists()
+
+
+def test_what_was_cut_off_is_counted_apart_from_what_is_wrong(home: Path, tmp_path: Path) -> None:
+    workspace = open_workspace()
+    run = recorded_run(workspace, cut=[0, 1], dataset=str(small_dataset(tmp_path)))  # the answer of item 0 is wrong
+    snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
+    assert snapshot.counts == {"correct": 2, "wrong": 2}
+    assert snapshot.truncated == Truncation(prompts=0, completions=2, completions_below_one=1)
+    report = metrics_report(snapshot, run.run_id)
+    assert "| completion cut at max\\_new\\_tokens | 2 |" in report
+    assert "| of these without the full score | 1 |" in report
+
+
+def test_metrics_that_were_written_before_truncation_was_counted_are_still_read(home: Path, tmp_path: Path) -> None:
+    run = recorded_run(open_workspace(), dataset=str(small_dataset(tmp_path)))
+    old = {name: value for name, value in read_json(run.files.metrics).items() if name != "truncated"}
+    snapshot = MetricsSnapshot.model_validate(old)
+    assert snapshot.truncated is None
+    assert "cut" not in metrics_report(snapshot, run.run_id)
 
 
 def run(run_id: str, **changes: object) -> RunScores:

@@ -39,7 +39,7 @@ def test_the_hub_reads_back_every_result_that_was_written(opened: Registry, tmp_
     assert (data.base_model, data.datasets, data.tags) == ("Qwen/Qwen3-0.6B", ["train-v1"], ["hallmark", "lora"])
     assert (data.library_name, data.pipeline_tag, data.model_name) == ("transformers", "text-generation", "m v1")
     overall, addition = data.eval_results
-    assert (overall.dataset_name, overall.dataset_revision, overall.dataset_config) == ("golden-v1", digest("golden"), None)
+    assert (overall.dataset_name, overall.dataset_revision, overall.dataset_config) == ("sample-v1", digest("sample"), None)
     assert (overall.metric_type, overall.metric_name, overall.metric_value) == ("answer_correctness", "answer_correctness@v1", 0.5)
     assert overall.metric_args == {"n": 2, "ci_low": 0.1, "ci_high": 0.9, "level": 0.95, "interval": "wilson"}
     assert (addition.dataset_config, addition.metric_value, addition.metric_args) == ("addition", 1.0, {"n": 1})
@@ -59,7 +59,7 @@ def test_the_card_says_whether_it_is_better_by_how_much_and_how_sure(opened: Reg
     assert "| training.steps | 200 |" in text
     assert "lora" not in text.partition("# m v1")[2]
     assert "`hallmark reproduce m@v1`" in text
-    assert "It was judged on 2 items of golden-v1." in text
+    assert "It was judged on 2 items of sample-v1." in text
 
 
 def test_the_comparison_is_the_one_with_the_champion_of_then(opened: Registry, tmp_path: Path) -> None:

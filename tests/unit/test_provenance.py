@@ -71,7 +71,7 @@ def test_a_statement_names_every_input_by_its_digest(opened: Registry, tmp_path:
     found = {dependency["name"]: dependency["digest"] for dependency in definition["resolvedDependencies"]}
     assert found == {
         "tiny-base": {"sha256": digest("parent")},
-        "golden-v1": {"sha256": digest("golden")},
+        "sample-v1": {"sha256": digest("sample")},
         "train-v1": {"sha256": digest("train")},
         "uv.lock": {"sha256": digest("lock")},
         "hallmark": {"gitCommit": "ab" * 20},
@@ -119,7 +119,7 @@ def test_a_hub_model_is_named_by_its_package_url_and_a_registered_one_by_its_ver
 def test_a_run_that_recorded_little_still_has_a_statement(opened: Registry, tmp_path: Path) -> None:
     statement, _, _ = made(opened, tmp_path, manifest={"seed": 0})
     names = [dependency["name"] for dependency in statement["predicate"]["buildDefinition"]["resolvedDependencies"]]
-    assert names == ["tiny-base", "golden-v1"]
+    assert names == ["tiny-base", "sample-v1"]
     json_format.ParseDict(statement, statement_pb2.Statement())
 
 

@@ -1,0 +1,196 @@
+"""A recorded run's predictions, judged again by another judge. Nothing is predicted anew."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.comparing import dataset_file, finished_run
+from experiments.runs import RunRef, continue_or_start, origin_of, owned, run_ref
+from experiments.steps import judge_run, record_scores
+from experiments.surroundings import evaluation_sha256
+from experiments.workspace import Workspace
+from hallmark.config import GenerationConfig, validated
+from hallmark.errors import IntegrityError
+from hallmark.files import atomic_writer, read_json, sha256_file, sha256_json, sha256_tree, write_json, write_jsonl
+from judges import judge_fingerprint, library_versions, load_judge
+from registry import Registry, Run
+
+
+@dataclass(frozen=True)
+class RejudgePlan:
+    """One re-judging, with every input resolved.
+
+    Attributes:
+        source: the run whose predictions are taken: a finished one, or one whose judge failed.
+        origin: the run whose model wrote them: the source, or what that was judged again from.
+        model_sha256: of the weights that wrote them.
+        predictions_sha256: of predictions.jsonl.
+        predictions_meta: how they were made.
+        dataset_sha256: of the items.
+        judge: as NAME@vN.
+        judge_fingerprint: of the judge as it is installed now.
+    """
+
+    source: Run
+    origin: Run
+    model_sha256: str
+    predictions_sha256: str
+    predictions_meta: dict[str, Any]
+    dataset_sha256: str
+    judge: str
+    judge_fingerprint: str
+
+    @property
+    def inference(self) -> dict[str, Any]:
+        """The surroundings in which the predictions were made.
+
+        A run from before they were recorded gets some that no other run has: it is never taken for a fresh evaluation.
+        """
+        return self.origin.manifest.get("inference") or {"unknown but for run": self.origin.run_id}
+
+    def evaluation_sha256(self) -> str:
+        """What a fresh evaluation by this judge would have, in the surroundings in which the predictions were made."""
+        where = f"manifest of run {self.origin.run_id}"
+        return evaluation_sha256(
+            model=self.model_sha256,
+            dataset=self.dataset_sha256,
+            generation=validated(GenerationConfig, self.origin.manifest["generation"], where),
+            inference=self.inference,
+            judge=self.judge,
+            fingerprint=self.judge_fingerprint,
+        )
+
+    def inputs_sha256(self) -> str:
+        """Hash of every input. Equal hash: an interrupted re-judging may be continued."""
+        return sha256_json(
+            {
+                "rejudged": self.origin.run_id,
+                "predictions": self.predictions_sha256,
+                "evaluation": self.evaluation_sha256(),
+            }
+        )
+
+    def manifest(self, run_id: str) -> dict[str, Any]:
+        """The origin's manifest, since that is how the predictions came to be, with the new judge."""
+        libraries = library_versions(load_judge(self.judge))
+        return {
+            **self.origin.manifest,
+            "run_id": run_id,
+            "inputs_sha256": self.inputs_sha256(),
+            "judge": {"name": self.judge, "fingerprint": self.judge_fingerprint, "libraries": libraries},
+            "rejudged_from": self.source.run_id,
+        }
+
+
+def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePlan:
+    """Settle a re-judging.
+
+    Args:
+        reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning of one.
+        judge: as NAME@vN.
+        registry: holds the run.
+
+    Raises:
+        InputError: the run is unknown or has no whole predictions, or the judge is unusable.
+        ResourceError: a library that the judge needs is not installed.
+    """
+    run = registry.get_run(reference)
+    origin, files = origin_of(run, registry), run_ref(run).files
+    if run.status == "failed" and files.judge_errors.is_file():  # all was predicted, and its judge failed
+        meta = read_json(files.predictions_meta)
+        model = sha256_tree(run_ref(origin).files.model) if run.kind == "trained" else run.manifest["model"]["sha256"]
+        predictions = meta["predictions_sha256"]
+    else:
+        run = finished_run(reference, registry)
+        model, predictions, meta = run.model_sha256, run.predictions_sha256, run.predictions_meta
+    return RejudgePlan(
+        source=run,
+        origin=origin,
+        model_sha256=str(model),
+        predictions_sha256=str(predictions),
+        predictions_meta=dict(meta or {}),
+        dataset_sha256=registry.get_dataset(run.dataset_id).sha256,
+        judge=judge,
+        judge_fingerprint=judge_fingerprint(load_judge(judge)),
+    )
+
+
+def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
+    """The newest finished run with these predictions and this judge; for a trained run, one with the same training behind it."""
+    for run in registry.evaluated_runs(plan.evaluation_sha256()):
+        same = (run.kind, run.predictions_sha256) == (plan.source.kind, plan.predictions_sha256)
+        if same and (run.kind == "baseline" or origin_of(run, registry).run_id == plan.origin.run_id):
+            return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True)
+    return None
+
+
+def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
+    """Judge a run's recorded predictions by another judge, as a new finished run of the same kind and weights.
+
+    The new run has a folder of its own with everything but the weights, which stay in the folder of the run that made them.
+    Where a run with the same predictions and the same judge is recorded, that one is taken.
+
+    Args:
+        reference: run id, or a unique beginning of one.
+        judge: as NAME@vN.
+        workspace: its registry holds the run and records the new one.
+
+    Raises:
+        InputError: see `plan_rejudging`; also `JudgeError`, or the dataset's items are no longer on this machine.
+        IntegrityError: the predictions or the items are not the recorded ones.
+    """
+    registry = workspace.registry
+    plan = plan_rejudging(reference, judge, registry)
+    if (found := find_rejudged(plan, registry)) is not None:
+        return found
+    dataset_file(plan.source, registry)  # else a run would begin that cannot go on
+    run = continue_or_start(
+        plan.inputs_sha256(),
+        plan.manifest,
+        registry,
+        workspace.runs,
+        kind=plan.source.kind,
+        name=f"{plan.origin.name}, judged again",
+        base_model=plan.source.base_model,
+        parent_model_sha256=plan.source.parent_model_sha256,
+        dataset_id=plan.source.dataset_id,
+        judge=plan.judge,
+        judge_fingerprint=plan.judge_fingerprint,
+    )
+    with owned(run, registry):
+        take_predictions(plan, run, registry)
+        judge_run(run, plan)
+        record_scores(run, registry, model_sha256=plan.model_sha256, evaluation_sha256=plan.evaluation_sha256())
+    return run
+
+
+def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None:
+    """Copy dataset, predictions and the summary of a training into a run, checked against what is recorded.
+
+    The predictions come from the source's folder, or from the registry's rows where the folder is gone.
+
+    Raises:
+        IntegrityError: they are not the bytes that were recorded.
+    """
+    source, files = run_ref(plan.source).files, run.files
+    _copy(dataset_file(plan.source, registry), files.dataset)
+    if source.predictions.is_file():
+        _copy(source.predictions, files.predictions)
+    else:
+        rows = registry.run_predictions(plan.source.run_id)
+        write_jsonl(files.predictions, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows))
+    if (found := sha256_file(files.predictions)) != plan.predictions_sha256:
+        where = source.predictions if source.predictions.is_file() else f"the registry's predictions of run {plan.source.run_id}"
+        raise IntegrityError(f"{where}: changed since the run: expected sha256 {plan.predictions_sha256}, found {found}.")
+    write_json(files.predictions_meta, plan.predictions_meta)
+    for before, after in ((source.training, files.training), (source.loss_curve, files.loss_curve)):
+        if before.is_file():
+            _copy(before, after)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as file, atomic_writer(target) as copy:
+        shutil.copyfileobj(file, copy)

@@ -1,0 +1,196 @@
+"""The other judges, how judges are found, and what their fingerprints cover."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golden.datasets import load_dataset
+from golden.schema import Item
+from judges import available_judges, judge_fingerprint, load_judge
+from judges.exact_match import ExactMatchV1
+from tests.judging_support import HELPER, PLUGIN, install_plugin, recorded_run, small_dataset
+from tests.refusals import assert_refused
+
+pytestmark = pytest.mark.unit
+
+EXACT = ExactMatchV1()
+EXACT_FINGERPRINT = "1a81401c23b582f5d4490495a1d07e28892619848ac48586b27716c08aa695b7"
+
+EXACT_CASES = [
+    # answer, prediction, reason
+    ("85", "Answer: 85", "correct"),
+    ("85", "85", "correct"),
+    ("85", "  85\n", "correct"),
+    ("85", "Answer:\n\n\t85 \nThat was easy.", "correct"),
+    ("85", "ANSWER :85", "correct"),
+    ("85", "Answer: 84\nAnswer: 85", "correct"),
+    ("85", "Answer: 85\nAnswer: 84", "wrong"),
+    ("85", "Answer: 85.", "wrong"),
+    ("85", "Answer: 85.0", "wrong"),
+    ("85", "Answer: +85", "wrong"),
+    ("85", "Answer: ８５", "wrong"),
+    ("85", "Answer: **85**", "wrong"),
+    ("85", "The sum is 85", "wrong"),
+    ("1234", "Answer: 1,234", "wrong"),
+    ("Paris", "Answer: Paris", "correct"),
+    ("Paris", "Answer: paris", "wrong"),
+    ("Paris", "Answer: Paris!", "wrong"),
+    ("New York", "Answer: New  York", "wrong"),
+    (" New York ", "Answer: New York", "correct"),
+    ("é", "Answer: e\u0301", "wrong"),
+    ("a\u00a0b", "Answer: a b", "wrong"),
+    ("two\nlines", "two\nlines", "correct"),
+    ("two\nlines", "Answer: two\nlines", "wrong"),
+    ("85", "", "empty"),
+    ("85", " \n ", "empty"),
+    ("85", "Answer:", "empty"),
+    ("85", "85\nAnswer:  \n ", "empty"),
+    ("...", "Answer: ...", "correct"),
+]
+
+
+def item(answer: str) -> Item:
+    return Item(trace_id="t", prompt="?", steps=[], final_answer=answer, category="c")
+
+
+@pytest.mark.parametrize(("answer", "prediction", "reason"), EXACT_CASES)
+def test_exact_match(answer: str, prediction: str, reason: str) -> None:
+    score = EXACT.score(item(answer), prediction)
+    assert (score.reason, score.score) == (reason, 1.0 if reason == "correct" else 0.0)
+    assert (score.extracted is None) == (reason == "empty")
+
+
+def test_the_code_of_exact_match_v1_has_not_changed() -> None:
+    assert judge_fingerprint(load_judge("exact_match@v1")) == EXACT_FINGERPRINT, "frozen: add exact_match@v2 and leave v1 as it was"
+
+
+text = st.text(alphabet=st.characters(exclude_characters=":"))
+
+
+@given(text, text)
+def test_exact_match_is_symmetric(left: str, right: str) -> None:
+    if left.strip() and right.strip():
+        assert EXACT.score(item(left), right).score == EXACT.score(item(right), left).score
+
+
+@given(st.text(), st.text(min_size=1).filter(str.strip))
+def test_any_text_gets_a_score(prediction: str, answer: str) -> None:
+    assert EXACT.score(item(answer), prediction).score in (0.0, 1.0)
+
+
+@given(st.text(min_size=1).filter(str.strip), st.text())
+def test_what_matches_exactly_is_never_less_right_for_answer_correctness(answer: str, prediction: str) -> None:
+    lenient = load_judge("answer_correctness@v1").score(item(answer), prediction)
+    if EXACT.score(item(answer), prediction).score == 1 and "answer" not in answer.casefold():
+        assert lenient.score == 1 or lenient.reason == "empty"  # punctuation alone is empty there
+
+
+def test_every_golden_answer_is_right_for_exact_match() -> None:
+    for golden in load_dataset("golden-v1").items():
+        assert EXACT.score(golden, f"Answer: {golden.final_answer}").score == 1.0
+
+
+def test_the_three_judges_are_installed() -> None:
+    assert {"answer_correctness@v1", "exact_match@v1", "math_equivalence@v1"} <= set(available_judges())
+
+
+def judges_listed(hallmark, environment: dict[str, str]) -> dict[str, dict[str, object]]:
+    done = hallmark("judges", "list", "--json", **environment)
+    assert done.returncode == 0, done.stderr
+    return {info["judge"]: info for info in json.loads(done.stdout)}
+
+
+def test_a_package_brings_a_judge_and_its_run_records_the_fingerprint(home: Path, tmp_path: Path, hallmark) -> None:
+    from experiments.workspace import open_workspace
+
+    environment = install_plugin(tmp_path / "site")
+    listed = judges_listed(hallmark, environment)["generous@v1"]
+    assert (listed["package"], listed["description"]) == ("acme-judges 1.0", "Says yes whenever the right answer occurs.")
+    shown = hallmark("judges", "list", **environment).stdout
+    assert "generous@v1 (acme-judges 1.0)" in shown
+
+    first = recorded_run(open_workspace(), lambda n, _item: f"I say {n}", dataset=str(small_dataset(tmp_path)))
+    done = hallmark("rejudge", first.run_id, "--judge", "generous@v1", "--json", **environment)
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert run["judge_fingerprint"] == run["manifest"]["judge"]["fingerprint"] == listed["fingerprint"]
+    assert run["counts"] == {"wrong": 4}
+
+
+@pytest.mark.parametrize(
+    ("source", "helper", "changes"),
+    [
+        (PLUGIN.replace('"""Look for the right answer."""', '"""Another docstring."""  # and a comment'), HELPER, False),
+        (PLUGIN.replace("float(right)", "float(not right)"), HELPER, True),
+        (PLUGIN, HELPER.replace("answer in prediction", "answer == prediction"), True),
+        (PLUGIN.replace('version = "v1"', 'version = "v1"\n    libraries = ("pydantic",)'), HELPER, True),
+    ],
+    ids=["docstring", "judge", "helper", "libraries"],
+)
+def test_changed_code_under_the_same_version_is_another_judge(
+    source: str, helper: str, changes: bool, home: Path, tmp_path: Path, hallmark
+) -> None:
+    from experiments.workspace import open_workspace
+
+    first = recorded_run(open_workspace(), dataset=str(small_dataset(tmp_path)))
+    site = tmp_path / "site"
+    arguments = ("rejudge", first.run_id, "--judge", "generous@v1", "--json")
+    before = json.loads(hallmark(*arguments, **install_plugin(site)).stdout)
+    after = json.loads(hallmark(*arguments, **install_plugin(site, source, helper)).stdout)
+    assert after["reused"] == (not changes)
+    assert (after["judge_fingerprint"] != before["judge_fingerprint"]) == changes
+    if changes:
+        refused = hallmark("compare", before["run_id"], after["run_id"])
+        assert_refused(refused, 2, "judge_fingerprint", before["run_id"], after["run_id"])
+
+
+@pytest.mark.parametrize(
+    ("source", "point", "message"),
+    [
+        (PLUGIN, "acme_judges.absent:Generous", "cannot be loaded: ModuleNotFoundError"),
+        (PLUGIN, "acme_judges.main:Absent", "cannot be loaded: AttributeError"),
+        ("import nothing_of_this_name\n", "acme_judges.main:Generous", "cannot be loaded: ModuleNotFoundError"),
+        ("def broken(:\n", "acme_judges.main:Generous", "cannot be loaded: SyntaxError"),
+        (PLUGIN.replace('"v1"', '"v2"'), "acme_judges.main:Generous", "is no judge: its version is 'v2', expected 'v1'"),
+        (PLUGIN.replace("    name =", "    title ="), "acme_judges.main:Generous", "is no judge: its name is None"),
+        (PLUGIN.replace("def score", "def judge"), "acme_judges.main:Generous", "is no judge: score cannot be called"),
+        (PLUGIN.replace("(self, item, prediction)", "(self, item)"), "acme_judges.main:Generous", "is no judge: score cannot be called"),
+        (PLUGIN, "acme_judges.helping:agrees", "cannot be loaded: TypeError"),
+    ],
+)
+def test_a_plugin_that_is_no_judge_is_named_with_its_package(source: str, point: str, message: str, tmp_path: Path, hallmark) -> None:
+    environment = install_plugin(tmp_path / "site", source, point=point)
+    result = hallmark("baseline", "--judge", "generous@v1", **environment)
+    assert_refused(result, 2, "judge generous@v1: its plug-in", point, "acme-judges 1.0", message)
+
+
+def test_a_plugin_that_cannot_be_loaded_is_listed_with_the_reason(tmp_path: Path, hallmark) -> None:
+    listed = judges_listed(hallmark, install_plugin(tmp_path / "site", "import nothing_of_this_name\n"))
+    assert "cannot be loaded: ModuleNotFoundError" in str(listed["generous@v1"]["error"])
+    assert listed["exact_match@v1"]["error"] is None
+
+
+def test_an_unknown_judge_lists_the_plugins_too(tmp_path: Path, hallmark) -> None:
+    result = hallmark("baseline", "--judge", "bleu@v1", **install_plugin(tmp_path / "site"))
+    assert_refused(result, 2, "there is no judge bleu. Available: answer_correctness@v1, exact_match@v1, generous@v1")
+
+
+def test_a_library_that_a_judge_needs_is_named_before_anything_starts(tmp_path: Path, hallmark) -> None:
+    source = PLUGIN.replace('version = "v1"', 'version = "v1"\n    libraries = ("acme-arithmetic",)')
+    result = hallmark("baseline", "--judge", "generous@v1", **install_plugin(tmp_path / "site", source))
+    assert_refused(result, 4, "judge generous@v1 needs the package acme-arithmetic", "pip install acme-arithmetic")
+
+
+def test_two_packages_with_one_judge_are_refused(tmp_path: Path, hallmark) -> None:
+    environment = install_plugin(tmp_path / "site")
+    other = tmp_path / "site" / "other-2.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 2.0\n")
+    (other / "entry_points.txt").write_text("[hallmark.judges]\ngenerous@v1 = other:Generous\n")
+    result = hallmark("baseline", "--judge", "generous@v1", **environment)
+    assert_refused(result, 2, "judge generous@v1 is brought by two packages", "acme-judges 1.0", "other 2.0")
