@@ -66,11 +66,11 @@ def test_the_comparison_is_the_one_with_the_champion_of_then(opened: Registry, t
     first = promoted(opened, tmp_path, "first")
     second = promoted(opened, tmp_path, "second")
     report: dict[str, Any] = {"n": 2, "test": "mcnemar_exact"}
-    opened.record_comparison(first.run_id, second.run_id, delta=0.5, p_value=0.5, ci_low=0.1, ci_high=0.9, report=report)
+    opened.record_comparison("base-run", second.run_id, delta=0.5, p_value=0.5, ci_low=0.1, ci_high=0.9, report=report)
     found = gate_comparison(opened, second)
     assert found is not None
-    assert (found["baseline_run_id"], found["delta"]) == (first.run_id, 0.5)
-    assert "| 2 |  |  | +50.0 | +10.0 to +90.0 | 0.500 |" in card(opened, second)
+    assert (found["baseline_run_id"], found["delta"]) == (first.run_id, 0.25)
+    assert "+25.0 | +10.0 to +40.0 | 0.012 |" in card(opened, second)
 
 
 def test_a_version_that_was_forced_says_so(opened: Registry, tmp_path: Path) -> None:
