@@ -29,7 +29,7 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
         InputError: a run is unknown or not finished, or the two are not comparable; names the fields that differ.
     """
     runs = finished_run(baseline, registry), finished_run(candidate, registry)
-    first, second = (conditions(run, registry.run_scores(run.run_id), registry) for run in runs)
+    first, second = (conditions(run, registry.run_scores(run.run_id), registry.get_dataset(run.dataset_id)) for run in runs)
     comparison = compare(first, second)
     record(comparison, registry)
     return comparison
@@ -99,20 +99,19 @@ def finished_run(reference: str, registry: Registry) -> Run:
         return promotion.finished_run(session, reference)
 
 
-def conditions(run: Run, scores: Mapping[str, float], registry: Registry) -> RunScores:
+def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunScores:
     """A run's scores with everything that must be equal for a comparison to mean anything.
 
     Args:
         run: a finished run.
         scores: trace_id -> score, in dataset order.
-        registry: knows its dataset.
+        dataset: the one it names.
 
     Raises:
         InputError: the items of its dataset are no longer on this machine.
         IntegrityError: they are, and were changed.
     """
     meta = PredictionMeta.model_validate(run.predictions_meta)
-    dataset = registry.get_dataset(run.dataset_id)
     return RunScores(
         run_id=run.run_id,
         dataset=f"{dataset.key}-{dataset.version}",

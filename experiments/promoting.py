@@ -51,8 +51,9 @@ class Gatekeeper:
 
     def __call__(self, evidence: Evidence) -> Ruling:
         """Decide on the evidence. Raises what `evaluation.comparison.compare` raises."""
-        opponent = conditions(evidence.opponent, evidence.opponent_scores, self.registry)
-        candidate = conditions(evidence.candidate, evidence.candidate_scores, self.registry)
+        datasets = {key: self.registry.get_dataset(key) for key in {evidence.opponent.dataset_id, evidence.candidate.dataset_id}}
+        opponent = conditions(evidence.opponent, evidence.opponent_scores, datasets[evidence.opponent.dataset_id])
+        candidate = conditions(evidence.candidate, evidence.candidate_scores, datasets[evidence.candidate.dataset_id])
         asked = opponent, candidate, list(opponent.scores)  # the order of the items decides the resampling
         if self.comparison is None or asked != self._asked:
             self.comparison, self._asked = compare(opponent, candidate), asked

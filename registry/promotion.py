@@ -223,7 +223,7 @@ class Promotion:
         self, session: Session, model: str, run: Run, sha256: str, parent_model: str | None, ruling: Ruling, attest: Attest | None
     ) -> ModelVersion:
         newest = session.exec(select(func.max(ModelVersion.number)).where(ModelVersion.model == model)).one()
-        dataset = session.exec(select(Dataset).where(Dataset.id == run.dataset_id)).one()
+        dataset = session.get_one(Dataset, run.dataset_id)
         metrics = session.exec(select(Metric).where(Metric.run_id == run.run_id).order_by(col(Metric.id)))
         version = ModelVersion(
             model=model,
