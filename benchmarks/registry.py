@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -177,7 +177,9 @@ def verified(ours: Hallmark) -> Row:
 
 
 def show(row: Row) -> None:
-    cells = [f"{s['median_ms']:9.1f} {s['p95_ms']:9.1f}" if (s := _summary(side)) else f"{'-':>9} {'':9}" for side in (row.ours, row.theirs)]
+    cells = [
+        f"{s['median_ms']:9.1f} {s['p95_ms']:9.1f}" if (s := _summary(side)) else f"{'-':>9} {'':9}" for side in (row.ours, row.theirs)
+    ]
     print(f"{row.name:52}{cells[0]}  {cells[1]}  {f'{row.ratio:.1f} x' if row.ratio else '-':>9}", flush=True)
 
 

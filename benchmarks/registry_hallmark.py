@@ -35,9 +35,8 @@ class Hallmark:
         dataset = self.registry.register_dataset("golden", "v1", self.golden.sha256, len(self.items))
         self.dataset_id = dataset.id
         self.base = self.finished_run(0.4, kind="baseline")
-        weak = self.offer(self.finished_run(0.4), force_reason="so that the others are better").version
-        assert weak is not None
-        self.weak = weak.number
+        self.offer(self.finished_run(0.4), force_reason="so that the others are better")
+        self.weak = self.champion()
 
     def populate(self, versions: int) -> None:
         """Have so many versions, each with its run, its decision in the log and its place in the ledger of alpha."""
@@ -82,9 +81,8 @@ class Hallmark:
 
     def write_scores(self, items: int) -> str:
         """Record a run of many items, texts, scores and reasons, hashed. Returns its id."""
-        rows = [
-            PredictionRow(f"item-{n}", f"One step.\nAnswer: {n}", float(self.random.random() < 0.5), str(n), "correct") for n in range(items)
-        ]
+        scores = [float(self.random.random() < 0.5) for _ in range(items)]
+        rows = [PredictionRow(f"item-{n}", f"One step.\nAnswer: {n}", score, str(n), "correct") for n, score in enumerate(scores)]
         dataset = self.registry.register_dataset("large", "v1", digest("large"), items)
         run = self.started_run("trained", dataset.id)
         self.finish(run, [MetricRow("answer_correctness", 0.5, items)], rows, digest(run.run_id))
@@ -98,7 +96,7 @@ class Hallmark:
 
     def offer(self, run: Run, force_reason: str | None = None) -> Offer:
         weights = Path(run.directory) / "model"
-        gatekeeper = Gatekeeper(GateConfig(), self.registry)
+        gatekeeper = Gatekeeper(GateConfig())
         return self.registry.offer(
             MODEL, run.run_id, gatekeeper, weights=lambda: weights, actor="someone", parent_model="tiny-base", force_reason=force_reason
         )
@@ -140,7 +138,10 @@ class Hallmark:
             "format": 1,
             "dataset": {"name": self.golden.name, "sha256": self.golden.sha256, "items": len(self.items), "bands": self.golden.bands},
             "training": {"config": {f"setting_{n}": n / 7 for n in range(25)}, "contamination": {"overlaps": 0, "pairs": []}},
-            "environment": {"packages": {f"package-{n}": "1.2.3" for n in range(20)}, "code": {f"{n}.py": digest(str(n)) for n in range(20)}},
+            "environment": {
+                "packages": {f"package-{n}": "1.2.3" for n in range(20)},
+                "code": {f"{n}.py": digest(str(n)) for n in range(20)},
+            },
         }
 
     def finish(self, run: Run, metrics: list[MetricRow], predictions: list[PredictionRow], model_sha256: str) -> Run:

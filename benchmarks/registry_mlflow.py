@@ -8,16 +8,16 @@ from pathlib import Path
 
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
-import mlflow  # noqa: E402
-import pandas as pd  # noqa: E402
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Metric  # noqa: E402
-from mlflow.store.model_registry.dbmodels.models import SqlModelVersion  # noqa: E402
-from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric, SqlRun  # noqa: E402
-from sqlalchemy import create_engine, insert  # noqa: E402
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric, SqlRun
+from sqlalchemy import create_engine, insert
 
-from benchmarks.registry_hallmark import MODEL, run_scores  # noqa: E402
-from evaluation.comparison import Comparison, compare  # noqa: E402
+from benchmarks.registry_hallmark import MODEL, run_scores
+from evaluation.comparison import Comparison, compare
 
 BATCH = 1000
 """Most metrics that `log_batch` takes."""
@@ -45,8 +45,7 @@ class MLflow:
         runs, metrics, rows = [], [], []
         for number in range(have + 1, versions + 1):
             run = uuid.uuid4().hex
-            runs.append({"run_uuid": run, "name": run[:8], "user_id": "someone", "status": "FINISHED", "lifecycle_stage": "active", "experiment_id": int(self.experiment),
-                         "artifact_uri": self.source, "start_time": number, "source_type": "LOCAL"})  # fmt: skip
+            runs.append(self.run_row(run, number))
             metrics += [
                 {"key": f"category-{n}", "value": 0.4, "timestamp": number, "step": 0, "is_nan": False, "run_uuid": run} for n in range(11)
             ]
@@ -57,6 +56,19 @@ class MLflow:
                 for table, values in ((SqlRun, runs), (SqlMetric, metrics), (SqlLatestMetric, metrics), (SqlModelVersion, rows)):
                     connection.execute(insert(table), values)
             engine.dispose()
+
+    def run_row(self, run: str, number: int) -> dict[str, object]:
+        return {
+            "run_uuid": run,
+            "name": run[:8],
+            "user_id": "someone",
+            "status": "FINISHED",
+            "lifecycle_stage": "active",
+            "experiment_id": int(self.experiment),
+            "artifact_uri": self.source,
+            "start_time": number,
+            "source_type": "LOCAL",
+        }
 
     def candidate(self) -> str:
         """A run."""

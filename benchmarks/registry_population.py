@@ -95,13 +95,12 @@ def _run(like: Run, number: int, trace_ids: Sequence[str]) -> tuple[Run, list[di
 
 
 def _version(model: str, run: Run, number: int, metrics: list[dict[str, Any]]) -> ModelVersion:
-    assert run.model_sha256 is not None
     version = ModelVersion(
         model=model,
         number=number,
         run_id=run.run_id,
-        weights_sha256=run.model_sha256,
-        artifact=run.model_sha256,
+        weights_sha256=digest(f"old weights {number}"),
+        artifact="",
         metrics=[{name: value for name, value in row.items() if name != "run_id"} for row in metrics],
         dataset_key="golden",
         dataset_version="v1",

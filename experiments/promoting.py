@@ -38,22 +38,19 @@ class Gatekeeper:
 
     Attributes:
         gate: the rule's numbers.
-        registry: knows the datasets of the runs.
         comparison: the last comparison that was decided on.
         decision: what was decided.
     """
 
     gate: GateConfig
-    registry: Registry
     comparison: Comparison | None = None
     decision: Decision | None = None
     _asked: tuple[RunScores, RunScores, list[str]] | None = None
 
     def __call__(self, evidence: Evidence) -> Ruling:
         """Decide on the evidence. Raises what `evaluation.comparison.compare` raises."""
-        datasets = {key: self.registry.get_dataset(key) for key in {evidence.opponent.dataset_id, evidence.candidate.dataset_id}}
-        opponent = conditions(evidence.opponent, evidence.opponent_scores, datasets[evidence.opponent.dataset_id])
-        candidate = conditions(evidence.candidate, evidence.candidate_scores, datasets[evidence.candidate.dataset_id])
+        opponent = conditions(evidence.opponent, evidence.opponent_scores, evidence.opponent_dataset)
+        candidate = conditions(evidence.candidate, evidence.candidate_scores, evidence.candidate_dataset)
         asked = opponent, candidate, list(opponent.scores)  # the order of the items decides the resampling
         if self.comparison is None or asked != self._asked:
             self.comparison, self._asked = compare(opponent, candidate), asked
@@ -136,7 +133,7 @@ def _offer(
 ) -> Promotion:
     registry = workspace.registry
     run = finished_run(reference, registry)
-    gatekeeper = Gatekeeper(gate, registry)
+    gatekeeper = Gatekeeper(gate)
     offer = registry.offer(
         model_name,
         run.run_id,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func
 from sqlmodel import Session, col, select
 
 from hallmark.errors import InputError, IntegrityError
@@ -33,6 +33,8 @@ class Evidence:
         candidate_scores: likewise.
         number: which comparison this is for this model on this golden dataset, from 1.
         carried: the level that the comparison before it left over.
+        opponent_dataset: what the opponent was judged on.
+        candidate_dataset: what the candidate was judged on.
     """
 
     opponent: Run
@@ -41,6 +43,8 @@ class Evidence:
     candidate_scores: Mapping[str, float]
     number: int
     carried: float
+    opponent_dataset: Dataset
+    candidate_dataset: Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +96,18 @@ class Offer:
 class _Assessment:
     candidate: Run
     current: ModelVersion | None
+    dataset: Dataset | None = None
     opponent: Run | None = None
     turn: Turn | None = None
     ruling: Ruling | None = None
+
+
+# Built once; see registry/runs.py.
+_SAME_WEIGHTS = select(ModelVersion).where(
+    ModelVersion.model == bindparam("model"), ModelVersion.weights_sha256 == bindparam("weights_sha256")
+)
+_NEWEST = select(func.max(ModelVersion.number)).where(ModelVersion.model == bindparam("model"))
+_METRICS = select(Metric).where(Metric.run_id == bindparam("run_id")).order_by(col(Metric.id))
 
 
 class Promotion:
@@ -173,7 +186,8 @@ class Promotion:
         if opponent is None or ruling is None:
             return Offer("already_champion", assessment.current, None, None)
         outcome: Outcome = "passed" if ruling.promote else "refused"
-        _ensure_model(session, model)
+        if assessment.current is None:
+            _ensure_model(session, model)
         self._log(session, model, alias, outcome, assessment, None, ruling.reason, actor)
         return Offer(outcome, None, opponent.run_id, ruling)
 
@@ -189,11 +203,12 @@ class Promotion:
         force_reason: str | None,
         attest: Attest | None,
     ) -> Offer:
-        run, opponent, ruling = assessment.candidate, assessment.opponent, assessment.ruling
-        assert opponent is not None and ruling is not None  # noqa: S101, PT018  _moves said so
-        _ensure_model(session, model)
-        known = session.exec(select(ModelVersion).where(ModelVersion.model == model, ModelVersion.weights_sha256 == stored)).first()
-        version = known or self._new_version(session, model, run, stored, parent_model, ruling, attest)
+        run, dataset, opponent, ruling = assessment.candidate, assessment.dataset, assessment.opponent, assessment.ruling
+        assert dataset is not None and opponent is not None and ruling is not None  # noqa: S101, PT018  _moves said so
+        if assessment.current is None:
+            _ensure_model(session, model)
+        known = session.exec(_SAME_WEIGHTS, params={"model": model, "weights_sha256": stored}).first()
+        version = known or self._new_version(session, model, run, dataset, stored, parent_model, ruling, attest)
         move_alias(session, model, alias, assessment.current, version)
         outcome: Outcome = "promoted" if ruling.promote else "forced"
         self._log(session, model, alias, outcome, assessment, version, ruling.reason if ruling.promote else force_reason or "", actor)
@@ -220,11 +235,18 @@ class Promotion:
         )
 
     def _new_version(
-        self, session: Session, model: str, run: Run, sha256: str, parent_model: str | None, ruling: Ruling, attest: Attest | None
+        self,
+        session: Session,
+        model: str,
+        run: Run,
+        dataset: Dataset,
+        sha256: str,
+        parent_model: str | None,
+        ruling: Ruling,
+        attest: Attest | None,
     ) -> ModelVersion:
-        newest = session.exec(select(func.max(ModelVersion.number)).where(ModelVersion.model == model)).one()
-        dataset = session.get_one(Dataset, run.dataset_id)
-        metrics = session.exec(select(Metric).where(Metric.run_id == run.run_id).order_by(col(Metric.id)))
+        newest = session.exec(_NEWEST, params={"model": model}).one()
+        metrics = session.exec(_METRICS, params={"run_id": run.run_id})
         version = ModelVersion(
             model=model,
             number=(newest or 0) + 1,
@@ -268,9 +290,11 @@ def _assess(session: Session, model: str, alias: str, run_id: str, against: str 
     if current is not None and current.weights_sha256 == candidate.model_sha256:
         return _Assessment(candidate, current)
     opponent = _opponent(session, current, candidate, against)
-    turn = take_turn(session, model, opponent, candidate)
+    datasets = session.get_one(Dataset, opponent.dataset_id), session.get_one(Dataset, candidate.dataset_id)
+    turn = take_turn(session, model, datasets[1].sha256, opponent, candidate)
     scores = run_scores(session, opponent.run_id), run_scores(session, candidate.run_id)
-    return _Assessment(candidate, current, opponent, turn, gate(Evidence(opponent, candidate, *scores, turn.number, turn.carried)))
+    evidence = Evidence(opponent, candidate, *scores, turn.number, turn.carried, *datasets)
+    return _Assessment(candidate, current, datasets[1], opponent, turn, gate(evidence))
 
 
 def _opponent(session: Session, current: ModelVersion | None, candidate: Run, against: str | None) -> Run:

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from hallmark.files import sha256_json
 from registry.columns import now
-from registry.tables import AlphaSpending, Dataset, Run
+from registry.tables import AlphaSpending, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,8 @@ _BEFORE = (
 )
 
 
-def take_turn(session: Session, model: str, opponent: Run, candidate: Run) -> Turn:
+def take_turn(session: Session, model: str, dataset_sha256: str, opponent: Run, candidate: Run) -> Turn:
     """Find a comparison's turn. Nothing is written: `spend` does that, in the same transaction."""
-    dataset_sha256 = session.get_one(Dataset, candidate.dataset_id).sha256
     comparison = comparison_sha256(dataset_sha256, opponent, candidate)
     family = {"model": model, "dataset_sha256": dataset_sha256}
     known = session.exec(_KNOWN, params={**family, "comparison_sha256": comparison}).first()
