@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, col, select
 
 from hallmark.errors import HallmarkError
@@ -24,6 +24,7 @@ _HERE = (
     col(Alias.version) == bindparam("from_version"),
 )
 _SWAP = update(Alias).where(*_HERE).values(version=bindparam("to_version")).execution_options(synchronize_session=False)
+_APPEND = insert(PromotionLog.__table__)  # type: ignore[attr-defined]
 _LAST = select(PromotionLog.id, PromotionLog.hash).order_by(col(PromotionLog.id).desc()).limit(1)
 
 
@@ -63,8 +64,7 @@ def append_log(
         hash="",
     )
     row.hash = log_hash(row)
-    session.add(row)
-    session.flush()
+    session.connection().execute(_APPEND, row.model_dump())
     return row
 
 

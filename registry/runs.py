@@ -155,8 +155,8 @@ class Runs:
             run.content_sha256 = content_sha256(run, metric_rows, prediction_rows)
             session.add(run)
             session.flush()
-            session.execute(insert(Metric), metric_rows)
-            session.execute(insert(Prediction), prediction_rows)
+            for table, rows in ((_METRICS, metric_rows), (_PREDICTIONS, prediction_rows)):
+                session.connection().execute(insert(table), rows)
             return run
 
     def find_evaluated(self, evaluation_sha256: str) -> Run | None:
@@ -237,6 +237,7 @@ class Runs:
 
 
 # Statements that every promotion asks several times are built once: building one costs more than SQLite takes to answer it.
+_METRICS = Metric.__table__  # type: ignore[attr-defined]
 _PREDICTIONS = Prediction.__table__  # type: ignore[attr-defined]
 _RUN = select(Run).where(Run.run_id == bindparam("run_id"))
 _LIKE_RUN = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, insert
 from sqlmodel import Session, col, select
 
 from hallmark.files import sha256_json
@@ -52,6 +52,7 @@ _BEFORE = (
     .order_by(col(AlphaSpending.number).desc())
     .limit(1)
 )
+_SPEND = insert(AlphaSpending.__table__)  # type: ignore[attr-defined]
 
 
 def take_turn(session: Session, model: str, dataset_sha256: str, opponent: Run, candidate: Run) -> Turn:
@@ -69,18 +70,16 @@ def spend(session: Session, turn: Turn, opponent: Run, candidate: Run, *, p_valu
     """Record a comparison that was decided for the first time."""
     if turn.known:
         return
-    session.add(
-        AlphaSpending(
-            model=turn.model,
-            dataset_sha256=turn.dataset_sha256,
-            number=turn.number,
-            comparison_sha256=turn.comparison_sha256,
-            opponent_run_id=opponent.run_id,
-            candidate_run_id=candidate.run_id,
-            p_value=p_value,
-            level=level,
-            significant=significant,
-            created_at=now(),
-        )
-    )
-    session.flush()
+    row = {
+        "model": turn.model,
+        "dataset_sha256": turn.dataset_sha256,
+        "number": turn.number,
+        "comparison_sha256": turn.comparison_sha256,
+        "opponent_run_id": opponent.run_id,
+        "candidate_run_id": candidate.run_id,
+        "p_value": p_value,
+        "level": level,
+        "significant": significant,
+        "created_at": now(),
+    }
+    session.connection().execute(_SPEND, row)
