@@ -156,7 +156,8 @@ class Runs:
             session.add(run)
             session.flush()
             for table, rows in ((_METRICS, metric_rows), (_PREDICTIONS, prediction_rows)):
-                session.connection().execute(insert(table), rows)
+                if rows:
+                    session.connection().execute(insert(table), rows)
             return run
 
     def find_evaluated(self, evaluation_sha256: str) -> Run | None:
