@@ -23,7 +23,7 @@ _HERE = (
     col(Alias.name) == bindparam("of_name"),
     col(Alias.version) == bindparam("from_version"),
 )
-_SWAP = update(Alias).where(*_HERE).values(version=bindparam("to_version")).execution_options(synchronize_session=False)
+_SWAP = update(Alias).where(*_HERE).values(version=bindparam("to_version"))
 _APPEND = insert(PromotionLog.__table__)  # type: ignore[attr-defined]
 _LAST = select(PromotionLog.id, PromotionLog.hash).order_by(col(PromotionLog.id).desc()).limit(1)
 
@@ -46,7 +46,7 @@ def append_log(
     decision: dict[str, Any] | None = None,
 ) -> PromotionLog:
     """Write the next row of the log. Only inside a writing transaction, where nobody else appends."""
-    last = session.exec(_LAST).first()
+    last = session.connection().execute(_LAST).first()
     row = PromotionLog(
         id=last[0] + 1 if last else 1,
         model=model,
@@ -83,6 +83,8 @@ def move_alias(session: Session, model: str, alias: str, before: ModelVersion | 
         session.add(Alias(model=model, name=alias, version=after.number, protected=alias == CHAMPION))
         session.flush()
         return
-    swapped: Any = session.execute(_SWAP, {"of_model": model, "of_name": alias, "from_version": before.number, "to_version": after.number})
+    swapped: Any = session.connection().execute(
+        _SWAP, {"of_model": model, "of_name": alias, "from_version": before.number, "to_version": after.number}
+    )
     if swapped.rowcount != 1:
         raise PromotionConflict(f"{model}@{alias}: no longer v{before.number}; another promotion came first. Run the same command again.")

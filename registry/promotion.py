@@ -245,7 +245,7 @@ class Promotion:
         ruling: Ruling,
         attest: Attest | None,
     ) -> ModelVersion:
-        newest = session.exec(_NEWEST, params={"model": model}).one()
+        newest = session.connection().execute(_NEWEST, {"model": model}).scalar()
         metrics = session.exec(_METRICS, params={"run_id": run.run_id})
         version = ModelVersion(
             model=model,

@@ -59,8 +59,9 @@ def take_turn(session: Session, model: str, dataset_sha256: str, opponent: Run, 
     """Find a comparison's turn. Nothing is written: `spend` does that, in the same transaction."""
     comparison = comparison_sha256(dataset_sha256, opponent, candidate)
     family = {"model": model, "dataset_sha256": dataset_sha256}
-    known = session.exec(_KNOWN, params={**family, "comparison_sha256": comparison}).first()
-    before = session.exec(_BEFORE, params={**family, "number": known or MANY}).first()  # numbers are dense: the newest smaller one
+    connection = session.connection()
+    known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).scalar()
+    before = connection.execute(_BEFORE, {**family, "number": known or MANY}).first()  # numbers are dense: the newest smaller one
     number = known or (before[0] if before else 0) + 1
     carried = before[1] if before is not None and before[2] else 0.0
     return Turn(model, dataset_sha256, comparison, number, carried, known is not None)
