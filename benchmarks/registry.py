@@ -4,7 +4,7 @@
 
 Each row is the median and the 95th percentile of interleaved repeats after one that is not counted.
 
-- *promote*: ours is `Registry.offer` with the real gate on the 300 items of golden-v1: champion and candidate compared,
+- *promote*: ours is `Registry.offer` with the real gate on the 360 items of golden-v1: champion and candidate compared,
   all tests and intervals, by category and band, asked twice; then version, alias, chained log and ledger of alpha in one
   transaction. Theirs is `create_model_version` and `set_registered_model_alias`: no gate, no hash, no log. The weights
   are a few bytes and in the store already; hashing has a row of its own.
