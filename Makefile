@@ -10,10 +10,10 @@ ARGS ?=
 PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-core bench pictures lint types format lock-check install install-peers clean
+.PHONY: help run up down test test-core bench bench-registry pictures lint types format lock-check install install-peers clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 run: install ## run the whole experiment on CPU: base against trained on golden-v1, judged and promoted
 	@.venv/bin/hallmark experiment $(ARGS)
@@ -33,6 +33,10 @@ test-core: $(UV) ## run the unit tests in an environment without torch and jax
 
 bench: install-peers ## measure training against peers; docs/benchmarks.md tells how to read it
 	.venv/bin/python benchmarks/train.py $(ARGS)
+
+bench-registry: $(UV) ## measure the registry beside MLflow's, which gets an environment of its own
+	UV_PROJECT_ENVIRONMENT=.venv-mlflow $(UV) sync --locked --quiet --extra postgres --group mlflow
+	.venv-mlflow/bin/python benchmarks/registry.py $(ARGS)
 
 pictures: install ## make the pictures of the documentation from a fresh experiment
 	rm -rf .pictures
@@ -65,4 +69,4 @@ install-peers: $(UV)
 	.tools/bin/pip install --quiet uv==$(UV_VERSION)
 
 clean: ## remove environments and caches; runs and models in .hallmark stay
-	rm -rf .venv .venv-core .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-core .venv-mlflow .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from golden.datasets import BUILT_IN, read_items
 from hallmark.errors import InputError, IntegrityError
 from hallmark.files import sha256_file, write_json
 from inference.contract import PredictionMeta
-from registry import Registry, Run, promotion
+from registry import Dataset, Registry, Run, promotion
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
@@ -28,7 +29,7 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
         InputError: a run is unknown or not finished, or the two are not comparable; names the fields that differ.
     """
     runs = finished_run(baseline, registry), finished_run(candidate, registry)
-    first, second = (conditions(run, registry.run_scores(run.run_id), registry) for run in runs)
+    first, second = (conditions(run, registry.run_scores(run.run_id), registry.get_dataset(run.dataset_id)) for run in runs)
     comparison = compare(first, second)
     record(comparison, registry)
     return comparison
@@ -78,7 +79,8 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     runs = (comparison.baseline_run, comparison.candidate_run)
     before, after = ({row.trace_id: row.prediction for row in registry.run_predictions(run)} for run in runs)
     wanted = {*comparison.gained[:count], *comparison.lost[:count]}
-    dataset = dataset_file(registry.get_run(comparison.candidate_run), registry)
+    run = registry.get_run(comparison.candidate_run)
+    dataset = dataset_file(run, registry.get_dataset(run.dataset_id))
     items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
 
     def flip(trace_id: str) -> Flip:
@@ -97,20 +99,19 @@ def finished_run(reference: str, registry: Registry) -> Run:
         return promotion.finished_run(session, reference)
 
 
-def conditions(run: Run, scores: Mapping[str, float], registry: Registry) -> RunScores:
+def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunScores:
     """A run's scores with everything that must be equal for a comparison to mean anything.
 
     Args:
         run: a finished run.
         scores: trace_id -> score, in dataset order.
-        registry: knows its dataset.
+        dataset: the one it names.
 
     Raises:
         InputError: the items of its dataset are no longer on this machine.
         IntegrityError: they are, and were changed.
     """
     meta = PredictionMeta.model_validate(run.predictions_meta)
-    dataset = registry.get_dataset(run.dataset_id)
     return RunScores(
         run_id=run.run_id,
         dataset=f"{dataset.key}-{dataset.version}",
@@ -119,19 +120,22 @@ def conditions(run: Run, scores: Mapping[str, float], registry: Registry) -> Run
         judge_fingerprint=run.judge_fingerprint,
         generation={**meta.generation, "prompt_template": meta.prompt_template, "dtype": meta.dtype},
         scores=scores,
-        categories=_categories(dataset_file(run, registry)),
+        categories=_categories(_Items(dataset.sha256, dataset_file(run, dataset))),
         bands=run.manifest["dataset"]["bands"],
     )
 
 
-def dataset_file(run: Run, registry: Registry) -> Path:
+def dataset_file(run: Run, dataset: Dataset) -> Path:
     """The items that a run was judged on: the run's own copy, else the built-in file; checked against the registered sha256.
+
+    Args:
+        run: a run.
+        dataset: the one it names.
 
     Raises:
         InputError: neither is on this machine.
         IntegrityError: the run's copy was changed.
     """
-    dataset = registry.get_dataset(run.dataset_id)
     own = run_ref(run).files.dataset
     if own.is_file():
         if (found := sha256_file(own)) != dataset.sha256:
@@ -146,10 +150,14 @@ def dataset_file(run: Run, registry: Registry) -> Path:
     )
 
 
+@dataclass(frozen=True)
+class _Items:
+    """A file whose sha256 was checked. Equal sha256, equal items, wherever the file is."""
+
+    sha256: str
+    path: Path = field(compare=False)
+
+
 @lru_cache(maxsize=4)
-def _categories_of(path: Path, _changed: int) -> dict[str, str]:
-    return {item.trace_id: item.category for item in read_items(path)}
-
-
-def _categories(path: Path) -> dict[str, str]:
-    return _categories_of(path, path.stat().st_mtime_ns)
+def _categories(items: _Items) -> dict[str, str]:
+    return {item.trace_id: item.category for item in read_items(items.path)}

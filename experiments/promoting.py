@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from evaluation.comparison import Comparison, compare
+from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import Decision, GateConfig, decide
 from experiments.comparing import conditions, finished_run, record
 from experiments.config import ExperimentConfig
@@ -34,23 +34,27 @@ def champion_reference(model_name: str, registry: Registry) -> str | None:
 class Gatekeeper:
     """The gate as the registry asks it: compares the scores that it is given and applies the rule.
 
+    The registry asks twice, the second time inside its transaction. The rule is applied each time; the runs are compared
+    again only if anything about them differs from the last time, since a comparison depends on nothing else.
+
     Attributes:
         gate: the rule's numbers.
-        registry: knows the datasets of the runs.
         comparison: the last comparison that was decided on.
         decision: what was decided.
     """
 
     gate: GateConfig
-    registry: Registry
     comparison: Comparison | None = None
     decision: Decision | None = None
+    _asked: tuple[RunScores, RunScores, list[str]] | None = None
 
     def __call__(self, evidence: Evidence) -> Ruling:
         """Decide on the evidence. Raises what `evaluation.comparison.compare` raises."""
-        opponent = conditions(evidence.opponent, evidence.opponent_scores, self.registry)
-        candidate = conditions(evidence.candidate, evidence.candidate_scores, self.registry)
-        self.comparison = compare(opponent, candidate)
+        opponent = conditions(evidence.opponent, evidence.opponent_scores, evidence.opponent_dataset)
+        candidate = conditions(evidence.candidate, evidence.candidate_scores, evidence.candidate_dataset)
+        asked = opponent, candidate, list(opponent.scores)  # the order of the items decides the resampling
+        if self.comparison is None or asked != self._asked:
+            self.comparison, self._asked = compare(opponent, candidate), asked
         clean = guard_clean(evidence.candidate)
         decision = decide(self.comparison, self.gate, guard_clean=clean, number=evidence.number, carried=evidence.carried)
         self.decision = decision
@@ -130,7 +134,7 @@ def _offer(
 ) -> Promotion:
     registry = workspace.registry
     run = finished_run(reference, registry)
-    gatekeeper = Gatekeeper(gate, registry)
+    gatekeeper = Gatekeeper(gate)
     offer = registry.offer(
         model_name,
         run.run_id,

@@ -146,7 +146,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     plan = plan_rejudging(reference, judge, registry)
     if (found := find_rejudged(plan, registry)) is not None:
         return found
-    dataset_file(plan.source, registry)  # else a run would begin that cannot go on
+    dataset_file(plan.source, registry.get_dataset(plan.source.dataset_id))  # else a run would begin that cannot go on
     run = continue_or_start(
         plan.inputs_sha256(),
         plan.manifest,
@@ -176,7 +176,7 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
         IntegrityError: they are not the bytes that were recorded.
     """
     source, files = run_ref(plan.source).files, run.files
-    _copy(dataset_file(plan.source, registry), files.dataset)
+    _copy(dataset_file(plan.source, registry.get_dataset(plan.source.dataset_id)), files.dataset)
     if source.predictions.is_file():
         _copy(source.predictions, files.predictions)
     else:

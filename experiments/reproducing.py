@@ -106,7 +106,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         dataset=DatasetRef(
             key=dataset.key,
             version=dataset.version,
-            path=dataset_file(run, workspace.registry).absolute(),
+            path=dataset_file(run, dataset).absolute(),
             sha256=dataset.sha256,
             items=dataset.items,
             bands=manifest["dataset"]["bands"],

@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from experiments.plan import RunPlan
 from experiments.run_files import RunFiles
 from hallmark.errors import HallmarkError, ResourceError, interruption
 from hallmark.files import write_json
 from hallmark.locks import acquire, holder
 from registry import Registry, Run
+
+if TYPE_CHECKING:  # it imports what a run computes with, and a list of runs has no need of that
+    from experiments.plan import RunPlan
 
 
 class RunRef(BaseModel):

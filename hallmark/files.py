@@ -18,9 +18,12 @@ MAX_LINE_BYTES = 1 << 20
 """Longest JSONL line that is read, in bytes. A longer one is almost always a file that is not JSONL."""
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def canonical_json(value: Any) -> str:
     """One-line JSON with sorted keys, UTF-8 text and no NaN: the same value is always the same bytes."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _CANONICAL.encode(value)
 
 
 def sha256_bytes(data: bytes) -> str:

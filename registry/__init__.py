@@ -5,10 +5,11 @@ from registry.log import PromotionConflict
 from registry.promotion import Attest, Evidence, Gate, Offer, Ruling
 from registry.records import MetricRow, PredictionRow, Problem
 from registry.registry import Registry
-from registry.tables import ModelVersion, Run
+from registry.tables import Dataset, ModelVersion, Run
 
 __all__ = [
     "Attest",
+    "Dataset",
     "Evidence",
     "Gate",
     "MetricRow",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Connection, Engine, Pool, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 from hallmark.errors import InputError, ResourceError
@@ -69,15 +73,23 @@ def connect(url: str | URL, timeout_s: float = 30.0) -> Engine:
 
 
 def _sqlite(url: URL, timeout_s: float) -> Engine:
-    # No pool: a SQLite connection is cheap, and one that is carried into a forked process is not safe.
-    engine = create_engine(url, json_serializer=canonical_json, poolclass=NullPool, connect_args={"timeout": timeout_s})
+    # Connections are kept: closing the last one writes the whole WAL back to the database, which takes longer than a
+    # transaction. Without a limit, since a thread may read while it writes.
+    engine = create_engine(url, json_serializer=canonical_json, max_overflow=-1, connect_args={"timeout": timeout_s})
+    sqlite_engines.add(engine)
 
     @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
+    def configure(connection: Any, record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # transactions begin where we say, below
         # recursive_triggers makes INSERT OR REPLACE fire the triggers that refuse deletes.
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "recursive_triggers = ON"):
             connection.execute(f"PRAGMA {pragma}")
+        record.info["file"] = _identity(url)
+
+    @event.listens_for(engine, "checkout")
+    def check(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        if record.info["file"] != _identity(url):
+            raise DisconnectionError("the file was replaced")  # never seen: the pool opens the file that is there now
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -85,6 +97,27 @@ def _sqlite(url: URL, timeout_s: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _identity(url: URL) -> tuple[int, int] | None:
+    """Which file is at the place of a database; None where there is none."""
+    try:
+        found = Path(url.database or "").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: open connections anew. The parent's are neither used nor closed, since SQLite's locks are not inherited."""
+    for engine in sqlite_engines:
+        inherited_pools.append(engine.pool)
+        engine.dispose(close=False)
+
+
+sqlite_engines: WeakSet[Engine] = WeakSet()
+inherited_pools: list[Pool] = []
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 class Database:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, col, select
 
 from hallmark.errors import HallmarkError
@@ -15,6 +15,17 @@ from registry.tables import Alias, ModelVersion, PromotionLog
 
 FIRST_HASH = "0" * 64
 """What the first row of the log has as its previous hash."""
+
+
+# Built once; see registry/runs.py.
+_HERE = (
+    col(Alias.model) == bindparam("of_model"),
+    col(Alias.name) == bindparam("of_name"),
+    col(Alias.version) == bindparam("from_version"),
+)
+_SWAP = update(Alias).where(*_HERE).values(version=bindparam("to_version"))
+_APPEND = insert(PromotionLog.__table__)  # type: ignore[attr-defined]
+_LAST = select(PromotionLog.id, PromotionLog.hash).order_by(col(PromotionLog.id).desc()).limit(1)
 
 
 class PromotionConflict(HallmarkError):
@@ -35,7 +46,7 @@ def append_log(
     decision: dict[str, Any] | None = None,
 ) -> PromotionLog:
     """Write the next row of the log. Only inside a writing transaction, where nobody else appends."""
-    last = session.exec(select(PromotionLog.id, PromotionLog.hash).order_by(col(PromotionLog.id).desc()).limit(1)).first()
+    last = session.connection().execute(_LAST).first()
     row = PromotionLog(
         id=last[0] + 1 if last else 1,
         model=model,
@@ -53,8 +64,7 @@ def append_log(
         hash="",
     )
     row.hash = log_hash(row)
-    session.add(row)
-    session.flush()
+    session.connection().execute(_APPEND, row.model_dump())
     return row
 
 
@@ -73,7 +83,8 @@ def move_alias(session: Session, model: str, alias: str, before: ModelVersion | 
         session.add(Alias(model=model, name=alias, version=after.number, protected=alias == CHAMPION))
         session.flush()
         return
-    here = (col(Alias.model) == model, col(Alias.name) == alias, col(Alias.version) == before.number)
-    swapped: Any = session.execute(update(Alias).where(*here).values(version=after.number))
+    swapped: Any = session.connection().execute(
+        _SWAP, {"of_model": model, "of_name": alias, "from_version": before.number, "to_version": after.number}
+    )
     if swapped.rowcount != 1:
         raise PromotionConflict(f"{model}@{alias}: no longer v{before.number}; another promotion came first. Run the same command again.")

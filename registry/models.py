@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
@@ -119,14 +119,16 @@ def require_model(session: Session, model: str) -> None:
         )
 
 
+_ALIASED = (
+    select(ModelVersion)
+    .join(Alias, (col(Alias.model) == ModelVersion.model) & (col(Alias.version) == ModelVersion.number))
+    .where(Alias.model == bindparam("model"), Alias.name == bindparam("alias"))
+)
+
+
 def aliased(session: Session, model: str, alias: str) -> ModelVersion | None:
     """The version that an alias points at."""
-    found = (
-        select(ModelVersion)
-        .join(Alias, (col(Alias.model) == ModelVersion.model) & (col(Alias.version) == ModelVersion.number))
-        .where(Alias.model == model, Alias.name == alias)
-    )
-    return session.exec(found).first()
+    return session.exec(_ALIASED, params={"model": model, "alias": alias}).first()
 
 
 def numbered(session: Session, model: str, number: int) -> ModelVersion | None:

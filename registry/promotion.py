@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func
 from sqlmodel import Session, col, select
 
-from hallmark.errors import InputError, IntegrityError
+from hallmark.errors import InputError, IntegrityError, TransientError
 from hallmark.files import sha256_json
 from registry.columns import check_name, now
 from registry.engine import Database
@@ -33,6 +33,8 @@ class Evidence:
         candidate_scores: likewise.
         number: which comparison this is for this model on this golden dataset, from 1.
         carried: the level that the comparison before it left over.
+        opponent_dataset: what the opponent was judged on.
+        candidate_dataset: what the candidate was judged on.
     """
 
     opponent: Run
@@ -41,6 +43,8 @@ class Evidence:
     candidate_scores: Mapping[str, float]
     number: int
     carried: float
+    opponent_dataset: Dataset
+    candidate_dataset: Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ Gate = Callable[[Evidence], Ruling]
 Attest = Callable[[ModelVersion, Run, dict[str, Any], Sequence[TreeEntry]], dict[str, Any]]
 """Gives the statement, or its signed envelope, of a new version: version, run, decision, files."""
 
+ATTEMPTS = 5
+
 Outcome = Literal["promoted", "forced", "refused", "passed", "already_champion"]
 
 
@@ -92,6 +98,7 @@ class Offer:
 class _Assessment:
     candidate: Run
     current: ModelVersion | None
+    dataset: Dataset | None = None
     opponent: Run | None = None
     turn: Turn | None = None
     ruling: Ruling | None = None
@@ -102,6 +109,14 @@ class _Assessment:
         if self.ruling is None or self.opponent is None or self.turn is None:
             return {}
         return {**self.ruling.document, "against": self.opponent.run_id, "comparison_sha256": self.turn.comparison_sha256}
+
+
+# Built once; see registry/runs.py.
+_SAME_WEIGHTS = select(ModelVersion).where(
+    ModelVersion.model == bindparam("model"), ModelVersion.weights_sha256 == bindparam("weights_sha256")
+)
+_NEWEST = select(func.max(ModelVersion.number)).where(ModelVersion.model == bindparam("model"))
+_METRICS = select(Metric).where(Metric.run_id == bindparam("run_id")).order_by(col(Metric.id))
 
 
 class Promotion:
@@ -150,11 +165,12 @@ class Promotion:
         Raises:
             InputError: the run is not finished, a name is not allowed, or there is nothing comparable to compare with.
             IntegrityError: the weights are not the ones that the run judged.
+            TransientError: its artifact was removed each time before it was promoted.
         """
         check_name(model, "model")
         check_name(alias, "alias")
         stored: str | None = None
-        while True:
+        for _ in range(ATTEMPTS):
             with self.database.reading() as session:
                 assessment = _assess(session, model, alias, run_id, against, gate)
             if _moves(assessment, force_reason, promote) and stored is None:
@@ -166,6 +182,10 @@ class Promotion:
                 if stored is not None and self.store.has_tree(stored):
                     return self._promote(session, model, alias, assessment, stored, actor, parent_model, force_reason, attest)
             stored = None  # the champion changed since the gate was asked, or the artifact was collected as garbage: once more
+        raise TransientError(
+            f"{model}@{alias}: run {run_id} could not be promoted in {ATTEMPTS} attempts, since its artifact or the champion changed each "
+            "time. Run the same command again."
+        )
 
     def _store_weights(self, weights: Path, run: Run) -> str:
         stored = self.store.put_tree(weights)
@@ -180,7 +200,8 @@ class Promotion:
         if opponent is None or ruling is None:
             return Offer("already_champion", assessment.current, None, None)
         outcome: Outcome = "passed" if ruling.promote else "refused"
-        _ensure_model(session, model)
+        if assessment.current is None:
+            _ensure_model(session, model)
         self._log(session, model, alias, outcome, assessment, None, ruling.reason, actor)
         return Offer(outcome, None, opponent.run_id, ruling)
 
@@ -196,11 +217,12 @@ class Promotion:
         force_reason: str | None,
         attest: Attest | None,
     ) -> Offer:
-        run, opponent, ruling = assessment.candidate, assessment.opponent, assessment.ruling
-        assert opponent is not None and ruling is not None  # noqa: S101, PT018  _moves said so
-        _ensure_model(session, model)
-        known = session.exec(select(ModelVersion).where(ModelVersion.model == model, ModelVersion.weights_sha256 == stored)).first()
-        version = known or self._new_version(session, model, run, stored, parent_model, assessment.decision, attest)
+        run, dataset, opponent, ruling = assessment.candidate, assessment.dataset, assessment.opponent, assessment.ruling
+        assert dataset is not None and opponent is not None and ruling is not None  # noqa: S101, PT018  _moves said so
+        if assessment.current is None:
+            _ensure_model(session, model)
+        known = session.exec(_SAME_WEIGHTS, params={"model": model, "weights_sha256": stored}).first()
+        version = known or self._new_version(session, model, run, dataset, stored, parent_model, assessment.decision, attest)
         move_alias(session, model, alias, assessment.current, version)
         outcome: Outcome = "promoted" if ruling.promote else "forced"
         self._log(session, model, alias, outcome, assessment, version, ruling.reason if ruling.promote else force_reason or "", actor)
@@ -235,11 +257,18 @@ class Promotion:
         )
 
     def _new_version(
-        self, session: Session, model: str, run: Run, sha256: str, parent_model: str | None, decision: dict[str, Any], attest: Attest | None
+        self,
+        session: Session,
+        model: str,
+        run: Run,
+        dataset: Dataset,
+        sha256: str,
+        parent_model: str | None,
+        decision: dict[str, Any],
+        attest: Attest | None,
     ) -> ModelVersion:
-        newest = session.exec(select(func.max(ModelVersion.number)).where(ModelVersion.model == model)).one()
-        dataset = session.exec(select(Dataset).where(Dataset.id == run.dataset_id)).one()
-        metrics = session.exec(select(Metric).where(Metric.run_id == run.run_id).order_by(col(Metric.id)))
+        newest = session.connection().execute(_NEWEST, {"model": model}).scalar()
+        metrics = session.exec(_METRICS, params={"run_id": run.run_id})
         version = ModelVersion(
             model=model,
             number=(newest or 0) + 1,
@@ -283,9 +312,11 @@ def _assess(session: Session, model: str, alias: str, run_id: str, against: str 
     if current is not None and current.weights_sha256 == candidate.model_sha256:
         return _Assessment(candidate, current)
     opponent = _opponent(session, current, candidate, against)
-    turn = take_turn(session, model, opponent, candidate)
+    datasets = session.get_one(Dataset, opponent.dataset_id), session.get_one(Dataset, candidate.dataset_id)
+    turn = take_turn(session, model, datasets[1].sha256, opponent, candidate)
     scores = run_scores(session, opponent.run_id), run_scores(session, candidate.run_id)
-    return _Assessment(candidate, current, opponent, turn, gate(Evidence(opponent, candidate, *scores, turn.number, turn.carried)))
+    evidence = Evidence(opponent, candidate, *scores, turn.number, turn.carried, *datasets)
+    return _Assessment(candidate, current, datasets[1], opponent, turn, gate(evidence))
 
 
 def _opponent(session: Session, current: ModelVersion | None, candidate: Run, against: str | None) -> Run:

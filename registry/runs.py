@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import func, insert
+from sqlalchemy import bindparam, func, insert
 from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
@@ -155,8 +155,9 @@ class Runs:
             run.content_sha256 = content_sha256(run, metric_rows, prediction_rows)
             session.add(run)
             session.flush()
-            session.execute(insert(Metric), metric_rows)
-            session.execute(insert(Prediction), prediction_rows)
+            for table, rows in ((_METRICS, metric_rows), (_PREDICTIONS, prediction_rows)):
+                if rows:
+                    session.connection().execute(insert(table), rows)
             return run
 
     def find_evaluated(self, evaluation_sha256: str) -> Run | None:
@@ -256,9 +257,33 @@ def _known_dataset(session: Session, key: str, version: str, sha256: str) -> Dat
     return known
 
 
+# Statements that every promotion asks several times are built once: building one costs more than SQLite takes to answer it.
+_METRICS = Metric.__table__  # type: ignore[attr-defined]
+_PREDICTIONS = Prediction.__table__  # type: ignore[attr-defined]
+_RUN = select(Run).where(Run.run_id == bindparam("run_id"))
+_LIKE_RUN = (
+    select(Run)
+    .where(
+        Run.model_sha256 == bindparam("model_sha256"),
+        Run.status == "finished",
+        Run.dataset_id == bindparam("dataset_id"),
+        Run.judge == bindparam("judge"),
+        Run.judge_fingerprint == bindparam("judge_fingerprint"),
+        col(Run.id) != bindparam("id"),
+    )
+    .order_by(col(Run.id).desc())
+    .limit(1)
+)
+_SCORES = (
+    sqlalchemy_select(_PREDICTIONS.c.trace_id, _PREDICTIONS.c.score)
+    .where(_PREDICTIONS.c.run_id == bindparam("run_id"))
+    .order_by(_PREDICTIONS.c.position)
+)
+
+
 def find_run(session: Session, reference: str) -> Run:
     """See `Runs.get_run`."""
-    exact = session.exec(select(Run).where(Run.run_id == reference)).first()
+    exact = session.exec(_RUN, params={"run_id": reference}).first()
     if exact is not None:
         return exact
     starts = col(Run.run_id).startswith(reference, autoescape=True)
@@ -276,26 +301,18 @@ def find_run(session: Session, reference: str) -> Run:
 
 def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | None:
     """The newest finished run that judged weights under the same conditions as another run did its own."""
-    found = select(Run).where(
-        Run.model_sha256 == model_sha256,
-        Run.status == "finished",
-        Run.dataset_id == like.dataset_id,
-        Run.judge == like.judge,
-        Run.judge_fingerprint == like.judge_fingerprint,
-        col(Run.id) != like.id,
-    )
-    return session.exec(found.order_by(col(Run.id).desc()).limit(1)).first()
+    same = {name: getattr(like, name) for name in ("dataset_id", "judge", "judge_fingerprint", "id")}
+    return session.exec(_LIKE_RUN, params={"model_sha256": model_sha256, **same}).first()
 
 
 def run_scores(session: Session, run_id: str) -> dict[str, float]:
     """trace_id -> score, in dataset order."""
-    table = Prediction.__table__  # type: ignore[attr-defined]
-    found = sqlalchemy_select(table.c.trace_id, table.c.score).where(table.c.run_id == run_id).order_by(table.c.position)
-    return {row[0]: row[1] for row in session.connection().execute(found)}
+    rows = session.connection().execute(_SCORES, {"run_id": run_id}).all()
+    return {trace_id: score for trace_id, score in rows}  # noqa: C416  dict() takes rows for mappings, which is slower
 
 
 def _get(session: Session, run_id: str) -> Run:
-    run = session.exec(select(Run).where(Run.run_id == run_id)).first()
+    run = session.exec(_RUN, params={"run_id": run_id}).first()
     if run is None:
         raise InputError(f"run {run_id}: not recorded")
     return run

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, insert
 from sqlmodel import Session, col, select
 
 from hallmark.files import sha256_json
 from registry.columns import now
-from registry.tables import AlphaSpending, Dataset, Run
+from registry.tables import AlphaSpending, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,29 @@ def comparison_sha256(dataset_sha256: str, opponent: Run, candidate: Run) -> str
     )
 
 
-def take_turn(session: Session, model: str, opponent: Run, candidate: Run) -> Turn:
+MANY = 2**31 - 1
+"""More than any number of comparisons."""
+
+_FAMILY = (col(AlphaSpending.model) == bindparam("model"), col(AlphaSpending.dataset_sha256) == bindparam("dataset_sha256"))
+_KNOWN = select(AlphaSpending.number).where(*_FAMILY, AlphaSpending.comparison_sha256 == bindparam("comparison_sha256"))
+_BEFORE = (
+    select(AlphaSpending.number, AlphaSpending.level, AlphaSpending.significant)
+    .where(*_FAMILY, AlphaSpending.number < bindparam("number"))
+    .order_by(col(AlphaSpending.number).desc())
+    .limit(1)
+)
+_SPEND = insert(AlphaSpending.__table__)  # type: ignore[attr-defined]
+
+
+def take_turn(session: Session, model: str, dataset_sha256: str, opponent: Run, candidate: Run) -> Turn:
     """Find a comparison's turn. Nothing is written: `spend` does that, in the same transaction."""
-    dataset_sha256 = session.exec(select(Dataset.sha256).where(Dataset.id == candidate.dataset_id)).one()
     comparison = comparison_sha256(dataset_sha256, opponent, candidate)
-    family = (col(AlphaSpending.model) == model, col(AlphaSpending.dataset_sha256) == dataset_sha256)
-    known = session.exec(select(AlphaSpending.number).where(*family, AlphaSpending.comparison_sha256 == comparison)).first()
-    number = known or (session.exec(select(func.max(AlphaSpending.number)).where(*family)).one() or 0) + 1
-    before = session.exec(select(AlphaSpending.level, AlphaSpending.significant).where(*family, AlphaSpending.number == number - 1)).first()
-    carried = before[0] if before is not None and before[1] else 0.0
+    family = {"model": model, "dataset_sha256": dataset_sha256}
+    connection = session.connection()
+    known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).scalar()
+    before = connection.execute(_BEFORE, {**family, "number": known or MANY}).first()  # numbers are dense: the newest smaller one
+    number = known or (before[0] if before else 0) + 1
+    carried = before[1] if before is not None and before[2] else 0.0
     return Turn(model, dataset_sha256, comparison, number, carried, known is not None)
 
 
@@ -57,18 +71,16 @@ def spend(session: Session, turn: Turn, opponent: Run, candidate: Run, *, p_valu
     """Record a comparison that was decided for the first time."""
     if turn.known:
         return
-    session.add(
-        AlphaSpending(
-            model=turn.model,
-            dataset_sha256=turn.dataset_sha256,
-            number=turn.number,
-            comparison_sha256=turn.comparison_sha256,
-            opponent_run_id=opponent.run_id,
-            candidate_run_id=candidate.run_id,
-            p_value=p_value,
-            level=level,
-            significant=significant,
-            created_at=now(),
-        )
-    )
-    session.flush()
+    row = {
+        "model": turn.model,
+        "dataset_sha256": turn.dataset_sha256,
+        "number": turn.number,
+        "comparison_sha256": turn.comparison_sha256,
+        "opponent_run_id": opponent.run_id,
+        "candidate_run_id": candidate.run_id,
+        "p_value": p_value,
+        "level": level,
+        "significant": significant,
+        "created_at": now(),
+    }
+    session.connection().execute(_SPEND, row)

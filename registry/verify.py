@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy import Select, bindparam
+from sqlalchemy import select as sqlalchemy_select
 from sqlmodel import Session, col, select
 
 from hallmark.errors import IntegrityError
@@ -13,9 +15,12 @@ from registry.engine import Database
 from registry.log import FIRST_HASH, log_hash
 from registry.promotion import version_sha256
 from registry.records import MetricRow, PredictionRow, Problem
-from registry.runs import content_sha256
+from registry.runs import WITHOUT_DOCUMENTS, content_sha256
 from registry.store import Store
 from registry.tables import Alias, AlphaSpending, Attestation, Metric, ModelVersion, Prediction, PromotionLog, Run
+
+AT_ONCE = 100
+"""Rows with a manifest that are in memory at a time."""
 
 MOVES = ("promoted", "forced", "rolled_back", "assigned")
 
@@ -34,29 +39,38 @@ def verify(database: Database, store: Store) -> list[Problem]:
 
 
 def _runs(session: Session) -> Iterator[Problem]:
-    for run in session.exec(select(Run).where(Run.status == "finished").order_by(col(Run.id))):
-        metrics = session.exec(select(Metric).where(Metric.run_id == run.run_id).order_by(col(Metric.id)))
-        predictions = session.exec(select(Prediction).where(Prediction.run_id == run.run_id).order_by(col(Prediction.position)))
-        rows = [{"run_id": row.run_id, **_columns(row, MetricRow)} for row in metrics]
-        answers = [{"run_id": row.run_id, "position": row.position, **_columns(row, PredictionRow)} for row in predictions]
-        if content_sha256(run, rows, answers) != run.content_sha256:
+    found = select(Run).where(Run.status == "finished").order_by(col(Run.id)).execution_options(yield_per=AT_ONCE)
+    for run in session.exec(found):
+        metrics, predictions = (_rows(session, statement, run.run_id) for statement in (_METRICS, _PREDICTIONS))
+        if content_sha256(run, metrics, predictions) != run.content_sha256:
             yield Problem(f"run {run.run_id}", "its row, its metrics or its predictions were changed after it finished")
 
 
-def _columns(row: Metric | Prediction, like: type[MetricRow] | type[PredictionRow]) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in like.__slots__}
+def _columns(table: type[Metric] | type[Prediction], names: tuple[str, ...], order: str) -> Select[Any]:
+    columns = table.__table__.c  # type: ignore[union-attr]
+    return sqlalchemy_select(*(columns[name] for name in names)).where(columns.run_id == bindparam("run_id")).order_by(columns[order])
+
+
+_METRICS = _columns(Metric, ("run_id", *MetricRow.__slots__), "id")
+_PREDICTIONS = _columns(Prediction, ("run_id", "position", *PredictionRow.__slots__), "position")
+
+
+def _rows(session: Session, statement: Select[Any], run_id: str) -> list[dict[str, Any]]:
+    """Rows as `Runs.finish_run` hashed them."""
+    return [dict(row) for row in session.connection().execute(statement, {"run_id": run_id}).mappings()]
 
 
 def _versions(session: Session) -> Iterator[Problem]:
     found = select(ModelVersion, Run).join(Run, col(Run.run_id) == ModelVersion.run_id).order_by(col(ModelVersion.id))
-    for version, run in session.exec(found):
+    for version, run in session.exec(found.options(*WITHOUT_DOCUMENTS).execution_options(yield_per=AT_ONCE)):
         if version_sha256(version, run) != version.content_sha256:
             yield Problem(f"version {version.model} v{version.number}", "its row was changed after it was written")
 
 
 def _log(session: Session) -> Iterator[Problem]:
     previous, expected = FIRST_HASH, 1
-    versions = {(version.model, version.number): version.content_sha256 for version in session.exec(select(ModelVersion))}
+    found = session.exec(select(ModelVersion.model, ModelVersion.number, ModelVersion.content_sha256))
+    versions = {(model, number): sha256 for model, number, sha256 in found}
     for row in session.exec(select(PromotionLog).order_by(col(PromotionLog.id))):
         where = f"promotion log row {row.id}"
         if row.id != expected:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.comparison import Comparison, Group
-from evaluation.metrics import Metric
 from evaluation.numbers import p_text, percent, points
+
+if TYPE_CHECKING:  # they import numpy, and a list of models has no need of it
+    from evaluation.comparison import Comparison, Group
+    from evaluation.metrics import Metric
 
 
 def interval(metric: Metric) -> str:

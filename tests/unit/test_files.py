@@ -34,6 +34,13 @@ def test_the_same_value_is_always_the_same_bytes(value: dict[str, object]) -> No
     assert parse_json(canonical_json(value)) == value
 
 
+def test_the_canonical_bytes_that_recorded_hashes_rest_on_do_not_change() -> None:
+    value = {"b": [1.5, 1e-7, -0.0, True, None, 2**60], "a": {"é\0\n": "\u2028☕"}}
+    assert canonical_json(value) == '{"a":{"é\\u0000\\n":"\u2028☕"},"b":[1.5,1e-07,-0.0,true,null,1152921504606846976]}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json(float("nan"))
+
+
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     path.write_text("old")

@@ -107,6 +107,14 @@ def test_the_one_sided_test_agrees_with_scipy_and_is_half_of_the_two_sided_one(g
     assert mcnemar_exact(gained, lost) == pytest.approx(min(1.0, 2 * smaller))
 
 
+def test_the_tests_stay_exact_for_runs_of_many_items() -> None:
+    from scipy.stats import binom
+
+    for gained, lost in ((25_700, 25_000), (50_000, 50_000), (400, 0), (1_000, 300)):
+        assert mcnemar_superiority(gained, lost) == pytest.approx(float(binom.sf(gained - 1, gained + lost, 0.5)), rel=1e-9)
+        assert 0 < mcnemar_exact(gained, lost) <= 1
+
+
 def test_the_one_sided_permutation_test_agrees_with_mcnemar_on_0_1_scores() -> None:
     differences = [1.0] * 12 + [-1.0] * 3 + [0.0] * 30
     assert paired_permutation_p(differences, "greater", resamples=50_000) == pytest.approx(mcnemar_superiority(12, 3), abs=0.004)

@@ -1,0 +1,137 @@
+"""Years of nights, inserted in bulk: runs, versions, decisions and the ledger of alpha, all as the registry itself would write them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import func, insert, update
+from sqlmodel import Session, col, select
+
+from registry import MetricRow, PredictionRow, Registry, Run
+from registry.columns import now
+from registry.log import log_hash
+from registry.promotion import version_sha256
+from registry.runs import content_sha256
+from registry.tables import Alias, AlphaSpending, Metric, ModelVersion, Prediction, PromotionLog, Row
+
+OLD_ITEMS = 10
+"""Predictions of an old run. Nothing that is timed reads them but `verify`."""
+
+AT_ONCE = 500
+"""Versions in memory."""
+
+
+def digest(text: str) -> str:
+    """Some sha256."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def populate(registry: Registry, model: str, like: Run, versions: int, trace_ids: Sequence[str]) -> None:
+    """Add versions until there are so many, each with a run like another one, forced through the gate one after the other.
+
+    Hashes and the chain are right: `verify` finds nothing.
+    """
+    with registry.database.reading() as session:
+        have = session.exec(select(func.max(ModelVersion.number))).one() or 0
+    for first in range(have + 1, versions + 1, AT_ONCE):
+        with registry.database.writing() as session:
+            _insert(session, model, like, range(first, min(first + AT_ONCE, versions + 1)), trace_ids)
+
+
+def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: Sequence[str]) -> None:
+    rows: dict[type[Row], list[dict[str, Any]]] = defaultdict(list)
+    last = session.exec(select(PromotionLog).order_by(col(PromotionLog.id).desc()).limit(1)).one()
+    spent = session.exec(select(func.max(AlphaSpending.number))).one()
+    dataset = session.exec(select(AlphaSpending.dataset_sha256).limit(1)).one()
+    at = session.exec(select(Alias.version).where(Alias.model == model)).one()
+    for number in numbers:
+        spent += 1
+        run, metrics, answers = _run(like, number, trace_ids)
+        version = _version(model, run, number, metrics)
+        comparison = digest(f"old comparison {number}")
+        last = _decision(last, version, at, {"comparison_sha256": comparison, "number": spent, "reasons": ["It may be luck." * 10]})
+        at = number
+        ledger = AlphaSpending(
+            model=model,
+            dataset_sha256=dataset,
+            number=spent,
+            comparison_sha256=comparison,
+            opponent_run_id=like.run_id,
+            candidate_run_id=run.run_id,
+            p_value=0.5,
+            level=1e-6,
+            significant=False,
+            created_at=now(),
+        )
+        for row in (run, version, ledger):
+            rows[type(row)].append(row.model_dump(exclude={"id"}))
+        rows[Metric] += metrics
+        rows[Prediction] += answers
+        rows[PromotionLog].append(last.model_dump())
+    for table in (Run, Metric, Prediction, ModelVersion, AlphaSpending, PromotionLog):
+        session.execute(insert(table), rows[table])
+    session.execute(update(Alias).where(col(Alias.model) == model).values(version=at))
+
+
+def _run(like: Run, number: int, trace_ids: Sequence[str]) -> tuple[Run, list[dict[str, Any]], list[dict[str, Any]]]:
+    run = Run(**like.model_dump(exclude={"id"}))
+    run.run_id, run.kind, run.inputs_sha256 = f"old-{number:06}", "trained", digest(f"old inputs {number}")
+    run.model_sha256, run.predictions_sha256 = digest(f"old weights {number}"), digest(f"old predictions {number}")
+    run.evaluation_sha256 = digest(f"old evaluation {number}")
+    metrics = [
+        {"run_id": run.run_id, **asdict(MetricRow("answer_correctness", 0.4, 30, name, 0.3, 0.5, "wilson"))}
+        for name in ("", *(f"category-{n}" for n in range(10)))
+    ]
+    answers = [
+        {"run_id": run.run_id, "position": place, **asdict(PredictionRow(trace_id, "Answer: 1", 0.0, "1", "wrong"))}
+        for place, trace_id in enumerate(trace_ids[:OLD_ITEMS])
+    ]
+    run.content_sha256 = content_sha256(run, metrics, answers)
+    return run, metrics, answers
+
+
+def _version(model: str, run: Run, number: int, metrics: list[dict[str, Any]]) -> ModelVersion:
+    version = ModelVersion(
+        model=model,
+        number=number,
+        run_id=run.run_id,
+        weights_sha256=digest(f"old weights {number}"),
+        artifact="",
+        metrics=[{name: value for name, value in row.items() if name != "run_id"} for row in metrics],
+        dataset_key="golden",
+        dataset_version="v1",
+        dataset_sha256=run.manifest["dataset"]["sha256"],
+        judge=run.judge,
+        parent_model=run.base_model,
+        parent_sha256=run.parent_model_sha256,
+        manifest=run.manifest,
+        content_sha256="",
+        created_at=now(),
+    )
+    version.content_sha256 = version_sha256(version, run)
+    return version
+
+
+def _decision(last: PromotionLog, version: ModelVersion, before: int, decision: dict[str, Any]) -> PromotionLog:
+    row = PromotionLog(
+        id=last.id + 1,
+        model=version.model,
+        alias="champion",
+        action="forced",
+        from_version=before,
+        to_version=version.number,
+        run_id=version.run_id,
+        reason="an old night",
+        decision=decision,
+        actor="someone",
+        version_sha256=version.content_sha256,
+        created_at=now(),
+        previous_hash=last.hash,
+        hash="",
+    )
+    row.hash = log_hash(row)
+    return row

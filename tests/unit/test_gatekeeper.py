@@ -1,0 +1,81 @@
+"""The gate is asked twice in a promotion; it compares again exactly when something about the runs is different."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from evaluation.gate import GateConfig
+from experiments.promoting import Gatekeeper
+from golden.datasets import load_dataset
+from registry import Dataset, Evidence, Run
+from tests.registry_support import digest
+
+pytestmark = pytest.mark.unit
+
+GOLDEN = load_dataset("golden-v1")
+IDS = [item.trace_id for item in GOLDEN.items()]
+META = {
+    "generation": {"max_new_tokens": 8},
+    "prompt_template": "plain@v1",
+    "tokenizer_sha256": digest("t"),
+    "device": "cpu",
+    "dtype": "float32",
+    "threads": 1,
+    "items": len(IDS),
+    "prompt_tokens": 1,
+    "completion_tokens": 1,
+    "truncated_prompts": [],
+    "reached_max_new_tokens": [],
+    "batch_size_used": 1,
+    "predictions_sha256": digest("p"),
+    "timing": {},
+}
+
+
+def run(name: str) -> Run:
+    fields: dict[str, Any] = {"judge": "j@v1", "judge_fingerprint": "f", "dataset_id": 1, "directory": "/nowhere", "predictions_meta": META}
+    return Run(run_id=name, manifest={"dataset": {"bands": GOLDEN.bands}}, **fields)
+
+
+@pytest.fixture
+def evidence() -> Evidence:
+    dataset = Dataset(id=1, key="golden", version="v1", sha256=GOLDEN.sha256, items=len(IDS), created_at="")
+    before, after = dict.fromkeys(IDS, 0.0), dict.fromkeys(IDS, 1.0)
+    return Evidence(run("base"), run("trained"), before, after, 1, 0.0, dataset, dataset)
+
+
+def test_the_same_evidence_is_compared_once_and_decided_alike(evidence: Evidence) -> None:
+    gate = Gatekeeper(GateConfig())
+    first, comparison = gate(evidence), gate.comparison
+    again = replace(evidence, opponent=run("base"), opponent_scores=dict(evidence.opponent_scores))
+    assert gate(again) == first
+    assert gate.comparison is comparison
+    assert first.promote
+
+
+def test_a_later_number_is_decided_anew_on_the_same_comparison(evidence: Evidence) -> None:
+    gate = Gatekeeper(GateConfig())
+    first, comparison = gate(evidence), gate.comparison
+    assert gate(replace(evidence, number=7)).level < first.level
+    assert gate.comparison is comparison
+
+
+def test_other_scores_another_opponent_or_another_order_are_compared_again(evidence: Evidence) -> None:
+    changed = dict(evidence.candidate_scores, **{IDS[0]: 0.0})
+    for other in (
+        replace(evidence, candidate_scores=changed),
+        replace(evidence, opponent=run("champion")),
+        replace(evidence, opponent_scores=dict(reversed(evidence.opponent_scores.items()))),
+    ):
+        gate = Gatekeeper(GateConfig())
+        gate(evidence)
+        ruling, comparison = gate(other), gate.comparison
+        alone = Gatekeeper(GateConfig())
+        assert ruling == alone(other)
+        assert comparison == alone.comparison
+        assert comparison is not None
+        assert comparison.candidate_run == "trained"
+        assert (comparison.baseline_run, len(comparison.gained)) == (other.opponent.run_id, len(IDS) - (other.candidate_scores is changed))
