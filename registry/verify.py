@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from hallmark.errors import IntegrityError
 from registry.engine import Database
 from registry.promotion import FIRST_HASH, log_hash, version_sha256
 from registry.records import MetricRow, PredictionRow, Problem
@@ -78,7 +77,5 @@ def _aliases(session: Session) -> Iterator[Problem]:
 
 def _artifacts(store: Store, hashes: list[str]) -> Iterator[Problem]:
     for sha256 in hashes:
-        try:
-            store.get_tree(sha256)
-        except IntegrityError as error:
-            yield Problem(f"artifact {sha256}", str(error).partition(": ")[2])
+        for sentence in store.check_tree(sha256):
+            yield Problem(f"artifact {sha256}", sentence)
