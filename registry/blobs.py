@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +17,7 @@ from registry.trees import SHA256
 
 CHUNK_BYTES = 4 << 20
 FOLDER = "blobs"
+CANNOT_COPY_IN_KERNEL = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
 class Blob(NamedTuple):
@@ -158,30 +161,36 @@ class LocalBlobs:
 
 
 def copy_hashed(source: Path, target: Path) -> str:
-    """Copy a file to a new one that survives a power cut, and hash the bytes on their way. Writing and hashing overlap.
+    """Copy a file to a new one that survives a power cut, and hash what was written while it goes to the disk.
+
+    The kernel copies, so that `source` is read once, and not at all where the file system can share the bytes.
 
     Raises:
         OSError: one of the two cannot be read or written.
     """
-    with source.open("rb") as reader, target.open("xb", buffering=0) as writer:
-        sha256 = pour_hashed(reader, writer)
-        os.fsync(writer.fileno())
+    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
+        try:
+            while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
+                pass
+        except OSError as error:
+            if error.errno not in CANNOT_COPY_IN_KERNEL:
+                raise
+        shutil.copyfileobj(reader, writer, CHUNK_BYTES)  # what is left, where the kernel could not
+    with target.open("rb", buffering=0) as reader, ThreadPoolExecutor(1) as helper:
+        durable = helper.submit(os.fsync, reader.fileno())
+        sha256 = hashlib.file_digest(reader, "sha256").hexdigest()
+        durable.result()
     return sha256
 
 
 def pour_hashed(reader: IO[bytes], writer: IO[bytes] | None) -> str:
-    """The sha256 of everything that is left in `reader`, which is also written to `writer`."""
+    """The sha256 of everything that is left in `reader`, which is also written to `writer`, durably."""
     digest = hashlib.sha256()
-    with ThreadPoolExecutor(1) as helper:
-        while chunk := reader.read(CHUNK_BYTES):
-            written = helper.submit(_write_all, writer, chunk) if writer else None
-            digest.update(chunk)
-            if written:
-                written.result()
+    while chunk := reader.read(CHUNK_BYTES):
+        digest.update(chunk)
+        if writer:
+            writer.write(chunk)
+    if writer:
+        writer.flush()
+        os.fsync(writer.fileno())
     return digest.hexdigest()
-
-
-def _write_all(writer: IO[bytes], chunk: bytes) -> None:
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[writer.write(rest) :]

@@ -71,7 +71,7 @@ class RemoteBlobs:
             except FileNotFoundError:
                 return None
             try:
-                with reader, target.open("xb", buffering=0) as writer:
+                with reader, target.open("xb") as writer:
                     return pour_hashed(reader, writer)
             except OSError as error:
                 if error.errno in DISK_FULL:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,11 +39,11 @@ def parse_manifest(data: bytes) -> list[TreeEntry]:
     Raises:
         IntegrityError: it is not the text of a tree, or names a file outside it.
     """
-    entries = [_entry(line) for line in data.splitlines(keepends=True)] if data else []
-    folders = {part for entry in entries for part in _folders(entry.name)}
-    for entry, following in zip(entries, [*entries[1:], None], strict=True):
-        if entry.name in folders or (following is not None and entry.name >= following.name):
-            raise IntegrityError(f"not a tree object: {entry.name!r} is named twice, as a file and a folder, or out of order")
+    entries = [_entry(line) for line in data.splitlines(keepends=True)]
+    folders = {folder for entry in entries for folder in _folders(entry.name)}
+    names = [entry.name for entry in entries]
+    if any(name >= following for name, following in itertools.pairwise(names)) or folders.intersection(names):
+        raise IntegrityError("not a tree object: a name is out of order, occurs twice, or is a file and a folder")
     return entries
 
 
