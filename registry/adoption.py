@@ -36,6 +36,8 @@ def adopt_all(blobs: LocalBlobs) -> Adopted:
             moved += bool(SHA256.fullmatch(directory.name)) and adopt(blobs, directory.name)
         except IntegrityError as error:
             damaged.append(str(error))
+    for folder in blobs.root.glob("[0-9a-f][0-9a-f]"):
+        _remove_empty(folder)
     return Adopted(moved, tuple(damaged))
 
 
@@ -79,8 +81,12 @@ def _move(blobs: LocalBlobs, directory: Path) -> None:
     elif blobs.size(sha256) is None:
         raise IntegrityError(f"artifact {sha256}: changed at {directory}: {found}. Restore it from a backup, or promote its run again.")
     remove_tree(directory, blobs.root)
-    with suppress(OSError):  # others are still in it
-        directory.parent.rmdir()
+    _remove_empty(directory.parent)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # something is still in it
+        folder.rmdir()
 
 
 @contextmanager
