@@ -212,17 +212,22 @@ def guard_clean(run: Run) -> bool:
 
 
 def weights_of(run: Run, workspace: Workspace) -> Path:
-    """Where the weights that a run judged are on this machine.
+    """Where the weights that a run judged are on this machine: in its folder, else in the artifact store.
 
     Raises:
-        InputError: they are no longer there.
+        InputError: they are in neither.
+        IntegrityError: they are damaged in the store.
     """
     if run.kind == "baseline":
         return resolve_model(run.base_model, workspace.home, workspace.registry.model_directory).path
     path = run_ref(origin_of(run, workspace.registry)).files.model
     if not path.is_dir():
+        store = workspace.registry.store
+        if run.model_sha256 and store.has_tree(run.model_sha256):
+            return store.get_tree(run.model_sha256)
         raise InputError(
-            f"run {run.run_id}: its model is no longer at {path}, so it cannot be promoted. Train it again; it gives the same bytes."
+            f"run {run.run_id}: its model is no longer at {path} nor in the artifact store, so it cannot be "
+            "promoted. Train it again; it gives the same bytes."
         )
     return path
 

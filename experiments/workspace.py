@@ -28,7 +28,10 @@ class Workspace:
 
 
 def open_workspace(settings: Settings | None = None) -> Workspace:
-    """Open the workspace that the environment names (HALLMARK_HOME, HALLMARK_REGISTRY_URL), making it when it is new."""
+    """Open the workspace that the environment names, making it when it is new.
+
+    The names are HALLMARK_HOME, HALLMARK_REGISTRY_URL and HALLMARK_ARTIFACTS.
+    """
     settings = settings or get_settings()
     home = settings.home.absolute()
-    return Workspace(home, open_registry(home, settings.registry_url))
+    return Workspace(home, open_registry(home, settings.registry_url, artifacts=settings.artifacts))

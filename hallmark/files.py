@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -16,6 +17,9 @@ from hallmark.errors import InputError, ResourceError
 
 MAX_LINE_BYTES = 1 << 20
 """Longest JSONL line that is read, in bytes. A longer one is almost always a file that is not JSONL."""
+
+HASHING_THREADS = min(8, os.cpu_count() or 1)
+"""Files that are hashed at the same time; hashlib lets go of Python's lock."""
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -42,28 +46,58 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_tree(directory: Path) -> str:
-    """The sha256 of a directory: every regular file's relative name, length and content hash, in name order.
-
-    Names and lengths are part of what is hashed, so that no two different trees collide.
+def tree_files(directory: Path) -> dict[str, Path]:
+    """Every regular file below a directory by its relative name, in name order.
 
     Raises:
         InputError: the tree holds a symbolic link or a special file, which could point outside it.
     """
-    digest = hashlib.sha256()
-    for path in sorted(directory.rglob("*"), key=lambda p: p.relative_to(directory).as_posix()):
+    found = {}
+    for path in directory.rglob("*"):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise InputError(f"{path}: a link or special file inside a model directory is refused; copy the file itself")
         if path.is_file():
-            name = path.relative_to(directory).as_posix()
-            digest.update(canonical_json([name, path.stat().st_size, sha256_file(path)]).encode() + b"\n")
-    return digest.hexdigest()
+            found[path.relative_to(directory).as_posix()] = path
+    return dict(sorted(found.items()))
 
 
-def raise_for_os_error(error: OSError, path: Path) -> NoReturn:
-    """Turn an operating system error met while writing `path` into one that says what to do."""
+def tree_line(name: str, size: int, sha256: str) -> bytes:
+    """What one file adds to the hash of its tree. `size` is in bytes."""
+    return canonical_json([name, size, sha256]).encode() + b"\n"
+
+
+def sha256_tree(directory: Path) -> str:
+    """The sha256 of a directory: every regular file's relative name, length and content hash, in name order.
+
+    Names and lengths are part of what is hashed, so that no two different trees collide. Files are hashed side by side.
+
+    Raises:
+        InputError: the tree holds a symbolic link or a special file, which could point outside it.
+    """
+    files = tree_files(directory)
+    with ThreadPoolExecutor(HASHING_THREADS) as threads:
+        hashes = threads.map(sha256_file, files.values())
+        return sha256_bytes(
+            b"".join(tree_line(name, path.stat().st_size, found) for (name, path), found in zip(files.items(), hashes, strict=True))
+        )
+
+
+def raise_for_os_error(error: OSError, path: Path, needed: int | None = None) -> NoReturn:
+    """Turn an operating system error met while writing `path` into one that says what to do.
+
+    Args:
+        error: the error.
+        path: what was written.
+        needed: how many bytes there must be room for, where that is known.
+    """
+    room = "some space" if needed is None else f"{needed:,} bytes"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise ResourceError(f"{path}: the disk is full. Free some space and run the same command again.") from error
+        raise ResourceError(f"{path}: the disk is full. Free {room} and run the same command again.") from error
+    if error.errno == errno.EFBIG:
+        size = "" if needed is None else f" for {needed:,} bytes"
+        raise ResourceError(
+            f"{path}: larger than files may be here; no room{size}. Raise the limit (ulimit -f) or use another disk."
+        ) from error
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         raise ResourceError(
             f"{path}: cannot be written ({error.strerror}). Check its permissions or set HALLMARK_HOME to a folder you own."

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hallmark.errors import InputError, IntegrityError
-from hallmark.files import atomic_writer, canonical_json, fsync_directory, raise_for_os_error, sha256_file
+from hallmark.files import atomic_writer, canonical_json, fsync_directory, raise_for_os_error
 from provenance.attestation import stored_document, tree_files
 from provenance.card import model_card
 from provenance.comparisons import gate_comparison
@@ -97,16 +95,4 @@ def _replace(made: Path, target: Path, old: Path) -> None:
 
 def _copy(registry: Registry, sha256: str, target: Path) -> None:
     """The verified files of an artifact."""
-    export_tree = getattr(registry.store, "export_tree", None)
-    if export_tree is not None:
-        export_tree(sha256, target)
-        return
-    source = registry.store.get_tree(sha256)
-    shutil.copytree(source, target, symlinks=True)
-    for path in sorted(target.rglob("*")):
-        if path.is_file():
-            path.chmod(0o644)
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-            if sha256_file(path) != sha256_file(source / path.relative_to(target)):
-                raise IntegrityError(f"{source}: changed while it was copied")
+    registry.store.export_tree(sha256, target)

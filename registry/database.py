@@ -7,12 +7,13 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from hallmark.files import raise_for_os_error
+from registry.adoption import Adopted
 from registry.engine import Database, connect, parse_url
 from registry.registry import Registry
 from registry.schema import ensure_current, migrate
 from registry.store import Store
 
-__all__ = ["connect", "open_registry", "registry_url", "upgrade"]
+__all__ = ["connect", "open_registry", "open_store", "registry_url", "upgrade"]
 
 
 def registry_url(home: Path, url: str | None = None) -> URL:
@@ -26,36 +27,56 @@ def registry_url(home: Path, url: str | None = None) -> URL:
     return URL.create("sqlite", database=str(home.absolute() / "registry.db"))
 
 
-def open_registry(home: Path, url: str | None = None, timeout_s: float = 30.0) -> Registry:
+def open_registry(home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None) -> Registry:
     """Open the registry, making it first when there is none.
 
     Args:
-        home: folder of the SQLite database and of the artifact store.
+        home: folder of the SQLite database, of the artifacts and of their checkouts.
         url: database to use instead of SQLite in `home`.
         timeout_s: how long a writer waits for another one, in seconds.
+        artifacts: folder or fsspec URL of the artifacts instead of `artifacts` in `home`. Nothing of it is opened yet.
 
     Raises:
-        InputError: the schema is older or newer than this version of Hallmark, or the URL is not usable.
+        InputError: the schema is older or newer than this version of Hallmark, or a URL is not usable.
         IntegrityError: the file is not an intact database.
         TransientError: the database is locked or the server is away.
         ResourceError: wrong password, no permission. No message holds a password.
     """
+    store = open_store(home, artifacts)
     database = _connected(home, url, timeout_s)
     try:
         ensure_current(database)
     except BaseException:
         database.close()
         raise
-    return Registry(database, Store(home.absolute() / "artifacts"))
+    return Registry(database, store)
 
 
-def upgrade(home: Path, url: str | None = None, timeout_s: float = 30.0) -> None:
-    """Migrate the registry to the newest schema, in one transaction. Raises what `open_registry` raises."""
+def open_store(home: Path, artifacts: str | None = None) -> Store:
+    """The artifacts of a home folder. Nothing is opened yet.
+
+    Raises:
+        InputError: the URL is not usable.
+    """
+    return Store(artifacts or home.absolute() / "artifacts", home.absolute() / "checkouts")
+
+
+def upgrade(home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None) -> Adopted:
+    """Migrate the registry to the newest schema, in one transaction, and a local artifact store to its newest layout.
+
+    Returns:
+        How many artifacts were moved, and which are damaged.
+
+    Raises:
+        HallmarkError: what `open_registry` raises.
+    """
+    store = open_store(home, artifacts)
     database = _connected(home, url, timeout_s)
     try:
         migrate(database)
     finally:
         database.close()
+    return store.adopt_old_layout()
 
 
 def _connected(home: Path, url: str | None, timeout_s: float) -> Database:

@@ -141,6 +141,7 @@ class Database:
     def writing(self) -> Iterator[Session]:
         """The only writer, until the transaction commits at the end or rolls back on an error."""
         with database_errors(self.engine.url), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            session.connection()  # else the transaction would begin with the first statement, and what was seen before it might be old
             yield session
 
     @contextmanager

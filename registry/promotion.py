@@ -18,8 +18,9 @@ from registry.log import append_log, move_alias
 from registry.models import CHAMPION, aliased
 from registry.runs import find_run, like_run, run_scores
 from registry.spending import Turn, spend, take_turn
-from registry.store import Store, TreeEntry
+from registry.store import Store
 from registry.tables import Attestation, Dataset, Metric, ModelVersion, RegisteredModel, Run
+from registry.trees import TreeEntry
 
 
 @dataclass(frozen=True, slots=True)

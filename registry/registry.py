@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sqlmodel import Session, select
+
+from hallmark.errors import InputError
 from registry.aliases import Aliases
+from registry.collection import Collected
 from registry.engine import Database
 from registry.failures import describe
 from registry.models import Models
@@ -12,7 +16,11 @@ from registry.promotion import Promotion
 from registry.records import Problem
 from registry.runs import Runs
 from registry.store import Store
+from registry.tables import ModelVersion, Run
 from registry.verify import verify
+
+GRACE_S = 3600.0
+"""Age below which garbage collection leaves an artifact alone, in seconds: its promotion may be on the way."""
 
 
 class Registry(Runs, Models, Promotion, Aliases):
@@ -39,6 +47,34 @@ class Registry(Runs, Models, Promotion, Aliases):
         version = self.get_version(reference)
         return self.store.get_tree(version.weights_sha256), f"{version.model}@v{version.number}"
 
+    def weights_in_use(self) -> set[str]:
+        """Hashes of the weights that running runs judge or start from."""
+        with self.database.reading() as session:
+            return _in_use(session)
+
+    def collect_garbage(self, dry_run: bool = False, grace_s: float = GRACE_S) -> Collected:
+        """Remove artifacts that no model version and no running run names. No promotion happens meanwhile.
+
+        Args:
+            dry_run: only tell what would be removed.
+            grace_s: artifacts stored less than so many seconds ago stay.
+
+        Raises:
+            InputError: no version is recorded here, so that nothing in the store is known to be this registry's.
+            IntegrityError: an artifact of a version is missing or damaged; nothing is removed.
+            ResourceError: the store is not usable.
+        """
+        with self.database.writing() as session:
+            versions = set(session.exec(select(ModelVersion.weights_sha256)))
+            if not versions and any(True for _ in self.store.blobs.list()):
+                raise InputError(
+                    f"{self.store.place}: no model version of this registry is kept there, so it may be another registry's. "
+                    "Check HALLMARK_HOME, HALLMARK_REGISTRY_URL and HALLMARK_ARTIFACTS; nothing was removed."
+                )
+            for sha256 in versions:
+                self.store.tree(sha256)
+            return self.store.collect(versions | _in_use(session), dry_run, grace_s)
+
     def verify(self) -> list[Problem]:
         """Hash everything again; what is not as it was recorded."""
         return verify(self.database, self.store)
@@ -46,3 +82,8 @@ class Registry(Runs, Models, Promotion, Aliases):
     def close(self) -> None:
         """Give back all database connections."""
         self.database.close()
+
+
+def _in_use(session: Session) -> set[str]:
+    rows = session.exec(select(Run.model_sha256, Run.parent_model_sha256).where(Run.status == "running"))
+    return {sha256 for row in rows for sha256 in row if sha256}

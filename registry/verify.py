@@ -9,7 +9,6 @@ from sqlalchemy import Select, bindparam
 from sqlalchemy import select as sqlalchemy_select
 from sqlmodel import Session, col, select
 
-from hallmark.errors import IntegrityError
 from hallmark.files import sha256_json
 from registry.engine import Database
 from registry.log import FIRST_HASH, log_hash
@@ -131,7 +130,5 @@ def _spending(session: Session) -> Iterator[Problem]:
 
 def _artifacts(store: Store, hashes: list[str]) -> Iterator[Problem]:
     for sha256 in hashes:
-        try:
-            store.get_tree(sha256)
-        except IntegrityError as error:
-            yield Problem(f"artifact {sha256}", str(error).partition(": ")[2])
+        for sentence in store.check_tree(sha256):
+            yield Problem(f"artifact {sha256}", sentence)

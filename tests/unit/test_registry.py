@@ -233,10 +233,11 @@ def test_versions_and_the_log_cannot_be_changed(statement: str, registry: Regist
 def test_one_flipped_byte_in_an_artifact_is_named(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
-    stored = registry.store.path(run.model_sha256 or "") / "model.safetensors"
+    stored = registry.store.get_tree(run.model_sha256 or "") / "model.safetensors"
+    stored.chmod(0o644)
     stored.write_text("onf")
     [problem] = registry.verify()
-    assert str(problem).startswith(f"artifact {run.model_sha256}: changed at")
+    assert str(problem).startswith(f"artifact {run.model_sha256}: model.safetensors: changed at")
     with pytest.raises(IntegrityError, match="changed at"):
         registry.model_directory("m@champion")
 

@@ -1,0 +1,196 @@
+"""Contents of files, each kept once under its sha256. Here: what a place for them does, and the one on a local disk."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+from hallmark.files import fsync_directory, raise_for_os_error, sha256_file
+from registry.staging import link, staging
+from registry.trees import SHA256
+
+CHUNK_BYTES = 4 << 20
+FOLDER = "blobs"
+CANNOT_COPY_IN_KERNEL = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
+
+
+class Blob(NamedTuple):
+    """One stored content.
+
+    Attributes:
+        size: in bytes.
+        modified: when it was stored, in seconds since 1970.
+    """
+
+    sha256: str
+    size: int
+    modified: float
+
+
+class Blobs(Protocol):
+    """Where contents are kept, by their sha256. Every method raises ResourceError or TransientError when the place is not usable."""
+
+    def where(self, sha256: str) -> str:
+        """Where a content is, or would be, for people."""
+
+    def size(self, sha256: str) -> int | None:
+        """Its size in bytes; None where it is not stored."""
+
+    def digest(self, sha256: str) -> str | None:
+        """The sha256 of what is stored now; None where nothing is."""
+
+    def add(self, file: Path, sha256: str) -> None:
+        """Keep a finished local file that has this sha256, whole or not at all. What is stored intact is not sent again.
+
+        On the same disk, `file` and what is stored become two names of the same bytes.
+        """
+
+    def fetch(self, sha256: str, target: Path, *, linked: bool) -> str | None:
+        """Make a new local file of it.
+
+        Args:
+            sha256: which.
+            target: the file; its folder exists.
+            linked: it may be a second name of the stored file, which nobody may write to.
+
+        Returns:
+            The sha256 of what arrived; None where nothing is stored.
+        """
+
+    def read(self, sha256: str) -> bytes | None:
+        """A small content as it is stored now; None where nothing is."""
+
+    def list(self) -> Iterator[Blob]:
+        """All that is stored."""
+
+    def delete(self, hashes: Iterable[str]) -> None:
+        """Forget contents. Those that are gone already do no harm."""
+
+
+class LocalBlobs:
+    """Contents as read-only files in `root/blobs/<first two>/<sha256>`.
+
+    Args:
+        root: the folder; made when something is stored.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, sha256: str) -> Path:
+        """The file of a content."""
+        return self.root / FOLDER / sha256[:2] / sha256
+
+    def where(self, sha256: str) -> str:
+        return str(self.path(sha256))
+
+    def size(self, sha256: str) -> int | None:
+        try:
+            return self.path(sha256).stat().st_size
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise_for_os_error(error, self.path(sha256))
+
+    def digest(self, sha256: str) -> str | None:
+        try:
+            return sha256_file(self.path(sha256))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise_for_os_error(error, self.path(sha256))
+
+    def add(self, file: Path, sha256: str) -> None:
+        path = self.path(sha256)
+        stored = self.digest(sha256) == sha256
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with staging(self.root) as partial:
+                twin = partial / sha256
+                if stored:
+                    if link(path, twin):
+                        twin.replace(file)
+                    return
+                if not link(file, twin):
+                    copy_hashed(file, twin)
+                twin.chmod(0o444)
+                twin.replace(path)
+            fsync_directory(path.parent)
+        except OSError as error:
+            raise_for_os_error(error, path, file.stat().st_size)
+
+    def fetch(self, sha256: str, target: Path, *, linked: bool) -> str | None:
+        try:
+            if linked and link(self.path(sha256), target):
+                return sha256_file(target)
+            return copy_hashed(self.path(sha256), target)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise_for_os_error(error, target, self.size(sha256))
+
+    def read(self, sha256: str) -> bytes | None:
+        try:
+            return self.path(sha256).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise_for_os_error(error, self.path(sha256))
+
+    def list(self) -> Iterator[Blob]:
+        for path in (self.root / FOLDER).glob("??/*"):
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                continue
+            if SHA256.fullmatch(path.name):
+                yield Blob(path.name, found.st_size, found.st_mtime)
+
+    def delete(self, hashes: Iterable[str]) -> None:
+        for sha256 in hashes:
+            try:
+                self.path(sha256).unlink(missing_ok=True)
+            except OSError as error:
+                raise_for_os_error(error, self.path(sha256))
+
+
+def copy_hashed(source: Path, target: Path) -> str:
+    """Copy a file to a new one that survives a power cut, and hash what was written while it goes to the disk.
+
+    The kernel copies, so that `source` is read once, and not at all where the file system can share the bytes.
+
+    Raises:
+        OSError: one of the two cannot be read or written.
+    """
+    with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
+        try:
+            while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
+                pass
+        except OSError as error:
+            if error.errno not in CANNOT_COPY_IN_KERNEL:
+                raise
+        shutil.copyfileobj(reader, writer, CHUNK_BYTES)  # what is left, where the kernel could not
+    with target.open("rb", buffering=0) as reader, ThreadPoolExecutor(1) as helper:
+        durable = helper.submit(os.fsync, reader.fileno())
+        sha256 = hashlib.file_digest(reader, "sha256").hexdigest()
+        durable.result()
+    return sha256
+
+
+def pour_hashed(reader: IO[bytes], writer: IO[bytes] | None) -> str:
+    """The sha256 of everything that is left in `reader`, which is also written to `writer`, durably."""
+    digest = hashlib.sha256()
+    while chunk := reader.read(CHUNK_BYTES):
+        digest.update(chunk)
+        if writer:
+            writer.write(chunk)
+    if writer:
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest()
