@@ -17,6 +17,8 @@ URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://")
 USER = re.compile(r"//[^/@\s]+@")
 BUCKETS = ("s3", "s3a", "gs", "gcs", "abfs", "az")
 """Protocols whose URL begins with a bucket and whose credentials never belong into the URL."""
+OPTIONS = {"s3": {"max_concurrency": 2}, "s3a": {"max_concurrency": 2}}
+"""Parts of one file that are sent at the same time; s3fs would hold ten of 50 MB in memory for each of several files."""
 PACKAGES = {"s3": "'hallmark[s3]'", "s3a": "'hallmark[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 CLIENTS = ("aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "paramiko", "requests", "s3fs", "urllib3")
 """Packages whose errors mean that the service was not usable, not that we are wrong."""
@@ -72,7 +74,7 @@ class ArtifactUrl:
 
         with remote_errors(self):
             try:
-                files, root = fsspec.core.url_to_fs(self._url, use_listings_cache=False)
+                files, root = fsspec.core.url_to_fs(self._url, use_listings_cache=False, **OPTIONS.get(self.protocol, {}))
             except ImportError as error:
                 package = PACKAGES.get(self.protocol)
                 advice = f"pip install {package}" if package else self.without_secrets(str(error))

@@ -69,6 +69,9 @@ class Blobs(Protocol):
     def list(self) -> Iterator[Blob]:
         """All that is stored."""
 
+    def require_place(self) -> None:
+        """Raise ResourceError where the place itself, such as a bucket, does not exist: then nothing in it is merely missing."""
+
     def delete(self, hashes: Iterable[str]) -> None:
         """Forget contents. Those that are gone already do no harm."""
 
@@ -151,6 +154,9 @@ class LocalBlobs:
                 continue
             if SHA256.fullmatch(path.name):
                 yield Blob(path.name, found.st_size, found.st_mtime)
+
+    def require_place(self) -> None:
+        """A folder is made when something is stored."""
 
     def delete(self, hashes: Iterable[str]) -> None:
         for sha256 in hashes:

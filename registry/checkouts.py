@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hallmark.errors import InputError
-from hallmark.files import fsync_directory, sha256_tree
+from hallmark.files import fsync_directory, open_for_reading, sha256_tree
 from registry.blobs import copy_hashed
 from registry.staging import remove_tree
 from registry.trees import TreeEntry
@@ -29,8 +29,10 @@ def copied(source: Path, tree: Path, name: str) -> TreeEntry:
     """Copy one file into a new directory, below folders that are made for it, and tell what arrived.
 
     Raises:
-        OSError: it cannot be read or written.
+        InputError: it cannot be read.
+        OSError: it cannot be written.
     """
+    open_for_reading(source).close()
     target = tree / name
     target.parent.mkdir(parents=True, exist_ok=True)
     sha256 = copy_hashed(source, target)

@@ -75,7 +75,7 @@ class RemoteBlobs:
                     return pour_hashed(reader, writer)
             except OSError as error:
                 if error.errno in DISK_FULL:
-                    raise_for_os_error(error, target, reader.size)
+                    raise_for_os_error(error, target, self.size(sha256))
                 raise
 
     def read(self, sha256: str) -> bytes | None:
@@ -100,14 +100,9 @@ class RemoteBlobs:
                 self.files.rm(keys)
 
     def require_place(self) -> None:
-        """Make sure that the bucket exists, since a missing bucket is not a missing object.
-
-        Raises:
-            ResourceError: it does not.
-        """
         if self.url.protocol in BUCKETS:
-            with remote_errors(self.url):
-                self.files.ls(self.root.partition("/")[0], detail=False)
+            with remote_errors(self.url), suppress(PermissionError):  # a bucket of which we may see no more than our part
+                self.files.info(self.root.partition("/")[0])
 
     def _open(self, sha256: str) -> Any:
         return self.files.open(self.key(sha256), "rb", block_size=4 * CHUNK_BYTES, cache_type="readahead")

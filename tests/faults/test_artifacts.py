@@ -23,7 +23,7 @@ from registry.blobs import LocalBlobs
 from registry.keeping import writing_with_tree
 from registry.store import Store
 from registry.tables import Run
-from tests.artifact_support import make_tree, new_bucket, overwrite_blob, read_tree, s3_server, use_s3
+from tests.artifact_support import make_tree, new_bucket, overwrite_blob, read_tree, use_s3
 from tests.refusals import assert_refused
 from tests.registry_support import finish, finished, make_weights, promote, start
 
@@ -44,12 +44,6 @@ def outcome(process: subprocess.Popen[str]) -> str:
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     return output
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
 
 
 PUT = """
@@ -166,6 +160,20 @@ def test_two_processes_may_put_and_adopt_the_same_artifact(tmp_path: Path) -> No
     assert {outcome(process) for process in processes} == {f"ready\n{sha256}\n"}
     assert not adopt(LocalBlobs(tmp_path / "artifacts"), sha256)
     assert list(Store(tmp_path / "artifacts", tmp_path / "checkouts").check_tree(sha256)) == []
+
+
+def test_upgrade_moves_the_old_layout_and_names_what_is_damaged(home: Path, tmp_path: Path, hallmark: Any) -> None:
+    registry = open_registry(home)
+    hashes = [sha256_tree(make_weights(tmp_path, name)) for name in ("good", "bad")]
+    for sha256, content in zip(hashes, (b"good", b"damaged"), strict=True):
+        make_tree(home / "artifacts" / sha256[:2] / sha256, {"model.safetensors": content, "config.json": b"{}"})
+    result = hallmark("registry", "upgrade")
+    assert result.returncode == 3
+    assert "1 artifacts were moved" in result.stdout
+    assert f"artifact {hashes[1]}: changed at {home}" in result.stdout
+    assert registry.store.has_tree(hashes[0])
+    shutil.rmtree(home / "artifacts" / hashes[1][:2])
+    assert hallmark("registry", "upgrade").returncode == 0
 
 
 LIMITED = """

@@ -201,11 +201,13 @@ def test_a_full_disk_under_the_database_is_told_and_loses_nothing(home: Path) ->
     def no_more_pages(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA max_page_count = 1")  # cannot be less than there are: the next new page is one too many
 
+    registry.close()  # connections are kept; the next one is new
     with pytest.raises(ResourceError, match=r"registry\.db: the disk is full") as caught:
         for number in range(2000):
             start(registry, f"run-{number}", manifest={"text": "x" * 4000})
     assert caught.value.exit_code == 4
     event.remove(registry.database.engine, "connect", no_more_pages)
+    registry.close()
     assert registry.register_dataset("golden", "v1", "a" * 64, 1).id == 1
     assert registry.verify() == []
     assert start(registry, "run-after").status == "running"
@@ -276,7 +278,8 @@ def test_an_artifact_that_is_gone_is_an_integrity_error(home: Path) -> None:
     registry = open_registry(home)
     run, weights = finished(registry, home, "one")
     promote(registry, run, weights)
-    shutil.rmtree(home / "artifacts")
+    for folder in ("artifacts", "checkouts"):
+        shutil.rmtree(home / folder)
     with pytest.raises(IntegrityError, match="missing"):
         registry.model_directory("m@champion")
     with pytest.raises(IntegrityError, match="missing"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,11 @@ from hallmark.errors import InputError, IntegrityError
 from hallmark.files import sha256_bytes, sha256_tree
 from registry.store import Store
 from registry.trees import TreeEntry, manifest, parse_manifest, tree_sha256
-from tests.artifact_support import make_tree, new_bucket, overwrite_blob, read_tree, s3_server, use_s3
+from tests.artifact_support import make_tree, new_bucket, overwrite_blob, read_tree, use_s3
 
 pytestmark = pytest.mark.unit
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 1000, "tokenizer/vocab.txt": b"a\nb\n", "empty": b""}
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=["folder", "s3"])
