@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 import hallmark
-from hallmark.cli import golden_commands, judge_commands, provenance_commands, registry_commands, run_commands, service_commands
+from hallmark.cli import (
+    golden_commands,
+    judge_commands,
+    model_commands,
+    provenance_commands,
+    registry_commands,
+    run_commands,
+    service_commands,
+    storage_commands,
+)
 from hallmark.cli.doctor import doctor
 
 app = typer.Typer(
@@ -46,9 +55,9 @@ for name, model_command in (
     ("statement", provenance_commands.statement),
     ("keygen", provenance_commands.keygen),
 ):
-    registry_commands.models.command(name)(model_command)
-app.add_typer(registry_commands.models, name="models", help="Registered models: list, show, history, export, verify-export, statement.")
-app.add_typer(registry_commands.registry, name="registry")
+    model_commands.models.command(name)(model_command)
+app.add_typer(model_commands.models, name="models", help="Registered models: list, show, history, export, verify-export, statement.")
+app.add_typer(storage_commands.registry, name="registry")
 app.add_typer(golden_commands.app, name="golden")
 app.add_typer(judge_commands.judges, name="judges")
 app.command()(doctor)
