@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.spending import EXPONENT, ZETA, spent_level, weight
@@ -79,6 +79,7 @@ def test_the_bootstrap_repeats_and_stays_within_the_values(values: list[float], 
     assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
 
 
+@settings(deadline=None)  # the first import of statsmodels takes seconds on a busy machine
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
     from statsmodels.stats.multitest import multipletests
