@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from typing import TYPE_CHECKING
 
 from hallmark.errors import InputError
 from hallmark.files import atomic_writer, open_for_reading, sha256_bytes
 from hallmark.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 OPEN_TO_OTHERS = 0o037
 """Permission bits that a private key must not have. A group may read it, as containers mount secrets so."""
@@ -35,6 +36,8 @@ class SigningKey:
 
 def key_id(key: Ed25519PublicKey) -> str:
     """The sha256 of a public key's DER form."""
+    from cryptography.hazmat.primitives import serialization
+
     return sha256_bytes(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
 
 
@@ -60,6 +63,9 @@ def load_signing_key(path: Path, password: str | None = None) -> SigningKey:
     Raises:
         InputError: it is missing, open to others, encrypted with another password, or not an Ed25519 key.
     """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     data = _read(path)
     if (mode := path.stat().st_mode & 0o777) & OPEN_TO_OTHERS:
         raise InputError(f"{path}: the private key is open to others (mode {mode:04o}). Run: chmod 600 {path}")
@@ -82,6 +88,9 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     Raises:
         InputError: it is missing or not an Ed25519 public key.
     """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     data = _read(path)
     try:
         key = serialization.load_pem_public_key(data)
@@ -103,6 +112,9 @@ def make_key_pair(path: Path, password: str | None = None) -> SigningKey:
         InputError: one of the files exists.
         ResourceError: they cannot be written.
     """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     public_path = path.with_name(f"{path.name}.pub")
     for existing in (path, public_path):
         if os.path.lexists(existing):

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from typing import TYPE_CHECKING, Any, Literal
 
 from hallmark.errors import InputError, IntegrityError
 from hallmark.files import open_for_reading, parse_json, sha256_file
 from provenance.files import METRICS, STATEMENT, WRITTEN, walk
 from provenance.signing import is_envelope, key_ids, opened, verify_envelope
 from provenance.statement import PREDICATE_TYPE, STATEMENT_TYPE
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 LEFT_BY_THE_HUB = (".git/", ".cache/huggingface/", ".gitattributes")
 """What `git clone` and `hf download` add to a directory. No model is loaded from there."""

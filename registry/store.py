@@ -31,11 +31,6 @@ class Store(StoredTrees):
         super().__init__(url)
         self.checkouts = checkouts
 
-    @property
-    def root(self) -> Path:
-        """The folder that `path` is below."""
-        return self.checkouts
-
     def path(self, sha256: str) -> Path:
         """Where `get_tree` puts an artifact, for people to look at."""
         return self.checkouts / sha256

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from registry import Registry, open_registry
+from tests.warm_cli import WarmCommandLine
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -35,14 +36,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def warm_command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommandLine]:
+    """The server that `hallmark` starts commands through."""
+    server = WarmCommandLine(tmp_path_factory.mktemp("printed"))
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def hallmark(home: Path, tmp_path: Path) -> CommandLine:
+def hallmark(home: Path, tmp_path: Path, warm_command_line: WarmCommandLine) -> CommandLine:
     """The real command line in a process of its own, working in the test's folder."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).with_name("hallmark")), *map(str, arguments)]
         variables = {**os.environ, "COLUMNS": "80", **environment}
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=variables, check=False)
+        if "PYTHONPATH" in variables:  # Python reads it when it starts
+            command = [str(Path(sys.executable).with_name("hallmark")), *map(str, arguments)]
+            return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=variables, check=False)
+        return warm_command_line.run(list(map(str, arguments)), variables, tmp_path)
 
     return run
 

@@ -20,9 +20,7 @@ from hallmark.files import canonical_json, sha256_bytes, sha256_tree
 from registry import Registry, open_registry
 from registry.adoption import adopt
 from registry.blobs import LocalBlobs
-from registry.keeping import writing_with_tree
 from registry.store import Store
-from registry.tables import Run
 from tests.artifact_support import make_tree, new_bucket, overwrite_blob, read_tree, use_s3
 from tests.refusals import assert_refused
 from tests.registry_support import finish, finished, make_weights, promote, start
@@ -254,7 +252,7 @@ def test_a_forged_tree_object_cannot_leave_its_directory(name: str, tmp_path: Pa
 def test_a_content_that_was_edited_is_named_by_verify_with_exit_code_3(home: Path, tmp_path: Path, hallmark: Any) -> None:
     registry = open_registry(home)
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights, None)
+    promote(registry, run, weights)
     assert hallmark("verify").returncode == 0
     overwrite_blob(registry.store, sha256_bytes(b"one"), b"onf")
     result = hallmark("verify")
@@ -272,7 +270,7 @@ def test_the_registry_keeps_its_artifacts_on_s3(
     url = f"s3://{new_bucket(s3)}/hallmark"
     registry = open_registry(home, artifacts=url)
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights, None)
+    promote(registry, run, weights)
     assert hallmark("verify", HALLMARK_ARTIFACTS=url).returncode == 0
     shown = hallmark("models", "show", "m@champion", "--json", HALLMARK_ARTIFACTS=url)
     assert str(home / "checkouts" / (run.model_sha256 or "")) in shown.stdout
@@ -283,7 +281,7 @@ def test_the_registry_keeps_its_artifacts_on_s3(
 def test_a_place_that_is_away_is_told_without_a_traceback_and_a_checkout_needs_it_not(home: Path, tmp_path: Path, hallmark: Any) -> None:
     registry = open_registry(home)
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights, None)
+    promote(registry, run, weights)
     keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "hunter2secret"}
     away = {"HALLMARK_ARTIFACTS": "s3://bucket/x", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1", **keys}
     assert hallmark("models", "show", "m@v1", **away).returncode == 0
@@ -341,7 +339,7 @@ except ResourceError as error:
 def test_an_artifact_is_there_when_it_is_recorded_although_garbage_is_collected_meanwhile(home: Path, tmp_path: Path) -> None:
     registry = open_registry(home)
     first, weights = finished(registry, tmp_path, "first")
-    promote(registry, first, weights, None)
+    promote(registry, first, weights)
     program = """
 import sys, time
 from pathlib import Path
@@ -357,14 +355,9 @@ while True:
     assert collector.stdout.readline() == "ready\n"
     recorded = []
     for number in range(12):
-        source = make_weights(tmp_path, f"w{number}")
-        run = start(registry)
-        with writing_with_tree(registry.database, registry.store, source) as (session, sha256):
-            row = session.get(Run, run.id)
-            assert row is not None
-            row.model_sha256 = sha256
-            session.add(row)
-        recorded.append(sha256)
+        run, source = finished(registry, tmp_path, f"w{number}")
+        assert promote(registry, run, source).outcome == "promoted"
+        recorded.append(run.model_sha256 or "")
     assert collector.poll() is None, collector.communicate()
     collector.kill()
     collector.communicate()
@@ -374,7 +367,7 @@ while True:
 
 def test_garbage_of_the_registry_is_what_no_version_and_no_running_run_needs(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights, None)
+    promote(registry, run, weights)
     parent = registry.store.put_tree(make_weights(tmp_path, "parent"))
     going = start(registry, parent_model_sha256=parent)
     registry.store.put_tree(make_weights(tmp_path, "nobody's"))
@@ -390,7 +383,7 @@ def test_garbage_of_the_registry_is_what_no_version_and_no_running_run_needs(reg
 def test_a_registry_without_versions_removes_nothing_from_a_store_that_may_be_anothers(home: Path, tmp_path: Path) -> None:
     owner = open_registry(home)
     run, weights = finished(owner, tmp_path, "one")
-    promote(owner, run, weights, None)
+    promote(owner, run, weights)
     other = open_registry(tmp_path / "other", artifacts=str(home / "artifacts"))
     with pytest.raises(InputError, match="another registry's"):
         other.collect_garbage(grace_s=0)
@@ -399,7 +392,7 @@ def test_a_registry_without_versions_removes_nothing_from_a_store_that_may_be_an
 
 def test_nothing_is_removed_while_a_versions_artifact_is_missing(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights, None)
+    promote(registry, run, weights)
     before = {blob.sha256 for blob in registry.store.blobs.list()} - {run.model_sha256}
     registry.store.blobs.delete([run.model_sha256 or ""])
     with pytest.raises(IntegrityError, match="missing at"):
@@ -420,7 +413,7 @@ def test_old_models_make_room_but_not_those_that_are_worked_with(home: Path, tmp
         run = start(registry, name, directory=str(directories[name]))
         finish(registry, run, directories[name] / "model")
         if name == "promoted":
-            promote(registry, run, directories[name] / "model", None)
+            promote(registry, run, directories[name] / "model")
     lock = acquire(directories["locked"] / ".lock", "a test")
     assert lock is not None
     assert "0 models" in hallmark("registry", "gc", "--models-older-than", 1).stdout

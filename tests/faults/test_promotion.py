@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from evaluation.gate import GateConfig
+from experiments.promoting import promote_run
 from golden.datasets import BUILT_IN
 from hallmark.errors import HallmarkError, IntegrityError, ResourceError
 from registry import Run, open_registry
@@ -180,17 +182,26 @@ def test_one_flipped_byte_in_a_registered_version_is_refused_wherever_it_is_used
         (["UPDATE alias SET version = 2"], "alias tiny-reasoner@champion"),
     ],
 )
-def test_whatever_is_edited_behind_our_back_is_named(statements: list[str], named: str, recorded: Recorded, hallmark) -> None:
-    hallmark("promote", recorded.better.run_id)
-    hallmark("promote", recorded.candidate(0.95, "best").run_id)
-    hallmark("rollback", "1", "--reason", "too slow")
-    with sqlite3.connect(recorded.home / "registry.db") as connection:
+def test_whatever_is_edited_behind_our_back_is_named(statements: list[str], named: str, decided: Path, home: Path, hallmark) -> None:
+    shutil.copytree(decided, home)
+    with sqlite3.connect(home / "registry.db") as connection:
         for statement in statements:
             connection.execute(statement)
     result = hallmark("verify")
     assert result.returncode == 3
     assert named in " ".join(result.stdout.split())
     assert "Traceback" not in result.stderr
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with two versions and a rollback, made once; its tests work on copies."""
+    recorded = Recorded(tmp_path_factory.mktemp("decided") / "home")
+    for run in (recorded.better, recorded.candidate(0.95, "best")):
+        promote_run(run.run_id, "tiny-reasoner", GateConfig(), recorded.workspace)
+    recorded.workspace.registry.rollback("tiny-reasoner", 1, "too slow", "someone")
+    recorded.workspace.registry.close()
+    return recorded.home
 
 
 def test_a_full_disk_under_the_database_is_told_and_loses_nothing(home: Path) -> None:

@@ -1,11 +1,8 @@
-"""Rows 16, 17, 20 to 22, 29 and 31: many promoters, strange places and clocks, other schemas, passwords, servers that go away."""
+"""Rows 20 to 22, 29 and 31: strange places and clocks, other schemas, passwords, servers that go away."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-import sys
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -14,49 +11,9 @@ import pytest
 from hallmark.errors import InputError, IntegrityError, ResourceError, TransientError
 from registry import Registry, open_registry
 from registry.schema import HEAD, REVISIONS
-from tests.registry_support import base_run, finished, promote, start
+from tests.registry_support import finished, promote, start
 
 pytestmark = pytest.mark.unit
-
-PROMOTER = """
-import sys
-from pathlib import Path
-from registry import open_registry
-from tests.registry_support import finished, promote
-
-home, url, name, rounds = Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3], int(sys.argv[4])
-registry = open_registry(home, url)
-for number in range(rounds):
-    run, weights = finished(registry, home / name, f"{name}-{number}")
-    assert promote(registry, run, weights).outcome == "promoted"
-"""
-
-
-@pytest.mark.timeout(900)
-def test_many_promoters_at_once_lose_and_double_no_version(registry: Registry, home: Path, registry_url: str | None) -> None:
-    processes, rounds = 16, 100
-    root = Path(__file__).parents[2]
-    base_run(registry)
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROMOTER, str(home), registry_url or "", f"p{number}", str(rounds)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(root)},
-        )
-        for number in range(processes)
-    ]
-    for child in children:
-        _, errors = child.communicate(timeout=800)
-        assert child.returncode == 0, errors
-    total = processes * rounds
-    assert [version.number for version in registry.list_versions("m")] == list(range(total, 0, -1))
-    moves = [(row.from_version or 0, row.to_version) for row in registry.history("m")]
-    assert moves == [(number, number + 1) for number in range(total)]
-    champion = registry.champion("m")
-    assert champion is not None
-    assert champion.number == total
-    assert registry.verify() == []
 
 
 def test_a_home_with_spaces_and_unicode_works(tmp_path: Path) -> None:
