@@ -94,16 +94,19 @@ def side_by_side(name: str, ours: Callable[[], object], theirs: Callable[[], obj
     return row
 
 
-def promotions(ours: Hallmark, theirs: MLflow, name: str, repeats: int) -> Row:
-    row = Row(name, [], [])
+def promotions(ours: Hallmark, theirs: MLflow, name: str, repeats: int) -> Iterator[Row]:
+    row, transaction = Row(name, [], []), Row("  of it the deciding transaction", [], [])
     for number in range(repeats + 1):
         for side, seconds in ((ours, row.ours), (theirs, row.theirs)):
             candidate: Any = side.candidate()
             spent = timed(lambda side=side, candidate=candidate: side.promote(candidate))
-            side.after_promotion()
             if number:
                 seconds.append(spent)
-    return row
+                transaction.ours.extend([ours.transaction] if side is ours else [])
+                transaction.theirs.extend([spent] if side is theirs else [])
+            side.after_promotion()
+    yield row
+    yield transaction
 
 
 def lists(ours: Hallmark, theirs: MLflow, repeats: int) -> Iterator[Row]:
@@ -154,7 +157,7 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
         theirs.populate(versions)
         if "promote" in options.only:
             ours.after_promotion()
-            yield promotions(ours, theirs, f"promote, {versions:,} versions before", options.repeats)
+            yield from promotions(ours, theirs, f"promote, {versions:,} versions before", options.repeats)
     if "list" in options.only:
         yield from lists(ours, theirs, options.repeats)
     if "commands" in options.only:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from sqlmodel import Session
 
 from benchmarks.registry_population import digest, populate
 from evaluation.comparison import Comparison, RunScores, compare
@@ -29,6 +34,8 @@ class Hallmark:
         self.home = home
         self.random = random.Random(0)  # noqa: S311  no secret
         self.registry = open_registry(home)
+        self.transaction = 0.0
+        self._time_transactions()
         self.golden = load_dataset("golden-v1")
         self.items = list(self.golden.items())
         self.runs = 0
@@ -37,6 +44,19 @@ class Hallmark:
         self.base = self.finished_run(0.4, kind="baseline")
         self.offer(self.finished_run(0.4), force_reason="so that the others are better")
         self.weak = self.champion()
+
+    def _time_transactions(self) -> None:
+        """Keep how long the newest write transaction took, in seconds, from its lock to its commit."""
+        writing = self.registry.database.writing
+
+        @contextmanager
+        def timed() -> Iterator[Session]:
+            started = time.perf_counter()
+            with writing() as session:
+                yield session
+            self.transaction = time.perf_counter() - started
+
+        self.registry.database.writing = timed  # type: ignore[method-assign]
 
     def populate(self, versions: int) -> None:
         """Have so many versions, each with its run, its decision in the log and its place in the ledger of alpha."""
