@@ -57,10 +57,11 @@ class PartialPredictions:
         self.path.unlink(missing_ok=True)
 
     def _write(self, mode: str, lines: list[str]) -> None:
+        data = b"".join(line.encode() + b"\n" for line in lines)
         try:
             with self.path.open(mode) as file:
-                file.write(b"".join(line.encode() + b"\n" for line in lines))
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise_for_os_error(error, self.path)
+            raise_for_os_error(error, self.path, len(data))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ import jax
 import orbax.checkpoint as ocp
 
 from hallmark.errors import InputError
-from hallmark.files import canonical_json
+from hallmark.files import canonical_json, raise_for_os_error
 
 Tree = Any
+NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 class Checkpoints:
@@ -36,15 +39,20 @@ class Checkpoints:
             step: number of the step, from 1.
             state: a tree of arrays.
             position: whatever else is needed to go on, as JSON.
+
+        Raises:
+            ResourceError: the disk is full; earlier checkpoints stay.
         """
         for later in [known for known in self._manager.all_steps() if known >= step]:
             self._manager.delete(later)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                arrays=ocp.args.StandardSave(_numbered(state)), about=ocp.args.JsonSave({"position": position, "inputs": self.inputs})
-            ),
-        )
+        arrays, about = ocp.args.StandardSave(_numbered(state)), ocp.args.JsonSave({"position": position, "inputs": self.inputs})
+        try:
+            self._manager.save(step, args=ocp.args.Composite(arrays=arrays, about=about))
+        except Exception as error:  # Orbax and the library below it say "no space" in several types of errors
+            if NO_SPACE in str(error):
+                needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+                raise_for_os_error(OSError(errno.ENOSPC, NO_SPACE), self.folder, needed)
+            raise
 
     def restore(self, abstract: Tree) -> tuple[int, Tree, dict[str, Any]] | None:
         """The newest checkpoint as step, state and position; None where there is none.

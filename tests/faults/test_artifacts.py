@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -208,18 +208,6 @@ def test_a_download_that_does_not_fit_is_told_with_place_and_bytes(tmp_path: Pat
     assert str(tmp_path / "elsewhere") in message
     assert "300,000 bytes" in message
     assert list((tmp_path / "elsewhere").iterdir()) == []
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte, where this user may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("this user may not mount a small file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_is_told_with_place_and_bytes_and_leaves_what_was_there(small_disk: Path, tmp_path: Path) -> None:
