@@ -22,7 +22,9 @@ def test_an_exported_model_loads_and_gives_the_same_logits(home: Path, tmp_path:
 
     registry = open_registry(home, None)
     run = finish(registry, start(registry), TINY_BASE_DIRECTORY)
-    export(registry, promote(registry, run, TINY_BASE_DIRECTORY, None), tmp_path / "out")
+    version = promote(registry, run, TINY_BASE_DIRECTORY).version
+    assert version is not None
+    export(registry, version, tmp_path / "out")
     registry.close()
     assert verify_export(tmp_path / "out").problems == []
 
