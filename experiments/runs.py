@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from experiments.run_files import RunFiles
 from hallmark.errors import HallmarkError, ResourceError, interruption
-from hallmark.files import write_json
+from hallmark.files import remove_unfinished, write_json
 from hallmark.locks import acquire, holder
 from registry import Registry, Run
 
@@ -112,6 +112,7 @@ def owned(run: RunRef, registry: Registry) -> Iterator[None]:
     """
     lock = _lock(run.directory)
     try:
+        remove_unfinished(run.directory)
         yield
     except BaseException as error:
         registry.fail_run(run.run_id, _reason(error))

@@ -21,6 +21,8 @@ MAX_LINE_BYTES = 1 << 20
 HASHING_THREADS = min(8, os.cpu_count() or 1)
 """Files that are hashed at the same time; hashlib lets go of Python's lock."""
 
+TEMPORARY = ".tmp"
+"""How the names of files end that are still being written; they begin with a dot."""
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -119,7 +121,7 @@ def atomic_writer(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -133,6 +135,12 @@ def atomic_writer(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove what writers left behind that were killed, from a folder in which nobody else is writing now."""
+    for path in directory.glob(f".*{TEMPORARY}"):
+        path.unlink(missing_ok=True)
 
 
 def fsync_directory(directory: Path) -> None:

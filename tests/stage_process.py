@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
-import threading
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
 
 
-def run_stage_process(module: str, spec: BaseModel, *, kill_after: float | None = None, **environment: str) -> dict[str, Any]:
-    """Run a stage to its end, or kill it so many seconds after its first message; gives its last message."""
+def run_stage_process(
+    module: str, spec: BaseModel, *, kill_at: Callable[[dict[str, Any]], bool] | None = None, **environment: str
+) -> dict[str, Any]:
+    """Run a stage to its end, or kill it at the first message that `kill_at` says yes to; gives the last message that came."""
     child = subprocess.Popen(
         [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
     )
@@ -22,10 +24,10 @@ def run_stage_process(module: str, spec: BaseModel, *, kill_after: float | None 
     child.stdin.write(spec.model_dump_json() + "\n")
     child.stdin.flush()
     last: dict[str, Any] = {}
-    for number, line in enumerate(child.stdout):
-        if number == 0 and kill_after is not None:
-            threading.Timer(kill_after, child.kill).start()
+    for line in child.stdout:
         last = json.loads(line)
+        if kill_at is not None and kill_at(last):
+            child.kill()
     child.stdin.close()
     child.wait()
     return last

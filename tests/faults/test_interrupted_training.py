@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +14,37 @@ import pytest
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
 from hallmark.config import TrainConfig
+from hallmark.files import remove_unfinished
 from tests.stage_process import run_stage_process
 from trainer.contract import TrainSpec
 
 pytestmark = pytest.mark.model
 
-KILLS = 20
+KILLS, STEPS = 20, 40
 
 
 def job(output: Path, dataset: Path, **changes: Any) -> TrainSpec:
     output.mkdir(exist_ok=True)
-    settings = {"steps": 40, "batch_size": 8, "checkpoint_every": 2, "held_out": 0.1, "evaluate_every": 4, **changes.pop("settings", {})}
+    settings = {"steps": STEPS, "batch_size": 8, "checkpoint_every": 2, "held_out": 0.1, "evaluate_every": 4, **changes.pop("settings", {})}
     fields = {"inputs": {"uv_lock_sha256": "a" * 64}, **changes}
     config = TrainConfig.model_validate(settings)
     return TrainSpec(base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=dataset, output=output, config=config, **fields)
 
 
-def run(spec: TrainSpec, kill_after: float | None = None) -> dict[str, Any]:
-    return run_stage_process("trainer", spec, kill_after=kill_after)
+def run(spec: TrainSpec, kill_at: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
+    return run_stage_process("trainer", spec, kill_at=kill_at)
+
+
+def moment(step: int, delay: float) -> Callable[[dict[str, Any]], bool]:
+    """So many seconds after the training first says that it reached the step; 0 is its start, before anything is compiled."""
+
+    def reached(message: dict[str, Any]) -> bool:
+        if message["event"] != "progress" or message["body"]["unit"] != "steps" or message["body"]["done"] < step:
+            return False
+        time.sleep(delay)
+        return True
+
+    return reached
 
 
 @pytest.fixture
@@ -44,14 +59,18 @@ def test_a_training_killed_at_random_moments_ends_in_the_same_bytes(tmp_path: Pa
     undisturbed = run(job(tmp_path / "undisturbed", dataset))["body"]
     again = run(job(tmp_path / "again", dataset))["body"]
     assert again["model_sha256"] == undisturbed["model_sha256"]
-    moments = random.Random(7)
-    number, resumed = 0, []
-    for _ in range(KILLS):
-        result = run(job(tmp_path / f"disturbed-{number}", dataset), kill_after=moments.uniform(0, again["seconds"] / 2))
+    chance = random.Random(7)
+    number, reached, resumed = 0, 0, []
+    for kill in range(KILLS):
+        early = kill % 5 == 0  # while it compiles, reads the dataset or its checkpoint; the others meet its steps and its end
+        at = moment(0, chance.uniform(0, 5)) if early else moment(min(reached + chance.randint(1, 8), STEPS), chance.uniform(0, 0.5))
+        result = run(job(tmp_path / f"disturbed-{number}", dataset, cache=tmp_path / "programs"), kill_at=at)
         if result["event"] == "result":  # it was done before the kill; the next kills meet another training
             resumed.append(finished(tmp_path, number, result["body"], undisturbed))
-            number += 1
-    result = run(job(tmp_path / f"disturbed-{number}", dataset))
+            number, reached = number + 1, 0
+        else:
+            reached = max(reached, result["body"]["done"] if result["body"]["unit"] == "steps" else 0)
+    result = run(job(tmp_path / f"disturbed-{number}", dataset, cache=tmp_path / "programs"))
     resumed.append(finished(tmp_path, number, result["body"], undisturbed))
     assert max(resumed) > 0, "a training went on where it was killed"
 
@@ -62,6 +81,7 @@ def finished(folder: Path, number: int, body: dict[str, Any], undisturbed: dict[
     assert body["model_sha256"] == undisturbed["model_sha256"]
     for name in ("training.jsonl", "loss_curve.svg"):
         assert (directory / name).read_bytes() == (folder / "undisturbed" / name).read_bytes()
+    remove_unfinished(directory)  # as whoever continues the run does
     assert {path.name for path in directory.iterdir()} == {"model", "training.jsonl", "loss_curve.svg"}
     return int(body["resumed"])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from experiments.steps import export_dataset, judge_run
 from experiments.workspace import Workspace, open_workspace
 from golden.schema import Item
 from hallmark.errors import InputError, IntegrityError
-from hallmark.files import read_json, read_jsonl
+from hallmark.files import atomic_writer, read_json, read_jsonl
 from judges import JudgeError, MissingPrediction, Score, judge_items, load_judge, read_predictions
 from tests.judging_support import PLUGIN, install_plugin, plan_of, recorded_run, small_dataset, write_predictions
 from tests.refusals import assert_refused
@@ -163,6 +165,20 @@ def test_a_run_with_damaged_predictions_has_no_score(
     assert not run.files.metrics.exists()
     assert workspace.registry.get_run(run.run_id).status == "failed"
     assert workspace.registry.run_metrics(run.run_id) == []
+
+
+def test_whoever_continues_a_run_removes_what_a_killed_writer_left(home: Path, tmp_path: Path) -> None:
+    workspace = open_workspace()
+    run, plan = started(workspace, small_dataset(tmp_path))
+    if (child := os.fork()) == 0:
+        with atomic_writer(run.files.scores) as file:
+            file.write(b"{")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert list(run.directory.glob(".scores*"))
+    with owned(run, workspace.registry):
+        judge_run(run, plan)
+    assert [path.name for path in run.directory.glob("*scores*")] == ["scores.jsonl"]
 
 
 PICKY = PLUGIN.replace("right = agrees", 'assert item.trace_id not in ("t1", "t3"), "I do not like it"\n        right = agrees')
