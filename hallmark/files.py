@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -14,12 +15,16 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from hallmark.errors import InputError, ResourceError
+from hallmark.progress import Count, byte_meter, uncounted
 
 MAX_LINE_BYTES = 1 << 20
 """Longest JSONL line that is read, in bytes. A longer one is almost always a file that is not JSONL."""
 
 HASHING_THREADS = min(8, os.cpu_count() or 1)
 """Files that are hashed at the same time; hashlib lets go of Python's lock."""
+
+PIECE_BYTES = 1 << 20
+"""How much of a file is read at a time."""
 
 TEMPORARY = ".tmp"
 """How the names of files end that are still being written; they begin with a dot."""
@@ -42,10 +47,20 @@ def sha256_json(value: Any) -> str:
     return sha256_bytes(canonical_json(value).encode())
 
 
-def sha256_file(path: Path) -> str:
-    """The sha256 of a file's content, in hexadecimal. Reads it in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_file(path: Path, count: Count = uncounted) -> str:
+    """The sha256 of a file's content, in hexadecimal. Reads it in pieces, and tells `count` of each."""
+    with path.open("rb", buffering=0) as file:
+        return sha256_stream(file, count)
+
+
+def sha256_stream(file: io.RawIOBase, count: Count = uncounted) -> str:
+    """The same for what is left in an open file."""
+    digest, buffer = hashlib.sha256(), bytearray(PIECE_BYTES)
+    view = memoryview(buffer)
+    while size := file.readinto(buffer):
+        digest.update(view[:size])
+        count(size)
+    return digest.hexdigest()
 
 
 def tree_files(directory: Path) -> dict[str, Path]:
@@ -77,8 +92,9 @@ def sha256_tree(directory: Path) -> str:
         InputError: the tree holds a symbolic link or a special file, which could point outside it.
     """
     files = tree_files(directory)
-    with ThreadPoolExecutor(HASHING_THREADS) as threads:
-        hashes = threads.map(sha256_file, files.values())
+    size = sum(path.stat().st_size for path in files.values())
+    with byte_meter("hash", size) as count, ThreadPoolExecutor(HASHING_THREADS) as threads:
+        hashes = threads.map(lambda path: sha256_file(path, count), files.values())
         return sha256_bytes(
             b"".join(tree_line(name, path.stat().st_size, found) for (name, path), found in zip(files.items(), hashes, strict=True))
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +44,34 @@ class Progress(BaseModel):
 
 
 Listener = Callable[[Progress], None]
+Count = Callable[[int], None]
+"""Is told how many more bytes were read or sent."""
+
+MB = 1_000_000
+QUIET_S = 1.0
+"""What is done within so many seconds is not worth a word."""
+
+_listener: ContextVar[Listener | None] = ContextVar("hallmark_listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Send the progress of whatever is done inside the block to `listener`."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def is_listened_to() -> bool:
+    """Whether somebody listens to what is done here."""
+    return _listener.get() is not None
+
+
+def current_listener() -> Listener:
+    """Who listens to what is done here; perhaps nobody."""
+    return _listener.get() or _nobody
 
 
 @dataclass
@@ -49,6 +80,7 @@ class Meter:
 
     Attributes:
         every: least seconds between two reports; the first and the last are always made.
+        quiet: seconds in which nothing is reported; what is done by then is not reported at all.
     """
 
     stage: str
@@ -56,6 +88,7 @@ class Meter:
     unit: str
     listener: Listener
     every: float = 0.2
+    quiet: float = 0.0
     _started: float = field(default_factory=time.monotonic)
     _first: int | None = None
     _last: float = float("-inf")
@@ -67,7 +100,49 @@ class Meter:
             self._first, self._started = done, now
         if done < self.total and now - self._last < self.every:
             return
+        if self._last == float("-inf") and now - self._started < self.quiet:
+            return
         self._last = now
         rate = (done - self._first) / (now - self._started) if now > self._started else 0.0
         left = (self.total - done) / rate if rate > 0 else None
         self.listener(Progress(stage=self.stage, done=done, total=self.total, unit=self.unit, rate=rate, seconds_left=left, **extra))
+
+    def finish(self) -> None:
+        """Report the end, if anything was reported before."""
+        if self._last > float("-inf"):
+            self.update(self.total)
+
+
+def quiet_meter(stage: str, total: int, unit: str) -> Meter:
+    """A meter for whoever listens here, that says nothing about what takes no more than a moment."""
+    meter = Meter(stage, total, unit, current_listener(), quiet=QUIET_S)
+    meter.update(0)
+    return meter
+
+
+@contextmanager
+def byte_meter(stage: str, total: int) -> Iterator[Count]:
+    """The same for bytes that are read or sent by several threads at once; reported in MB.
+
+    Args:
+        stage: what is being done.
+        total: how many bytes there are; it is done at the end of the block, even where fewer had to be read.
+    """
+    meter, lock, done = quiet_meter(stage, -(-total // MB), "MB"), threading.Lock(), 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        with lock:
+            done += size
+            meter.update(min(done // MB, meter.total - 1))
+
+    yield count
+    meter.finish()
+
+
+def uncounted(_size: int) -> None:
+    """Nobody counts."""
+
+
+def _nobody(_progress: Progress) -> None:
+    """Nobody listens."""

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from golden.schema import Item
 from hallmark.errors import InputError
 from hallmark.files import read_jsonl
+from hallmark.progress import quiet_meter
 from judges.base import Judge, Score
 
 FIELDS = ("trace_id", "prediction")
@@ -51,7 +52,7 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
         JudgeError: after the last item: the judge raised, or its score was for another item or out of bounds; names every item.
     """
     failures: dict[str, str] = {}
-    count = 0
+    count, meter = 0, quiet_meter("judge", len(predictions), "items")
     for item in items:
         count += 1
         if item.trace_id not in predictions:
@@ -68,6 +69,7 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
                 yield score
             else:
                 failures[item.trace_id] = f"the judge answered for item {score.trace_id}"
+        meter.update(count)
     if failures:
         raise JudgeError(f"{judge.name}@{judge.version}", failures, count)
 

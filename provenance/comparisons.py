@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, select
@@ -29,8 +30,10 @@ def gate_comparison(registry: Registry, version: ModelVersion) -> dict[str, Any]
         comparisons = session.exec(found).all()
         promoted = select(PromotionLog).where(PromotionLog.model == version.model, PromotionLog.to_version == version.number)
         row = session.exec(promoted.order_by(col(PromotionLog.id)).limit(1)).first()
-        before = row.from_version if row else None
-        if before is None:
+        against, before = (row.decision.get("against"), row.from_version) if row else (None, None)
+        if against is not None:
+            opponents: Sequence[str] = [against]
+        elif before is None:  # decided before the log said against which run, as what follows
             opponents = session.exec(select(Run.run_id).where(Run.model_sha256 == version.parent_sha256)).all()
         else:
             earlier = select(ModelVersion.run_id).where(ModelVersion.model == version.model, ModelVersion.number == before)

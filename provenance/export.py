@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from provenance.keys import SigningKey
 from provenance.signing import opened
 from provenance.statement import metrics_json
 from provenance.verification import subjects
+from registry.staging import PREFIX, remove_leftovers, staging
 
 if TYPE_CHECKING:
     from registry import ModelVersion, Registry
@@ -55,13 +55,15 @@ def export(registry: Registry, version: ModelVersion, target: Path, *, key: Sign
     }
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-            made = Path(folder) / "new"
+        prefix = f".{target.name}{PREFIX}"
+        remove_leftovers(target.parent, prefix)
+        with staging(target.parent, prefix) as folder:
+            made = folder / "new"
             _copy(registry, version.weights_sha256, made)
             for name, data in written.items():
                 with atomic_writer(made / name) as file:
                     file.write(data)
-            _replace(made, target, Path(folder) / "old")
+            _replace(made, target, folder / "old")
     except OSError as error:
         raise_for_os_error(error, target)
     return len(held) + len(written)

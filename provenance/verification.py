@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hallmark.errors import InputError, IntegrityError
 from hallmark.files import open_for_reading, parse_json, sha256_file
+from hallmark.progress import byte_meter
 from provenance.files import METRICS, STATEMENT, WRITTEN, walk
 from provenance.signing import is_envelope, key_ids, opened, verify_envelope
 from provenance.statement import PREDICATE_TYPE, STATEMENT_TYPE
@@ -127,13 +128,14 @@ def _signature(
 
 
 def _differences(expected: Mapping[str, str], found: Mapping[str, Path]) -> Iterator[str]:
-    for name in sorted({*expected, *found} - WRITTEN):
-        if name not in found:
-            yield f"{name}: missing"
-        elif name not in expected:
-            yield f"{name}: added; the statement does not name it"
-        elif (sha256 := sha256_file(found[name])) != expected[name]:
-            yield f"{name}: changed: the statement says sha256 {expected[name]}, found {sha256}"
+    with byte_meter("hash", sum(found[name].stat().st_size for name in expected.keys() & found.keys())) as count:
+        for name in sorted({*expected, *found} - WRITTEN):
+            if name not in found:
+                yield f"{name}: missing"
+            elif name not in expected:
+                yield f"{name}: added; the statement does not name it"
+            elif (sha256 := sha256_file(found[name], count)) != expected[name]:
+                yield f"{name}: changed: the statement says sha256 {expected[name]}, found {sha256}"
 
 
 def _metrics(statement: Mapping[str, Any], found: Mapping[str, Path]) -> Iterator[str]:

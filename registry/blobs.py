@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
-from hallmark.files import fsync_directory, raise_for_os_error, sha256_file
+from hallmark.files import fsync_directory, raise_for_os_error, sha256_file, sha256_stream
+from hallmark.progress import Count, uncounted
 from registry.staging import link, staging
 from registry.trees import SHA256
 
 CHUNK_BYTES = 4 << 20
+COPIED_AT_ONCE = 64 << 20
 FOLDER = "blobs"
 CANNOT_COPY_IN_KERNEL = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
@@ -34,7 +36,10 @@ class Blob(NamedTuple):
 
 
 class Blobs(Protocol):
-    """Where contents are kept, by their sha256. Every method raises ResourceError or TransientError when the place is not usable."""
+    """Where contents are kept, by their sha256. Every method raises ResourceError or TransientError when the place is not usable.
+
+    `count` is told how many more bytes were hashed or sent.
+    """
 
     def where(self, sha256: str) -> str:
         """Where a content is, or would be, for people."""
@@ -42,22 +47,23 @@ class Blobs(Protocol):
     def size(self, sha256: str) -> int | None:
         """Its size in bytes; None where it is not stored."""
 
-    def digest(self, sha256: str) -> str | None:
+    def digest(self, sha256: str, count: Count = uncounted) -> str | None:
         """The sha256 of what is stored now; None where nothing is."""
 
-    def add(self, file: Path, sha256: str) -> None:
+    def add(self, file: Path, sha256: str, count: Count = uncounted) -> None:
         """Keep a finished local file that has this sha256, whole or not at all. What is stored intact is not sent again.
 
         On the same disk, `file` and what is stored become two names of the same bytes.
         """
 
-    def fetch(self, sha256: str, target: Path, *, linked: bool) -> str | None:
+    def fetch(self, sha256: str, target: Path, *, linked: bool, count: Count = uncounted) -> str | None:
         """Make a new local file of it.
 
         Args:
             sha256: which.
             target: the file; its folder exists.
             linked: it may be a second name of the stored file, which nobody may write to.
+            count: is told of every piece that arrived.
 
         Returns:
             The sha256 of what arrived; None where nothing is stored.
@@ -101,17 +107,17 @@ class LocalBlobs:
         except OSError as error:
             raise_for_os_error(error, self.path(sha256))
 
-    def digest(self, sha256: str) -> str | None:
+    def digest(self, sha256: str, count: Count = uncounted) -> str | None:
         try:
-            return sha256_file(self.path(sha256))
+            return sha256_file(self.path(sha256), count)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise_for_os_error(error, self.path(sha256))
 
-    def add(self, file: Path, sha256: str) -> None:
+    def add(self, file: Path, sha256: str, count: Count = uncounted) -> None:
         path = self.path(sha256)
-        stored = self.digest(sha256) == sha256
+        stored = self.digest(sha256, count) == sha256
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with staging(self.root) as partial:
@@ -128,11 +134,11 @@ class LocalBlobs:
         except OSError as error:
             raise_for_os_error(error, path, file.stat().st_size)
 
-    def fetch(self, sha256: str, target: Path, *, linked: bool) -> str | None:
+    def fetch(self, sha256: str, target: Path, *, linked: bool, count: Count = uncounted) -> str | None:
         try:
             if linked and link(self.path(sha256), target):
-                return sha256_file(target)
-            return copy_hashed(self.path(sha256), target)
+                return sha256_file(target, count)
+            return copy_hashed(self.path(sha256), target, count)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -166,34 +172,40 @@ class LocalBlobs:
                 raise_for_os_error(error, self.path(sha256))
 
 
-def copy_hashed(source: Path, target: Path) -> str:
+def copy_hashed(source: Path, target: Path, count: Count = uncounted) -> str:
     """Copy a file to a new one that survives a power cut, and hash what was written while it goes to the disk.
 
     The kernel copies, so that `source` is read once, and not at all where the file system can share the bytes.
+
+    Args:
+        source: the file.
+        target: the new one.
+        count: is told half of a piece's bytes when it is copied, and half when it is hashed.
 
     Raises:
         OSError: one of the two cannot be read or written.
     """
     with source.open("rb", buffering=0) as reader, target.open("xb", buffering=0) as writer:
         try:
-            while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
-                pass
+            while size := os.copy_file_range(reader.fileno(), writer.fileno(), COPIED_AT_ONCE):
+                count(size // 2)
         except OSError as error:
             if error.errno not in CANNOT_COPY_IN_KERNEL:
                 raise
         shutil.copyfileobj(reader, writer, CHUNK_BYTES)  # what is left, where the kernel could not
     with target.open("rb", buffering=0) as reader, ThreadPoolExecutor(1) as helper:
         durable = helper.submit(os.fsync, reader.fileno())
-        sha256 = hashlib.file_digest(reader, "sha256").hexdigest()
+        sha256 = sha256_stream(reader, lambda size: count(size // 2))
         durable.result()
     return sha256
 
 
-def pour_hashed(reader: IO[bytes], writer: IO[bytes] | None) -> str:
+def pour_hashed(reader: IO[bytes], writer: IO[bytes] | None, count: Count = uncounted) -> str:
     """The sha256 of everything that is left in `reader`, which is also written to `writer`, durably."""
     digest = hashlib.sha256()
     while chunk := reader.read(CHUNK_BYTES):
         digest.update(chunk)
+        count(len(chunk))
         if writer:
             writer.write(chunk)
     if writer:

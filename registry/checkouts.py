@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from hallmark.errors import InputError
 from hallmark.files import fsync_directory, open_for_reading, sha256_tree
+from hallmark.progress import Count, uncounted
 from registry.blobs import copy_hashed
 from registry.staging import remove_tree
 from registry.trees import TreeEntry
@@ -25,8 +26,14 @@ def each(work: Callable[[_Given], _Made], values: Iterable[_Given], threads: int
         return list(pool.map(work, values))
 
 
-def copied(source: Path, tree: Path, name: str) -> TreeEntry:
+def copied(source: Path, tree: Path, name: str, count: Count = uncounted) -> TreeEntry:
     """Copy one file into a new directory, below folders that are made for it, and tell what arrived.
+
+    Args:
+        source: the file.
+        tree: the directory.
+        name: in it.
+        count: is told of every piece that arrived.
 
     Raises:
         InputError: it cannot be read.
@@ -35,7 +42,7 @@ def copied(source: Path, tree: Path, name: str) -> TreeEntry:
     open_for_reading(source).close()
     target = tree / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    sha256 = copy_hashed(source, target)
+    sha256 = copy_hashed(source, target, count)
     return TreeEntry(name, target.stat().st_size, sha256)
 
 

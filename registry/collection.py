@@ -32,28 +32,61 @@ class Collected:
     names: tuple[str, ...] = ()
 
 
-def collect(
-    blobs: Blobs, kept: Mapping[str, Sequence[TreeEntry]], checkouts: Path, scratch: Sequence[Path], *, dry_run: bool, grace_s: float
-) -> Collected:
-    """See `registry.store.Store.collect`.
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a look at the whole store found.
+
+    Attributes:
+        before: what was stored later stays, in seconds since 1970.
+        kept: the artifacts that stayed when it was made, and their files.
+        dead: what none of them needs.
+        trees: those of it that are tree objects.
+    """
+
+    before: float
+    kept: Mapping[str, Sequence[TreeEntry]]
+    dead: Sequence[Blob]
+    trees: frozenset[str]
+
+
+def survey(blobs: Blobs, kept: Mapping[str, Sequence[TreeEntry]], grace_s: float) -> Survey:
+    """See `registry.store.Store.survey`.
 
     Args:
         blobs: the contents.
         kept: the artifacts that stay, and their files.
+        grace_s: age below which nothing is removed, in seconds.
+    """
+    before, needed = time.time() - grace_s, _needed(kept)
+    dead = [blob for blob in blobs.list() if blob.sha256 not in needed and blob.modified <= before]
+    small = [blob.sha256 for blob in dead if blob.size <= LARGEST_TREE_BYTES]
+    found = each(lambda sha256: looks_like_tree(blobs.read(sha256) or b""), small, THREADS)
+    return Survey(before, kept, dead, frozenset(sha256 for sha256, is_tree in zip(small, found, strict=True) if is_tree))
+
+
+def sweep(
+    blobs: Blobs, survey: Survey, kept: Mapping[str, Sequence[TreeEntry]], checkouts: Path, scratch: Sequence[Path], *, dry_run: bool
+) -> Collected:
+    """See `registry.store.Store.sweep`.
+
+    Args:
+        blobs: the contents.
+        survey: what to remove unless it is needed.
+        kept: the artifacts that stay, and their files.
         checkouts: folder of the checkouts.
         scratch: folders in which killed processes may have left something.
         dry_run: only tell.
-        grace_s: age below which nothing is removed, in seconds.
     """
-    before = time.time() - grace_s
-    needed = {*kept, *(entry.sha256 for entries in kept.values() for entry in entries)}
-    dead = [blob for blob in blobs.list() if blob.sha256 not in needed and blob.modified <= before]
+    needed = _needed(kept)
+    dead = [blob for blob in survey.dead if blob.sha256 not in needed]
     try:
-        stale = [path for path in _checkouts(checkouts) if path.name not in kept and path.stat().st_mtime <= before]
+        stale = [path for path in _checkouts(checkouts) if path.name not in kept and path.stat().st_mtime <= survey.before]
         folders = [*stale, *(path for folder in scratch for path in leftovers(folder))]
         sizes = [size for folder in folders for size in _sizes(folder)]
         if not dry_run:
-            _delete(blobs, dead)
+            # Tree objects first: killed in between, no tree object is left that names a blob that is gone.
+            blobs.delete(blob.sha256 for blob in dead if blob.sha256 in survey.trees)
+            blobs.delete(blob.sha256 for blob in dead if blob.sha256 not in survey.trees)
             for path in stale:
                 remove_tree(path, checkouts)
             for folder in scratch:
@@ -64,16 +97,8 @@ def collect(
     return Collected(len(dead) + len(sizes), sum(blob.size for blob in dead) + sum(sizes), names)
 
 
-def _delete(blobs: Blobs, dead: Sequence[Blob]) -> None:
-    """Tree objects first: killed in between, no tree object is left that names a blob that is gone."""
-    small = [blob.sha256 for blob in dead if blob.size <= LARGEST_TREE_BYTES]
-    trees = [
-        sha256
-        for sha256, is_tree in zip(small, each(lambda s: looks_like_tree(blobs.read(s) or b""), small, THREADS), strict=True)
-        if is_tree
-    ]
-    blobs.delete(trees)
-    blobs.delete(sorted({blob.sha256 for blob in dead} - set(trees)))
+def _needed(kept: Mapping[str, Sequence[TreeEntry]]) -> set[str]:
+    return {*kept, *(entry.sha256 for entries in kept.values() for entry in entries)}
 
 
 def _checkouts(folder: Path) -> list[Path]:

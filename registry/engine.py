@@ -130,11 +130,13 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writer = engine.execution_options(writes=True)
+        # PostgreSQL would show each statement another state; SQLite keeps a reader's state by itself.
+        self._reader = engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session on one consistent state. Rows stay usable after it ends."""
-        with database_errors(self.engine.url), Session(self.engine, expire_on_commit=False) as session:
+        with database_errors(self.engine.url), Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

@@ -53,7 +53,11 @@ class Registry(Runs, Models, Promotion, Aliases):
             return _in_use(session)
 
     def collect_garbage(self, dry_run: bool = False, grace_s: float = GRACE_S) -> Collected:
-        """Remove artifacts that no model version and no running run names. No promotion happens meanwhile.
+        """Remove artifacts that no model version and no running run names.
+
+        The store is listed first, which may take long and holds nobody up. What is found is removed inside a write transaction, except
+        what a version or run has come to need meanwhile; an artifact that is stored but not promoted yet is then missing, which its
+        promotion notices in its own transaction.
 
         Args:
             dry_run: only tell what would be removed.
@@ -64,16 +68,18 @@ class Registry(Runs, Models, Promotion, Aliases):
             IntegrityError: an artifact of a version is missing or damaged; nothing is removed.
             ResourceError: the store is not usable.
         """
+        with self.database.reading() as session:
+            versions, in_use = _versions(session), _in_use(session)
+        if not versions and any(True for _ in self.store.blobs.list()):
+            raise InputError(
+                f"{self.store.place}: no model version of this registry is kept there, so it may be another registry's. "
+                "Check HALLMARK_HOME, HALLMARK_REGISTRY_URL and HALLMARK_ARTIFACTS; nothing was removed."
+            )
+        for sha256 in versions:
+            self.store.tree(sha256)
+        survey = self.store.survey(versions | in_use, grace_s)
         with self.database.writing() as session:
-            versions = set(session.exec(select(ModelVersion.weights_sha256)))
-            if not versions and any(True for _ in self.store.blobs.list()):
-                raise InputError(
-                    f"{self.store.place}: no model version of this registry is kept there, so it may be another registry's. "
-                    "Check HALLMARK_HOME, HALLMARK_REGISTRY_URL and HALLMARK_ARTIFACTS; nothing was removed."
-                )
-            for sha256 in versions:
-                self.store.tree(sha256)
-            return self.store.collect(versions | _in_use(session), dry_run, grace_s)
+            return self.store.sweep(survey, _versions(session) | _in_use(session), dry_run)
 
     def verify(self) -> list[Problem]:
         """Hash everything again; what is not as it was recorded."""
@@ -82,6 +88,10 @@ class Registry(Runs, Models, Promotion, Aliases):
     def close(self) -> None:
         """Give back all database connections."""
         self.database.close()
+
+
+def _versions(session: Session) -> set[str]:
+    return set(session.exec(select(ModelVersion.weights_sha256)))
 
 
 def _in_use(session: Session) -> set[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hallmark.files import raise_for_os_error
+from hallmark.progress import Count, uncounted
 from registry.artifact_urls import BUCKETS, ArtifactUrl, remote_errors
 from registry.blobs import CHUNK_BYTES, FOLDER, Blob, pour_hashed
 from registry.trees import SHA256
@@ -50,21 +51,21 @@ class RemoteBlobs:
             except FileNotFoundError:
                 return None
 
-    def digest(self, sha256: str) -> str | None:
+    def digest(self, sha256: str, count: Count = uncounted) -> str | None:
         with remote_errors(self.url):
             try:
                 with self._open(sha256) as reader:
-                    return pour_hashed(reader, None)
+                    return pour_hashed(reader, None, count)
             except FileNotFoundError:
                 return None
 
-    def add(self, file: Path, sha256: str) -> None:
-        if self.size(sha256) == file.stat().st_size and self.digest(sha256) == sha256:
+    def add(self, file: Path, sha256: str, count: Count = uncounted) -> None:
+        if self.size(sha256) == file.stat().st_size and self.digest(sha256, count) == sha256:
             return
         with remote_errors(self.url):
-            self.files.put_file(str(file), self.key(sha256))
+            self.files.put_file(str(file), self.key(sha256), callback=_sent(count))
 
-    def fetch(self, sha256: str, target: Path, *, linked: bool) -> str | None:
+    def fetch(self, sha256: str, target: Path, *, linked: bool, count: Count = uncounted) -> str | None:
         with remote_errors(self.url):
             try:
                 reader = self._open(sha256)
@@ -72,7 +73,7 @@ class RemoteBlobs:
                 return None
             try:
                 with reader, target.open("xb") as writer:
-                    return pour_hashed(reader, writer)
+                    return pour_hashed(reader, writer, count)
             except OSError as error:
                 if error.errno in DISK_FULL:
                     raise_for_os_error(error, target, self.size(sha256))
@@ -106,6 +107,16 @@ class RemoteBlobs:
 
     def _open(self, sha256: str) -> Any:
         return self.files.open(self.key(sha256), "rb", block_size=4 * CHUNK_BYTES, cache_type="readahead")
+
+
+def _sent(count: Count) -> Any:
+    from fsspec.callbacks import Callback
+
+    class Sent(Callback):  # type: ignore[misc]
+        def relative_update(self, inc: int = 1) -> None:
+            count(inc)
+
+    return Sent()
 
 
 def _modified(info: dict[str, Any]) -> float:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from hallmark.errors import InputError, IntegrityError
 from hallmark.files import raise_for_os_error
+from hallmark.progress import Count, byte_meter
 from registry import adoption, collection
 from registry.blobs import LocalBlobs, copy_hashed
 from registry.checkouts import appear, copied, is_intact
-from registry.collection import Collected
+from registry.collection import Collected, Survey
 from registry.staging import PREFIX, remove_leftovers, staging
 from registry.stored_trees import StoredTrees
 from registry.trees import TreeEntry, manifest, safe_tree_files
@@ -58,9 +59,11 @@ class Store(StoredTrees):
             with staging(parent) as partial:
                 tree = partial / "tree"
                 tree.mkdir()
-                entries = self._each(lambda item: copied(item[1], tree, item[0]), files.items())
-                contents = {entry.sha256: tree / entry.name for entry in entries}
-                self._each(lambda item: self.blobs.add(item[1], item[0]), contents.items())
+                with byte_meter("copy", needed) as count:
+                    entries = self._each(lambda item: copied(item[1], tree, item[0], count), files.items())
+                contents = {entry.sha256: entry for entry in entries}
+                with byte_meter("store", sum(entry.size for entry in contents.values())) as count:
+                    self._each(lambda entry: self.blobs.add(tree / entry.name, entry.sha256, count), contents.values())
                 sha256 = self._add_tree_object(entries, partial)
                 self._show(sha256, tree, entries)
         except OSError as error:
@@ -108,20 +111,36 @@ class Store(StoredTrees):
         """
         return adoption.adopt_all(self.blobs) if isinstance(self.blobs, LocalBlobs) else adoption.Adopted()
 
-    def collect(self, keep: set[str], dry_run: bool, grace_s: float) -> Collected:
-        """Remove what no kept artifact needs: blobs, checkouts, and what killed processes left half made.
+    def survey(self, keep: set[str], grace_s: float) -> Survey:
+        """Look for what no kept artifact needs. Lists the whole store, so it may take long; `sweep` is quick.
 
         Args:
             keep: hashes of the artifacts that stay.
-            dry_run: only tell.
             grace_s: blobs stored less than so many seconds ago stay, as somebody may be about to name them.
 
         Raises:
-            IntegrityError: a kept artifact's tree object is damaged, so that nobody knows what it needs; nothing is removed.
+            IntegrityError: a kept artifact's tree object is damaged, so that nobody knows what it needs.
             ResourceError: the place is not usable.
         """
+        return collection.survey(self.blobs, self._kept_trees(keep), grace_s)
+
+    def sweep(self, survey: Survey, keep: set[str], dry_run: bool) -> Collected:
+        """Remove what was found by a survey and is still needed by none of the artifacts that stay now.
+
+        Also removed are checkouts, and what killed processes left half made.
+
+        Args:
+            survey: of this store.
+            keep: hashes of the artifacts that stay.
+            dry_run: only tell.
+
+        Raises:
+            IntegrityError: a kept artifact's tree object is damaged; nothing is removed.
+            ResourceError: the place is not usable.
+        """
+        kept = {**survey.kept, **self._kept_trees(keep - survey.kept.keys())}
         roots = [self.checkouts] if self.url.folder is None else [self.checkouts, self.url.folder]
-        return collection.collect(self.blobs, self._kept_trees(keep), self.checkouts, roots, dry_run=dry_run, grace_s=grace_s)
+        return collection.sweep(self.blobs, survey, kept, self.checkouts, roots, dry_run=dry_run)
 
     def _kept_trees(self, keep: set[str]) -> dict[str, list[TreeEntry]]:
         stored = self._each(lambda sha256: self.blobs.size(sha256) is not None or self._adopt(sha256), sorted(keep))
@@ -138,20 +157,23 @@ class Store(StoredTrees):
             self._check_out(sha256, checkout, entries, linked=True)
 
     def _check_out(self, sha256: str, target: Path, entries: list[TreeEntry], *, linked: bool) -> None:
-        def fetch(entry: TreeEntry, tree: Path) -> None:
+        size = sum(entry.size for entry in entries)
+
+        def fetch(entry: TreeEntry, tree: Path, count: Count) -> None:
             path = tree / entry.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            if (found := self.blobs.fetch(entry.sha256, path, linked=linked)) != entry.sha256:
+            if (found := self.blobs.fetch(entry.sha256, path, linked=linked, count=count)) != entry.sha256:
                 raise IntegrityError(f"artifact {sha256}: {entry.name}: {self._changed(entry.sha256, found)}")
 
         try:
             with staging(target.parent, PREFIX if linked else f".{target.name}{PREFIX}") as partial:
                 tree = partial / "tree"
                 tree.mkdir()
-                self._each(lambda entry: fetch(entry, tree), entries)
+                with byte_meter("check out", size) as count:
+                    self._each(lambda entry: fetch(entry, tree, count), entries)
                 appear(tree, target)
         except OSError as error:
-            raise_for_os_error(error, target, sum(entry.size for entry in entries))
+            raise_for_os_error(error, target, size)
 
     def _add_tree_object(self, entries: Iterable[TreeEntry], partial: Path) -> str:
         """Last, so that a tree is there whole or not at all."""

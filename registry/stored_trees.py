@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from hallmark.errors import IntegrityError
 from hallmark.files import HASHING_THREADS, sha256_bytes
+from hallmark.progress import byte_meter
 from registry import adoption
 from registry.artifact_urls import ArtifactUrl
 from registry.blobs import FOLDER, Blobs, LocalBlobs
@@ -87,21 +88,25 @@ class StoredTrees:
             return False
         return all(self._each(lambda entry: self.blobs.size(entry.sha256) == entry.size, entries))
 
-    def check_tree(self, sha256: str) -> Iterator[str]:
-        """Hash what is stored of an artifact.
+    def check_trees(self, hashes: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Hash what is stored of some artifacts; what several of them share, once.
 
         Yields:
-            A sentence for each file that is missing or changed.
+            For each file that is missing or changed the artifact's hash and a sentence.
         """
-        try:
-            entries = self.tree(sha256)
-        except IntegrityError as error:
-            yield str(error).removeprefix(f"artifact {sha256}: ")
-            return
-        found = self._each(lambda entry: self.blobs.digest(entry.sha256), entries)
-        for entry, digest in zip(entries, found, strict=True):
-            if digest != entry.sha256:
-                yield f"{entry.name}: {self._changed(entry.sha256, digest)}"
+        trees: dict[str, list[TreeEntry]] = {}
+        for sha256 in hashes:
+            try:
+                trees[sha256] = self.tree(sha256)
+            except IntegrityError as error:
+                yield sha256, str(error).removeprefix(f"artifact {sha256}: ")
+        sizes = {entry.sha256: entry.size for entries in trees.values() for entry in entries}
+        with byte_meter("verify artifacts", sum(sizes.values())) as count:
+            found = dict(zip(sizes, self._each(lambda content: self.blobs.digest(content, count), sizes), strict=True))
+        for sha256, entries in trees.items():
+            for entry in entries:
+                if found[entry.sha256] != entry.sha256:
+                    yield sha256, f"{entry.name}: {self._changed(entry.sha256, found[entry.sha256])}"
 
     def _changed(self, sha256: str, found: str | None) -> str:
         where = self.blobs.where(sha256)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Select, bindparam
+from sqlalchemy import Select, bindparam, func
 from sqlalchemy import select as sqlalchemy_select
 from sqlmodel import Session, col, select
 
 from hallmark.files import sha256_json
+from hallmark.progress import quiet_meter
 from registry.engine import Database
 from registry.log import FIRST_HASH, log_hash
 from registry.promotion import version_sha256
@@ -34,12 +35,15 @@ def verify(database: Database, store: Store) -> list[Problem]:
         parts = (_runs, _versions, _attestations, _log, _aliases, _spending)
         problems = [problem for part in parts for problem in part(session)]
         artifacts = sorted(set(session.exec(select(ModelVersion.weights_sha256))))
-    return [*problems, *_artifacts(store, artifacts)]
+    return [*problems, *(Problem(f"artifact {sha256}", sentence) for sha256, sentence in store.check_trees(artifacts))]
 
 
 def _runs(session: Session) -> Iterator[Problem]:
-    found = select(Run).where(Run.status == "finished").order_by(col(Run.id)).execution_options(yield_per=AT_ONCE)
-    for run in session.exec(found):
+    finished = col(Run.status) == "finished"
+    meter = quiet_meter("verify runs", session.exec(select(func.count()).select_from(Run).where(finished)).one(), "runs")
+    found = select(Run).where(finished).order_by(col(Run.id)).execution_options(yield_per=AT_ONCE)
+    for number, run in enumerate(session.exec(found), 1):
+        meter.update(number)
         metrics, predictions = (_rows(session, statement, run.run_id) for statement in (_METRICS, _PREDICTIONS))
         if content_sha256(run, metrics, predictions) != run.content_sha256:
             yield Problem(f"run {run.run_id}", "its row, its metrics or its predictions were changed after it finished")
@@ -126,9 +130,3 @@ def _spending(session: Session) -> Iterator[Problem]:
         spent = ledger.get((entry.model, comparison))
         if spent is None or spent.number != number:
             yield Problem(f"promotion log row {entry.id}", f"was decided as comparison {number}, which the ledger of alpha does not have")
-
-
-def _artifacts(store: Store, hashes: list[str]) -> Iterator[Problem]:
-    for sha256 in hashes:
-        for sentence in store.check_tree(sha256):
-            yield Problem(f"artifact {sha256}", sentence)

@@ -1,4 +1,4 @@
-"""Where the progress of long work goes: to whoever listens in this process, else to Prefect's log and a progress artifact."""
+"""Where the progress of a step goes: to whoever listens in this process, else to Prefect's log and a progress artifact."""
 
 from __future__ import annotations
 
@@ -9,36 +9,24 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from uuid import UUID
 
-from hallmark.progress import Listener, Progress
+from hallmark.progress import Progress, is_listened_to, listening
 
 LOG_EVERY_SECONDS = 10.0
 SHOW_EVERY_SECONDS = 2.0
 
-_listener: ContextVar[Listener | None] = ContextVar("hallmark_listener", default=None)
-
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Send progress to `listener` inside the block."""
-    token = _listener.set(listener)
-    try:
+def listened_to() -> Iterator[None]:
+    """See to it that somebody listens: by default one that logs a line every ten seconds and keeps a progress artifact up to date."""
+    if is_listened_to():
         yield
-    finally:
-        _listener.reset(token)
-
-
-@contextmanager
-def current_listener() -> Iterator[Listener]:
-    """The listener of this context, or one that logs a line every ten seconds and keeps a progress artifact up to date."""
-    if (listener := _listener.get()) is not None:
-        yield listener
         return
     shown = _ProgressArtifact()
     try:
-        yield _PrefectListener(shown)
+        with listening(_PrefectListener(shown)):
+            yield
     finally:
         shown.close()
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from experiments import steps
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
+from hallmark.progress import current_listener
 from inference.contract import PredictResult
-from tasks.listening import current_listener
 from tasks.retry import step
 
 
 @step("predict")
 def predict(run: RunRef, plan: RunPlan) -> PredictResult:
     """Generate greedily in a process of its own (transformers)."""
-    with current_listener() as listener:
-        return steps.predict_items(run, plan, listener)
+    return steps.predict_items(run, plan, current_listener())

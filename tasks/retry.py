@@ -1,8 +1,9 @@
-"""One decorator for every task: retried with back-off and jitter, but only for what can heal by itself."""
+"""One decorator for every task: its progress is shown, and it is retried with back-off and jitter, but only for what can heal by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
@@ -10,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from hallmark.errors import HallmarkError
+from tasks.listening import listened_to
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -29,12 +31,12 @@ def is_transient(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def step(name: str) -> Callable[[Callable[Parameters, Returned]], Task[Parameters, Returned]]:
-    """A Prefect task with Hallmark's retry policy.
+    """A Prefect task with Hallmark's retry policy, whose progress is shown.
 
     Args:
         name: as the Prefect UI shows it.
     """
-    return task(
+    retried = task(
         name=name,
         retries=RETRIES,
         retry_delay_seconds=exponential_backoff(2),
@@ -43,3 +45,13 @@ def step(name: str) -> Callable[[Callable[Parameters, Returned]], Task[Parameter
         cache_policy=NO_CACHE,
         persist_result=False,
     )
+
+    def decorate(function: Callable[Parameters, Returned]) -> Task[Parameters, Returned]:
+        @wraps(function)
+        def shown(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+            with listened_to():
+                return function(*args, **kwargs)
+
+        return retried(shown)
+
+    return decorate

@@ -5,8 +5,8 @@ from __future__ import annotations
 from experiments import steps
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
+from hallmark.progress import current_listener
 from tasks.artifacts import show_training
-from tasks.listening import current_listener
 from tasks.retry import step
 from trainer.contract import TrainResult
 
@@ -14,7 +14,6 @@ from trainer.contract import TrainResult
 @step("train")
 def train(run: RunRef, plan: RunPlan) -> TrainResult:
     """Train in a process of its own (JAX, Flax NNX, Optax)."""
-    with current_listener() as listener:
-        result = steps.train_model(run, plan, listener)
+    result = steps.train_model(run, plan, current_listener())
     show_training(run, result)
     return result

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.collection import Collected
 from registry.store import Store
 
 S3_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "hunter2secret", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -45,6 +46,16 @@ def use_s3(patch: pytest.MonkeyPatch, endpoint: str) -> None:
     """Point the AWS settings of this process, and of those it starts, at a server."""
     for name, value in {**S3_ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint}.items():
         patch.setenv(name, value)
+
+
+def collect(store: Store, keep: set[str], *, dry_run: bool, grace_s: float) -> Collected:
+    """Remove what no kept artifact needs."""
+    return store.sweep(store.survey(keep, grace_s), keep, dry_run)
+
+
+def problems(store: Store, sha256: str) -> list[str]:
+    """What is missing or changed of a stored artifact."""
+    return [sentence for _, sentence in store.check_trees([sha256])]
 
 
 def make_tree(folder: Path, files: dict[str, bytes]) -> Path:

@@ -18,6 +18,8 @@ from hallmark.cli import (
     storage_commands,
 )
 from hallmark.cli.doctor import doctor
+from hallmark.cli.terminal import progress_bars
+from hallmark.progress import listening
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,9 +38,11 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     _version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
 ) -> None:
     """Options before the command."""
+    context.with_resource(listening(context.with_resource(progress_bars())))
 
 
 for run_command in (run_commands.experiment, run_commands.baseline, run_commands.train, run_commands.evaluate, run_commands.reproduce):

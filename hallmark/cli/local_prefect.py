@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from hallmark.cli.terminal import err, progress_bars, say
+from hallmark.cli.terminal import err, say
 from hallmark.local.prefect_environment import CHOSEN_BY_USER, client_environment
 from hallmark.settings import get_settings
 from hallmark.stages import raise_on_termination
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def run_flow(load: Callable[[], Callable[[Any], Result]], config: Any) -> Result:
-    """Run a flow in this process and show its progress.
+    """Run a flow in this process.
 
     Args:
         load: imports and gives the flow; called after Prefect's environment is set.
@@ -27,12 +27,9 @@ def run_flow(load: Callable[[], Callable[[Any], Result]], config: Any) -> Result
     _prepare_environment()
     with err.status("starting Prefect") if err.is_terminal else _announced("starting Prefect"):
         flow = load()
-        from tasks.listening import listening
-
         if not os.environ.get("PREFECT_API_URL"):
             _start_temporary_server()
-    with progress_bars() as listener, listening(listener):
-        return flow(config)
+    return flow(config)
 
 
 def _start_temporary_server() -> None:

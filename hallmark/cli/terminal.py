@@ -45,30 +45,51 @@ def say(message: str) -> None:
 
 @contextmanager
 def progress_bars() -> Iterator[Listener]:
-    """Show progress: bars on a terminal, a line every few seconds elsewhere."""
+    """Show progress: bars on a terminal, a line every few seconds elsewhere; nothing at all before the first report."""
     if not err.is_terminal:
         yield _Lines()
         return
-    columns = (TextColumn("{task.description:<17}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("{task.fields[detail]}"))
-    with Bars(*columns, console=err, transient=False) as bars:
-        yield _Bars(bars)
+    shown = _Bars()
+    try:
+        yield shown
+    finally:
+        shown.close()
 
 
 class _Bars:
-    def __init__(self, bars: Bars) -> None:
-        self.bars = bars
+    """Bars that are alive only while something is unfinished, so that results can be printed after it."""
+
+    def __init__(self) -> None:
+        self.bars: Bars | None = None
         self.known: dict[str, TaskID] = {}
 
     def __call__(self, progress: Progress) -> None:
         if progress.total == 0:
-            self.bars.console.print(progress.sentence(), style="dim", markup=False, soft_wrap=True)
+            say(progress.sentence())
             return
+        if self.bars is None:
+            columns = (
+                TextColumn("{task.description:<17}"),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[detail]}"),
+            )
+            self.bars, self.known = Bars(*columns, console=err), {}
+            self.bars.start()
         if progress.stage not in self.known:
             self.known[progress.stage] = self.bars.add_task(progress.stage, total=progress.total, detail="")
         left = "" if not progress.seconds_left else f", {progress.seconds_left:.0f} s left"
         note = f", {progress.note}" if progress.note else ""
         detail = f"{progress.rate:.1f} {progress.unit}/s{left}{note}"
         self.bars.update(self.known[progress.stage], completed=progress.done, total=progress.total, detail=detail)
+        if self.bars.finished:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the bars as they are."""
+        if self.bars is not None:
+            self.bars.stop()
+            self.bars = None
 
 
 class _Lines:

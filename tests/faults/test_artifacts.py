@@ -21,7 +21,7 @@ from registry import Registry, open_registry
 from registry.adoption import adopt
 from registry.blobs import LocalBlobs
 from registry.store import Store
-from tests.artifact_support import make_tree, new_bucket, overwrite_blob, read_tree, use_s3
+from tests.artifact_support import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
 from tests.refusals import assert_refused
 from tests.registry_support import finish, finished, make_weights, promote, start
 
@@ -68,8 +68,8 @@ def check_put(url: str, sha256: str, folder: Path) -> None:
     """An artifact is there whole or not at all, and no checkout is half made."""
     reader = Store(url, folder / "elsewhere")
     if reader.has_tree(sha256):
-        assert list(reader.check_tree(sha256)) == []
-        reader.collect(set(), dry_run=False, grace_s=0)
+        assert problems(reader, sha256) == []
+        collect(reader, set(), dry_run=False, grace_s=0)
     else:
         with pytest.raises(IntegrityError, match="missing"):
             reader.get_tree(sha256)
@@ -83,7 +83,7 @@ def test_a_put_that_is_killed_leaves_nothing_that_looks_like_an_artifact(tmp_pat
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
     kill_at_random_moments(lambda: store.put_tree(source), lambda: check_put(store.place, sha256, tmp_path), 0.2)
     assert store.put_tree(source) == sha256
-    store.collect({sha256}, dry_run=False, grace_s=0)
+    collect(store, {sha256}, dry_run=False, grace_s=0)
     assert read_tree(store.get_tree(sha256)) == FILES
     assert [path.name for path in (tmp_path / "checkouts").iterdir()] == [sha256]
     assert [path.name for path in (tmp_path / "artifacts").iterdir()] == ["blobs"]
@@ -106,7 +106,7 @@ def test_a_put_to_s3_that_is_killed_leaves_nothing_that_looks_like_an_artifact(
         check_put(url, sha256, tmp_path)
     store = Store(url, tmp_path / "checkouts")
     assert store.put_tree(source) == sha256
-    store.collect({sha256}, dry_run=False, grace_s=0)
+    collect(store, {sha256}, dry_run=False, grace_s=0)
     assert [path.name for path in (tmp_path / "checkouts").iterdir()] == [sha256]
 
 
@@ -117,15 +117,15 @@ def test_a_garbage_collection_that_is_killed_loses_nothing(tmp_path: Path) -> No
     hashes = [store.put_tree(other) for other in others]
 
     def check() -> None:
-        assert list(store.check_tree(kept)) == []
+        assert problems(store, kept) == []
         for sha256, other in zip(hashes, others, strict=True):
             if store.blobs.size(sha256) is not None:
                 assert store.has_tree(sha256), "a tree object is gone before its contents are"
             else:
                 store.put_tree(other)
 
-    kill_at_random_moments(lambda: store.collect({kept}, dry_run=False, grace_s=0), check, 0.05)
-    store.collect({kept}, dry_run=False, grace_s=0)
+    kill_at_random_moments(lambda: collect(store, {kept}, dry_run=False, grace_s=0), check, 0.05)
+    collect(store, {kept}, dry_run=False, grace_s=0)
     assert {blob.sha256 for blob in store.blobs.list()} == {kept, *map(sha256_bytes, FILES.values())}
 
 
@@ -145,7 +145,7 @@ def test_adopting_the_old_layout_may_be_killed_at_any_time(tmp_path: Path) -> No
     assert store.adopt_old_layout().damaged == ()
     for sha256 in hashes:
         assert sha256_tree(store.get_tree(sha256)) == sha256
-    store.collect(set(hashes), dry_run=False, grace_s=0)
+    collect(store, set(hashes), dry_run=False, grace_s=0)
     assert sorted(path.name for path in (tmp_path / "artifacts").iterdir()) == [".lock", "blobs"]
 
 
@@ -157,7 +157,7 @@ def test_two_processes_may_put_and_adopt_the_same_artifact(tmp_path: Path) -> No
     processes = [python(program, tmp_path / "artifacts", tmp_path / "checkouts", source, sha256) for _ in range(4)]
     assert {outcome(process) for process in processes} == {f"ready\n{sha256}\n"}
     assert not adopt(LocalBlobs(tmp_path / "artifacts"), sha256)
-    assert list(Store(tmp_path / "artifacts", tmp_path / "checkouts").check_tree(sha256)) == []
+    assert problems(Store(tmp_path / "artifacts", tmp_path / "checkouts"), sha256) == []
 
 
 def test_upgrade_moves_the_old_layout_and_names_what_is_damaged(home: Path, tmp_path: Path, hallmark: Any) -> None:
@@ -196,8 +196,8 @@ def test_a_file_that_does_not_fit_is_told_with_place_and_bytes_and_leaves_nothin
     assert message.startswith(f"{store.place}: larger than files may be here")
     assert "300,000 bytes" in message
     assert not store.has_tree(sha256_tree(source))
-    assert store.collect({before}, dry_run=True, grace_s=0).files == 0, "nothing half-written is left"
-    assert list(store.check_tree(before)) == []
+    assert collect(store, {before}, dry_run=True, grace_s=0).files == 0, "nothing half-written is left"
+    assert problems(store, before) == []
 
 
 def test_a_download_that_does_not_fit_is_told_with_place_and_bytes(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_a_full_disk_is_told_with_place_and_bytes_and_leaves_what_was_there(smal
     with pytest.raises(ResourceError, match=f"{small_disk}.*: the disk is full. Free 2,400,000 bytes"):
         store.put_tree(source)
     assert not store.has_tree(sha256_tree(source))
-    assert store.collect({before}, dry_run=True, grace_s=0).files == 0
+    assert collect(store, {before}, dry_run=True, grace_s=0).files == 0
     assert read_tree(store.get_tree(before)) == {"config.json": b"{}"}
 
 
@@ -350,7 +350,19 @@ while True:
     collector.kill()
     collector.communicate()
     for sha256 in recorded:
-        assert list(registry.store.check_tree(sha256)) == []
+        assert problems(registry.store, sha256) == []
+
+
+def test_what_is_promoted_while_the_store_is_listed_for_garbage_stays(registry: Registry, tmp_path: Path) -> None:
+    first, weights = finished(registry, tmp_path, "first")
+    promote(registry, first, weights)
+    second, others = finished(registry, tmp_path, "second")
+    registry.store.put_tree(others)
+    survey = registry.store.survey({first.model_sha256 or ""}, grace_s=0)
+    assert second.model_sha256 in {blob.sha256 for blob in survey.dead}
+    promote(registry, second, others)
+    assert registry.store.sweep(survey, {first.model_sha256 or "", second.model_sha256 or ""}, dry_run=False).files == 0
+    assert registry.verify() == []
 
 
 def test_garbage_of_the_registry_is_what_no_version_and_no_running_run_needs(registry: Registry, tmp_path: Path) -> None:

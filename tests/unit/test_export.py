@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import provenance.export
 from hallmark.errors import HallmarkError
 from provenance import stored_document
 from provenance.export import export
@@ -80,6 +83,20 @@ def test_the_same_version_is_exported_as_the_same_bytes(exported: Path, hallmark
     assert json.loads(hallmark("models", "export", "m@v1", "again", "--json").stdout)["files"] == len(FILES)
     for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == (exported / name).read_bytes()
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(version: str, home: Path, tmp_path: Path) -> None:
+    registry = open_registry(home)
+    target = tmp_path / "exports" / "out"
+    if (child := os.fork()) == 0:
+        provenance.export._replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        export(registry, registry.get_version(version), target)
+    os.waitpid(child, 0)
+    [left] = target.parent.iterdir()
+    assert left.name.startswith(".out")
+    export(registry, registry.get_version(version), target)
+    assert list(target.parent.iterdir()) == [target]
+    assert names(target) == FILES
 
 
 def _link(directory: Path) -> None:

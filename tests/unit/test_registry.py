@@ -6,12 +6,23 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlmodel import select
 
 from hallmark.errors import HallmarkError, InputError, IntegrityError
 from registry import Evidence, Registry, Ruling
+from registry.tables import Dataset
 from tests.registry_support import digest, finish, finished, make_weights, plain_gate, promote, refusing_gate, start
 
 pytestmark = pytest.mark.unit
+
+
+def test_a_reader_sees_one_state_while_others_write(registry: Registry) -> None:
+    with registry.database.reading() as session:
+        before = session.exec(select(Dataset)).all()
+        registry.register_dataset("later", "v1", digest("later"), 1)
+        assert session.exec(select(Dataset)).all() == before
+    with registry.database.reading() as session:
+        assert [dataset.key for dataset in session.exec(select(Dataset))] == [*(dataset.key for dataset in before), "later"]
 
 
 def test_a_dataset_that_changed_under_its_name_is_refused_with_both_hashes(registry: Registry) -> None:
