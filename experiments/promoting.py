@@ -69,10 +69,11 @@ class Gatekeeper:
 
 
 class Promotion(BaseModel):
-    """What became of a run that was offered to the champion's alias.
+    """What became of a run that was offered to an alias.
 
     Attributes:
         outcome: promoted; forced, against the gate; refused; passed, when promotion was not wanted; already_champion.
+        alias: which alias it was offered to.
         version: number of the run's version; None where it has none.
         decision: the gate's answer; None for already_champion.
         comparison: candidate against what was served; None for already_champion.
@@ -80,6 +81,7 @@ class Promotion(BaseModel):
 
     outcome: Literal["promoted", "forced", "refused", "passed", "already_champion"]
     model_name: str
+    alias: str
     run_id: str
     version: int | None
     decision: Decision | None
@@ -153,6 +155,7 @@ def _offer(
     return Promotion(
         outcome=offer.outcome,
         model_name=model_name,
+        alias=alias,
         run_id=run.run_id,
         version=offer.version.number if offer.version else None,
         decision=gatekeeper.decision,

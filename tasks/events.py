@@ -7,9 +7,11 @@ from typing import Any
 from experiments.promoting import Promotion
 from experiments.verdict import Verdict
 from hallmark.settings import get_settings
+from registry import ModelVersion
 from tasks.artifacts import harmless
 
-PROMOTED, REFUSED, FAILED = "hallmark.model.promoted", "hallmark.gate.refused", "hallmark.run.failed"
+PROMOTED, ROLLED_BACK = "hallmark.model.promoted", "hallmark.model.rolled_back"
+REFUSED, FAILED = "hallmark.gate.refused", "hallmark.run.failed"
 
 
 def emit_outcome(answer: Verdict | Promotion) -> None:
@@ -19,13 +21,26 @@ def emit_outcome(answer: Verdict | Promotion) -> None:
         answer: of an experiment, or of a promotion asked for by hand.
     """
     run = answer.trained.run_id if isinstance(answer, Verdict) else answer.run_id
-    facts = {"model": answer.model_name, "run": run, "version": answer.version}
+    alias = "champion" if isinstance(answer, Verdict) else answer.alias
+    facts = {"model": answer.model_name, "run": run, "version": answer.version, "alias": alias}
     reasons = " ".join(answer.decision.reasons) if answer.decision else ""
     if answer.outcome in ("promoted", "forced"):
-        subject = f"{answer.model_name} v{answer.version} is champion"
+        subject = f"{answer.model_name} v{answer.version} is {alias}"
         _emit(PROMOTED, answer.model_name, subject, f"Run {run}. {reasons}", facts)
     elif answer.outcome == "refused":
         _emit(REFUSED, answer.model_name, f"{answer.model_name}: not promoted", f"Run {run}. {reasons}", facts)
+
+
+def emit_rollback(version: ModelVersion, alias: str, reason: str) -> None:
+    """Say that an alias points at an earlier version again.
+
+    Args:
+        version: the one it points at now.
+        alias: which.
+        reason: why.
+    """
+    facts = {"model": version.model, "run": version.run_id, "version": version.number, "alias": alias}
+    _emit(ROLLED_BACK, version.model, f"{version.model} v{version.number} is {alias} again", reason, facts)
 
 
 def emit_failure(name: str, flow_run_id: str, message: str) -> None:

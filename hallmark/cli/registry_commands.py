@@ -72,6 +72,7 @@ def promote(
     from evaluation.gate import GateConfig
     from experiments.promoting import promote_run
     from experiments.workspace import open_workspace
+    from hallmark.cli.local_prefect import announce
     from hallmark.config import validated
     from hallmark.errors import InputError
 
@@ -79,6 +80,13 @@ def promote(
         raise InputError("--force and --reason go together: overriding the gate is recorded with its reason")
     gate = validated(GateConfig, {"alpha": alpha}, "promote")
     promotion = promote_run(run, model_name, gate, open_workspace(), against=against, force_reason=reason, alias=alias)
+
+    def tell() -> None:
+        from tasks.events import emit_outcome
+
+        emit_outcome(promotion)
+
+    announce(tell)
     if json:
         emit(promotion.model_dump(mode="json"))
     else:
@@ -104,8 +112,16 @@ def rollback(
 ) -> None:
     """Make an earlier version champion again."""
     from experiments.promoting import actor
+    from hallmark.cli.local_prefect import announce
 
     chosen = open_registry().rollback(model_name, version, reason, actor(), alias)
+
+    def tell() -> None:
+        from tasks.events import emit_rollback
+
+        emit_rollback(chosen, alias, reason)
+
+    announce(tell)
     if json:
         emit(chosen.model_dump(mode="json"))
     else:

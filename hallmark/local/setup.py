@@ -244,6 +244,7 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
         return
     for title, event in (
         ("promotion", "hallmark.model.promoted"),
+        ("rollback", "hallmark.model.rolled_back"),
         ("refusal", "hallmark.gate.refused"),
         ("failure", "hallmark.run.failed"),
         ("crash", "prefect.flow-run.Crashed"),

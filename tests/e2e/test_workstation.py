@@ -86,7 +86,7 @@ def test_up_again_leaves_what_runs_and_brings_the_rest_up_to_date(place: Worksta
     names = sorted((found["name"], *sorted(set(found["tags"]) - {"hallmark"})) for found in place.post("/deployments/filter"))
     flows = ("baseline", "compare", "evaluate", "experiment", "promote", "rejudge", "reproduce", "train")
     assert names == [*(("gpu", flow) for flow in flows), ("nightly-smoke", "experiment", "nightly")]
-    assert len(place.post("/automations/filter")) == 5
+    assert len(place.post("/automations/filter")) == 6
     [pool] = place.post("/work_pools/filter")
     assert (pool["name"], pool["type"], pool["concurrency_limit"]) == ("gpu", "process", 1)
 
@@ -193,6 +193,22 @@ def test_a_promotion_is_told_to_whoever_wants_to_know(place: Workstation, first:
     message = place.wait(told, "the message", 30)
     assert "is significant" in message
     assert len([message for message in place.messages if "champion" in message]) == 1
+
+
+def test_promotions_and_rollbacks_by_hand_are_told_too(place: Workstation, first: str) -> None:
+    base, trained = (next(run["run_id"] for run in place.runs() if run["kind"] == kind) for kind in ("baseline", "trained"))
+
+    def told(text: str) -> str:
+        return place.wait(lambda: next((message for message in place.messages if text in message), None), "the message", 30)
+
+    assert place.hallmark("promote", trained, "-n", "by-hand").returncode == 0
+    assert "is significant" in told("by-hand v1 is champion")
+    assert place.hallmark("promote", base, "-n", "by-hand").returncode == 0
+    assert "The score changed by" in told("by-hand: not promoted")
+    assert place.hallmark("promote", base, "-n", "by-hand", "--force", "--reason", "to see it").returncode == 0
+    assert told("by-hand v2 is champion")
+    assert place.hallmark("rollback", 1, "-n", "by-hand", "--reason", "v2 answers in French").returncode == 0
+    assert "v2 answers in French" in told("by-hand v1 is champion again")
 
 
 def test_a_command_uses_the_server_that_is_up(place: Workstation, first: str) -> None:
