@@ -53,12 +53,14 @@ def sha256_file(path: Path, count: Count = uncounted) -> str:
         return sha256_stream(file, count)
 
 
-def sha256_stream(file: io.RawIOBase, count: Count = uncounted) -> str:
-    """The same for what is left in an open file."""
+def sha256_stream(file: io.RawIOBase, count: Count = uncounted, copy: IO[bytes] | None = None) -> str:
+    """The same for what is left in an open file, which is also written to `copy`."""
     digest, buffer = hashlib.sha256(), bytearray(PIECE_BYTES)
     view = memoryview(buffer)
     while size := file.readinto(buffer):
         digest.update(view[:size])
+        if copy is not None:
+            copy.write(view[:size])
         count(size)
     return digest.hexdigest()
 
@@ -92,12 +94,10 @@ def sha256_tree(directory: Path) -> str:
         InputError: the tree holds a symbolic link or a special file, which could point outside it.
     """
     files = tree_files(directory)
-    size = sum(path.stat().st_size for path in files.values())
-    with byte_meter("hash", size) as count, ThreadPoolExecutor(HASHING_THREADS) as threads:
+    sizes = [path.stat().st_size for path in files.values()]
+    with byte_meter("hash", sum(sizes)) as count, ThreadPoolExecutor(HASHING_THREADS) as threads:
         hashes = threads.map(lambda path: sha256_file(path, count), files.values())
-        return sha256_bytes(
-            b"".join(tree_line(name, path.stat().st_size, found) for (name, path), found in zip(files.items(), hashes, strict=True))
-        )
+        return sha256_bytes(b"".join(tree_line(*entry) for entry in zip(files, sizes, hashes, strict=True)))
 
 
 def raise_for_os_error(error: OSError, path: Path, needed: int | None = None) -> NoReturn:

@@ -15,7 +15,7 @@ from provenance.keys import SigningKey
 from provenance.signing import opened
 from provenance.statement import metrics_json
 from provenance.verification import subjects
-from registry.staging import PREFIX, remove_leftovers, staging
+from registry.staging import beside, remove_leftovers, staging
 
 if TYPE_CHECKING:
     from registry import ModelVersion, Registry
@@ -55,9 +55,8 @@ def export(registry: Registry, version: ModelVersion, target: Path, *, key: Sign
     }
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{target.name}{PREFIX}"
-        remove_leftovers(target.parent, prefix)
-        with staging(target.parent, prefix) as folder:
+        remove_leftovers(target.parent, beside(target))
+        with staging(target.parent, beside(target)) as folder:
             made = folder / "new"
             _copy(registry, version.weights_sha256, made)
             for name, data in written.items():

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from hallmark.files import fsync_directory, raise_for_os_error, sha256_file, sha256_stream
 from hallmark.progress import Count, uncounted
@@ -198,17 +197,3 @@ def copy_hashed(source: Path, target: Path, count: Count = uncounted) -> str:
         sha256 = sha256_stream(reader, lambda size: count(size // 2))
         durable.result()
     return sha256
-
-
-def pour_hashed(reader: IO[bytes], writer: IO[bytes] | None, count: Count = uncounted) -> str:
-    """The sha256 of everything that is left in `reader`, which is also written to `writer`, durably."""
-    digest = hashlib.sha256()
-    while chunk := reader.read(CHUNK_BYTES):
-        digest.update(chunk)
-        count(len(chunk))
-        if writer:
-            writer.write(chunk)
-    if writer:
-        writer.flush()
-        os.fsync(writer.fileno())
-    return digest.hexdigest()

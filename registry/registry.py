@@ -75,9 +75,10 @@ class Registry(Runs, Models, Promotion, Aliases):
                 f"{self.store.place}: no model version of this registry is kept there, so it may be another registry's. "
                 "Check HALLMARK_HOME, HALLMARK_REGISTRY_URL and HALLMARK_ARTIFACTS; nothing was removed."
             )
-        for sha256 in versions:
-            self.store.tree(sha256)
         survey = self.store.survey(versions | in_use, grace_s)
+        for sha256 in versions:
+            if not survey.kept[sha256]:
+                self.store.tree(sha256)  # says that it is missing
         with self.database.writing() as session:
             return self.store.sweep(survey, _versions(session) | _in_use(session), dry_run)
 

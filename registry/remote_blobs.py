@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -10,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hallmark.files import raise_for_os_error
+from hallmark.files import raise_for_os_error, sha256_stream
 from hallmark.progress import Count, uncounted
 from registry.artifact_urls import BUCKETS, ArtifactUrl, remote_errors
-from registry.blobs import CHUNK_BYTES, FOLDER, Blob, pour_hashed
+from registry.blobs import CHUNK_BYTES, FOLDER, Blob
 from registry.trees import SHA256
 
 MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
@@ -55,7 +56,7 @@ class RemoteBlobs:
         with remote_errors(self.url):
             try:
                 with self._open(sha256) as reader:
-                    return pour_hashed(reader, None, count)
+                    return sha256_stream(reader, count)
             except FileNotFoundError:
                 return None
 
@@ -73,7 +74,10 @@ class RemoteBlobs:
                 return None
             try:
                 with reader, target.open("xb") as writer:
-                    return pour_hashed(reader, writer, count)
+                    found = sha256_stream(reader, count, writer)
+                    writer.flush()
+                    os.fsync(writer.fileno())
+                    return found
             except OSError as error:
                 if error.errno in DISK_FULL:
                     raise_for_os_error(error, target, self.size(sha256))

@@ -18,6 +18,11 @@ CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOS
 """Another file system, or one without hard links: then files are copied."""
 
 
+def beside(target: Path) -> str:
+    """Prefix of the staging folders in which one target is made, which tells them from those of its neighbours."""
+    return f".{target.name}{PREFIX}"
+
+
 @contextmanager
 def staging(parent: Path, prefix: str = PREFIX) -> Iterator[Path]:
     """A new folder below `parent`, locked while it is in use and gone at the end if it still has its name.

@@ -12,7 +12,7 @@ from registry import adoption, collection
 from registry.blobs import LocalBlobs, copy_hashed
 from registry.checkouts import appear, copied, is_intact
 from registry.collection import Collected, Survey
-from registry.staging import PREFIX, remove_leftovers, staging
+from registry.staging import PREFIX, beside, remove_leftovers, staging
 from registry.stored_trees import StoredTrees
 from registry.trees import TreeEntry, manifest, safe_tree_files
 
@@ -98,7 +98,7 @@ class Store(StoredTrees):
         if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
             raise InputError(f"{target}: exists and is not an empty directory. Name a new one.")
         try:
-            remove_leftovers(target.parent, f".{target.name}{PREFIX}")
+            remove_leftovers(target.parent, beside(target))
         except OSError as error:
             raise_for_os_error(error, target)
         self._check_out(sha256, target, self.tree(sha256), linked=link)
@@ -166,7 +166,7 @@ class Store(StoredTrees):
                 raise IntegrityError(f"artifact {sha256}: {entry.name}: {self._changed(entry.sha256, found)}")
 
         try:
-            with staging(target.parent, PREFIX if linked else f".{target.name}{PREFIX}") as partial:
+            with staging(target.parent, PREFIX if linked else beside(target)) as partial:
                 tree = partial / "tree"
                 tree.mkdir()
                 with byte_meter("check out", size) as count:

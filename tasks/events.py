@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.promoting import Promotion
+from experiments.promoting import ALIAS, Promotion
 from experiments.verdict import Verdict
 from hallmark.settings import get_settings
 from registry import ModelVersion
@@ -21,7 +21,7 @@ def emit_outcome(answer: Verdict | Promotion) -> None:
         answer: of an experiment, or of a promotion asked for by hand.
     """
     run = answer.trained.run_id if isinstance(answer, Verdict) else answer.run_id
-    alias = "champion" if isinstance(answer, Verdict) else answer.alias
+    alias = ALIAS if isinstance(answer, Verdict) else answer.alias
     facts = {"model": answer.model_name, "run": run, "version": answer.version, "alias": alias}
     reasons = " ".join(answer.decision.reasons) if answer.decision else ""
     if answer.outcome in ("promoted", "forced"):

@@ -32,15 +32,17 @@ def run_flow(load: Callable[[], Callable[[Any], Result]], config: Any) -> Result
     return flow(config)
 
 
-def announce(emit: Callable[[], None]) -> None:
+def announce(emit: Callable[[Any], None]) -> None:
     """Emit an event to the server that the environment names or that is up in our home; without one nobody could hear it.
 
     Args:
-        emit: imports Prefect and emits it; called after its environment is set.
+        emit: is given the module `tasks.events`, which is imported after Prefect's environment is set.
     """
     if "PREFECT_API_URL" in client_environment(get_settings().home.absolute(), os.environ):
         _prepare_environment()
-        emit()
+        from tasks import events
+
+        emit(events)
 
 
 def _start_temporary_server() -> None:

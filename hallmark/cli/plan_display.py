@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from hallmark.cli.terminal import emit, out, progress_bars
+from hallmark.cli.terminal import emit, out
+from hallmark.progress import current_listener
 
 
 def show_plan(model: str, batch: str, length: str, settings: list[str] | None, json: bool) -> None:
@@ -29,9 +30,9 @@ def show_plan(model: str, batch: str, length: str, settings: list[str] | None, j
     found = resolve_model(model, workspace.home, workspace.registry.model_directory)
     config = validated(TrainRunConfig, nested({"base_model": model, **parse_settings(settings)}), "doctor").train
     spec = PlanSpec(model=found.path, config=config, batches=_numbers("--batch", batch), lengths=_numbers("--length", length))
-    with tempfile.TemporaryDirectory() as folder, progress_bars() as listener:
+    with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"
-        result = run_stage("trainer.planning", spec, PlanResult, threads=config.threads, log=log, listener=listener)
+        result = run_stage("trainer.planning", spec, PlanResult, threads=config.threads, log=log, listener=current_listener())
     if json:
         emit(result.model_dump(mode="json"))
     else:

@@ -80,13 +80,7 @@ def promote(
         raise InputError("--force and --reason go together: overriding the gate is recorded with its reason")
     gate = validated(GateConfig, {"alpha": alpha}, "promote")
     promotion = promote_run(run, model_name, gate, open_workspace(), against=against, force_reason=reason, alias=alias)
-
-    def tell() -> None:
-        from tasks.events import emit_outcome
-
-        emit_outcome(promotion)
-
-    announce(tell)
+    announce(lambda events: events.emit_outcome(promotion))
     if json:
         emit(promotion.model_dump(mode="json"))
     else:
@@ -115,13 +109,7 @@ def rollback(
     from hallmark.cli.local_prefect import announce
 
     chosen = open_registry().rollback(model_name, version, reason, actor(), alias)
-
-    def tell() -> None:
-        from tasks.events import emit_rollback
-
-        emit_rollback(chosen, alias, reason)
-
-    announce(tell)
+    announce(lambda events: events.emit_rollback(chosen, alias, reason))
     if json:
         emit(chosen.model_dump(mode="json"))
     else:

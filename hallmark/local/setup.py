@@ -225,6 +225,8 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
     from prefect.events.schemas.automations import EventTrigger, Posture
     from prefect.events.schemas.events import ResourceSpecification
 
+    from tasks.events import FAILED, PROMOTED, REFUSED, ROLLED_BACK
+
     endings = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     yield (
         "hallmark: mark zombies crashed",
@@ -243,10 +245,10 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
     if notify is None:
         return
     for title, event in (
-        ("promotion", "hallmark.model.promoted"),
-        ("rollback", "hallmark.model.rolled_back"),
-        ("refusal", "hallmark.gate.refused"),
-        ("failure", "hallmark.run.failed"),
+        ("promotion", PROMOTED),
+        ("rollback", ROLLED_BACK),
+        ("refusal", REFUSED),
+        ("failure", FAILED),
         ("crash", "prefect.flow-run.Crashed"),
     ):
         # of a crash, the flow run that was asked for, not those inside of it

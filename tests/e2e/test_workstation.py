@@ -187,28 +187,20 @@ def night(place: Workstation, first: str) -> set[str]:
 
 
 def test_a_promotion_is_told_to_whoever_wants_to_know(place: Workstation, first: str, night: object) -> None:
-    def told() -> str | None:
-        return next((message for message in place.messages if "from-the-form v1 is champion" in message), None)
-
-    message = place.wait(told, "the message", 30)
-    assert "is significant" in message
+    assert "is significant" in place.told("from-the-form v1 is champion")
     assert len([message for message in place.messages if "champion" in message]) == 1
 
 
 def test_promotions_and_rollbacks_by_hand_are_told_too(place: Workstation, first: str) -> None:
     base, trained = (next(run["run_id"] for run in place.runs() if run["kind"] == kind) for kind in ("baseline", "trained"))
-
-    def told(text: str) -> str:
-        return place.wait(lambda: next((message for message in place.messages if text in message), None), "the message", 30)
-
     assert place.hallmark("promote", trained, "-n", "by-hand").returncode == 0
-    assert "is significant" in told("by-hand v1 is champion")
+    assert "is significant" in place.told("by-hand v1 is champion")
     assert place.hallmark("promote", base, "-n", "by-hand").returncode == 0
-    assert "The score changed by" in told("by-hand: not promoted")
+    assert "The score changed by" in place.told("by-hand: not promoted")
     assert place.hallmark("promote", base, "-n", "by-hand", "--force", "--reason", "to see it").returncode == 0
-    assert told("by-hand v2 is champion")
+    assert place.told("by-hand v2 is champion")
     assert place.hallmark("rollback", 1, "-n", "by-hand", "--reason", "v2 answers in French").returncode == 0
-    assert "v2 answers in French" in told("by-hand v1 is champion again")
+    assert "v2 answers in French" in place.told("by-hand v1 is champion again")
 
 
 def test_a_command_uses_the_server_that_is_up(place: Workstation, first: str) -> None:
@@ -228,7 +220,7 @@ def test_ci_waits_for_the_answer_and_fails_when_the_gate_says_no(place: Workstat
     assert flow_run["state"]["type"] == "FAILED"
     assert "not promoted: The score changed by" in flow_run["state"]["message"]
     assert "NOT PROMOTED: the gate said no" in place.log(flow_run["id"])
-    place.wait(lambda: next((m for m in place.messages if "useless: not promoted" in m), None), "the refusal's message", 30)
+    assert place.told("useless: not promoted")
     assert not [message for message in place.messages if "failed" in message], "a refusal is an answer, not a failure"
 
 
@@ -241,8 +233,7 @@ def test_bad_input_fails_at_once_with_its_reason_and_is_never_tried_again(place:
     assert state == "FAILED"
     assert "/no/such/model: no such model directory" in message
     assert "Retry" not in place.log(flow_run)
-    message = place.wait(lambda: next((m for m in place.messages if "failed" in m), None), "the failure's message", 30)
-    assert "no such model directory" in message
+    assert "no such model directory" in place.told("failed")
 
 
 def test_the_nightly_schedule_fires_and_leaves_a_run(place: Workstation, night: set[str]) -> None:

@@ -165,6 +165,11 @@ class Workstation:
         lines: dict[str, int] = {}
         return self.wait(training, "a training to go on", 240)
 
+    def told(self, text: str) -> str:
+        """Wait for a message that holds a text."""
+        message: str = self.wait(lambda: next((message for message in self.messages if text in message), None), f"a message: {text}", 30)
+        return message
+
     def wait(self, look: Callable[[], Any], what: str, seconds: float) -> Any:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
