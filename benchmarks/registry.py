@@ -34,7 +34,7 @@ sys.path[0] = str(ROOT)  # not this folder, where `registry` is this file
 
 from benchmarks.registry_hallmark import Hallmark  # noqa: E402
 from benchmarks.registry_mlflow import MLflow  # noqa: E402
-from hallmark.files import sha256_tree  # noqa: E402
+from core.files import sha256_tree  # noqa: E402
 
 LISTS = {
     "newest 20 versions": "newest_versions",

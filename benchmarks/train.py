@@ -111,7 +111,7 @@ def read_examples(options: argparse.Namespace) -> list[Example]:
 
 def config(options: argparse.Namespace, steps: int) -> Any:
     """The settings that all contenders share."""
-    from hallmark.config import TrainConfig
+    from trainer.contract import TrainConfig
 
     return TrainConfig(steps=steps, warmup_steps=WARM_UP, batch_size=options.rows, sequence_length=options.length)
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from core.errors import InputError, IntegrityError
+from core.files import canonical_json
 from evaluation.metrics import Metric, is_binary, metric
 from evaluation.statistics import (
     FloatArray,
@@ -19,8 +21,6 @@ from evaluation.statistics import (
     mcnemar_superiority,
     paired_permutation_p,
 )
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import canonical_json
 from judges.base import Score
 
 RESAMPLES = 10_000

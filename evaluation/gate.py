@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from core.config import Config
+from core.errors import HallmarkError
 from evaluation.comparison import Comparison, Record
 from evaluation.numbers import points
 from evaluation.spending import spent_level
 from evaluation.statistics import smallest_significant_gain
-from hallmark.config import Config
-from hallmark.errors import HallmarkError
 
 
 class GateConfig(Config):

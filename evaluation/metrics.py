@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from core.errors import InputError
 from evaluation.statistics import FloatArray, bootstrap_interval, wilson_interval
 from golden.schema import Item
-from hallmark.errors import InputError
 from judges.base import Score
 
 

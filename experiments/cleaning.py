@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from core.files import raise_for_os_error
+from core.locks import acquire
 from experiments.run_files import RunFiles
 from experiments.workspace import Workspace
-from hallmark.files import raise_for_os_error
-from hallmark.locks import acquire
 from registry import Run
 from registry.staging import leftovers, remove_leftovers, remove_tree
 

@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from core.errors import InputError, IntegrityError
+from core.files import sha256_file, write_json
 from evaluation.comparison import Comparison, RunScores, compare
 from experiments.runs import run_ref
 from golden.datasets import BUILT_IN, read_items
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import sha256_file, write_json
 from inference.contract import PredictionMeta
 from registry import Dataset, Registry, Run, promotion
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
+from core.config import MODEL_NAME_PATTERN, Config, read_toml, validated
 from evaluation.gate import GateConfig
 from experiments.references import TINY_BASE, short_name
-from hallmark.config import MODEL_NAME_PATTERN, Config, GenerationConfig, TrainConfig, read_toml, validated
+from inference.contract import GenerationConfig
+from trainer.contract import TrainConfig
 
 MODEL_HELP = f"A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, or {TINY_BASE}."
 

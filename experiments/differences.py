@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hallmark.files import canonical_json
+from core.files import canonical_json
 
 CHUNK = 1 << 20
 LONGEST = 200

@@ -10,16 +10,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import hallmark
-from hallmark.cards import ask_driver
-from hallmark.files import sha256_file, sha256_json
+import core
+from core.files import sha256_file, sha256_json
+from core.gpus import ask_driver
 
 PROJECT = Path(__file__).parent.parent
 INFERENCE_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 TRAINING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "safetensors", "transformers", "tokenizers")
-INFERENCE_CODE = ("inference", "golden/rendering.py", "golden/datasets.py", "hallmark/stages.py")
+INFERENCE_CODE = ("inference", "golden/rendering.py", "golden/datasets.py", "core/child_process.py")
 JUDGING_CODE = ("judges/base.py", "judges/judging.py")  # a judge itself has a fingerprint of its own
-TRAINING_CODE = ("trainer", "golden/rendering.py", "golden/datasets.py", "hallmark/stages.py")
+TRAINING_CODE = ("trainer", "golden/rendering.py", "golden/datasets.py", "core/child_process.py")
 SWITCHES = (
     "CUDA_VISIBLE_DEVICES",
     "JAX_PLATFORMS",
@@ -79,7 +79,7 @@ def code_version() -> dict[str, Any]:
     """Version of Hallmark, and the git commit where it runs from a checkout."""
     commit = _git("rev-parse", "HEAD") or os.environ.get("HALLMARK_COMMIT")  # container images have no .git
     dirty = bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None
-    return {"hallmark": hallmark.__version__, "git_commit": commit or None, "git_dirty": dirty}
+    return {"hallmark": core.__version__, "git_commit": commit or None, "git_dirty": dirty}
 
 
 def _git(*arguments: str) -> str:

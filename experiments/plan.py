@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from core.errors import InputError
+from core.files import sha256_json
 from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.environment import (
     INFERENCE_PACKAGES,
@@ -19,12 +21,11 @@ from experiments.references import ResolvedModel, resolve_model
 from experiments.surroundings import evaluation_sha256, inference_surroundings, surroundings
 from golden.datasets import Dataset, load_dataset
 from golden.guard import Overlap, find_overlaps
-from hallmark.config import GenerationConfig, TrainConfig
-from hallmark.errors import InputError
-from hallmark.files import sha256_json
+from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
 from registry import Registry
 from trainer.architecture import read_architecture
+from trainer.contract import TrainConfig
 
 SHOWN_OVERLAPS = 5
 

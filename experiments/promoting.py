@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from core.errors import InputError
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import Decision, GateConfig, decide
 from experiments.comparing import conditions, finished_run, record
@@ -18,7 +19,6 @@ from experiments.references import REGISTRY_PREFIX, resolve_model
 from experiments.runs import RunRef, origin_of, run_ref
 from experiments.verdict import Outcome, Verdict
 from experiments.workspace import Workspace
-from hallmark.errors import InputError
 from provenance import attest, configured_key
 from registry import Evidence, Registry, Ruling, Run
 

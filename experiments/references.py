@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from hallmark.errors import InputError, ResourceError
-from hallmark.files import sha256_tree
+from core.errors import InputError, ResourceError
+from core.files import sha256_tree
 from inference.model_directory import check_model_directory
 
 TINY_BASE = "tiny-base"

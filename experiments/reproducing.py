@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from core.config import validated
+from core.errors import HallmarkError, IntegrityError
 from experiments.comparing import dataset_file, finished_run
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
 from experiments.environment import environment
@@ -17,10 +19,10 @@ from experiments.runs import RunRef
 from experiments.workspace import Workspace
 from golden.datasets import load_dataset
 from golden.guard import Overlap
-from hallmark.config import GenerationConfig, TrainConfig, validated
-from hallmark.errors import HallmarkError, IntegrityError
+from inference.contract import GenerationConfig
 from judges import judge_fingerprint, load_judge
 from registry import Registry, Run
+from trainer.contract import TrainConfig
 
 
 class Changed(BaseModel):

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from core.errors import HallmarkError, ResourceError, interruption
+from core.files import remove_unfinished, write_json
+from core.locks import acquire, holder
 from experiments.run_files import RunFiles
-from hallmark.errors import HallmarkError, ResourceError, interruption
-from hallmark.files import remove_unfinished, write_json
-from hallmark.locks import acquire, holder
 from registry import Registry, Run
 
 if TYPE_CHECKING:  # it imports what a run computes with, and a list of runs has no need of that

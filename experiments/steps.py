@@ -8,17 +8,17 @@ import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.child_process import run_child
+from core.errors import InputError, IntegrityError
+from core.files import atomic_writer, read_json, read_jsonl, sha256_file, sha256_tree, write_json, write_jsonl
+from core.gpus import own_device
+from core.progress import Listener
 from evaluation.metrics import MetricsSnapshot, summarise
 from experiments.environment import TRAINING_CODE, TRAINING_PACKAGES, code_sha256, lock_sha256, package_versions
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.schema import Item
-from hallmark.cards import own_device
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import atomic_writer, read_json, read_jsonl, sha256_file, sha256_tree, write_json, write_jsonl
-from hallmark.progress import Listener
-from hallmark.stages import run_stage
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
 from registry import MetricRow, PredictionRow, Registry
@@ -64,7 +64,7 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
     )
     threads = plan.training.config.threads
     with own_device(f"training, run {run.run_id}", listener, cpu=os.environ.get("JAX_PLATFORMS") == "cpu") as locks:
-        result = run_stage("trainer", spec, TrainResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
+        result = run_child("trainer", spec, TrainResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
     write_json(run.files.training_result, result.model_dump())
     return result
 
@@ -107,7 +107,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
     )
     threads = plan.generation.threads
     with own_device(f"inference, run {run.run_id}", listener, cpu=plan.generation.device == "cpu") as locks:
-        return run_stage("inference", spec, PredictResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
+        return run_child("inference", spec, PredictResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
 
 
 class Judging(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 from typing import Any
 
+from core.files import sha256_json
 from experiments.environment import INFERENCE_CODE, INFERENCE_PACKAGES, JUDGING_CODE, code_sha256, hardware, package_versions
-from hallmark.config import GenerationConfig
-from hallmark.files import sha256_json
+from inference.contract import GenerationConfig
 
 
 def surroundings(code: tuple[str, ...], packages: tuple[str, ...]) -> dict[str, Any]:

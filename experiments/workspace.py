@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hallmark.settings import Settings, get_settings
+from core.settings import Settings, get_settings
 from registry import Registry, open_registry
 
 

@@ -8,8 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
 
+from core.errors import InterruptedWork
 from evaluation.gate import GateRefused
-from hallmark.errors import InterruptedWork
 from tasks.events import emit_failure
 
 Parameters = ParamSpec("Parameters")

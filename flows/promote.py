@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from core.config import MODEL_NAME_PATTERN
 from evaluation.gate import GateConfig, GateRefused
 from experiments.promoting import Promotion
 from flows.options import loop_flow
-from hallmark.config import MODEL_NAME_PATTERN
 from tasks import promote as promoting
 
 

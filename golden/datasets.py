@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from core.errors import InputError
+from core.files import open_for_reading, read_jsonl, sha256_file
 from golden.manifest import Manifest, check_against_manifest, manifest_path, read_manifest
 from golden.schema import DATASET_NAME, MAX_DATASET_NAME, Item
-from hallmark.errors import InputError
-from hallmark.files import open_for_reading, read_jsonl, sha256_file
 
 BUILT_IN = Path(__file__).parent / "data"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from core.files import sha256_file, write_jsonl
 from golden.manifest import Manifest, write_manifest
 from golden.schema import Item, trace_id_for
 from golden.skills import BANDS, SKILLS, Band
-from hallmark.files import sha256_file, write_jsonl
 
 DATA = Path(__file__).parent / "data"
 GOLDEN_SEED, TRAIN_SEED = 20_261_101, 20_261_102

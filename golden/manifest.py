@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import read_json, write_json
+from core.errors import InputError, IntegrityError
+from core.files import read_json, write_json
 
 
 class Manifest(BaseModel):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from core.files import sha256_bytes
 from golden.schema import Item
-from hallmark.files import sha256_bytes
 
 PLAIN_TEMPLATE = "plain@v1"
 

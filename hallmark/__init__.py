@@ -4,4 +4,6 @@ This package is the ground everything else stands on (errors, files, settings, c
 command line on top. It imports neither torch nor jax.
 """
 
-__version__ = "0.1.0"
+from core import __version__
+
+__all__ = ["__version__"]

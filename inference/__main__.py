@@ -1,8 +1,8 @@
-"""The inference stage's process: `python -m inference`, spoken to by `hallmark.stages`."""
+"""The inference stage's process: `python -m inference`, spoken to by `core.child_process`."""
 
-from hallmark.stages import stage_main
+from core.child_process import child_main
 from inference.contract import PredictSpec
 from inference.generate import predict
 
 if __name__ == "__main__":
-    stage_main(PredictSpec, predict)
+    child_main(PredictSpec, predict)

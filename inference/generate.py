@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.errors import InputError, ResourceError
+from core.files import sha256_bytes, sha256_file, write_json, write_jsonl
+from core.progress import Listener, Meter
 from golden.datasets import read_items
 from golden.rendering import encode_prompt, prompt_template_id
 from golden.schema import Item
-from hallmark.errors import InputError, ResourceError
-from hallmark.files import sha256_bytes, sha256_file, write_json, write_jsonl
-from hallmark.progress import Listener, Meter
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from inference.loading import generation_config, load, tokenizer_sha256
 from inference.partial import PartialPredictions, Row

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hallmark.errors import InputError, IntegrityError, ResourceError
-from hallmark.files import sha256_bytes, sha256_file
+from core.errors import InputError, IntegrityError, ResourceError
+from core.files import sha256_bytes, sha256_file
 from inference.contract import PredictSpec
 from inference.model_directory import TOKENIZER_FILES
 

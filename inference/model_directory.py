@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hallmark.errors import InputError
-from hallmark.files import read_json
+from core.errors import InputError
+from core.files import read_json
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")

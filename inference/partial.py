@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from hallmark.files import canonical_json, raise_for_os_error
+from core.files import canonical_json, raise_for_os_error
 
 
 class Row(BaseModel):

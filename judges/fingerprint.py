@@ -8,8 +8,8 @@ import inspect
 import sys
 from importlib import metadata
 
-from hallmark.errors import InputError, ResourceError
-from hallmark.files import sha256_bytes, sha256_json
+from core.errors import InputError, ResourceError
+from core.files import sha256_bytes, sha256_json
 from judges.base import Judge
 
 CONTRACT = "judges.base"

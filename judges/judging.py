@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from core.errors import InputError
+from core.files import read_jsonl
+from core.progress import quiet_meter
 from golden.schema import Item
-from hallmark.errors import InputError
-from hallmark.files import read_jsonl
-from hallmark.progress import quiet_meter
 from judges.base import Judge, Score
 
 FIELDS = ("trace_id", "prediction")

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from core.errors import InputError, ResourceError
 from golden.schema import Item
-from hallmark.errors import InputError, ResourceError
 from judges.base import Score
 from judges.math_formulas import extract, folded, formula, too_large
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hallmark.errors import HallmarkError, InputError
+from core.errors import HallmarkError, InputError
 from judges.base import Judge
 from judges.fingerprint import judge_fingerprint, library_versions
 

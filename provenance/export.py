@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import atomic_writer, canonical_json, fsync_directory, raise_for_os_error
+from core.errors import InputError, IntegrityError
+from core.files import atomic_writer, canonical_json, fsync_directory, raise_for_os_error
 from provenance.attestation import stored_document, tree_files
 from provenance.card import model_card
 from provenance.comparisons import gate_comparison

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from hallmark.errors import InputError
-from hallmark.files import sha256_file
+from core.errors import InputError
+from core.files import sha256_file
 
 CARD = "README.md"
 STATEMENT = "hallmark.intoto.jsonl"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hallmark.errors import InputError
-from hallmark.files import atomic_writer, open_for_reading, sha256_bytes
-from hallmark.settings import Settings, get_settings
+from core.errors import InputError
+from core.files import atomic_writer, open_for_reading, sha256_bytes
+from core.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey

@@ -11,8 +11,8 @@ import binascii
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hallmark.errors import IntegrityError
-from hallmark.files import canonical_json, parse_json
+from core.errors import IntegrityError
+from core.files import canonical_json, parse_json
 from provenance.keys import SigningKey, key_id
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hallmark.errors import InputError
-from hallmark.files import canonical_json, sha256_bytes
+from core.errors import InputError
+from core.files import canonical_json, sha256_bytes
 from provenance.dependencies import resolved_dependencies
 from provenance.files import METRICS, WRITTEN, TreeFile
 from provenance.public import public, public_model

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import open_for_reading, parse_json, sha256_file
-from hallmark.progress import byte_meter
+from core.errors import InputError, IntegrityError
+from core.files import open_for_reading, parse_json, sha256_file
+from core.progress import byte_meter
 from provenance.files import METRICS, STATEMENT, WRITTEN, walk
 from provenance.signing import is_envelope, key_ids, opened, verify_envelope
 from provenance.statement import PREDICATE_TYPE, STATEMENT_TYPE

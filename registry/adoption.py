@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import HASHING_THREADS, raise_for_os_error, sha256_file, tree_files
+from core.errors import InputError, IntegrityError
+from core.files import HASHING_THREADS, raise_for_os_error, sha256_file, tree_files
 from registry.blobs import LocalBlobs
 from registry.checkouts import each
 from registry.staging import remove_tree, staging

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import Session, col, select
 
-from hallmark.errors import InputError
+from core.errors import InputError
 from registry.columns import check_name
 from registry.engine import Database
 from registry.log import append_log, move_alias

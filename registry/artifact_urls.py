@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote, quote_plus, unquote, urlsplit
 
-from hallmark.errors import HallmarkError, InputError, ResourceError, TransientError
+from core.errors import HallmarkError, InputError, ResourceError, TransientError
 
 SETTING = "HALLMARK_ARTIFACTS"
 URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://")

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from hallmark.files import fsync_directory, raise_for_os_error, sha256_file, sha256_stream
-from hallmark.progress import Count, uncounted
+from core.files import fsync_directory, raise_for_os_error, sha256_file, sha256_stream
+from core.progress import Count, uncounted
 from registry.staging import link, staging
 from registry.trees import SHA256
 

@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from hallmark.errors import InputError
-from hallmark.files import fsync_directory, open_for_reading, sha256_tree
-from hallmark.progress import Count, uncounted
+from core.errors import InputError
+from core.files import fsync_directory, open_for_reading, sha256_tree
+from core.progress import Count, uncounted
 from registry.blobs import copy_hashed
 from registry.staging import remove_tree
 from registry.trees import TreeEntry

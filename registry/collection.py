@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hallmark.files import raise_for_os_error
+from core.files import raise_for_os_error
 from registry.blobs import FOLDER, Blob, Blobs
 from registry.checkouts import each
 from registry.staging import leftovers, remove_leftovers, remove_tree

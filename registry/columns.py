@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-from hallmark.config import MODEL_NAME_PATTERN
-from hallmark.errors import InputError
-from hallmark.files import canonical_json
+from core.config import MODEL_NAME_PATTERN
+from core.errors import InputError
+from core.files import canonical_json
 
 
 class ExactText(TypeDecorator[str]):

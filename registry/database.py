@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from hallmark.files import raise_for_os_error
+from core.files import raise_for_os_error
 from registry.adoption import Adopted
 from registry.engine import Database, connect, parse_url
 from registry.registry import Registry

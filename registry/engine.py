@@ -14,8 +14,8 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
-from hallmark.errors import InputError, ResourceError
-from hallmark.files import canonical_json
+from core.errors import InputError, ResourceError
+from core.files import canonical_json
 from registry.failures import database_errors
 
 WRITE_LOCK = 0x68616C6C6D61726B

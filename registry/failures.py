@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy import URL
 from sqlalchemy.exc import DataError, DBAPIError, StatementError
 
-from hallmark.errors import HallmarkError, InputError, IntegrityError, ResourceError, TransientError
+from core.errors import HallmarkError, InputError, IntegrityError, ResourceError, TransientError
 
 _SECRET_OPTIONS = ("password", "sslpassword")
 _PERMANENT = ("authentication", "password", "does not exist", "pg_hba.conf", "permission denied", "must be owner")

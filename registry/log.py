@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import bindparam, insert, update
 from sqlmodel import Session, col, select
 
-from hallmark.errors import HallmarkError
-from hallmark.files import sha256_json
+from core.errors import HallmarkError
+from core.files import sha256_json
 from registry.columns import frozen_json, now
 from registry.models import CHAMPION
 from registry.tables import Alias, ModelVersion, PromotionLog

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
-from hallmark.errors import InputError
+from core.errors import InputError
 from registry.engine import Database
 from registry.tables import Alias, Attestation, ModelVersion, PromotionLog, RegisteredModel
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from sqlalchemy import bindparam, func
 from sqlmodel import Session, col, select
 
-from hallmark.errors import InputError, IntegrityError, TransientError
-from hallmark.files import sha256_json
+from core.errors import InputError, IntegrityError, TransientError
+from core.files import sha256_json
 from registry.columns import check_name, now
 from registry.engine import Database
 from registry.log import append_log, move_alias

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlmodel import Session, select
 
-from hallmark.errors import InputError
+from core.errors import InputError
 from registry.aliases import Aliases
 from registry.collection import Collected
 from registry.engine import Database

@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hallmark.files import raise_for_os_error, sha256_stream
-from hallmark.progress import Count, uncounted
+from core.files import raise_for_os_error, sha256_stream
+from core.progress import Count, uncounted
 from registry.artifact_urls import BUCKETS, ArtifactUrl, remote_errors
 from registry.blobs import CHUNK_BYTES, FOLDER, Blob
 from registry.trees import SHA256

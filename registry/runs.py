@@ -10,8 +10,8 @@ from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import sha256_json
+from core.errors import InputError, IntegrityError
+from core.files import sha256_json
 from registry.columns import frozen_json, now
 from registry.engine import Database
 from registry.records import MetricRow, PredictionRow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, inspect, text
 
-from hallmark.errors import InputError
+from core.errors import InputError
 from registry.engine import Database
 from registry.failures import database_errors, describe
 

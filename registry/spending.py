@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, insert
 from sqlmodel import Session, col, select
 
-from hallmark.files import sha256_json
+from core.files import sha256_json
 from registry.columns import now
 from registry.tables import AlphaSpending, Run
 

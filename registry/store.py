@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import raise_for_os_error
-from hallmark.progress import Count, byte_meter
+from core.errors import InputError, IntegrityError
+from core.files import raise_for_os_error
+from core.progress import Count, byte_meter
 from registry import adoption, collection
 from registry.blobs import LocalBlobs, copy_hashed
 from registry.checkouts import appear, copied, is_intact
@@ -45,7 +45,7 @@ class Store(StoredTrees):
             source: a directory of regular files.
 
         Returns:
-            Its sha256, the same as `hallmark.files.sha256_tree`.
+            Its sha256, the same as `core.files.sha256_tree`.
 
         Raises:
             InputError: it holds a link, a special file or a name that is refused.

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from hallmark.errors import IntegrityError
-from hallmark.files import HASHING_THREADS, sha256_bytes
-from hallmark.progress import byte_meter
+from core.errors import IntegrityError
+from core.files import HASHING_THREADS, sha256_bytes
+from core.progress import byte_meter
 from registry import adoption
 from registry.artifact_urls import ArtifactUrl
 from registry.blobs import FOLDER, Blobs, LocalBlobs

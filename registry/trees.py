@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import parse_json, sha256_bytes, tree_files, tree_line
+from core.errors import InputError, IntegrityError
+from core.files import parse_json, sha256_bytes, tree_files, tree_line
 
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -29,7 +29,7 @@ class TreeEntry(NamedTuple):
 
 
 def manifest(entries: Iterable[TreeEntry]) -> bytes:
-    """The tree object: exactly the lines that `hallmark.files.sha256_tree` hashes, so that its sha256 is the tree's."""
+    """The tree object: exactly the lines that `core.files.sha256_tree` hashes, so that its sha256 is the tree's."""
     return b"".join(tree_line(*entry) for entry in sorted(entries))
 
 
@@ -100,7 +100,7 @@ def looks_like_tree(data: bytes) -> bool:
 
 
 def tree_sha256(entries: Iterable[TreeEntry]) -> str:
-    """The hash of a tree, the same as `hallmark.files.sha256_tree` of its directory."""
+    """The hash of a tree, the same as `core.files.sha256_tree` of its directory."""
     return sha256_bytes(manifest(entries))
 
 

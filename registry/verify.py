@@ -9,8 +9,8 @@ from sqlalchemy import Select, bindparam, func
 from sqlalchemy import select as sqlalchemy_select
 from sqlmodel import Session, col, select
 
-from hallmark.files import sha256_json
-from hallmark.progress import quiet_meter
+from core.files import sha256_json
+from core.progress import quiet_meter
 from registry.engine import Database
 from registry.log import FIRST_HASH, log_hash
 from registry.promotion import version_sha256

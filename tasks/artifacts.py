@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from core.files import read_json, write_json
 from evaluation.comparison import Comparison
 from experiments import report
 from experiments.comparing import flips
@@ -14,7 +15,6 @@ from experiments.reproducing import Reproduction
 from experiments.run_files import RunFiles
 from experiments.runs import RunRef, run_ref
 from experiments.verdict import Verdict
-from hallmark.files import read_json, write_json
 from registry import Registry
 from tasks.listening import step_logger
 from trainer.contract import TrainResult

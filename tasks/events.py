@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.settings import get_settings
 from experiments.promoting import ALIAS, Promotion
 from experiments.verdict import Verdict
-from hallmark.settings import get_settings
 from registry import ModelVersion
 from tasks.artifacts import harmless
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from hallmark.progress import Progress, is_listened_to, listening
+from core.progress import Progress, is_listened_to, listening
 
 LOG_EVERY_SECONDS = 10.0
 SHOW_EVERY_SECONDS = 2.0

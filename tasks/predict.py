@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from core.progress import current_listener
 from experiments import steps
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
-from hallmark.progress import current_listener
 from inference.contract import PredictResult
 from tasks.retry import step
 

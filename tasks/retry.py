@@ -10,7 +10,7 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
-from hallmark.errors import HallmarkError
+from core.errors import HallmarkError
 from tasks.listening import listened_to
 
 Parameters = ParamSpec("Parameters")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from core.progress import current_listener
 from experiments import steps
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
-from hallmark.progress import current_listener
 from tasks.artifacts import show_training
 from tasks.retry import step
 from trainer.contract import TrainResult

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from core.files import sha256_file, write_json, write_jsonl
 from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.plan import RunPlan, plan_evaluation, plan_training
 from experiments.runs import RunRef, begin_run, owned
@@ -14,7 +15,6 @@ from experiments.steps import export_dataset, judge_run, record_run
 from experiments.workspace import Workspace
 from golden.datasets import read_items
 from golden.schema import Item
-from hallmark.files import sha256_file, write_json, write_jsonl
 from tests.registry_support import make_weights
 
 Answering = Callable[[int, Item], str]

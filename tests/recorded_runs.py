@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from core.files import sha256_file, write_json, write_jsonl
 from experiments import steps
 from experiments.config import EvaluateConfig
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation
@@ -13,10 +14,9 @@ from experiments.workspace import Workspace
 from golden.datasets import load_dataset, read_items
 from golden.rendering import render_completion
 from golden.schema import Item
-from hallmark.config import TrainConfig
-from hallmark.files import sha256_file, write_json, write_jsonl
 from inference.contract import PredictionMeta
 from registry import Run, open_registry
+from trainer.contract import TrainConfig
 
 Answers = Callable[[int, Item], str]
 

@@ -7,8 +7,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from hallmark.errors import InputError
-from hallmark.files import sha256_tree
+from core.errors import InputError
+from core.files import sha256_tree
 from registry import Evidence, Gate, MetricRow, ModelVersion, Offer, PredictionRow, Registry, Ruling, Run
 
 DECISION = {"verdict": "better", "promote": True, "reasons": ["It is better."], "smallest_gain": 0.05}

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 
-def run_stage_process(
+def run_child_process(
     module: str, spec: BaseModel, *, kill_at: Callable[[dict[str, Any]], bool] | None = None, **environment: str
 ) -> dict[str, Any]:
     """Run a stage to its end, or kill it at the first message that `kill_at` says yes to; gives the last message that came."""

@@ -1,8 +1,8 @@
-"""The training stage's process: `python -m trainer`, spoken to by `hallmark.stages`."""
+"""The training stage's process: `python -m trainer`, spoken to by `core.child_process`."""
 
-from hallmark.stages import stage_main
+from core.child_process import child_main
 from trainer.contract import TrainSpec
 from trainer.run import run_training
 
 if __name__ == "__main__":
-    stage_main(TrainSpec, run_training)
+    child_main(TrainSpec, run_training)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hallmark.errors import InputError
-from hallmark.files import read_json
+from core.errors import InputError
+from core.files import read_json
 from trainer.rope_config import Rope, read_ropes
 
 FULL, SLIDING = "full_attention", "sliding_attention"

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from hallmark.errors import InputError
-from hallmark.files import canonical_json, raise_for_os_error
+from core.errors import InputError
+from core.files import canonical_json, raise_for_os_error
 
 Tree = Any
 NO_SPACE = os.strerror(errno.ENOSPC)

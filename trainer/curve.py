@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hallmark.files import atomic_writer, canonical_json, write_jsonl
+from core.files import atomic_writer, canonical_json, write_jsonl
 
 
 class StepRecord(BaseModel):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hallmark.errors import InputError
+from core.errors import InputError
 from trainer.packing import Int64Array, PackedBatch, lay_out, pack
 from trainer.tokens import TokenizedDataset, tokenize
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hallmark.errors import HallmarkError
+from core.errors import HallmarkError
 from trainer.checkpoints import Checkpoints
 from trainer.curve import Curve, StepRecord
 from trainer.data import PackedStream, evaluation_batches

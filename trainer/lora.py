@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from hallmark.config import LoraConfig
-from hallmark.files import atomic_writer, write_json
+from core.files import atomic_writer, write_json
+from trainer.contract import LoraConfig
 from trainer.decoder import Array, Decoder
 
 PLACES = {"q": "attention", "k": "attention", "v": "attention", "o": "attention", "gate": "mlp", "up": "mlp", "down": "mlp"}

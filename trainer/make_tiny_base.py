@@ -16,11 +16,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from core.progress import Progress
 from golden.datasets import load_dataset
 from golden.generate import Banded, questions, write_dataset
-from hallmark.config import TrainConfig
-from hallmark.progress import Progress
-from trainer.contract import TrainSpec
+from trainer.contract import TrainConfig, TrainSpec
 
 SEED = 20_261_103
 PER_BAND, HARDER = 3000, 500

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hallmark.config import TrainConfig
-from hallmark.errors import ResourceError
+from core.errors import ResourceError
+from trainer.contract import TrainConfig
 
 ROWS = PartitionSpec(None, ("data", "fsdp"), None)
 """Batches are [parts, rows, time]; rows are shared out over both axes."""

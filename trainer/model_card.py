@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hallmark.files import atomic_writer
+from core.files import atomic_writer
 from trainer.contract import TrainSpec
 from trainer.curve import StepRecord
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import optax
 
-from hallmark.config import TrainConfig
+from trainer.contract import TrainConfig
 
 BETA_2 = 0.95
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax
 
-from hallmark.progress import Listener, Meter
-from hallmark.stages import stage_main
+from core.child_process import child_main
+from core.progress import Listener, Meter
 from trainer.architecture import read_architecture
 from trainer.contract import PlanResult, PlanRow, PlanSpec
 from trainer.mesh import make_mesh
@@ -39,4 +39,4 @@ def run_planning(spec: PlanSpec, listener: Listener) -> PlanResult:
 
 
 if __name__ == "__main__":
-    stage_main(PlanSpec, run_planning)
+    child_main(PlanSpec, run_planning)

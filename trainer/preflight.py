@@ -8,10 +8,9 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from hallmark.config import TrainConfig
-from hallmark.errors import ResourceError
+from core.errors import ResourceError
 from trainer.architecture import Architecture
-from trainer.contract import GB, Memory
+from trainer.contract import GB, Memory, TrainConfig
 from trainer.step import TrainStep
 
 

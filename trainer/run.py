@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
-from hallmark.files import sha256_file, sha256_tree
-from hallmark.progress import Listener, Meter
+from core.files import sha256_file, sha256_tree
+from core.progress import Listener, Meter
 from trainer.architecture import Architecture, read_architecture
 from trainer.checkpoints import Checkpoints
 from trainer.contract import TrainResult, TrainSpec

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import atomic_writer, read_json
+from core.errors import InputError, IntegrityError
+from core.files import atomic_writer, read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}

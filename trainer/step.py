@@ -14,8 +14,8 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
-from hallmark.config import TrainConfig
 from trainer.architecture import Architecture
+from trainer.contract import TrainConfig
 from trainer.decoder import Array, Decoder, Packed
 from trainer.lora import DropoutKey, add_lora
 from trainer.loss import summed_loss

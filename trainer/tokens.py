@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InputError
+from core.files import fsync_directory, open_for_reading, raise_for_os_error, read_json, sha256_file, sha256_tree, write_json
+from core.progress import Listener, Meter
 from golden.datasets import read_items
 from golden.rendering import encode_items, prompt_template_id
-from hallmark.errors import InputError
-from hallmark.files import fsync_directory, open_for_reading, raise_for_os_error, read_json, sha256_file, sha256_tree, write_json
-from hallmark.progress import Listener, Meter
 from trainer.packing import Int32Array, Int64Array
 
 CHUNK = 1000

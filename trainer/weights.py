@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from hallmark.errors import InputError
-from hallmark.files import read_json, write_json
+from core.errors import InputError
+from core.files import read_json, write_json
 from trainer.architecture import Architecture
 from trainer.decoder import Decoder
 from trainer.safetensors_files import INDEX, WEIGHTS, Stored, open_tensors, stored_tensors, weight_files, write_tensors

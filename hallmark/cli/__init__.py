@@ -8,9 +8,9 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with the documented code (0, 1, 2, 3, 4, 5, 130, 143)."""
+    from core.errors import HallmarkError
     from hallmark.cli.app import app
     from hallmark.cli.terminal import report_error
-    from hallmark.errors import HallmarkError
 
     try:
         app(prog_name="hallmark", standalone_mode=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import hallmark
+from core.progress import listening
 from hallmark.cli import (
     golden_commands,
     judge_commands,
@@ -19,7 +20,6 @@ from hallmark.cli import (
 )
 from hallmark.cli.doctor import doctor
 from hallmark.cli.terminal import progress_bars
-from hallmark.progress import listening
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -82,7 +82,7 @@ def _packages(extra: str, names: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _attempt(name: str, look: Callable[[], str]) -> Finding:
-    from hallmark.errors import HallmarkError
+    from core.errors import HallmarkError
 
     try:
         return Finding(name, "ok", look())
@@ -91,8 +91,8 @@ def _attempt(name: str, look: Callable[[], str]) -> Finding:
 
 
 def _home() -> str:
-    from hallmark.files import atomic_writer
-    from hallmark.settings import get_settings
+    from core.files import atomic_writer
+    from core.settings import get_settings
 
     home = get_settings().home.absolute()
     with atomic_writer(home / ".doctor") as file:
@@ -109,7 +109,7 @@ def _registry() -> str:
 
 
 def _artifacts() -> str:
-    from hallmark.settings import get_settings
+    from core.settings import get_settings
     from registry.database import open_store
 
     settings = get_settings()
@@ -126,8 +126,8 @@ def _dataset(name: str) -> str:
 
 
 def _tiny_base() -> str:
+    from core.files import sha256_tree
     from experiments.references import TINY_BASE_DIRECTORY
-    from hallmark.files import sha256_tree
     from inference.model_directory import check_model_directory
 
     check_model_directory(TINY_BASE_DIRECTORY)

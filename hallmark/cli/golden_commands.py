@@ -75,9 +75,9 @@ def freeze(
     json: Json = False,
 ) -> None:
     """Write the manifest that pins a dataset's sha256, so that no later change goes unnoticed."""
+    from core.errors import InputError
     from golden.datasets import load_dataset
     from golden.manifest import Manifest, manifest_path, write_manifest
-    from hallmark.errors import InputError
 
     dataset = load_dataset(file)
     if dataset.manifest is not None:

@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from core.child_process import raise_on_termination
+from core.settings import get_settings
 from hallmark.cli.terminal import err, say
 from hallmark.local.prefect_environment import CHOSEN_BY_USER, client_environment
-from hallmark.settings import get_settings
-from hallmark.stages import raise_on_termination
 
 Result = TypeVar("Result")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
+from core.progress import current_listener
 from hallmark.cli.terminal import emit, out
-from hallmark.progress import current_listener
 
 
 def show_plan(model: str, batch: str, length: str, settings: list[str] | None, json: bool) -> None:
@@ -18,12 +18,12 @@ def show_plan(model: str, batch: str, length: str, settings: list[str] | None, j
     Raises:
         InputError: the model or a number cannot be used.
     """
+    from core.child_process import run_child
+    from core.config import validated
     from experiments.config import TrainRunConfig, nested
     from experiments.references import resolve_model
     from experiments.workspace import open_workspace
     from hallmark.cli.run_commands import parse_settings
-    from hallmark.config import validated
-    from hallmark.stages import run_stage
     from trainer.contract import PlanResult, PlanSpec
 
     workspace = open_workspace()
@@ -32,7 +32,7 @@ def show_plan(model: str, batch: str, length: str, settings: list[str] | None, j
     spec = PlanSpec(model=found.path, config=config, batches=_numbers("--batch", batch), lengths=_numbers("--length", length))
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"
-        result = run_stage("trainer.planning", spec, PlanResult, threads=config.threads, log=log, listener=current_listener())
+        result = run_child("trainer.planning", spec, PlanResult, threads=config.threads, log=log, listener=current_listener())
     if json:
         emit(result.model_dump(mode="json"))
     else:
@@ -40,7 +40,7 @@ def show_plan(model: str, batch: str, length: str, settings: list[str] | None, j
 
 
 def _numbers(option: str, text: str) -> list[int]:
-    from hallmark.errors import InputError
+    from core.errors import InputError
 
     parts = text.split(",")
     if not all(part.strip().isdigit() and int(part) > 0 for part in parts):

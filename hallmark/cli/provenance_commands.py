@@ -71,8 +71,8 @@ def verify_export(
 
 def statement(reference: Reference, json: Json = False) -> None:
     """Print the statement of a version (in-toto, SLSA Provenance), or the signed envelope of it, as an export holds it."""
+    from core.files import canonical_json
     from experiments.workspace import open_workspace
-    from hallmark.files import canonical_json
     from provenance import configured_key, stored_document
 
     registry = open_workspace().registry
@@ -88,7 +88,7 @@ def keygen(
     json: Json = False,
 ) -> None:
     """Make a key pair (Ed25519) to sign statements with. HALLMARK_SIGNING_KEY_PASSWORD encrypts the private key."""
-    from hallmark.settings import get_settings
+    from core.settings import get_settings
     from provenance.keys import make_key_pair
 
     key = make_key_pair(path, get_settings().signing_key_password)

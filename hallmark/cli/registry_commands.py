@@ -69,12 +69,12 @@ def promote(
     json: Json = False,
 ) -> None:
     """Ask the gate about a recorded run, and make it champion when the gate agrees."""
+    from core.config import validated
+    from core.errors import InputError
     from evaluation.gate import GateConfig
     from experiments.promoting import promote_run
     from experiments.workspace import open_workspace
     from hallmark.cli.local_prefect import announce
-    from hallmark.config import validated
-    from hallmark.errors import InputError
 
     if force != bool(reason):
         raise InputError("--force and --reason go together: overriding the gate is recorded with its reason")

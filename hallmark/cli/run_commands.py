@@ -192,9 +192,9 @@ def reproduce(
 
 
 def _evaluate(name: str, model: str | None, dataset: str | None, judge: str | None, more: dict[str, Any], json: bool) -> None:
+    from core.config import validated
     from experiments.config import EvaluateConfig, nested
     from hallmark.cli.local_prefect import run_flow
-    from hallmark.config import validated
 
     wanted = validated(EvaluateConfig, nested({"model": model, "dataset": dataset, "judge": judge, **more}), "configuration")
     _check_evaluation(wanted)
@@ -239,7 +239,7 @@ def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
     """NAME=VALUE pairs; values are TOML where they parse as TOML, else text."""
     import tomllib
 
-    from hallmark.errors import InputError
+    from core.errors import InputError
 
     values: dict[str, Any] = {}
     for pair in pairs or []:

@@ -26,7 +26,7 @@ def up(
 
     Whatever runs already is left alone; deployments and automations are brought up to date. Ends with the address of the UI.
     """
-    from hallmark.errors import ResourceError
+    from core.errors import ResourceError
     from hallmark.local import setup
     from hallmark.local.prefect_environment import api_address, client_environment, kept_sign_in
     from hallmark.local.services import SERVER, WORKER, Service
@@ -97,7 +97,7 @@ def status(json: Json = False) -> None:
 
 def env() -> None:
     """Print what lets `prefect` in a shell talk to this home's server: eval "$(hallmark env)". Holds the password."""
-    from hallmark.errors import ResourceError
+    from core.errors import ResourceError
     from hallmark.local.prefect_environment import client_environment
 
     home = _home()
@@ -160,7 +160,7 @@ def _client(home: Path, patience: float = 0.0) -> dict[str, str]:
         home: HALLMARK_HOME, absolute.
         patience: seconds to wait for a server of this home that is just being started, as by a service manager.
     """
-    from hallmark.errors import ResourceError
+    from core.errors import ResourceError
     from hallmark.local import setup
     from hallmark.local.prefect_environment import client_environment
 
@@ -176,7 +176,7 @@ def _client(home: Path, patience: float = 0.0) -> dict[str, str]:
 def _refuse_taken_port(port: int) -> None:
     import socket
 
-    from hallmark.errors import ResourceError
+    from core.errors import ResourceError
 
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -209,6 +209,6 @@ def _without_choice() -> dict[str, str]:
 
 
 def _home() -> Path:
-    from hallmark.settings import get_settings
+    from core.settings import get_settings
 
     return get_settings().home.absolute()

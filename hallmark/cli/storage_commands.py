@@ -15,7 +15,7 @@ registry = typer.Typer(no_args_is_help=True, help="The registry's database and a
 @registry.command()
 def upgrade(json: Json = False) -> None:
     """Bring the database to the schema of this version of Hallmark, in one transaction, and a local artifact store to its layout."""
-    from hallmark.settings import get_settings
+    from core.settings import get_settings
     from registry import upgrade as upgrade_registry
 
     settings = get_settings()

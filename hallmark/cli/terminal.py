@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from hallmark.progress import Listener, Progress
+from core.progress import Listener, Progress
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)

@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from hallmark.errors import InputError
-from hallmark.files import atomic_writer
+from core.errors import InputError
+from core.files import atomic_writer
 from hallmark.local.services import SERVER
 
 HEARTBEAT_SECONDS = 30

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hallmark.errors import ResourceError
-from hallmark.locks import Holder, acquire, holder
+from core.errors import ResourceError
+from core.locks import Holder, acquire, holder
 
 STOP_SECONDS = 60.0
 

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import hallmark
-from hallmark.errors import HallmarkError, InputError, ResourceError
+from core.errors import HallmarkError, InputError, ResourceError
 from hallmark.local.prefect_environment import HEARTBEAT_SECONDS
 from hallmark.local.services import beside_python
 

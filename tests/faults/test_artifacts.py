@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from hallmark.errors import InputError, IntegrityError, ResourceError
-from hallmark.files import canonical_json, sha256_bytes, sha256_tree
+from core.errors import InputError, IntegrityError, ResourceError
+from core.files import canonical_json, sha256_bytes, sha256_tree
 from registry import Registry, open_registry
 from registry.adoption import adopt
 from registry.blobs import LocalBlobs
@@ -177,7 +177,7 @@ def test_upgrade_moves_the_old_layout_and_names_what_is_damaged(home: Path, tmp_
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from hallmark.errors import ResourceError
+from core.errors import ResourceError
 from registry.store import Store
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
@@ -293,7 +293,7 @@ def test_missing_credentials_and_an_unreachable_service_are_told_apart(tmp_path:
     program = """
 import sys
 from pathlib import Path
-from hallmark.errors import HallmarkError
+from core.errors import HallmarkError
 from registry.store import Store
 try:
     Store("s3://bucket/x", Path(sys.argv[1])).get_tree("0" * 64)
@@ -314,7 +314,7 @@ def test_a_missing_package_says_how_to_install_it(tmp_path: Path) -> None:
 import sys
 sys.modules["s3fs"] = None  # what Python does for a package that is not installed
 from pathlib import Path
-from hallmark.errors import ResourceError
+from core.errors import ResourceError
 from registry.store import Store
 try:
     Store("s3://bucket", Path(sys.argv[1])).has_tree("0" * 64)
@@ -401,9 +401,9 @@ def test_nothing_is_removed_while_a_versions_artifact_is_missing(registry: Regis
 
 
 def test_old_models_make_room_but_not_those_that_are_worked_with(home: Path, tmp_path: Path, hallmark: Any) -> None:
+    from core.locks import acquire
     from experiments.promoting import weights_of
     from experiments.workspace import Workspace
-    from hallmark.locks import acquire
 
     registry = open_registry(home)
     directories = {}

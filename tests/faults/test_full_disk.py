@@ -12,10 +12,9 @@ import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
-from hallmark.config import GenerationConfig, TrainConfig
-from inference.contract import PredictSpec
-from tests.stage_process import run_stage_process
-from trainer.contract import TrainSpec
+from inference.contract import GenerationConfig, PredictSpec
+from tests.stage_process import run_child_process
+from trainer.contract import TrainConfig, TrainSpec
 
 pytestmark = pytest.mark.model
 
@@ -41,7 +40,7 @@ def test_predictions_go_on_when_the_disk_has_room_again(small_disk: Path, datase
         spec = PredictSpec(
             model=TINY_BASE_DIRECTORY, dataset=dataset("golden-v1", 60), output=output, label="predict", generation=generation
         )
-        return run_stage_process("inference", spec)
+        return run_child_process("inference", spec)
 
     undisturbed = predict(tmp_path / "undisturbed")
     filler = small_disk / "filler"
@@ -63,7 +62,7 @@ def test_a_checkpoint_that_does_not_fit_stops_the_training_which_then_goes_on(sm
         output.mkdir(exist_ok=True)
         config = TrainConfig(steps=6, batch_size=8, checkpoint_every=2)
         spec = TrainSpec(base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=path, output=output, config=config, inputs={})
-        return run_stage_process("trainer", spec)
+        return run_child_process("trainer", spec)
 
     undisturbed = train(tmp_path / "undisturbed")
     failed = train(small_disk / "run")

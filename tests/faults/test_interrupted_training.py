@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
+from core.files import remove_unfinished
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
-from hallmark.config import TrainConfig
-from hallmark.files import remove_unfinished
-from tests.stage_process import run_stage_process
-from trainer.contract import TrainSpec
+from tests.stage_process import run_child_process
+from trainer.contract import TrainConfig, TrainSpec
 
 pytestmark = pytest.mark.model
 
@@ -32,7 +31,7 @@ def job(output: Path, dataset: Path, **changes: Any) -> TrainSpec:
 
 
 def run(spec: TrainSpec, kill_at: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
-    return run_stage_process("trainer", spec, kill_at=kill_at)
+    return run_child_process("trainer", spec, kill_at=kill_at)
 
 
 def moment(step: int, delay: float) -> Callable[[dict[str, Any]], bool]:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from core.errors import HallmarkError, IntegrityError, ResourceError
 from evaluation.gate import GateConfig
 from experiments.promoting import promote_run
 from golden.datasets import BUILT_IN
-from hallmark.errors import HallmarkError, IntegrityError, ResourceError
 from registry import Run, open_registry
 from tests.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 from tests.refusals import assert_refused

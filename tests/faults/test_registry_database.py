@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hallmark.errors import InputError, IntegrityError, ResourceError, TransientError
+from core.errors import InputError, IntegrityError, ResourceError, TransientError
 from registry import Registry, open_registry
 from registry.schema import HEAD, REVISIONS
 from tests.registry_support import finished, promote, start

@@ -196,7 +196,7 @@ def test_the_older_spelling_of_a_config_means_the_same(make: Make, variant: str)
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(make: Make, variant: str, change: dict[str, Any], said: str) -> None:
-    from hallmark.errors import InputError
+    from core.errors import InputError
     from trainer.architecture import read_architecture
 
     path = make(variant) / "config.json"
@@ -286,7 +286,7 @@ def test_a_tied_head_that_is_stored_stays_the_embedding(make: Make, tmp_path: Pa
 
 
 def test_a_tied_head_that_differs_is_refused(make: Make) -> None:
-    from hallmark.errors import InputError
+    from core.errors import InputError
 
     base = with_tensors(make("gemma2"), lambda found: {"lm_head.weight": found["model.embed_tokens.weight"] + 1})
     with pytest.raises(InputError, match=r"lm_head.weight differs from model.embed_tokens.weight"):
@@ -296,7 +296,7 @@ def test_a_tied_head_that_differs_is_refused(make: Make) -> None:
 def test_of_surplus_tensors_only_rotary_frequencies_are_ignored(make: Make, tmp_path: Path) -> None:
     import torch
 
-    from hallmark.errors import InputError
+    from core.errors import InputError
     from trainer.weights import save_decoder
 
     base = with_tensors(make("llama"), lambda _: {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from core.files import sha256_file
 from experiments.references import TINY_BASE_DIRECTORY
-from hallmark.files import sha256_file
 from provenance.export import export
 from provenance.verification import verify_export
 from registry import open_registry

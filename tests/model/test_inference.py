@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import InputError, IntegrityError
+from core.progress import Progress
 from experiments.references import TINY_BASE_DIRECTORY
-from hallmark.config import GenerationConfig
-from hallmark.errors import InputError, IntegrityError
-from hallmark.progress import Progress
-from inference.contract import PredictionMeta, PredictResult, PredictSpec
+from inference.contract import GenerationConfig, PredictionMeta, PredictResult, PredictSpec
 
 pytestmark = pytest.mark.model
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
-from hallmark.config import TrainConfig
-from trainer.contract import TrainResult, TrainSpec
+from trainer.contract import TrainConfig, TrainResult, TrainSpec
 
 pytestmark = pytest.mark.model
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
-from hallmark.config import TrainConfig
-from tests.stage_process import run_stage_process
-from trainer.contract import TrainSpec
+from tests.stage_process import run_child_process
+from trainer.contract import TrainConfig, TrainSpec
 
 pytestmark = pytest.mark.model
 
@@ -22,7 +21,7 @@ def train(output: Path, dataset: Path, devices: int, **settings: object) -> dict
     config = TrainConfig.model_validate({"steps": 8, "batch_size": 16, "warmup_steps": 1, **settings})
     spec = TrainSpec(base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=dataset, output=output, config=config)
     flags = f"--xla_force_host_platform_device_count={devices}"
-    return run_stage_process("trainer", spec, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
+    return run_child_process("trainer", spec, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
 
 
 def losses(output: Path) -> list[float]:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.errors import InputError
+from core.progress import Progress
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset, read_items
 from golden.rendering import encode_completion, encode_items, encode_prompt
-from hallmark.errors import InputError
-from hallmark.progress import Progress
 from trainer.data import PackedStream, TokenizedDataset, tokenize
 
 pytestmark = pytest.mark.model

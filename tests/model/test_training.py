@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import HallmarkError, InputError, ResourceError
+from core.progress import Progress
 from experiments.references import TINY_BASE_DIRECTORY
-from hallmark.config import TrainConfig
-from hallmark.errors import HallmarkError, InputError, ResourceError
-from hallmark.progress import Progress
-from trainer.contract import TrainResult, TrainSpec
+from trainer.contract import TrainConfig, TrainResult, TrainSpec
 
 pytestmark = pytest.mark.model
 

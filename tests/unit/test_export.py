@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import provenance.export
-from hallmark.errors import HallmarkError
+from core.errors import HallmarkError
 from provenance import stored_document
 from provenance.export import export
 from provenance.keys import load_public_key, make_key_pair

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hallmark.errors import InputError, ResourceError
-from hallmark.files import atomic_writer, canonical_json, parse_json, raise_for_os_error, read_jsonl, sha256_tree, write_jsonl
+from core.errors import InputError, ResourceError
+from core.files import atomic_writer, canonical_json, parse_json, raise_for_os_error, read_jsonl, sha256_tree, write_jsonl
 
 pytestmark = pytest.mark.unit
 

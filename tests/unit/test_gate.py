@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import InputError
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import GateConfig, decide
 from evaluation.metrics import summarise
 from golden.schema import Item
-from hallmark.errors import InputError
 from judges import Score
 
 pytestmark = pytest.mark.unit

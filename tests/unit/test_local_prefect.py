@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 import yaml
 
-from hallmark.errors import InputError
+from core.errors import InputError
+from core.locks import acquire
 from hallmark.local import setup
 from hallmark.local.prefect_environment import client_environment, kept_sign_in, server_environment, sign_in_file
 from hallmark.local.services import SERVER
-from hallmark.locks import acquire
 
 pytestmark = pytest.mark.unit
 

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from hallmark import cards
-from hallmark.locks import acquire, holder
-from hallmark.progress import Progress
+from core import gpus
+from core.locks import acquire, holder
+from core.progress import Progress
 
 pytestmark = pytest.mark.unit
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from hallmark.locks import acquire
+from core.locks import acquire
 print(acquire(Path(sys.argv[1]), 'a long job'), flush=True)
 time.sleep(60)
 """
 HOLD_BY_CHILD = """
 import subprocess, sys
 from pathlib import Path
-from hallmark.locks import acquire
+from core.locks import acquire
 lock = acquire(Path(sys.argv[1]), 'a job')
 child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], pass_fds=(lock,))
 print(child.pid, flush=True)
@@ -79,7 +79,7 @@ def test_a_lock_lives_as_long_as_the_child_that_was_given_it(tmp_path: Path) -> 
 def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HALLMARK_LOCKS", str(tmp_path / "locks"))
     monkeypatch.setenv("HALLMARK_EXCLUSIVE", "always")
-    monkeypatch.setattr(cards, "LOOK_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(gpus, "LOOK_EVERY_SECONDS", 0.05)
     return tmp_path / "locks"
 
 
@@ -92,7 +92,7 @@ def test_a_job_waits_for_the_device_and_says_for_whom(locks: Path) -> None:
         said.append(progress.sentence())
         process.kill()
 
-    with cards.own_device("my job", listen, cpu=True) as held:
+    with gpus.own_device("my job", listen, cpu=True) as held:
         assert len(held) == 1
         found = holder(locks / "cpu.lock")
         assert found is not None
@@ -105,7 +105,7 @@ def test_a_job_waits_for_the_device_and_says_for_whom(locks: Path) -> None:
 
 def test_work_on_the_cpu_does_not_wait_unless_asked_to(locks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HALLMARK_EXCLUSIVE", "gpu")
-    with cards.own_device("a job", lambda _: None, cpu=True) as held:
+    with gpus.own_device("a job", lambda _: None, cpu=True) as held:
         assert held == ()
 
 
@@ -131,8 +131,8 @@ def test_the_cards_that_are_visible_are_the_ones_that_are_locked(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    cards._installed_cards.cache_clear()
+    gpus._installed_gpus.cache_clear()
     try:
-        assert cards.visible_cards() == expected
+        assert gpus.visible_gpus() == expected
     finally:
-        cards._installed_cards.cache_clear()
+        gpus._installed_gpus.cache_clear()

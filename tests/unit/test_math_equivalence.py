@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import InputError
 from golden.datasets import load_dataset
 from golden.schema import Item
-from hallmark.errors import InputError
 
 pytest.importorskip("math_verify", reason="the extra math is not installed")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from core import progress
+from core.files import sha256_tree
+from core.progress import Progress, byte_meter, listening, quiet_meter
 from golden.schema import Item
-from hallmark import progress
-from hallmark.files import sha256_tree
-from hallmark.progress import Progress, byte_meter, listening, quiet_meter
 from judges import judge_items, load_judge
 from provenance.export import export
 from provenance.verification import verify_export
@@ -113,7 +113,7 @@ def test_judging_is_reported(reports: list[Progress]) -> None:
 
 SLOW_VERIFY = """
 import sys
-from hallmark import progress
+from core import progress
 from hallmark.cli import main
 progress.QUIET_S = 0.0
 sys.argv = ["hallmark", "verify", "--json"]

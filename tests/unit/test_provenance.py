@@ -14,8 +14,8 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement
 
-from hallmark.errors import InputError
-from hallmark.files import canonical_json, sha256_bytes
+from core.errors import InputError
+from core.files import canonical_json, sha256_bytes
 from provenance import attest
 from provenance.attestation import decision_of
 from provenance.card_data import hub_model

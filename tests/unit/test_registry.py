@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import select
 
-from hallmark.errors import HallmarkError, InputError, IntegrityError
+from core.errors import HallmarkError, InputError, IntegrityError
 from registry import Evidence, Registry, Ruling
 from registry.tables import Dataset
 from tests.registry_support import digest, finish, finished, make_weights, plain_gate, promote, refusing_gate, start

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import InputError, IntegrityError
+from core.files import read_json, sha256_tree
 from experiments.comparing import compare_runs
 from experiments.environment import code_sha256
 from experiments.promoting import weights_of
 from experiments.rejudging import plan_rejudging, rejudge
 from experiments.runs import find_reusable
 from experiments.workspace import Workspace, open_workspace
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import read_json, sha256_tree
 from judges import judge_fingerprint, load_judge
 from tests.judging_support import plan_of, recorded_run, small_dataset
 from tests.refusals import assert_refused

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import InputError, IntegrityError
 from experiments.differences import first_differing_byte, first_differing_tree, first_differing_value, tensor_at
 from experiments.reproducing import compare_with_recorded, plan_reproduction
 from experiments.runs import run_ref
-from hallmark.errors import InputError, IntegrityError
 from tests.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 
 pytestmark = pytest.mark.unit

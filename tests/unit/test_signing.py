@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import canonical_json
-from hallmark.settings import Settings
+from core.errors import InputError, IntegrityError
+from core.files import canonical_json
+from core.settings import Settings
 from provenance.keys import SigningKey, configured_key, key_id, load_public_key, load_signing_key, make_key_pair
 from provenance.signing import PAYLOAD_TYPE, pae, sign, verify_envelope
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hallmark.errors import InputError, IntegrityError
-from hallmark.files import sha256_bytes, sha256_tree
+from core.errors import InputError, IntegrityError
+from core.files import sha256_bytes, sha256_tree
 from registry.store import Store
 from registry.trees import TreeEntry, manifest, parse_manifest, tree_sha256
 from tests.artifact_support import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import InputError
 from golden.datasets import read_items
-from hallmark.errors import InputError
 from tests.data_support import tokenized
 from trainer.data import PackedStream, TokenizedDataset, evaluation_batches, held_out
 from trainer.packing import PackedBatch, pack

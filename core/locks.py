@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from hallmark.files import raise_for_os_error
+from core.files import raise_for_os_error
 
 LOOKS = 3
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from hallmark.errors import InputError, ResourceError
-from hallmark.progress import Count, byte_meter, uncounted
+from core.errors import InputError, ResourceError
+from core.progress import Count, byte_meter, uncounted
 
 MAX_LINE_BYTES = 1 << 20
 """Longest JSONL line that is read, in bytes. A longer one is almost always a file that is not JSONL."""

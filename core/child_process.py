@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from hallmark.errors import HallmarkError, InterruptedWork, error_for_exit_code, interruption
-from hallmark.progress import Listener, Progress
+from core.errors import HallmarkError, InterruptedWork, error_for_exit_code, interruption
+from core.progress import Listener, Progress
 
 Spec = TypeVar("Spec", bound=BaseModel)
 Result = TypeVar("Result", bound=BaseModel)
@@ -29,13 +29,13 @@ Result = TypeVar("Result", bound=BaseModel)
 GRACE_SECONDS = 10
 
 
-def run_stage(
+def run_child(
     module: str, spec: BaseModel, result: type[Result], *, threads: int, log: Path, listener: Listener, keep: tuple[int, ...] = ()
 ) -> Result:
     """Run `python -m module` on a spec and wait for its result.
 
     Args:
-        module: the child's module; it calls `stage_main`.
+        module: the child's module; it calls `child_main`.
         spec: what to do.
         result: class of the answer.
         threads: CPU threads for every library in the child.
@@ -126,7 +126,7 @@ def _end(child: subprocess.Popen[str]) -> None:
         child.stdout.close()
 
 
-def stage_main(spec: type[Spec], work: Callable[[Spec, Listener], BaseModel]) -> None:
+def child_main(spec: type[Spec], work: Callable[[Spec, Listener], BaseModel]) -> None:
     """The child's side: read the spec, do the work, answer, exit with the error's code.
 
     Args:

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from hallmark.locks import acquire, holder
-from hallmark.progress import Listener, Progress
-from hallmark.settings import get_settings
+from core.locks import acquire, holder
+from core.progress import Listener, Progress
+from core.settings import get_settings
 
 LOOK_EVERY_SECONDS = 0.5
 SAY_EVERY_SECONDS = 30.0
@@ -34,15 +34,15 @@ def ask_driver(fields: str) -> list[str]:
 
 
 @cache
-def _installed_cards() -> tuple[tuple[str, str], ...]:
+def _installed_gpus() -> tuple[tuple[str, str], ...]:
     """Index and UUID of every card."""
     rows = [line.split(",") for line in ask_driver("index,uuid") if line.count(",") == 1]
     return tuple((index.strip(), uuid.strip()) for index, uuid in rows)
 
 
-def visible_cards() -> list[str]:
+def visible_gpus() -> list[str]:
     """UUIDs of the cards that CUDA_VISIBLE_DEVICES leaves visible, sorted, so that all take locks in the same order."""
-    installed = _installed_cards()
+    installed = _installed_gpus()
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
         return sorted(uuid for _, uuid in installed)
@@ -77,7 +77,7 @@ def own_device(what: str, listener: Listener, *, cpu: bool = False) -> Iterator[
     Raises:
         ResourceError: the folder of the locks cannot be written.
     """
-    devices = [] if cpu else visible_cards()
+    devices = [] if cpu else visible_gpus()
     if not devices and get_settings().exclusive == "always":
         devices = [CPU]
     held: list[int] = []
@@ -103,5 +103,5 @@ def _wait_for(device: str, what: str, listener: Listener) -> int:
 
 
 def _name(device: str) -> str:
-    index = next((index for index, uuid in _installed_cards() if uuid == device), None)
+    index = next((index for index, uuid in _installed_gpus() if uuid == device), None)
     return "the CPU" if device == CPU else f"GPU {index}"

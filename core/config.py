@@ -1,0 +1,62 @@
+"""What all configuration has in common: strict models, their errors as sentences, and TOML files."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.errors import InputError
+
+MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+class Config(BaseModel):
+    """Base of all configuration: unknown keys, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], values: dict[str, Any], source: str) -> Model:
+    """Build a configuration model, turning pydantic's report into one sentence a problem.
+
+    Args:
+        model: the configuration class.
+        values: raw values.
+        source: where they came from (a file, "command line").
+
+    Raises:
+        InputError: names every bad field, its value and its bound.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            field = ".".join(str(part) for part in problem["loc"]) or "configuration"
+            if problem["type"] == "extra_forbidden":
+                problems.append(f"{field}: unknown setting")
+            else:
+                problems.append(f"{field}: {problem['msg']}, got {problem['input']!r}")
+        raise InputError(f"{source}: " + "; ".join(problems)) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML configuration file.
+
+    Raises:
+        InputError: missing, unreadable, or not TOML; names the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
