@@ -13,7 +13,7 @@ from core.locks import acquire
 from experiments.run_files import RunFiles
 from experiments.workspace import Workspace
 from registry import Run
-from registry.staging import leftovers, remove_leftovers, remove_tree
+from registry.artifacts.staging import leftovers, remove_leftovers, remove_tree
 
 
 @dataclass(frozen=True, slots=True)

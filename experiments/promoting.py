@@ -194,7 +194,7 @@ def promote_if_better(
         version=promotion.version,
         champion=champion.number if champion else None,
         weights_sha256=run.model_sha256 or "",
-        weights=registry.store.path(run.model_sha256 or "") if promotion.version else trained.files.model,
+        weights=registry.artifacts.store.path(run.model_sha256 or "") if promotion.version else trained.files.model,
         predictions_sha256=run.predictions_sha256 or "",
         repeats=repeated.run_id if repeated else None,
     )

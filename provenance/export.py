@@ -15,7 +15,7 @@ from provenance.keys import SigningKey
 from provenance.signing import opened
 from provenance.statement import metrics_json
 from provenance.verification import subjects
-from registry.staging import beside, remove_leftovers, staging
+from registry.artifacts.staging import beside, remove_leftovers, staging
 
 if TYPE_CHECKING:
     from registry import ModelVersion, Registry
@@ -96,4 +96,4 @@ def _replace(made: Path, target: Path, old: Path) -> None:
 
 def _copy(registry: Registry, sha256: str, target: Path) -> None:
     """The verified files of an artifact."""
-    registry.store.export_tree(sha256, target)
+    registry.artifacts.store.export_tree(sha256, target)

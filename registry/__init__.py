@@ -3,8 +3,8 @@
 from registry.database import open_registry, upgrade
 from registry.log import PromotionConflict
 from registry.promotion import Attest, Evidence, Gate, Offer, Ruling
-from registry.records import MetricRow, PredictionRow, Problem
 from registry.registry import Registry
+from registry.rows import MetricRow, PredictionRow, Problem
 from registry.tables import Dataset, ModelVersion, Run
 
 __all__ = [

@@ -7,11 +7,11 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from core.files import raise_for_os_error
-from registry.adoption import Adopted
+from registry.artifacts.old_layout import Adopted
+from registry.artifacts.store import Store
 from registry.engine import Database, connect, parse_url
 from registry.registry import Registry
 from registry.schema import ensure_current, migrate
-from registry.store import Store
 
 __all__ = ["connect", "open_registry", "open_store", "registry_url", "upgrade"]
 

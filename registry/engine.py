@@ -16,7 +16,7 @@ from sqlmodel import Session
 
 from core.errors import InputError, ResourceError
 from core.files import canonical_json
-from registry.failures import database_errors
+from registry.database_errors import database_errors
 
 WRITE_LOCK = 0x68616C6C6D61726B
 """Key of the PostgreSQL advisory lock that writers take: "hallmark" in ASCII."""

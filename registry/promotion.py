@@ -12,15 +12,15 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError, IntegrityError, TransientError
 from core.files import sha256_json
+from registry.alpha_ledger import Turn, spend, take_turn
+from registry.artifacts.store import Store
+from registry.artifacts.trees import TreeEntry
 from registry.columns import check_name, now
 from registry.engine import Database
 from registry.log import append_log, move_alias
 from registry.models import CHAMPION, aliased
 from registry.runs import find_run, like_run, run_scores
-from registry.spending import Turn, spend, take_turn
-from registry.store import Store
 from registry.tables import Attestation, Dataset, Metric, ModelVersion, RegisteredModel, Run
-from registry.trees import TreeEntry
 
 
 @dataclass(frozen=True, slots=True)

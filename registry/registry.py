@@ -8,14 +8,14 @@ from sqlmodel import Session, select
 
 from core.errors import InputError
 from registry.aliases import Aliases
-from registry.collection import Collected
+from registry.artifacts.garbage import Collected
+from registry.artifacts.store import Store
+from registry.database_errors import describe
 from registry.engine import Database
-from registry.failures import describe
 from registry.models import Models
 from registry.promotion import Promotion
-from registry.records import Problem
+from registry.rows import Problem
 from registry.runs import Runs
-from registry.store import Store
 from registry.tables import ModelVersion, Run
 from registry.verify import verify
 

@@ -14,7 +14,7 @@ from core.errors import InputError, IntegrityError
 from core.files import sha256_json
 from registry.columns import frozen_json, now
 from registry.engine import Database
-from registry.records import MetricRow, PredictionRow
+from registry.rows import MetricRow, PredictionRow
 from registry.tables import Comparison, Dataset, Metric, Prediction, Run
 
 CANDIDATES_SHOWN = 5

@@ -11,12 +11,12 @@ from sqlmodel import Session, col, select
 
 from core.files import sha256_json
 from core.progress import quiet_meter
+from registry.artifacts.store import Store
 from registry.engine import Database
 from registry.log import FIRST_HASH, log_hash
 from registry.promotion import version_sha256
-from registry.records import MetricRow, PredictionRow, Problem
+from registry.rows import MetricRow, PredictionRow, Problem
 from registry.runs import WITHOUT_DOCUMENTS, content_sha256
-from registry.store import Store
 from registry.tables import Alias, AlphaSpending, Attestation, Metric, ModelVersion, Prediction, PromotionLog, Run
 
 AT_ONCE = 100

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from registry.collection import Collected
-from registry.store import Store
+from registry.artifacts.garbage import Collected
+from registry.artifacts.store import Store
 
 S3_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "hunter2secret", "AWS_DEFAULT_REGION": "us-east-1"}
 

@@ -18,9 +18,9 @@ import pytest
 from core.errors import InputError, IntegrityError, ResourceError
 from core.files import canonical_json, sha256_bytes, sha256_tree
 from registry import Registry, open_registry
-from registry.adoption import adopt
-from registry.blobs import LocalBlobs
-from registry.store import Store
+from registry.artifacts.blobs import LocalBlobs
+from registry.artifacts.old_layout import adopt
+from registry.artifacts.store import Store
 from tests.artifact_support import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
 from tests.refusals import assert_refused
 from tests.registry_support import finish, finished, make_weights, promote, start
@@ -47,7 +47,7 @@ def outcome(process: subprocess.Popen[str]) -> str:
 PUT = """
 import sys
 from pathlib import Path
-from registry.store import Store
+from registry.artifacts.store import Store
 print("ready", flush=True)
 print(Store(sys.argv[1], Path(sys.argv[2])).put_tree(Path(sys.argv[3])))
 """
@@ -169,7 +169,7 @@ def test_upgrade_moves_the_old_layout_and_names_what_is_damaged(home: Path, tmp_
     assert result.returncode == 3
     assert "1 artifacts were moved" in result.stdout
     assert f"artifact {hashes[1]}: changed at {home}" in result.stdout
-    assert registry.store.has_tree(hashes[0])
+    assert registry.artifacts.store.has_tree(hashes[0])
     shutil.rmtree(home / "artifacts" / hashes[1][:2])
     assert hallmark("registry", "upgrade").returncode == 0
 
@@ -178,7 +178,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from core.errors import ResourceError
-from registry.store import Store
+from registry.artifacts.store import Store
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     store = Store(sys.argv[1], Path(sys.argv[2]))
@@ -242,12 +242,12 @@ def test_a_content_that_was_edited_is_named_by_verify_with_exit_code_3(home: Pat
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
     assert hallmark("verify").returncode == 0
-    overwrite_blob(registry.store, sha256_bytes(b"one"), b"onf")
+    overwrite_blob(registry.artifacts.store, sha256_bytes(b"one"), b"onf")
     result = hallmark("verify")
     assert result.returncode == 3
     assert f"artifact {run.model_sha256}: model.safetensors: changed at" in result.stdout
     assert_refused(hallmark("models", "show", "m@champion"), 3, "model.safetensors: changed at", "promote its run again")
-    registry.store.put_tree(weights)
+    registry.artifacts.store.put_tree(weights)
     assert hallmark("verify").returncode == 0
 
 
@@ -294,7 +294,7 @@ def test_missing_credentials_and_an_unreachable_service_are_told_apart(tmp_path:
 import sys
 from pathlib import Path
 from core.errors import HallmarkError
-from registry.store import Store
+from registry.artifacts.store import Store
 try:
     Store("s3://bucket/x", Path(sys.argv[1])).get_tree("0" * 64)
 except HallmarkError as error:
@@ -315,7 +315,7 @@ import sys
 sys.modules["s3fs"] = None  # what Python does for a package that is not installed
 from pathlib import Path
 from core.errors import ResourceError
-from registry.store import Store
+from registry.artifacts.store import Store
 try:
     Store("s3://bucket", Path(sys.argv[1])).has_tree("0" * 64)
 except ResourceError as error:
@@ -350,33 +350,33 @@ while True:
     collector.kill()
     collector.communicate()
     for sha256 in recorded:
-        assert problems(registry.store, sha256) == []
+        assert problems(registry.artifacts.store, sha256) == []
 
 
 def test_what_is_promoted_while_the_store_is_listed_for_garbage_stays(registry: Registry, tmp_path: Path) -> None:
     first, weights = finished(registry, tmp_path, "first")
     promote(registry, first, weights)
     second, others = finished(registry, tmp_path, "second")
-    registry.store.put_tree(others)
-    survey = registry.store.survey({first.model_sha256 or ""}, grace_s=0)
+    registry.artifacts.store.put_tree(others)
+    survey = registry.artifacts.store.survey({first.model_sha256 or ""}, grace_s=0)
     assert second.model_sha256 in {blob.sha256 for blob in survey.dead}
     promote(registry, second, others)
-    assert registry.store.sweep(survey, {first.model_sha256 or "", second.model_sha256 or ""}, dry_run=False).files == 0
+    assert registry.artifacts.store.sweep(survey, {first.model_sha256 or "", second.model_sha256 or ""}, dry_run=False).files == 0
     assert registry.verify() == []
 
 
 def test_garbage_of_the_registry_is_what_no_version_and_no_running_run_needs(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
-    parent = registry.store.put_tree(make_weights(tmp_path, "parent"))
+    parent = registry.artifacts.store.put_tree(make_weights(tmp_path, "parent"))
     going = start(registry, parent_model_sha256=parent)
-    registry.store.put_tree(make_weights(tmp_path, "nobody's"))
+    registry.artifacts.store.put_tree(make_weights(tmp_path, "nobody's"))
     assert registry.collect_garbage().files == 0, "the last hour's artifacts stay"
     assert registry.collect_garbage(grace_s=0).files == 2
-    assert registry.store.has_tree(parent)
+    assert registry.artifacts.store.has_tree(parent)
     registry.fail_run(going.run_id, "no reason")
     assert registry.collect_garbage(grace_s=0).files == 2
-    assert not registry.store.has_tree(parent)
+    assert not registry.artifacts.store.has_tree(parent)
     assert registry.verify() == []
 
 
@@ -393,11 +393,11 @@ def test_a_registry_without_versions_removes_nothing_from_a_store_that_may_be_an
 def test_nothing_is_removed_while_a_versions_artifact_is_missing(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
-    before = {blob.sha256 for blob in registry.store.blobs.list()} - {run.model_sha256}
-    registry.store.blobs.delete([run.model_sha256 or ""])
+    before = {blob.sha256 for blob in registry.artifacts.store.blobs.list()} - {run.model_sha256}
+    registry.artifacts.store.blobs.delete([run.model_sha256 or ""])
     with pytest.raises(IntegrityError, match="missing at"):
         registry.collect_garbage(grace_s=0)
-    assert {blob.sha256 for blob in registry.store.blobs.list()} == before
+    assert {blob.sha256 for blob in registry.artifacts.store.blobs.list()} == before
 
 
 def test_old_models_make_room_but_not_those_that_are_worked_with(home: Path, tmp_path: Path, hallmark: Any) -> None:

@@ -21,7 +21,7 @@ from judges import judge_items, load_judge
 from provenance.export import export
 from provenance.verification import verify_export
 from registry import Registry, open_registry
-from registry.store import Store
+from registry.artifacts.store import Store
 from tests.artifact_support import make_tree, new_bucket, use_s3
 from tests.conftest import CommandLine
 from tests.registry_support import promoted

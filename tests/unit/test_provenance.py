@@ -38,7 +38,7 @@ def made(registry: Registry, folder: Path, **changes: Any) -> tuple[dict[str, An
     """A statement and the rows it was made from."""
     version = promoted(registry, folder, **changes)
     run = registry.get_run(version.run_id)
-    files = entries(registry.store.get_tree(version.weights_sha256))
+    files = entries(registry.artifacts.store.get_tree(version.weights_sha256))
     return attest(version, run, decision_of(registry, version), files, None), version, run
 
 

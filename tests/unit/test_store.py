@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from core.errors import InputError, IntegrityError
 from core.files import sha256_bytes, sha256_tree
-from registry.store import Store
-from registry.trees import TreeEntry, manifest, parse_manifest, tree_sha256
+from registry.artifacts.store import Store
+from registry.artifacts.trees import TreeEntry, manifest, parse_manifest, tree_sha256
 from tests.artifact_support import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
 
 pytestmark = pytest.mark.unit

@@ -13,9 +13,9 @@ from typing import Any
 
 from core.files import raise_for_os_error, sha256_stream
 from core.progress import Count, uncounted
-from registry.artifact_urls import BUCKETS, ArtifactUrl, remote_errors
-from registry.blobs import CHUNK_BYTES, FOLDER, Blob
-from registry.trees import SHA256
+from registry.artifacts.blobs import CHUNK_BYTES, FOLDER, Blob
+from registry.artifacts.trees import SHA256
+from registry.artifacts.urls import BUCKETS, ArtifactUrl, remote_errors
 
 MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "created")
 """What the file systems call the time at which an object was stored."""

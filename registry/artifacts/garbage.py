@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.files import raise_for_os_error
-from registry.blobs import FOLDER, Blob, Blobs
-from registry.checkouts import each
-from registry.staging import leftovers, remove_leftovers, remove_tree
-from registry.trees import SHA256, TreeEntry, looks_like_tree
+from registry.artifacts.blobs import FOLDER, Blob, Blobs
+from registry.artifacts.checkouts import each
+from registry.artifacts.staging import leftovers, remove_leftovers, remove_tree
+from registry.artifacts.trees import SHA256, TreeEntry, looks_like_tree
 
 LARGEST_TREE_BYTES = 16 << 20
 THREADS = 8
@@ -50,7 +50,7 @@ class Survey:
 
 
 def survey(blobs: Blobs, kept: Mapping[str, Sequence[TreeEntry]], grace_s: float) -> Survey:
-    """See `registry.store.Store.survey`.
+    """See `registry.artifacts.store.Store.survey`.
 
     Args:
         blobs: the contents.
@@ -67,7 +67,7 @@ def survey(blobs: Blobs, kept: Mapping[str, Sequence[TreeEntry]], grace_s: float
 def sweep(
     blobs: Blobs, survey: Survey, kept: Mapping[str, Sequence[TreeEntry]], checkouts: Path, scratch: Sequence[Path], *, dry_run: bool
 ) -> Collected:
-    """See `registry.store.Store.sweep`.
+    """See `registry.artifacts.store.Store.sweep`.
 
     Args:
         blobs: the contents.

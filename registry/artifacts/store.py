@@ -8,13 +8,13 @@ from pathlib import Path
 from core.errors import InputError, IntegrityError
 from core.files import raise_for_os_error
 from core.progress import Count, byte_meter
-from registry import adoption, collection
-from registry.blobs import LocalBlobs, copy_hashed
-from registry.checkouts import appear, copied, is_intact
-from registry.collection import Collected, Survey
-from registry.staging import PREFIX, beside, remove_leftovers, staging
-from registry.stored_trees import StoredTrees
-from registry.trees import TreeEntry, manifest, safe_tree_files
+from registry.artifacts import garbage, old_layout
+from registry.artifacts.blobs import LocalBlobs, copy_hashed
+from registry.artifacts.checkouts import appear, copied, is_intact
+from registry.artifacts.garbage import Collected, Survey
+from registry.artifacts.staging import PREFIX, beside, remove_leftovers, staging
+from registry.artifacts.stored_trees import StoredTrees
+from registry.artifacts.trees import TreeEntry, manifest, safe_tree_files
 
 
 class Store(StoredTrees):
@@ -103,13 +103,13 @@ class Store(StoredTrees):
             raise_for_os_error(error, target)
         self._check_out(sha256, target, self.tree(sha256), linked=link)
 
-    def adopt_old_layout(self) -> adoption.Adopted:
+    def adopt_old_layout(self) -> old_layout.Adopted:
         """Move the directories of a local store made before there were blobs. May be killed and repeated at any time.
 
         Raises:
             ResourceError: the disk is full or cannot be written.
         """
-        return adoption.adopt_all(self.blobs) if isinstance(self.blobs, LocalBlobs) else adoption.Adopted()
+        return old_layout.adopt_all(self.blobs) if isinstance(self.blobs, LocalBlobs) else old_layout.Adopted()
 
     def survey(self, keep: set[str], grace_s: float) -> Survey:
         """Look for what no kept artifact needs. Lists the whole store, so it may take long; `sweep` is quick.
@@ -122,7 +122,7 @@ class Store(StoredTrees):
             IntegrityError: a kept artifact's tree object is damaged, so that nobody knows what it needs.
             ResourceError: the place is not usable.
         """
-        return collection.survey(self.blobs, self._kept_trees(keep), grace_s)
+        return garbage.survey(self.blobs, self._kept_trees(keep), grace_s)
 
     def sweep(self, survey: Survey, keep: set[str], dry_run: bool) -> Collected:
         """Remove what was found by a survey and is still needed by none of the artifacts that stay now.
@@ -140,7 +140,7 @@ class Store(StoredTrees):
         """
         kept = {**survey.kept, **self._kept_trees(keep - survey.kept.keys())}
         roots = [self.checkouts] if self.url.folder is None else [self.checkouts, self.url.folder]
-        return collection.sweep(self.blobs, survey, kept, self.checkouts, roots, dry_run=dry_run)
+        return garbage.sweep(self.blobs, survey, kept, self.checkouts, roots, dry_run=dry_run)
 
     def _kept_trees(self, keep: set[str]) -> dict[str, list[TreeEntry]]:
         stored = self._each(lambda sha256: self.blobs.size(sha256) is not None or self._adopt(sha256), sorted(keep))

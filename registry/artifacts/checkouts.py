@@ -12,9 +12,9 @@ from typing import TypeVar
 from core.errors import InputError
 from core.files import fsync_directory, open_for_reading, sha256_tree
 from core.progress import Count, uncounted
-from registry.blobs import copy_hashed
-from registry.staging import remove_tree
-from registry.trees import TreeEntry
+from registry.artifacts.blobs import copy_hashed
+from registry.artifacts.staging import remove_tree
+from registry.artifacts.trees import TreeEntry
 
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")

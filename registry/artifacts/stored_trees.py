@@ -10,11 +10,11 @@ from typing import TypeVar
 from core.errors import IntegrityError
 from core.files import HASHING_THREADS, sha256_bytes
 from core.progress import byte_meter
-from registry import adoption
-from registry.artifact_urls import ArtifactUrl
-from registry.blobs import FOLDER, Blobs, LocalBlobs
-from registry.checkouts import each
-from registry.trees import TreeEntry, parse_manifest
+from registry.artifacts import old_layout
+from registry.artifacts.blobs import FOLDER, Blobs, LocalBlobs
+from registry.artifacts.checkouts import each
+from registry.artifacts.trees import TreeEntry, parse_manifest
+from registry.artifacts.urls import ArtifactUrl
 
 REMEDY = "Restore it from a backup, or promote its run again."
 REMOTE_THREADS = 8
@@ -24,7 +24,7 @@ _Made = TypeVar("_Made")
 
 
 class StoredTrees:
-    """Reading and checking what `registry.store.Store` keeps.
+    """Reading and checking what `registry.artifacts.store.Store` keeps.
 
     Args:
         url: a folder, or any URL of fsspec.
@@ -46,7 +46,7 @@ class StoredTrees:
         """The place of the contents, opened on first use."""
         if self.url.folder is not None:
             return LocalBlobs(self.url.folder)
-        from registry.remote_blobs import RemoteBlobs
+        from registry.artifacts.remote_blobs import RemoteBlobs
 
         return RemoteBlobs(self.url)
 
@@ -113,7 +113,7 @@ class StoredTrees:
         return f"missing at {where}. {REMEDY}" if found is None else f"changed at {where}: found sha256 {found}. {REMEDY}"
 
     def _adopt(self, sha256: str) -> bool:
-        return isinstance(self.blobs, LocalBlobs) and adoption.adopt(self.blobs, sha256)
+        return isinstance(self.blobs, LocalBlobs) and old_layout.adopt(self.blobs, sha256)
 
     def _each(self, work: Callable[[_Given], _Made], values: Iterable[_Given]) -> list[_Made]:
         return each(work, values, REMOTE_THREADS if self.url.folder is None else HASHING_THREADS)

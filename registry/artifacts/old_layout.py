@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from core.errors import InputError, IntegrityError
 from core.files import HASHING_THREADS, raise_for_os_error, sha256_file, tree_files
-from registry.blobs import LocalBlobs
-from registry.checkouts import each
-from registry.staging import remove_tree, staging
-from registry.trees import SHA256, TreeEntry, manifest, tree_sha256
+from registry.artifacts.blobs import LocalBlobs
+from registry.artifacts.checkouts import each
+from registry.artifacts.staging import remove_tree, staging
+from registry.artifacts.trees import SHA256, TreeEntry, manifest, tree_sha256
 
 
 class Adopted(NamedTuple):

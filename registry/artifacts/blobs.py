@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 
 from core.files import fsync_directory, raise_for_os_error, sha256_file, sha256_stream
 from core.progress import Count, uncounted
-from registry.staging import link, staging
-from registry.trees import SHA256
+from registry.artifacts.staging import link, staging
+from registry.artifacts.trees import SHA256
 
 CHUNK_BYTES = 4 << 20
 COPIED_AT_ONCE = 64 << 20
