@@ -133,7 +133,7 @@ class Hallmark:
             for item in self.items
         ]
         rows = [PredictionRow(s.trace_id, f"A step.\nAnother.\nAnswer: {s.extracted}", s.score, s.extracted, s.reason) for s in scores]
-        weights = BASE_WEIGHTS if kind == "baseline" else self.registry.store.put_tree(folder / "model")
+        weights = BASE_WEIGHTS if kind == "baseline" else self.registry.artifacts.put_tree(folder / "model")
         return self.finish(run, metric_rows(summarise(scores, self.items, "answer_correctness")), rows, weights)
 
     def started_run(self, kind: str, dataset_id: int) -> Run:

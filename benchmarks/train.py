@@ -87,15 +87,15 @@ class Example:
 
 def read_dataset(options: argparse.Namespace, folder: str) -> Any:
     """The training traces as token ids, made by the trainer's own code."""
-    from trainer.run import load_tokenizer
-    from trainer.tokens import tokenize
+    from trainer.data.tokens import tokenize
+    from trainer.job import load_tokenizer
 
     return tokenize(options.dataset, load_tokenizer(options.model), Path(folder) / "tokens")
 
 
 def padded(dataset: Any, size: int) -> Any:
     """Endless batches of one trace a row, all padded to the longest trace of the dataset, rounded up to eight."""
-    from trainer.data import PackedStream
+    from trainer.data.stream import PackedStream
 
     longest = -(-int(dataset.sizes.max()) // 8) * 8
     return PackedStream(dataset, batch=size, length=longest, seed=0, packing=False)
@@ -122,11 +122,11 @@ def peer_steps(options: argparse.Namespace) -> int:
 
 def hallmark(options: argparse.Namespace, packed: bool) -> Result:
     clock = Clock()
-    from trainer.architecture import read_architecture
-    from trainer.data import PackedStream
+    from trainer.data.stream import PackedStream
+    from trainer.huggingface.weights import load_decoder
     from trainer.mesh import make_mesh
+    from trainer.model.architecture import read_architecture
     from trainer.step import TrainStep, trainable_decoder
-    from trainer.weights import load_decoder
 
     with tempfile.TemporaryDirectory() as folder:
         dataset = read_dataset(options, folder)
@@ -221,7 +221,7 @@ def tunix(options: argparse.Namespace) -> Result:
     from tunix.sft.peft_trainer import PeftTrainer, TrainingConfig
     from tunix.sft.utils import build_positions_from_mask, make_causal_attn_mask
 
-    from trainer.architecture import read_architecture
+    from trainer.model.architecture import read_architecture
     from trainer.optimizer import optimizer
 
     arch = read_architecture(options.model)

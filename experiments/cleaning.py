@@ -65,7 +65,7 @@ def _remove_model(run: Run, workspace: Workspace, dry_run: bool) -> Iterator[Rem
     try:
         if files.model.is_dir():
             size = sum(path.lstat().st_size for path in files.model.rglob("*") if not path.is_dir())
-            stored = run.model_sha256 is not None and workspace.registry.store.has_tree(run.model_sha256)
+            stored = run.model_sha256 is not None and workspace.registry.artifacts.has_tree(run.model_sha256)
             if not dry_run:
                 remove_tree(files.model, files.directory)
             yield RemovedModel(run.run_id, files.model, size, stored)

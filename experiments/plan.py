@@ -24,8 +24,8 @@ from golden.guard import Overlap, find_overlaps
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
 from registry import Registry
-from trainer.architecture import read_architecture
 from trainer.contract import TrainConfig
+from trainer.model.architecture import read_architecture
 
 SHOWN_OVERLAPS = 5
 

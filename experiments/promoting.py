@@ -194,7 +194,7 @@ def promote_if_better(
         version=promotion.version,
         champion=champion.number if champion else None,
         weights_sha256=run.model_sha256 or "",
-        weights=registry.artifacts.store.path(run.model_sha256 or "") if promotion.version else trained.files.model,
+        weights=registry.artifacts.path(run.model_sha256 or "") if promotion.version else trained.files.model,
         predictions_sha256=run.predictions_sha256 or "",
         repeats=repeated.run_id if repeated else None,
     )
@@ -225,7 +225,7 @@ def weights_of(run: Run, workspace: Workspace) -> Path:
         return resolve_model(run.base_model, workspace.home, workspace.registry.model_directory).path
     path = run_ref(origin_of(run, workspace.registry)).files.model
     if not path.is_dir():
-        store = workspace.registry.store
+        store = workspace.registry.artifacts
         if run.model_sha256 and store.has_tree(run.model_sha256):
             return store.get_tree(run.model_sha256)
         raise InputError(

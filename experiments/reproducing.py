@@ -180,8 +180,8 @@ def _weights(recorded: Run, repeated: Run, registry: Registry) -> Difference | N
     if recorded.model_sha256 == repeated.model_sha256:
         return None
     before, after = RunFiles(Path(recorded.directory)).model, RunFiles(Path(repeated.directory)).model
-    if not before.is_dir() and registry.artifacts.store.has_tree(recorded.model_sha256 or ""):
-        before = registry.artifacts.store.get_tree(recorded.model_sha256 or "")
+    if not before.is_dir() and registry.artifacts.has_tree(recorded.model_sha256 or ""):
+        before = registry.artifacts.get_tree(recorded.model_sha256 or "")
     found = first_differing_tree(before, after) if before.is_dir() else None
     return found or Difference(where="model", recorded=f"sha256 {recorded.model_sha256}", now=f"sha256 {repeated.model_sha256}")
 

@@ -63,7 +63,7 @@ def tree_files(registry: Registry, version: ModelVersion) -> Sequence[TreeFile]:
     Raises:
         IntegrityError: its artifact is missing or changed.
     """
-    return registry.artifacts.store.tree(version.weights_sha256)
+    return registry.artifacts.tree(version.weights_sha256)
 
 
 def decision_of(registry: Registry, version: ModelVersion) -> dict[str, Any]:

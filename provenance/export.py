@@ -96,4 +96,4 @@ def _replace(made: Path, target: Path, old: Path) -> None:
 
 def _copy(registry: Registry, sha256: str, target: Path) -> None:
     """The verified files of an artifact."""
-    registry.artifacts.store.export_tree(sha256, target)
+    registry.artifacts.export_tree(sha256, target)

@@ -18,7 +18,7 @@ class Aliases:
 
     def __init__(self, database: Database, store: Store) -> None:
         self.database = database
-        self.store = store
+        self.artifacts = store
 
     def list_aliases(self, model: str) -> list[Alias]:
         """A model's aliases, by name.
@@ -42,7 +42,7 @@ class Aliases:
             version = numbered(session, model, to_version)
         if version is None:
             raise InputError(f"{model}: has no version v{to_version}. See: hallmark models show {model}")
-        self.store.get_tree(version.weights_sha256)
+        self.artifacts.get_tree(version.weights_sha256)
         with self.database.writing() as session:
             current = aliased(session, model, alias)
             if current is None:
@@ -63,7 +63,7 @@ class Aliases:
         check_name(alias, "alias")
         with self.database.reading() as session:
             version = find_version(session, f"{model}@v{to_version}")
-        self.store.get_tree(version.weights_sha256)
+        self.artifacts.get_tree(version.weights_sha256)
         with self.database.writing() as session:
             self._refuse_protected(session, model, alias)
             current = aliased(session, model, alias)

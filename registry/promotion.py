@@ -125,7 +125,7 @@ class Promotion:
 
     def __init__(self, database: Database, store: Store) -> None:
         self.database = database
-        self.store = store
+        self.artifacts = store
 
     def offer(
         self,
@@ -180,7 +180,7 @@ class Promotion:
                 assessment = _assess(session, model, alias, run_id, against, gate)
                 if not _moves(assessment, force_reason, promote):
                     return self._record_answer(session, model, alias, assessment, actor)
-                if stored is not None and self.store.has_tree(stored):
+                if stored is not None and self.artifacts.has_tree(stored):
                     return self._promote(session, model, alias, assessment, stored, actor, parent_model, force_reason, attest)
             stored = None  # the champion changed since the gate was asked, or the artifact was collected as garbage: once more
         raise TransientError(
@@ -189,7 +189,7 @@ class Promotion:
         )
 
     def _store_weights(self, weights: Path, run: Run) -> str:
-        stored = self.store.put_tree(weights)
+        stored = self.artifacts.put_tree(weights)
         if stored != run.model_sha256:
             raise IntegrityError(
                 f"{weights}: changed since run {run.run_id} judged these weights: expected sha256 {run.model_sha256}, found {stored}."
@@ -275,7 +275,7 @@ class Promotion:
             number=(newest or 0) + 1,
             run_id=run.run_id,
             weights_sha256=sha256,
-            artifact=self.store.key(sha256),
+            artifact=self.artifacts.key(sha256),
             metrics=[metric.model_dump(exclude={"id", "run_id"}) for metric in metrics],
             dataset_key=dataset.key,
             dataset_version=dataset.version,
@@ -291,7 +291,7 @@ class Promotion:
         session.add(version)
         session.flush()
         if attest is not None:
-            document = attest(version, run, decision, self.store.tree(sha256))
+            document = attest(version, run, decision, self.artifacts.tree(sha256))
             session.add(Attestation(model=model, number=version.number, document=document, sha256=sha256_json(document)))
             session.flush()
         return version

@@ -45,7 +45,7 @@ class Registry(Runs, Models, Promotion, Aliases):
             IntegrityError: its artifact is missing or changed.
         """
         version = self.get_version(reference)
-        return self.store.get_tree(version.weights_sha256), f"{version.model}@v{version.number}"
+        return self.artifacts.get_tree(version.weights_sha256), f"{version.model}@v{version.number}"
 
     def weights_in_use(self) -> set[str]:
         """Hashes of the weights that running runs judge or start from."""
@@ -70,21 +70,21 @@ class Registry(Runs, Models, Promotion, Aliases):
         """
         with self.database.reading() as session:
             versions, in_use = _versions(session), _in_use(session)
-        if not versions and any(True for _ in self.store.blobs.list()):
+        if not versions and any(True for _ in self.artifacts.blobs.list()):
             raise InputError(
-                f"{self.store.place}: no model version of this registry is kept there, so it may be another registry's. "
+                f"{self.artifacts.place}: no model version of this registry is kept there, so it may be another registry's. "
                 "Check HALLMARK_HOME, HALLMARK_REGISTRY_URL and HALLMARK_ARTIFACTS; nothing was removed."
             )
-        survey = self.store.survey(versions | in_use, grace_s)
+        survey = self.artifacts.survey(versions | in_use, grace_s)
         for sha256 in versions:
             if not survey.kept[sha256]:
-                self.store.tree(sha256)  # says that it is missing
+                self.artifacts.tree(sha256)  # says that it is missing
         with self.database.writing() as session:
-            return self.store.sweep(survey, _versions(session) | _in_use(session), dry_run)
+            return self.artifacts.sweep(survey, _versions(session) | _in_use(session), dry_run)
 
     def verify(self) -> list[Problem]:
         """Hash everything again; what is not as it was recorded."""
-        return verify(self.database, self.store)
+        return verify(self.database, self.artifacts)
 
     def close(self) -> None:
         """Give back all database connections."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.data import TokenizedDataset
+from trainer.data.stream import TokenizedDataset
 
 
 def tokenized(traces: Sequence[tuple[list[int], int]], source: Path = Path("none.jsonl")) -> TokenizedDataset:

@@ -2,7 +2,7 @@
 
 from core.child_process import child_main
 from trainer.contract import TrainSpec
-from trainer.run import run_training
+from trainer.job import run_training
 
 if __name__ == "__main__":
     child_main(TrainSpec, run_training)

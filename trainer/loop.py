@@ -12,10 +12,10 @@ import numpy as np
 from core.errors import HallmarkError
 from trainer.checkpoints import Checkpoints
 from trainer.curve import Curve, StepRecord
-from trainer.data import PackedStream, evaluation_batches
+from trainer.data.stream import PackedStream, evaluation_batches
+from trainer.data.tokens import TokenizedDataset
 from trainer.optimizer import learning_rates
 from trainer.step import TrainState, TrainStep
-from trainer.tokens import TokenizedDataset
 
 
 @dataclass

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from trainer.decoder import Array, Decoder, Packed
+from trainer.model.decoder import Array, Decoder, Packed
 
 LOGIT_BYTES = 256 * 10**6
 """How many bytes of float32 logits are held at once where the configuration does not say."""

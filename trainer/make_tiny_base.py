@@ -102,7 +102,7 @@ def curriculum() -> list[Banded]:
 def make(output: Path) -> None:
     """Write the tiny base model to `output`."""
     os.environ["NPROC"] = str(CONFIG.threads)  # sizes XLA's thread pools; must be set before jax is imported
-    from trainer.run import run_training
+    from trainer.job import run_training
 
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)

@@ -6,9 +6,9 @@ import jax
 
 from core.child_process import child_main
 from core.progress import Listener, Meter
-from trainer.architecture import read_architecture
 from trainer.contract import PlanResult, PlanRow, PlanSpec
 from trainer.mesh import make_mesh
+from trainer.model.architecture import read_architecture
 from trainer.preflight import budget, memory_of
 from trainer.step import TrainStep
 

@@ -9,8 +9,8 @@ import jax
 from jax.sharding import Mesh
 
 from core.errors import ResourceError
-from trainer.architecture import Architecture
 from trainer.contract import GB, Memory, TrainConfig
+from trainer.model.architecture import Architecture
 from trainer.step import TrainStep
 
 

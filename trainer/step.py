@@ -14,14 +14,14 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
-from trainer.architecture import Architecture
 from trainer.contract import TrainConfig
-from trainer.decoder import Array, Decoder, Packed
-from trainer.lora import DropoutKey, add_lora
+from trainer.data.packing import PackedBatch
 from trainer.loss import summed_loss
 from trainer.mesh import ROWS, placed, sharding_of, shardings
+from trainer.model.architecture import Architecture
+from trainer.model.decoder import Array, Decoder, Packed
+from trainer.model.lora import DropoutKey, add_lora
 from trainer.optimizer import optimizer
-from trainer.packing import PackedBatch
 
 Tree = Any
 """A tree of arrays; JAX has no better type for it."""

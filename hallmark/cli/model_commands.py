@@ -47,7 +47,7 @@ def show_model(
     opened = open_registry()
     if "@" in reference:
         version = opened.get_version(reference)
-        document = {**version.model_dump(mode="json", exclude={"id"}), "path": str(opened.store.get_tree(version.weights_sha256))}
+        document = {**version.model_dump(mode="json", exclude={"id"}), "path": str(opened.artifacts.get_tree(version.weights_sha256))}
         if json:
             from provenance import stored_document
             from provenance.signing import opened as statement_of

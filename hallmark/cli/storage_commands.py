@@ -57,6 +57,6 @@ def gc(
         note = "kept in the artifact store" if model.stored else "train again; it gives the same bytes"
         out.print(f"{model.path}  ({note})", markup=False, style="dim", soft_wrap=True)
     verb = "would be freed" if dry_run else "freed"
-    out.print(f"{workspace.registry.store.place}: {collected.files} files, {collected.bytes / 1e6:,.1f} MB {verb}", soft_wrap=True)
+    out.print(f"{workspace.registry.artifacts.place}: {collected.files} files, {collected.bytes / 1e6:,.1f} MB {verb}", soft_wrap=True)
     if models_older_than is not None:
         out.print(f"{workspace.runs}: {len(models)} models, {sum(model.bytes for model in models) / 1e6:,.1f} MB {verb}", soft_wrap=True)

@@ -169,7 +169,7 @@ def test_upgrade_moves_the_old_layout_and_names_what_is_damaged(home: Path, tmp_
     assert result.returncode == 3
     assert "1 artifacts were moved" in result.stdout
     assert f"artifact {hashes[1]}: changed at {home}" in result.stdout
-    assert registry.artifacts.store.has_tree(hashes[0])
+    assert registry.artifacts.has_tree(hashes[0])
     shutil.rmtree(home / "artifacts" / hashes[1][:2])
     assert hallmark("registry", "upgrade").returncode == 0
 
@@ -242,12 +242,12 @@ def test_a_content_that_was_edited_is_named_by_verify_with_exit_code_3(home: Pat
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
     assert hallmark("verify").returncode == 0
-    overwrite_blob(registry.artifacts.store, sha256_bytes(b"one"), b"onf")
+    overwrite_blob(registry.artifacts, sha256_bytes(b"one"), b"onf")
     result = hallmark("verify")
     assert result.returncode == 3
     assert f"artifact {run.model_sha256}: model.safetensors: changed at" in result.stdout
     assert_refused(hallmark("models", "show", "m@champion"), 3, "model.safetensors: changed at", "promote its run again")
-    registry.artifacts.store.put_tree(weights)
+    registry.artifacts.put_tree(weights)
     assert hallmark("verify").returncode == 0
 
 
@@ -350,33 +350,33 @@ while True:
     collector.kill()
     collector.communicate()
     for sha256 in recorded:
-        assert problems(registry.artifacts.store, sha256) == []
+        assert problems(registry.artifacts, sha256) == []
 
 
 def test_what_is_promoted_while_the_store_is_listed_for_garbage_stays(registry: Registry, tmp_path: Path) -> None:
     first, weights = finished(registry, tmp_path, "first")
     promote(registry, first, weights)
     second, others = finished(registry, tmp_path, "second")
-    registry.artifacts.store.put_tree(others)
-    survey = registry.artifacts.store.survey({first.model_sha256 or ""}, grace_s=0)
+    registry.artifacts.put_tree(others)
+    survey = registry.artifacts.survey({first.model_sha256 or ""}, grace_s=0)
     assert second.model_sha256 in {blob.sha256 for blob in survey.dead}
     promote(registry, second, others)
-    assert registry.artifacts.store.sweep(survey, {first.model_sha256 or "", second.model_sha256 or ""}, dry_run=False).files == 0
+    assert registry.artifacts.sweep(survey, {first.model_sha256 or "", second.model_sha256 or ""}, dry_run=False).files == 0
     assert registry.verify() == []
 
 
 def test_garbage_of_the_registry_is_what_no_version_and_no_running_run_needs(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
-    parent = registry.artifacts.store.put_tree(make_weights(tmp_path, "parent"))
+    parent = registry.artifacts.put_tree(make_weights(tmp_path, "parent"))
     going = start(registry, parent_model_sha256=parent)
-    registry.artifacts.store.put_tree(make_weights(tmp_path, "nobody's"))
+    registry.artifacts.put_tree(make_weights(tmp_path, "nobody's"))
     assert registry.collect_garbage().files == 0, "the last hour's artifacts stay"
     assert registry.collect_garbage(grace_s=0).files == 2
-    assert registry.artifacts.store.has_tree(parent)
+    assert registry.artifacts.has_tree(parent)
     registry.fail_run(going.run_id, "no reason")
     assert registry.collect_garbage(grace_s=0).files == 2
-    assert not registry.artifacts.store.has_tree(parent)
+    assert not registry.artifacts.has_tree(parent)
     assert registry.verify() == []
 
 
@@ -393,11 +393,11 @@ def test_a_registry_without_versions_removes_nothing_from_a_store_that_may_be_an
 def test_nothing_is_removed_while_a_versions_artifact_is_missing(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
-    before = {blob.sha256 for blob in registry.artifacts.store.blobs.list()} - {run.model_sha256}
-    registry.artifacts.store.blobs.delete([run.model_sha256 or ""])
+    before = {blob.sha256 for blob in registry.artifacts.blobs.list()} - {run.model_sha256}
+    registry.artifacts.blobs.delete([run.model_sha256 or ""])
     with pytest.raises(IntegrityError, match="missing at"):
         registry.collect_garbage(grace_s=0)
-    assert {blob.sha256 for blob in registry.artifacts.store.blobs.list()} == before
+    assert {blob.sha256 for blob in registry.artifacts.blobs.list()} == before
 
 
 def test_old_models_make_room_but_not_those_that_are_worked_with(home: Path, tmp_path: Path, hallmark: Any) -> None:

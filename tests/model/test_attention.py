@@ -15,7 +15,7 @@ def test_attention_agrees_with_its_definition(kv_heads: int, window: int | None,
     import jax.numpy as jnp
     import numpy as np
 
-    from trainer.attention import attend
+    from trainer.model.attention import attend
 
     batch, time, heads, size, scale = 2, 23, 4, 8, 0.3
     draw = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_attention_keeps_half_precision_and_lets_nan_through() -> None:
     import jax.numpy as jnp
     import numpy as np
 
-    from trainer.attention import attend
+    from trainer.model.attention import attend
 
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 6, 2, 8)), jnp.bfloat16)
     segments = jnp.ones((1, 6), jnp.int32)
@@ -63,7 +63,7 @@ def test_a_linear_map_over_tokens_agrees_with_a_matrix_product() -> None:
     import numpy as np
     from flax import nnx
 
-    from trainer.linear import Linear
+    from trainer.model.linear import Linear
 
     draw = np.random.default_rng(0)
     x, kernel, weight = (jnp.asarray(draw.normal(size=shape), jnp.float32) for shape in ((3, 7, 5), (5, 4), (3, 7, 4)))

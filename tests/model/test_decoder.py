@@ -78,8 +78,8 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 def load(directory: Path, **options: Any) -> Any:
-    from trainer.architecture import read_architecture
-    from trainer.weights import load_decoder
+    from trainer.huggingface.weights import load_decoder
+    from trainer.model.architecture import read_architecture
 
     return load_decoder(directory, read_architecture(directory), **options)
 
@@ -89,7 +89,7 @@ def pack(*traces: Any) -> Any:
     import jax.numpy as jnp
     import numpy as np
 
-    from trainer.decoder import Packed
+    from trainer.model.decoder import Packed
 
     positions = np.concatenate([np.arange(len(trace)) for trace in traces])
     segments = np.concatenate([np.full(len(trace), number) for number, trace in enumerate(traces, start=1)])
@@ -137,7 +137,7 @@ def test_logits_agree_beyond_the_first_thousands_of_positions(make: Make) -> Non
     from transformers import AutoConfig
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-    from trainer.rotary import rotary_tables
+    from trainer.model.rotary import rotary_tables
 
     directory = make("llama-llama3-rope")
     places = np.array([[0, 1, 4000, 16000]])
@@ -164,7 +164,7 @@ OLD_SPELLINGS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("variant", OLD_SPELLINGS)
 def test_the_older_spelling_of_a_config_means_the_same(make: Make, variant: str) -> None:
-    from trainer.architecture import read_architecture
+    from trainer.model.architecture import read_architecture
 
     directory = make(variant)
     path = directory / "config.json"
@@ -197,7 +197,7 @@ def test_the_older_spelling_of_a_config_means_the_same(make: Make, variant: str)
 )
 def test_what_is_not_supported_is_refused_by_name(make: Make, variant: str, change: dict[str, Any], said: str) -> None:
     from core.errors import InputError
-    from trainer.architecture import read_architecture
+    from trainer.model.architecture import read_architecture
 
     path = make(variant) / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
@@ -221,7 +221,7 @@ def tensors(directory: Path) -> dict[str, tuple[str, Any, bytes]]:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("variant", ["llama", "qwen2", "gemma3"])
 def test_load_and_save_gives_back_the_same_weights(make: Make, tmp_path: Path, variant: str, dtype: str, shard: str) -> None:
-    from trainer.weights import save_decoder
+    from trainer.huggingface.weights import save_decoder
 
     base = make(variant, dtype=dtype, shard=shard)
     save_decoder(load(base), base, tmp_path / "one")
@@ -241,7 +241,7 @@ def test_load_and_save_gives_back_the_same_weights(make: Make, tmp_path: Path, v
 def test_a_saved_file_is_what_the_safetensors_library_writes(make: Make, tmp_path: Path, variant: str) -> None:
     from safetensors.numpy import load_file, save
 
-    from trainer.weights import save_decoder
+    from trainer.huggingface.weights import save_decoder
 
     base = make(variant)
     save_decoder(load(base), base, tmp_path / "one")
@@ -252,7 +252,7 @@ def test_a_saved_file_is_what_the_safetensors_library_writes(make: Make, tmp_pat
 def test_a_bfloat16_base_can_be_saved_as_float32(make: Make, tmp_path: Path) -> None:
     import torch
 
-    from trainer.weights import save_decoder
+    from trainer.huggingface.weights import save_decoder
 
     base = make("llama", dtype="bfloat16", shard="20KB")
     save_decoder(load(base), base, tmp_path / "wide", dtype="float32")
@@ -274,7 +274,7 @@ def with_tensors(directory: Path, extra: Callable[[dict[str, Any]], dict[str, An
 
 
 def test_a_tied_head_that_is_stored_stays_the_embedding(make: Make, tmp_path: Path) -> None:
-    from trainer.weights import save_decoder
+    from trainer.huggingface.weights import save_decoder
 
     base = with_tensors(make("gemma2"), lambda found: {"lm_head.weight": found["model.embed_tokens.weight"].clone()})
     model = load(base)
@@ -297,7 +297,7 @@ def test_of_surplus_tensors_only_rotary_frequencies_are_ignored(make: Make, tmp_
     import torch
 
     from core.errors import InputError
-    from trainer.weights import save_decoder
+    from trainer.huggingface.weights import save_decoder
 
     base = with_tensors(make("llama"), lambda _: {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})
     save_decoder(load(base), base, tmp_path / "one")

@@ -17,7 +17,7 @@ SETTINGS = {"method": "lora", "steps": 25, "batch_size": 8, "warmup_steps": 1, "
 
 
 def train(output: Path, dataset: Path, lora: dict[str, object]) -> TrainResult:
-    from trainer.run import run_training
+    from trainer.job import run_training
 
     output.mkdir(exist_ok=True)
     config = TrainConfig.model_validate({**SETTINGS, "lora": lora})

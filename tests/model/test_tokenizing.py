@@ -14,7 +14,7 @@ from core.progress import Progress
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset, read_items
 from golden.rendering import encode_completion, encode_items, encode_prompt
-from trainer.data import PackedStream, TokenizedDataset, tokenize
+from trainer.data.stream import PackedStream, TokenizedDataset, tokenize
 
 pytestmark = pytest.mark.model
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.model
 
 
 def train(output: Path, dataset: Path, base: Path = TINY_BASE_DIRECTORY, finishes: bool = True, **config: object) -> TrainResult:
-    from trainer.run import run_training
+    from trainer.job import run_training
 
     output.mkdir(exist_ok=True)
     settings = TrainConfig.model_validate({"steps": 6, "batch_size": 8, "warmup_steps": 1, **config})
@@ -100,13 +100,13 @@ def test_packed_and_unpacked_traces_give_the_same_gradients(tmp_path: Path, smal
     import numpy as np
     from flax import nnx
 
-    from trainer.architecture import read_architecture
-    from trainer.data import evaluation_batches
-    from trainer.decoder import Packed
+    from trainer.data.stream import evaluation_batches
+    from trainer.data.tokens import tokenize
+    from trainer.huggingface.weights import load_decoder
+    from trainer.job import load_tokenizer
     from trainer.loss import summed_loss
-    from trainer.run import load_tokenizer
-    from trainer.tokens import tokenize
-    from trainer.weights import load_decoder
+    from trainer.model.architecture import read_architecture
+    from trainer.model.decoder import Packed
 
     dataset = tokenize(small_dataset("train-v1", 24), load_tokenizer(TINY_BASE_DIRECTORY), tmp_path / "tokens")
     graph, parameters = nnx.split(load_decoder(TINY_BASE_DIRECTORY, read_architecture(TINY_BASE_DIRECTORY)))

@@ -244,7 +244,7 @@ def test_versions_and_the_log_cannot_be_changed(statement: str, registry: Regist
 def test_one_flipped_byte_in_an_artifact_is_named(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
-    stored = registry.artifacts.store.get_tree(run.model_sha256 or "") / "model.safetensors"
+    stored = registry.artifacts.get_tree(run.model_sha256 or "") / "model.safetensors"
     stored.chmod(0o644)
     stored.write_text("onf")
     [problem] = registry.verify()

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from golden.datasets import read_items
 from tests.data_support import tokenized
-from trainer.data import PackedStream, TokenizedDataset, evaluation_batches, held_out
-from trainer.packing import PackedBatch, pack
+from trainer.data.packing import PackedBatch, pack
+from trainer.data.stream import PackedStream, TokenizedDataset, evaluation_batches, held_out
 
 pytestmark = pytest.mark.unit
 
@@ -36,7 +36,7 @@ def datasets(draw: st.DrawFn) -> TokenizedDataset:
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few traces make several windows."""
-    monkeypatch.setattr("trainer.data.WINDOW_TRACES", 7)
+    monkeypatch.setattr("trainer.data.stream.WINDOW_TRACES", 7)
 
 
 def segments(batches: Iterable[PackedBatch]) -> list[tuple[list[int], list[int], list[int]]]:
@@ -189,7 +189,7 @@ def test_a_trace_that_does_not_fit_is_named_with_the_length_it_needs(tmp_path: P
 
 
 def test_two_hundred_thousand_traces_are_streamed_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.data.WINDOW_TRACES", 10_000)
+    monkeypatch.setattr("trainer.data.stream.WINDOW_TRACES", 10_000)
     count = 200_000
     sizes = np.random.default_rng(0).integers(10, 60, count)
     offsets = np.concatenate([[0], np.cumsum(sizes)])

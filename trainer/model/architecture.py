@@ -13,7 +13,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.files import read_json
-from trainer.rope_config import Rope, read_ropes
+from trainer.model.rope_config import Rope, read_ropes
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from trainer.architecture import Architecture
-from trainer.attention import attend
-from trainer.linear import Linear, over_tokens
-from trainer.rotary import rotary_tables, rotate
+from trainer.model.architecture import Architecture
+from trainer.model.attention import attend
+from trainer.model.linear import Linear, over_tokens
+from trainer.model.rotary import rotary_tables, rotate
 
 Array = jax.Array
 Tables = tuple[Array, Array]

@@ -12,20 +12,20 @@ import jax
 
 from core.files import sha256_file, sha256_tree
 from core.progress import Listener, Meter
-from trainer.architecture import Architecture, read_architecture
 from trainer.checkpoints import Checkpoints
 from trainer.contract import TrainResult, TrainSpec
 from trainer.curve import Curve, StepRecord, draw_curve
-from trainer.data import held_out
-from trainer.decoder import Decoder
+from trainer.data.stream import held_out
+from trainer.data.tokens import tokenize
+from trainer.huggingface.model_card import write_model_card
+from trainer.huggingface.weights import load_decoder, save_decoder
 from trainer.loop import Trained, Training
-from trainer.lora import merge_into, save_adapter
 from trainer.mesh import make_mesh
-from trainer.model_card import write_model_card
+from trainer.model.architecture import Architecture, read_architecture
+from trainer.model.decoder import Decoder
+from trainer.model.lora import merge_into, save_adapter
 from trainer.preflight import check_memory
 from trainer.step import TrainStep, trainable_decoder
-from trainer.tokens import tokenize
-from trainer.weights import load_decoder, save_decoder
 
 TAIL = 10
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trainer.rope_config import Rope
+from trainer.model.rope_config import Rope
 
 Array = jax.Array
 

@@ -19,9 +19,9 @@ from flax import nnx
 
 from core.errors import InputError
 from core.files import read_json, write_json
-from trainer.architecture import Architecture
-from trainer.decoder import Decoder
-from trainer.safetensors_files import INDEX, WEIGHTS, Stored, open_tensors, stored_tensors, weight_files, write_tensors
+from trainer.huggingface.safetensors_files import INDEX, WEIGHTS, Stored, open_tensors, stored_tensors, weight_files, write_tensors
+from trainer.model.architecture import Architecture
+from trainer.model.decoder import Decoder
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 HARMLESS = ".rotary_emb.inv_freq"

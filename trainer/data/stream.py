@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from core.errors import InputError
-from trainer.packing import Int64Array, PackedBatch, lay_out, pack
-from trainer.tokens import TokenizedDataset, tokenize
+from trainer.data.packing import Int64Array, PackedBatch, lay_out, pack
+from trainer.data.tokens import TokenizedDataset, tokenize
 
 __all__ = ["PackedStream", "TokenizedDataset", "evaluation_batches", "held_out", "tokenize"]
 

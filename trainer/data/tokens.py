@@ -20,7 +20,7 @@ from core.files import fsync_directory, open_for_reading, raise_for_os_error, re
 from core.progress import Listener, Meter
 from golden.datasets import read_items
 from golden.rendering import encode_items, prompt_template_id
-from trainer.packing import Int32Array, Int64Array
+from trainer.data.packing import Int32Array, Int64Array
 
 CHUNK = 1000
 """Items that are encoded at a time."""

@@ -13,7 +13,7 @@ from flax import nnx
 
 from core.files import atomic_writer, write_json
 from trainer.contract import LoraConfig
-from trainer.decoder import Array, Decoder
+from trainer.model.decoder import Array, Decoder
 
 PLACES = {"q": "attention", "k": "attention", "v": "attention", "o": "attention", "gate": "mlp", "up": "mlp", "down": "mlp"}
 PEFT_NAMES = {name: f"self_attn.{name}_proj" if place == "attention" else f"mlp.{name}_proj" for name, place in PLACES.items()}

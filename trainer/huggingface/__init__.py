@@ -1,0 +1,1 @@
+"""From and to Hugging Face directories: weights, safetensors files, the model card."""

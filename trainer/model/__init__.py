@@ -1,0 +1,1 @@
+"""The decoder in Flax NNX: architecture, attention, rotary embeddings, adapters."""
