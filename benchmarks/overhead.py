@@ -75,7 +75,8 @@ def measure(way: str, steps: int) -> float:
 
 def plain_experiment(config: ExperimentConfig, workspace: Workspace) -> None:
     """What flows/experiment.py does, without Prefect."""
-    from experiments import plan, promoting, runs, steps
+    from experiments import phases as steps
+    from experiments import plan, promoting, runs
     from experiments.comparing import compare_runs
 
     def work(planned: plan.RunPlan) -> runs.RunRef:

@@ -16,8 +16,8 @@ from benchmarks.registry_population import digest, populate
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import GateConfig
 from evaluation.metrics import summarise
+from experiments.phases import metric_rows
 from experiments.promoting import Gatekeeper
-from experiments.steps import metric_rows
 from golden.datasets import load_dataset
 from judges.base import Score
 from registry import MetricRow, Offer, PredictionRow, Run, open_registry

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from core.config import Config
 from core.errors import HallmarkError
+from evaluation.alpha import spent_level
 from evaluation.comparison import Comparison, Record
 from evaluation.numbers import points
-from evaluation.spending import spent_level
 from evaluation.statistics import smallest_significant_gain
 
 
@@ -67,7 +67,7 @@ def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, numbe
         gate: the rule's numbers.
         guard_clean: whether the contamination guard found nothing.
         number: which comparison this is on the golden dataset, from 1.
-        carried: level that the comparison before it left over; see `evaluation.spending`.
+        carried: level that the comparison before it left over; see `evaluation.alpha`.
     """
     level = spent_level(gate.alpha, number, carried)
     significant = comparison.delta > 0 and comparison.p_better < level

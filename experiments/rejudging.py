@@ -11,8 +11,8 @@ from core.config import validated
 from core.errors import IntegrityError
 from core.files import atomic_writer, read_json, sha256_file, sha256_json, sha256_tree, write_json, write_jsonl
 from experiments.comparing import dataset_file, finished_run
+from experiments.phases import judge_run, record_scores
 from experiments.runs import RunRef, continue_or_start, origin_of, owned, run_ref
-from experiments.steps import judge_run, record_scores
 from experiments.surroundings import evaluation_sha256
 from experiments.workspace import Workspace
 from inference.contract import GenerationConfig

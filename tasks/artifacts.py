@@ -9,13 +9,13 @@ from typing import Any
 
 from core.files import read_json, write_json
 from evaluation.comparison import Comparison
-from experiments import report
 from experiments.comparing import flips
 from experiments.reproducing import Reproduction
 from experiments.run_files import RunFiles
 from experiments.runs import RunRef, run_ref
 from experiments.verdict import Verdict
 from registry import Registry
+from tasks import report
 from tasks.listening import step_logger
 from trainer.contract import TrainResult
 

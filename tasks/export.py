@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments import steps
+from experiments import phases as steps
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from tasks.retry import step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evaluation.metrics import MetricsSnapshot
-from experiments import steps
+from experiments import phases as steps
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from experiments.workspace import open_workspace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.progress import current_listener
-from experiments import steps
+from experiments import phases as steps
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from inference.contract import PredictResult

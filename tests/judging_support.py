@@ -9,9 +9,9 @@ from typing import Any
 
 from core.files import sha256_file, write_json, write_jsonl
 from experiments.config import EvaluateConfig, TrainRunConfig
+from experiments.phases import export_dataset, judge_run, record_run
 from experiments.plan import RunPlan, plan_evaluation, plan_training
 from experiments.runs import RunRef, begin_run, owned
-from experiments.steps import export_dataset, judge_run, record_run
 from experiments.workspace import Workspace
 from golden.datasets import read_items
 from golden.schema import Item

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.files import sha256_file, write_json, write_jsonl
-from experiments import steps
+from experiments import phases as steps
 from experiments.config import EvaluateConfig
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation
 from experiments.runs import begin_run, owned

@@ -42,7 +42,7 @@ def gc(
     json: Json = False,
 ) -> None:
     """Remove artifacts that no model version needs, and what killed processes left behind. The last hour's artifacts stay."""
-    from experiments.cleaning import remove_models
+    from experiments.garbage import remove_models
     from experiments.workspace import open_workspace
 
     workspace = open_workspace()

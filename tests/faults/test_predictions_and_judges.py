@@ -14,13 +14,13 @@ from core.errors import InputError, IntegrityError
 from core.files import atomic_writer, read_json, read_jsonl
 from evaluation.comparison import RunScores, compare
 from evaluation.metrics import MetricsSnapshot, Truncation
+from experiments.phases import export_dataset, judge_run
 from experiments.plan import RunPlan
-from experiments.report import metrics_report
 from experiments.runs import RunRef, begin_run, owned, run_ref
-from experiments.steps import export_dataset, judge_run
 from experiments.workspace import Workspace, open_workspace
 from golden.schema import Item
 from judges import JudgeError, MissingPrediction, Score, judge_items, load_judge, read_predictions
+from tasks.report import metrics_report
 from tests.judging_support import PLUGIN, install_plugin, plan_of, recorded_run, small_dataset, write_predictions
 from tests.refusals import assert_refused
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from experiments.config import EvaluateConfig
+from experiments.phases import export_dataset, judge_run, predict_items, record_run
 from experiments.plan import plan_evaluation
 from experiments.rejudging import rejudge
 from experiments.runs import begin_run, find_reusable, owned
-from experiments.steps import export_dataset, judge_run, predict_items, record_run
 from experiments.workspace import open_workspace
 
 pytestmark = pytest.mark.model

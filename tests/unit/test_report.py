@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
-from experiments.report import comparison_report, text_cell, training_report
+from tasks.report import comparison_report, text_cell, training_report
 from trainer.contract import TrainResult
 
 pytestmark = pytest.mark.unit

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.spending import EXPONENT, ZETA, spent_level, weight
+from evaluation.alpha import EXPONENT, ZETA, spent_level, weight
 from evaluation.statistics import (
     bootstrap_interval,
     holm,
