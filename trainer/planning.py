@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from core.child_process import child_main
+from core.child_process import answering
 from core.progress import Listener, Meter
 from trainer.contract import PlanResult, PlanRow, PlanSpec
 from trainer.mesh import make_mesh
@@ -39,4 +39,5 @@ def run_planning(spec: PlanSpec, listener: Listener) -> PlanResult:
 
 
 if __name__ == "__main__":
-    child_main(PlanSpec, run_planning)
+    with answering(PlanSpec) as job:
+        job.answer(run_planning(job.spec, job.listener))
