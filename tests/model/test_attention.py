@@ -63,7 +63,7 @@ def test_a_linear_map_over_tokens_agrees_with_a_matrix_product() -> None:
     import numpy as np
     from flax import nnx
 
-    from trainer.model.linear import Linear
+    from trainer.model.decoder import Linear
 
     draw = np.random.default_rng(0)
     x, kernel, weight = (jnp.asarray(draw.normal(size=shape), jnp.float32) for shape in ((3, 7, 5), (5, 4), (3, 7, 4)))

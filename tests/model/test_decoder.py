@@ -84,16 +84,17 @@ def load(directory: Path, **options: Any) -> Any:
     return load_decoder(directory, read_architecture(directory), **options)
 
 
-def pack(*traces: Any) -> Any:
-    """One row of traces, as the decoder takes it."""
+def pack(*traces: Any) -> tuple[Any, Any, Any]:
+    """One row of traces as the decoder takes it: tokens, positions, segments."""
     import jax.numpy as jnp
     import numpy as np
 
-    from trainer.model.decoder import Packed
-
     positions = np.concatenate([np.arange(len(trace)) for trace in traces])
     segments = np.concatenate([np.full(len(trace), number) for number, trace in enumerate(traces, start=1)])
-    return Packed(*(jnp.asarray(part, jnp.int32)[None] for part in (np.concatenate(traces), positions, segments)))
+    tokens, positions, segments = (
+        jnp.asarray(part, jnp.int32)[None] for part in (np.concatenate(traces), positions, segments)
+    )
+    return tokens, positions, segments
 
 
 def random_tokens(vocab_size: int, time: int = TIME, seed: int = 0) -> Any:
@@ -120,7 +121,7 @@ def assert_agrees_with_transformers(directory: Path) -> None:
 
     model = load(directory)
     tokens = random_tokens(model.arch.vocab_size)
-    expected, ours = reference_logits(directory, tokens), np.asarray(model(pack(tokens)))[0]
+    expected, ours = reference_logits(directory, tokens), np.asarray(model(*pack(tokens)))[0]
     assert expected.std() > 0.1
     assert np.abs(ours - expected).max() < 1e-4
 
@@ -314,9 +315,9 @@ def test_packed_traces_do_not_see_each_other(make: Make, variant: str) -> None:
 
     model = load(make(variant))
     one, two = random_tokens(model.arch.vocab_size, 11, seed=1), random_tokens(model.arch.vocab_size, 13, seed=2)
-    together = np.asarray(model(pack(one, two)))[0]
-    assert np.abs(together[:11] - np.asarray(model(pack(one)))[0]).max() < 1e-4
-    assert np.abs(together[11:] - np.asarray(model(pack(two)))[0]).max() < 1e-4
+    together = np.asarray(model(*pack(one, two)))[0]
+    assert np.abs(together[:11] - np.asarray(model(*pack(one)))[0]).max() < 1e-4
+    assert np.abs(together[11:] - np.asarray(model(*pack(two)))[0]).max() < 1e-4
 
 
 def loss_gradients(model: Any) -> tuple[float, Any]:
@@ -324,14 +325,14 @@ def loss_gradients(model: Any) -> tuple[float, Any]:
     import jax.numpy as jnp
     from flax import nnx
 
-    from trainer.loss import summed_loss
+    from trainer.step import DeviceBatch, summed_loss
 
     tokens = random_tokens(model.arch.vocab_size)
     structure, parameters = nnx.split(model)
     targets = jnp.asarray([*tokens[1:], -1], jnp.int32)[None]
-    loss, gradients = jax.jit(jax.value_and_grad(lambda p: summed_loss(nnx.merge(structure, p), pack(tokens), targets) / len(tokens)))(
-        parameters
-    )
+    batch = DeviceBatch(*pack(tokens), targets)
+    mean_loss = jax.jit(jax.value_and_grad(lambda p: summed_loss(nnx.merge(structure, p), batch) / len(tokens)))
+    loss, gradients = mean_loss(parameters)
     return float(loss), gradients
 
 
@@ -358,9 +359,9 @@ def test_bfloat16_is_computed_in_and_not_kept_in(make: Make, variant: str) -> No
     model, exact = load(directory, dtype=jnp.bfloat16), load(directory)
     batch = pack(random_tokens(model.arch.vocab_size))
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(model))} == {jnp.dtype("float32")}
-    assert model.hidden(batch).dtype == jnp.bfloat16
-    assert model(batch).dtype == jnp.float32
-    expected = np.asarray(exact(batch))
-    assert 0 < np.abs(np.asarray(model(batch)) - expected).mean() < 0.05 * expected.std()
+    assert model.hidden(*batch).dtype == jnp.bfloat16
+    assert model(*batch).dtype == jnp.float32
+    expected = np.asarray(exact(*batch))
+    assert 0 < np.abs(np.asarray(model(*batch)) - expected).mean() < 0.05 * expected.std()
     _, gradients = loss_gradients(model)
     assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype("float32")}

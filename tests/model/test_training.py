@@ -104,9 +104,8 @@ def test_packed_and_unpacked_traces_give_the_same_gradients(tmp_path: Path, smal
     from trainer.data.tokens import tokenize
     from trainer.huggingface.weights import load_decoder
     from trainer.job import load_tokenizer
-    from trainer.loss import summed_loss
     from trainer.model.architecture import read_architecture
-    from trainer.model.decoder import Packed
+    from trainer.step import DeviceBatch, summed_loss
 
     dataset = tokenize(small_dataset("train-v1", 24), load_tokenizer(TINY_BASE_DIRECTORY), tmp_path / "tokens")
     graph, parameters = nnx.split(load_decoder(TINY_BASE_DIRECTORY, read_architecture(TINY_BASE_DIRECTORY)))
@@ -115,7 +114,8 @@ def test_packed_and_unpacked_traces_give_the_same_gradients(tmp_path: Path, smal
         [batch] = evaluation_batches(dataset, np.arange(24), batch=24, length=160, packing=packing)
 
         def loss(parameters: object, batch=batch) -> jax.Array:
-            return summed_loss(nnx.merge(graph, parameters), Packed(batch.tokens, batch.positions, batch.segments), batch.targets) / 24
+            on_device = DeviceBatch(batch.tokens, batch.positions, batch.segments, batch.targets)
+            return summed_loss(nnx.merge(graph, parameters), on_device) / 24
 
         gradients.append(jax.tree.leaves(jax.jit(jax.grad(loss))(parameters)))
     for packed, unpacked in zip(*gradients, strict=True):
@@ -147,7 +147,7 @@ def test_a_step_that_does_not_fit_is_refused_with_numbers_and_remedies(tmp_path:
     with pytest.raises(ResourceError) as caught:
         train(tmp_path / "run", small_dataset("train-v1", 60), memory_gb=0.04)
     message = str(caught.value)
-    assert "on a card of 0.04 GB. Nothing was started" in message
+    assert "on a GPU of 0.04 GB. Nothing was started" in message
     assert "train.accumulation_steps=8: 0.02 GB, fits" in message
     assert "train.remat=true" in message
     assert "train.method=lora" in message

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.errors import InputError
-from trainer.data.packing import Int64Array, PackedBatch, lay_out, pack
+from trainer.data.packing import HostBatch, Int64Array, lay_out, pack
 from trainer.data.tokens import TokenizedDataset, tokenize
 
 __all__ = ["PackedStream", "TokenizedDataset", "evaluation_batches", "held_out", "tokenize"]
@@ -58,7 +58,7 @@ class _Place(NamedTuple):
     row: int = 0
 
 
-class PackedStream(Iterator[PackedBatch]):
+class PackedStream(Iterator[HostBatch]):
     """An endless stream of packed batches; every epoch holds every trace once, in a new order decided by the seed.
 
     The order of an epoch is cut into windows. A window's traces are shared out over rows, and its rows shuffled, since
@@ -102,7 +102,7 @@ class PackedStream(Iterator[PackedBatch]):
         """Where the next batch begins, as JSON values."""
         return self._place._asdict()
 
-    def __next__(self) -> PackedBatch:
+    def __next__(self) -> HostBatch:
         place = self._place
         rows: Rows = []
         while len(rows) < self._batch:
@@ -132,7 +132,7 @@ class PackedStream(Iterator[PackedBatch]):
 
 def evaluation_batches(
     dataset: TokenizedDataset, indices: Int64Array, *, batch: int, length: int, packing: bool = True
-) -> Iterator[PackedBatch]:
+) -> Iterator[HostBatch]:
     """Each of some traces once, always in the same order; empty rows, which bear no loss, fill up the last batch.
 
     Args:
@@ -175,5 +175,5 @@ def _share_out(dataset: TokenizedDataset, traces: Int64Array, length: int, packi
     return [traces[row] for row in pack(sizes, length)]
 
 
-def _batch(dataset: TokenizedDataset, rows: Rows, length: int) -> PackedBatch:
+def _batch(dataset: TokenizedDataset, rows: Rows, length: int) -> HostBatch:
     return lay_out(dataset.tokens, dataset.offsets, dataset.prompt_lengths, rows, length)

@@ -1,4 +1,7 @@
-"""Will the training step fit on the card? Asked of the compiled step itself, before any weights are loaded."""
+"""Will the training step fit on the GPU? Asked of the compiled step itself, before any weights are loaded.
+
+`python -m trainer.memory` asks it of many configurations, for `hallmark doctor --plan`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,15 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from core.child_process import answering
 from core.errors import ResourceError
-from trainer.contract import GB, Memory, TrainConfig
-from trainer.model.architecture import Architecture
+from core.progress import Listener, Meter
+from trainer.contract import GB, Memory, PlanResult, PlanRow, PlanSpec, TrainConfig
+from trainer.mesh import make_mesh
+from trainer.model.architecture import Architecture, read_architecture
 from trainer.step import TrainStep
+
+METHODS = ("full", "lora")
 
 
 def memory_of(step: TrainStep) -> Memory:
@@ -43,7 +51,7 @@ def check_memory(step: TrainStep, arch: Architecture) -> Memory:
     if limit is None or needed.total <= limit:
         return needed
     raise ResourceError(
-        f"training needs {needed} on a card of {limit / GB:.2f} GB. Nothing was started. Settings that need less:\n"
+        f"training needs {needed} on a GPU of {limit / GB:.2f} GB. Nothing was started. Settings that need less:\n"
         + "\n".join(f"  {line}" for line in _remedies(arch, step.config, step.mesh, limit))
     )
 
@@ -64,3 +72,34 @@ def _remedy(arch: Architecture, config: TrainConfig, mesh: Mesh, limit: int, cha
     needed = memory_of(TrainStep(arch, config.model_copy(update=change), mesh)).total
     settings = " ".join(f"train.{name}={str(value).lower()}" for name, value in change.items())
     return f"{settings}: {needed / GB:.2f} GB, {'fits' if needed <= limit else 'does not fit'}"
+
+
+def run_planning(spec: PlanSpec, listener: Listener) -> PlanResult:
+    """Compile the step of every combination of method, batch and length, and ask it for its memory.
+
+    Raises:
+        InputError: the model cannot be trained.
+        ResourceError: fewer devices than the configuration asks for.
+    """
+    arch = read_architecture(spec.model)
+    mesh = make_mesh(spec.config)
+    wanted = [(method, batch, length) for method in METHODS for batch in spec.batches for length in spec.lengths]
+    meter = Meter("compile", len(wanted), "combinations", listener)
+    rows: list[PlanRow] = []
+    parameters = 0
+    for method, batch, length in wanted:
+        meter.update(len(rows), note=f"{method}, {batch} x {length}")
+        changes = {"method": method, "batch_size": batch, "sequence_length": length}
+        step = TrainStep(arch, spec.config.model_copy(update=changes), mesh)
+        if method == "full":
+            parameters = sum(leaf.size for leaf in jax.tree.leaves(step.abstract.trainable))
+        rows.append(PlanRow(**changes, memory=memory_of(step)))
+    meter.update(len(rows))
+    return PlanResult(
+        parameters=parameters, limit_bytes=budget(spec.config), platform=jax.default_backend(), rows=rows
+    )
+
+
+if __name__ == "__main__":
+    with answering(PlanSpec) as job:
+        job.answer(run_planning(job.spec, job.listener))
