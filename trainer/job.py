@@ -71,7 +71,9 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     trained = training.run(state)
     if trained.stopped_early:
         taken = len(curve.records)
-        Meter("train", taken, "steps", listener).update(taken, note=f"stopped early, keeping step {trained.step}")
+        Meter("train", taken, "steps", listener).update(
+            taken, note=f"stopped early, keeping step {trained.step}"
+        )
     _export(spec, arch, step.decoder(trained.state), trained, curve)
     for kept in (latest, best):
         kept.remove()
@@ -135,7 +137,12 @@ def _export(spec: TrainSpec, arch: Architecture, decoder: Decoder, trained: Trai
         merge_into(decoder, merged)
         decoder = merged
     last = curve.records[trained.step - 1]
-    save_decoder(decoder, spec.base, target, lambda folder: write_model_card(folder, spec, sha256_file(spec.dataset), last))
+    save_decoder(
+        decoder,
+        spec.base,
+        target,
+        lambda folder: write_model_card(folder, spec, sha256_file(spec.dataset), last),
+    )
     draw_curve(curve.records, spec.output / "loss_curve.svg")
 
 

@@ -26,11 +26,16 @@ def memory_of(step: TrainStep) -> Memory:
     """The memory of a compiled step, from the compiler's own analysis."""
     analysis = step.compiled.memory_analysis()
     optimizer = sum(
-        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(step.abstract.optimizer)
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(step.abstract.optimizer)
     )
     arguments = analysis.argument_size_in_bytes
     results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
-    return Memory(weights=arguments - optimizer, optimizer=optimizer, working=analysis.temp_size_in_bytes + max(0, results))
+    return Memory(
+        weights=arguments - optimizer,
+        optimizer=optimizer,
+        working=analysis.temp_size_in_bytes + max(0, results),
+    )
 
 
 def budget(config: TrainConfig) -> int | None:
@@ -58,8 +63,14 @@ def check_memory(step: TrainStep, arch: Architecture) -> Memory:
 
 def _remedies(arch: Architecture, config: TrainConfig, mesh: Mesh, limit: int) -> list[str]:
     parts = config.batch_size // (config.data_parallel * config.fsdp)
-    changes: list[dict[str, Any]] = [{"remat": True}, {"accumulation_steps": parts}, {"method": "lora", "dtype": "bfloat16"}]
-    changes = [change for change in changes if any(getattr(config, name) != value for name, value in change.items())]
+    changes: list[dict[str, Any]] = [
+        {"remat": True},
+        {"accumulation_steps": parts},
+        {"method": "lora", "dtype": "bfloat16"},
+    ]
+    changes = [
+        change for change in changes if any(getattr(config, name) != value for name, value in change.items())
+    ]
     together = {name: value for change in changes for name, value in change.items()}
     if together not in changes:
         changes.append(together)
@@ -83,7 +94,9 @@ def run_planning(spec: PlanSpec, listener: Listener) -> PlanResult:
     """
     arch = read_architecture(spec.model)
     mesh = make_mesh(spec.config)
-    wanted = [(method, batch, length) for method in METHODS for batch in spec.batches for length in spec.lengths]
+    wanted = [
+        (method, batch, length) for method in METHODS for batch in spec.batches for length in spec.lengths
+    ]
     meter = Meter("compile", len(wanted), "combinations", listener)
     rows: list[PlanRow] = []
     parameters = 0

@@ -254,7 +254,11 @@ class TrainStep:
             out_shardings=(shardings(self.mesh, self.abstract), None),
         )
         number = jax.ShapeDtypeStruct((), jnp.int32)
-        shape = config.accumulation_steps, config.batch_size // config.accumulation_steps, config.sequence_length
+        shape = (
+            config.accumulation_steps,
+            config.batch_size // config.accumulation_steps,
+            config.sequence_length,
+        )
         rows: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=NamedSharding(self.mesh, ROWS))
         return step.lower(self.abstract, number, DeviceBatch(rows, rows, rows, rows)).compile()
 

@@ -45,7 +45,9 @@ def held_out(dataset: TokenizedDataset, fraction_or_count: float, seed: int) -> 
     total = len(dataset)
     count = math.ceil(fraction_or_count * total) if fraction_or_count < 1 else int(fraction_or_count)
     if not 0 <= count < total:
-        raise InputError(f"{count} of {total} traces cannot be held out: at least one must be left to train on. Hold out fewer.")
+        raise InputError(
+            f"{count} of {total} traces cannot be held out: at least one must be left to train on. Hold out fewer."
+        )
     order = _random(_SPLIT, seed).permutation(total)
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -88,7 +90,13 @@ class PackedStream(Iterator[HostBatch]):
         packing: bool = True,
         state: dict[str, int] | None = None,
     ) -> None:
-        self._dataset, self._batch, self._length, self._seed, self._packing = dataset, batch, length, seed, packing
+        self._dataset, self._batch, self._length, self._seed, self._packing = (
+            dataset,
+            batch,
+            length,
+            seed,
+            packing,
+        )
         self._indices = np.arange(len(dataset)) if indices is None else indices
         if not len(self._indices):
             raise InputError("there are no traces to train on")

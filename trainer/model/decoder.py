@@ -21,7 +21,10 @@ from trainer.model.rotary import rotary_tables, rotate
 Array = jax.Array
 Tables = tuple[Array, Array]
 
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"silu": jax.nn.silu, "gelu_pytorch_tanh": partial(jax.nn.gelu, approximate=True)}
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "silu": jax.nn.silu,
+    "gelu_pytorch_tanh": partial(jax.nn.gelu, approximate=True),
+}
 
 
 def over_tokens(function: Callable[[Array], Array], x: Array) -> Array:
@@ -84,7 +87,9 @@ class Attention(nnx.Module):
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = rotate(q, *tables), rotate(k, *tables)
-        mixed = attend(q, k, v, segments, scale=arch.attention_scale, window=self.window, softcap=arch.attention_softcap)
+        mixed = attend(
+            q, k, v, segments, scale=arch.attention_scale, window=self.window, softcap=arch.attention_softcap
+        )
         return self.o(mixed.reshape(*x.shape[:2], -1))
 
 
@@ -127,14 +132,18 @@ def _apply(block: Block, x: Array, tables: Tables, segments: Array) -> Array:
 def _apply_again(block: Block, x: Array, tables: Tables, segments: Array) -> Array:
     """As `_apply`, keeping only its inputs for the way back (Chen et al. 2016, arXiv:1604.06174)."""
     graph, state = nnx.split(block)
-    result: Array = jax.checkpoint(lambda state, *inputs: nnx.merge(graph, state)(*inputs))(state, x, tables, segments)
+    result: Array = jax.checkpoint(lambda state, *inputs: nnx.merge(graph, state)(*inputs))(
+        state, x, tables, segments
+    )
     return result
 
 
 class Decoder(nnx.Module):
     """Token ids to next-token logits."""
 
-    def __init__(self, arch: Architecture, rngs: nnx.Rngs, *, dtype: DTypeLike = jnp.float32, remat: bool = False) -> None:
+    def __init__(
+        self, arch: Architecture, rngs: nnx.Rngs, *, dtype: DTypeLike = jnp.float32, remat: bool = False
+    ) -> None:
         """Make a decoder with random weights.
 
         Args:
@@ -147,7 +156,11 @@ class Decoder(nnx.Module):
         self.embed = nnx.Embed(arch.vocab_size, arch.hidden_size, dtype=dtype, rngs=rngs)
         self.layers = nnx.List([Block(arch, window, rngs, dtype) for window in arch.windows])
         self.norm = RMSNorm(arch.hidden_size, arch)
-        self.head = None if arch.tied_embeddings else Linear(arch.hidden_size, arch.vocab_size, use_bias=False, rngs=rngs)
+        self.head = (
+            None
+            if arch.tied_embeddings
+            else Linear(arch.hidden_size, arch.vocab_size, use_bias=False, rngs=rngs)
+        )
 
     def __call__(self, tokens: Array, positions: Array, segments: Array) -> Array:
         """Logits of the next token at every place: float32 [batch, time, vocab]. Arguments as for `hidden`."""
@@ -180,6 +193,9 @@ class Decoder(nnx.Module):
         else:
             weights, pattern = self.head.kernel[...], "th,hv->tv"
         weights = weights.astype(self.dtype)
-        logits = over_tokens(lambda x: jnp.einsum(pattern, x, weights, preferred_element_type=jnp.float32), hidden.astype(self.dtype))
+        logits = over_tokens(
+            lambda x: jnp.einsum(pattern, x, weights, preferred_element_type=jnp.float32),
+            hidden.astype(self.dtype),
+        )
         cap = self.arch.logit_softcap
         return logits if cap is None else cap * jnp.tanh(logits / cap)
