@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from core.config import Config
 from core.errors import HallmarkError
@@ -12,6 +12,8 @@ from evaluation.alpha import spent_level
 from evaluation.comparison import Comparison, Record
 from evaluation.numbers import points
 from evaluation.statistics import smallest_significant_gain
+
+Answer = Literal["better", "not_better", "not_enough_evidence"]
 
 
 class GateConfig(Config):
@@ -24,11 +26,11 @@ class GateConfig(Config):
     min_delta: float = Field(0.0, ge=0, lt=1, description="The gain in mean score must be larger than this.")
 
 
-class Decision(Record):
+class GateDecision(Record):
     """What the gate says.
 
     Attributes:
-        verdict: better; not_better; or not_enough_evidence, when there is a gain that may be luck.
+        answer: better; not_better; or not_enough_evidence, when there is a gain that may be luck.
         promote: whether the run may be promoted.
         reasons: why, in whole sentences with the numbers.
         number: which comparison it was on this golden dataset, from 1; the same one asked again keeps its number.
@@ -38,7 +40,9 @@ class Decision(Record):
             would, and for scores other than 0 and 1.
     """
 
-    verdict: Literal["better", "not_better", "not_enough_evidence"]
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    answer: Answer = Field(alias="verdict")  # the name that recorded decisions have for it
     promote: bool
     reasons: list[str]
     number: int
@@ -52,11 +56,11 @@ class GateRefused(HallmarkError):
 
     exit_code = 5
 
-    def __init__(self, decision: Decision | None) -> None:
+    def __init__(self, decision: GateDecision | None) -> None:
         super().__init__("not promoted: " + " ".join(decision.reasons if decision else []))
 
 
-def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, number: int = 1, carried: float = 0.0) -> Decision:
+def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, number: int = 1, carried: float = 0.0) -> GateDecision:
     """Apply the rule.
 
     Better means: the gain is larger than `min_delta` and significant at this comparison's share of alpha, no category
@@ -75,11 +79,11 @@ def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, numbe
     if comparison.test == "mcnemar_exact":
         smallest = smallest_significant_gain(len(comparison.gained) + len(comparison.lost), comparison.n, level)
     share = f"the share of alpha {gate.alpha:g} for comparison {number} on {comparison.dataset}"
-    verdict, evidence = _evidence(comparison, gate, level, share, smallest)
+    answer, evidence = _evidence(comparison, gate, level, share, smallest)
     objections = _objections(comparison, gate, guard_clean)
-    return Decision(
-        verdict="not_better" if objections and verdict == "better" else verdict,
-        promote=verdict == "better" and not objections,
+    return GateDecision(
+        answer="not_better" if objections and answer == "better" else answer,
+        promote=answer == "better" and not objections,
         reasons=[evidence, *objections],
         number=number,
         level=level,
@@ -88,9 +92,7 @@ def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, numbe
     )
 
 
-def _evidence(
-    comparison: Comparison, gate: GateConfig, level: float, share: str, smallest: float | None
-) -> tuple[Literal["better", "not_better", "not_enough_evidence"], str]:
+def _evidence(comparison: Comparison, gate: GateConfig, level: float, share: str, smallest: float | None) -> tuple[Answer, str]:
     gain, p = f"{points(comparison.delta)} points on {comparison.n} items", f"one-sided p = {comparison.p_better:.2g}"
     if comparison.delta <= gate.min_delta:
         wanted = "any gain" if gate.min_delta == 0 else f"a gain above {100 * gate.min_delta:.1f} points"

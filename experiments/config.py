@@ -59,6 +59,10 @@ class ExperimentConfig(TrainRunConfig):
     reuse_baseline: bool = Field(True, description="Take the recorded baseline where one exists for exactly these inputs.")
     fail_unless_promoted: bool = Field(False, description="End as failed when the gate says no, for CI.")
 
+    def baseline(self) -> EvaluateConfig:
+        """The part that concerns the base model's run."""
+        return self.evaluate(self.base_model, reuse=self.reuse_baseline)
+
     def trained(self) -> TrainRunConfig:
         """The part that concerns the trained run."""
         return TrainRunConfig(**{name: getattr(self, name) for name in TrainRunConfig.model_fields})

@@ -6,23 +6,18 @@ import getpass
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel
 
 from core.errors import InputError
 from evaluation.comparison import Comparison, RunScores, compare
-from evaluation.gate import Decision, GateConfig, decide
+from evaluation.gate import GateConfig, GateDecision, decide
 from experiments.comparing import conditions, finished_run, record
 from experiments.config import ExperimentConfig
 from experiments.references import REGISTRY_PREFIX, resolve_model
+from experiments.result import ALIAS, ExperimentResult, PromotionResult
 from experiments.runs import RunRef, origin_of, run_ref
-from experiments.verdict import Outcome, Verdict
 from experiments.workspace import Workspace
 from provenance import attest, configured_key
 from registry import Evidence, Registry, Ruling, Run
-
-ALIAS = "champion"
 
 
 def champion_reference(model_name: str, registry: Registry) -> str | None:
@@ -45,7 +40,7 @@ class Gatekeeper:
 
     gate: GateConfig
     comparison: Comparison | None = None
-    decision: Decision | None = None
+    decision: GateDecision | None = None
     _asked: tuple[RunScores, RunScores, list[str]] | None = None
 
     def __call__(self, evidence: Evidence) -> Ruling:
@@ -68,26 +63,6 @@ class Gatekeeper:
         )
 
 
-class Promotion(BaseModel):
-    """What became of a run that was offered to an alias.
-
-    Attributes:
-        outcome: promoted; forced, against the gate; refused; passed, when promotion was not wanted; already_champion.
-        alias: which alias it was offered to.
-        version: number of the run's version; None where it has none.
-        decision: the gate's answer; None for already_champion.
-        comparison: candidate against what was served; None for already_champion.
-    """
-
-    outcome: Literal["promoted", "forced", "refused", "passed", "already_champion"]
-    model_name: str
-    alias: str
-    run_id: str
-    version: int | None
-    decision: Decision | None
-    comparison: Comparison | None
-
-
 def promote_run(
     reference: str,
     model_name: str,
@@ -97,7 +72,7 @@ def promote_run(
     against: str | None = None,
     force_reason: str | None = None,
     alias: str = ALIAS,
-) -> Promotion:
+) -> PromotionResult:
     """Ask the gate about a recorded run, promote it when the gate agrees, and record the decision.
 
     Args:
@@ -133,7 +108,7 @@ def _offer(
     force_reason: str | None = None,
     *,
     promote: bool,
-) -> Promotion:
+) -> PromotionResult:
     registry = workspace.registry
     run = finished_run(reference, registry)
     gatekeeper = Gatekeeper(gate)
@@ -152,7 +127,7 @@ def _offer(
     )
     if gatekeeper.comparison is not None:
         record(gatekeeper.comparison, registry)
-    return Promotion(
+    return PromotionResult(
         outcome=offer.outcome,
         model_name=model_name,
         alias=alias,
@@ -165,7 +140,7 @@ def _offer(
 
 def promote_if_better(
     config: ExperimentConfig, baseline: RunRef, trained: RunRef, against: RunRef, comparison: Comparison, workspace: Workspace
-) -> Verdict:
+) -> ExperimentResult:
     """Offer the trained run of an experiment to the champion's alias, and sum the experiment up.
 
     Args:
@@ -179,11 +154,10 @@ def promote_if_better(
     registry = workspace.registry
     promotion = _offer(trained.run_id, config.model_name, config.gate, workspace, against.run_id, promote=config.promote)
     run, champion = registry.get_run(trained.run_id), registry.champion(config.model_name)
-    outcome: Outcome = OUTCOMES[promotion.outcome]
     opponent = promotion.comparison.baseline_run if promotion.comparison else against.run_id
     repeated = registry.find_repeated(run)
-    return Verdict(
-        outcome=outcome,
+    return ExperimentResult(
+        outcome=promotion.outcome,
         baseline=baseline,
         trained=trained,
         comparison=comparison,
@@ -198,14 +172,6 @@ def promote_if_better(
         predictions_sha256=run.predictions_sha256 or "",
         repeats=repeated.run_id if repeated else None,
     )
-
-
-OUTCOMES: dict[str, Outcome] = {
-    "promoted": "promoted",
-    "refused": "refused",
-    "passed": "passed_without_promotion",
-    "already_champion": "already_champion",
-}
 
 
 def guard_clean(run: Run) -> bool:

@@ -11,7 +11,7 @@ from core.config import validated
 from core.errors import IntegrityError
 from core.files import atomic_writer, read_json, sha256_file, sha256_json, sha256_tree, write_json, write_jsonl
 from experiments.comparing import dataset_file, finished_run
-from experiments.phases import judge_run, record_scores
+from experiments.phases import judge_run, record_judged
 from experiments.runs import RunRef, continue_or_start, origin_of, owned, run_ref
 from experiments.surroundings import evaluation_sha256
 from experiments.workspace import Workspace
@@ -163,8 +163,9 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     )
     with owned(run, registry):
         take_predictions(plan, run, registry)
-        judge_run(run, plan)
-        record_scores(run, registry, model_sha256=plan.model_sha256, evaluation_sha256=plan.evaluation_sha256())
+        judged = judge_run(run, plan)
+        evaluation = plan.evaluation_sha256()
+        record_judged(run, judged, registry, model_sha256=plan.model_sha256, evaluation_sha256=evaluation)
     return run
 
 

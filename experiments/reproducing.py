@@ -145,7 +145,7 @@ def _training(recorded: dict[str, Any] | None, run_id: str) -> TrainingPlan | No
     pin = recorded["dataset"]
     if dataset.sha256 != pin["sha256"]:
         raise IntegrityError(f"{dataset.path}: changed since the run: expected sha256 {pin['sha256']}, found {dataset.sha256}.")
-    place = dataset_ref(dataset)
+    place = dataset_ref(dataset, sum(1 for _ in dataset.items()))
     overlaps = [Overlap.model_validate(pair) for pair in recorded["contamination"]["pairs"]]
     return TrainingPlan(config=config, dataset=place, overlaps=overlaps)
 

@@ -2,7 +2,7 @@
 
 from registry.database import open_registry, upgrade
 from registry.log import PromotionConflict
-from registry.promotion import Attest, Evidence, Gate, Offer, Ruling
+from registry.promotion import Attest, Evidence, Gate, Offer, Outcome, Ruling
 from registry.registry import Registry
 from registry.rows import MetricRow, PredictionRow, Problem
 from registry.tables import Dataset, ModelVersion, Run
@@ -15,6 +15,7 @@ __all__ = [
     "MetricRow",
     "ModelVersion",
     "Offer",
+    "Outcome",
     "PredictionRow",
     "Problem",
     "PromotionConflict",

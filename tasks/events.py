@@ -5,23 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from core.settings import get_settings
-from experiments.promoting import ALIAS, Promotion
-from experiments.verdict import Verdict
+from experiments.result import ALIAS, ExperimentResult, PromotionResult
 from registry import ModelVersion
-from tasks.artifacts import harmless
+from tasks.retryable import harmless
 
 PROMOTED, ROLLED_BACK = "hallmark.model.promoted", "hallmark.model.rolled_back"
 REFUSED, FAILED = "hallmark.gate.refused", "hallmark.run.failed"
 
 
-def emit_outcome(answer: Verdict | Promotion) -> None:
+def emit_outcome(answer: ExperimentResult | PromotionResult) -> None:
     """Say that a model was promoted or refused; nothing else is an event.
 
     Args:
         answer: of an experiment, or of a promotion asked for by hand.
     """
-    run = answer.trained.run_id if isinstance(answer, Verdict) else answer.run_id
-    alias = ALIAS if isinstance(answer, Verdict) else answer.alias
+    run = answer.trained.run_id if isinstance(answer, ExperimentResult) else answer.run_id
+    alias = ALIAS if isinstance(answer, ExperimentResult) else answer.alias
     facts = {"model": answer.model_name, "run": run, "version": answer.version, "alias": alias}
     reasons = " ".join(answer.decision.reasons) if answer.decision else ""
     if answer.outcome in ("promoted", "forced"):
@@ -36,7 +35,7 @@ def emit_rollback(version: ModelVersion, alias: str, reason: str) -> None:
 
     Args:
         version: the one it points at now.
-        alias: which.
+        alias: as in champion.
         reason: why.
     """
     facts = {"model": version.model, "run": version.run_id, "version": version.number, "alias": alias}

@@ -13,7 +13,7 @@ from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
 from experiments.differences import shown
 from experiments.reproducing import Reproduction
-from experiments.verdict import Verdict
+from experiments.result import ExperimentResult
 from trainer.contract import TrainResult
 
 SHOWN_TEXT = 160
@@ -124,7 +124,7 @@ def comparison_report(comparison: Comparison, flips: tuple[list[Flip], list[Flip
     return "\n\n".join(parts)
 
 
-def decision_report(verdict: Verdict, links: Mapping[str, str]) -> str:
+def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:
     """What was decided, why, and about which runs.
 
     Args:

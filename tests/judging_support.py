@@ -44,16 +44,15 @@ def recorded_run(
         write_predictions(run, plan, answer, cut)
         if trained:
             make_weights(run.directory, "weights").rename(run.files.model)
-        judge_run(run, plan)
-        record_run(run, plan, workspace.registry)
+        record_run(run, plan, judge_run(run, plan), workspace.registry)
     return run
 
 
 def plan_of(workspace: Workspace, trained: bool = False, **settings: Any) -> RunPlan:
     """The plan of a run."""
     if trained:
-        return plan_training(TrainRunConfig(**settings), workspace.registry, workspace.home)
-    return plan_evaluation(EvaluateConfig(**settings), workspace.registry, workspace.home)
+        return plan_training(TrainRunConfig(**settings), workspace)
+    return plan_evaluation(EvaluateConfig(**settings), workspace)
 
 
 def write_predictions(run: RunRef, plan: RunPlan, answer: Answering, cut: Iterable[int] = ()) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.files import sha256_file, write_json, write_jsonl
-from experiments import phases as steps
+from experiments import phases
 from experiments.config import EvaluateConfig
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation
 from experiments.runs import begin_run, owned
@@ -38,21 +38,21 @@ def right_for(share: float) -> Answers:
 
 def record_baseline(workspace: Workspace, answers: Answers | None = None, **settings: object) -> Run:
     """A finished run of the tiny base model with these answers; 40 % are right where none are given."""
-    plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace.registry, workspace.home)
+    plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace)
     return _record(workspace, plan, answers or right_for(0.4), None)
 
 
 def record_trained(workspace: Workspace, answers: Answers, weights: str = "trained", **settings: object) -> Run:
     """A finished run of a model "trained" from it: a directory of small files whose bytes the name `weights` decides."""
-    plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace.registry, workspace.home)
-    training = TrainingPlan(config=TrainConfig(), dataset=dataset_ref(load_dataset("train-v1")), overlaps=[])
+    plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace)
+    training = TrainingPlan(config=TrainConfig(), dataset=dataset_ref(load_dataset("train-v1"), 9600), overlaps=[])
     return _record(workspace, plan.model_copy(update={"kind": "trained", "training": training}), answers, weights)
 
 
 def _record(workspace: Workspace, plan: RunPlan, answers: Answers, weights: str | None) -> Run:
     run = begin_run(plan, workspace.registry, workspace.runs)
     with owned(run, workspace.registry):
-        steps.export_dataset(run, plan)
+        phases.export_dataset(run, plan)
         if weights is not None:
             run.files.model.mkdir()
             for name in ("config.json", "tokenizer.json", "model.safetensors", "README.md"):
@@ -76,6 +76,5 @@ def _record(workspace: Workspace, plan: RunPlan, answers: Answers, weights: str 
             timing={},
         )
         write_json(run.files.predictions_meta, meta.model_dump())
-        steps.judge_run(run, plan)
-        steps.record_run(run, plan, workspace.registry)
+        phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
     return workspace.registry.get_run(run.run_id)

@@ -78,7 +78,7 @@ def experiment(
         **_training(train_dataset, method, steps, learning_rate, seed, threads),
         **parse_settings(settings),
     }
-    from experiments.verdict import Verdict
+    from experiments.result import ExperimentResult
     from hallmark.cli.local_prefect import run_flow
     from hallmark.cli.verdict_display import show_verdict
 
@@ -90,7 +90,7 @@ def experiment(
 
         return flow
 
-    verdict: Verdict = run_flow(load, wanted.model_copy(update={"fail_unless_promoted": False}))
+    verdict: ExperimentResult = run_flow(load, wanted.model_copy(update={"fail_unless_promoted": False}))
     if json:
         emit(verdict.model_dump(mode="json"))
     else:
@@ -268,13 +268,11 @@ def _check_training(config: Any) -> None:
     from experiments.plan import plan_training
     from experiments.workspace import open_workspace
 
-    workspace = open_workspace()
-    plan_training(config, workspace.registry, workspace.home)
+    plan_training(config, open_workspace())
 
 
 def _check_evaluation(config: EvaluateConfig) -> None:
     from experiments.plan import plan_evaluation
     from experiments.workspace import open_workspace
 
-    workspace = open_workspace()
-    plan_evaluation(config, workspace.registry, workspace.home)
+    plan_evaluation(config, open_workspace())

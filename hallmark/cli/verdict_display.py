@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from experiments.verdict import Verdict
+from experiments.result import ExperimentResult
 from hallmark.cli.tables import comparison_table
 from hallmark.cli.terminal import out
 
 
-def show_verdict(verdict: Verdict, console: Console = out) -> None:
+def show_verdict(verdict: ExperimentResult, console: Console = out) -> None:
     """Print what was compared, the table, the decision with its reason, where the files are, and what to type next."""
     comparison = verdict.comparison
     console.print()
@@ -37,13 +37,13 @@ def show_verdict(verdict: Verdict, console: Console = out) -> None:
         console.print(Text(f"      {purpose}", "dim"))
 
 
-def _show_decision(verdict: Verdict, console: Console) -> None:
+def _show_decision(verdict: ExperimentResult, console: Console) -> None:
     console.print(Text(verdict.headline, "bold yellow" if verdict.outcome == "refused" else "bold green"))
     for reason in verdict.reasons:
         console.print(reason)
 
 
-def _facts(verdict: Verdict) -> list[tuple[str, str]]:
+def _facts(verdict: ExperimentResult) -> list[tuple[str, str]]:
     version = f"{verdict.model_name} v{verdict.version}" if verdict.version else "none"
     return [
         ("version", version),
@@ -55,7 +55,7 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
     ]
 
 
-def _next(verdict: Verdict) -> list[tuple[str, str]]:
+def _next(verdict: ExperimentResult) -> list[tuple[str, str]]:
     commands = [
         (f"hallmark compare {verdict.baseline.run_id} {verdict.trained.run_id} --flips 5", "read what got better and what got worse")
     ]

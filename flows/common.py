@@ -1,8 +1,9 @@
-"""What all flows have in common: validated parameters, small results as JSON, and an event when they fail."""
+"""What all flows have in common: validated parameters, small results as JSON, an event when they fail, a run that is held."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow, flow
@@ -10,21 +11,23 @@ from prefect.client.schemas.objects import FlowRun, State
 
 from core.errors import InterruptedWork
 from evaluation.gate import GateRefused
+from experiments.runs import RunRef, owned
+from experiments.workspace import open_workspace
 from tasks.events import emit_failure
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
-TOLD_ELSEWHERE = (GateRefused, InterruptedWork)
+REPORTED_OTHERWISE = (GateRefused, InterruptedWork)
 
 
-def tell_of_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
+def report_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     """Emit `hallmark.run.failed` for a flow run that nobody called; a refusal has an event of its own, a stop is no failure."""
     del flow
     if flow_run.parent_task_run_id is not None:
         return
     error = state.result(raise_on_failure=False)
-    if not isinstance(error, TOLD_ELSEWHERE):
+    if not isinstance(error, REPORTED_OTHERWISE):
         emit_failure(flow_run.name, str(flow_run.id), str(error))
 
 
@@ -41,5 +44,10 @@ def loop_flow(name: str, run_name: str) -> Callable[[Callable[Parameters, Return
         validate_parameters=True,
         persist_result=True,
         result_serializer="json",
-        on_failure=[tell_of_failure],
+        on_failure=[report_failure],
     )
+
+
+def working_on(run: RunRef) -> AbstractContextManager[None]:
+    """Hold a run while a flow works on it, and record why when the work fails. See `experiments.runs.owned`."""
+    return owned(run, open_workspace().registry)

@@ -1,25 +1,57 @@
-"""What an experiment ends in."""
+"""What offering a run, and what a whole experiment, ends in."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel
 
 from evaluation.comparison import Comparison
-from evaluation.gate import Decision
+from evaluation.gate import GateDecision
 from experiments.runs import RunRef
+from registry import Outcome
 
-Outcome = Literal["promoted", "refused", "already_champion", "passed_without_promotion"]
+ALIAS = "champion"
 
 
-class Verdict(BaseModel):
+class PromotionResult(BaseModel):
+    """What became of a run that was offered to an alias.
+
+    Attributes:
+        outcome: promoted; forced, against the gate; refused; passed, when promotion was not wanted; already_champion,
+            when the very weights are what the alias points at.
+        model_name: the registered model.
+        alias: the alias that the run was offered to.
+        run_id: the candidate.
+        version: number of the run's version; None where it has none.
+        decision: the gate's answer; None for already_champion.
+        comparison: candidate against what was served; None for already_champion.
+    """
+
+    outcome: Outcome
+    model_name: str
+    alias: str
+    run_id: str
+    version: int | None
+    decision: GateDecision | None
+    comparison: Comparison | None
+
+    @property
+    def headline(self) -> str:
+        """The outcome in a line."""
+        return _headline(self.outcome, self.model_name, self.version, self.alias)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why, in whole sentences."""
+        return self.decision.reasons if self.decision else []
+
+
+class ExperimentResult(BaseModel):
     """The answer to "is the trained model better than the base, and may it replace what we serve?"
 
     Attributes:
-        outcome: promoted; refused by the gate; already_champion, when the very weights are champion; or
-            passed_without_promotion, when promotion was switched off.
+        outcome: as of a promotion; an experiment forces nothing.
         baseline: the base model's run.
         trained: the trained model's run.
         comparison: trained against base.
@@ -31,6 +63,7 @@ class Verdict(BaseModel):
         champion: number of the champion version after the decision; None when there is none.
         weights_sha256: of the trained model's directory.
         weights: where the trained model is: in the artifact store when it has a version, else in the run.
+        predictions_sha256: of the trained model's predictions.jsonl.
         repeats: an earlier finished run with the same predictions, byte for byte.
     """
 
@@ -40,7 +73,7 @@ class Verdict(BaseModel):
     comparison: Comparison
     against: RunRef
     gate_comparison: Comparison | None
-    decision: Decision | None
+    decision: GateDecision | None
     model_name: str
     version: int | None
     champion: int | None
@@ -52,12 +85,7 @@ class Verdict(BaseModel):
     @property
     def headline(self) -> str:
         """The outcome in a line."""
-        return {
-            "promoted": f"PROMOTED: {self.model_name} v{self.version} is champion now",
-            "already_champion": f"NOTHING TO CHANGE: these very weights are {self.model_name} v{self.version}, the champion",
-            "refused": "NOT PROMOTED: the gate said no",
-            "passed_without_promotion": "THE GATE SAID YES; promotion was switched off",
-        }[self.outcome]
+        return _headline(self.outcome, self.model_name, self.version, ALIAS)
 
     @property
     def reasons(self) -> list[str]:
@@ -70,3 +98,13 @@ class Verdict(BaseModel):
     def stands(self) -> bool:
         """Whether the trained weights are champion now."""
         return self.outcome in ("promoted", "already_champion")
+
+
+def _headline(outcome: Outcome, model: str, version: int | None, alias: str) -> str:
+    return {
+        "promoted": f"PROMOTED: {model} v{version} is {alias} now",
+        "forced": f"FORCED: {model} v{version} is {alias} now, against the gate",
+        "already_champion": f"NOTHING TO CHANGE: these very weights are {model} v{version}, the {alias}",
+        "refused": "NOT PROMOTED: the gate said no",
+        "passed": "THE GATE SAID YES; promotion was switched off",
+    }[outcome]
