@@ -114,7 +114,7 @@ def in_a_process(way: str, steps: int, home: Path, address: str) -> float:
 
 def start_server(home: Path) -> tuple[subprocess.Popen[bytes], str]:
     """A Prefect server as `hallmark up` starts it; gives its address."""
-    from hallmark.local.setup import wait_for_server
+    from hallmark.workstation.setup import wait_for_server
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from core.child_process import raise_on_termination
 from core.settings import get_settings
 from hallmark.cli.terminal import err, say
-from hallmark.local.prefect_environment import CHOSEN_BY_USER, client_environment
+from hallmark.workstation.prefect_environment import CHOSEN_BY_USER, client_environment
 
 Result = TypeVar("Result")
 

@@ -27,9 +27,9 @@ def up(
     Whatever runs already is left alone; deployments and automations are brought up to date. Ends with the address of the UI.
     """
     from core.errors import ResourceError
-    from hallmark.local import setup
-    from hallmark.local.prefect_environment import api_address, client_environment, kept_sign_in
-    from hallmark.local.services import SERVER, WORKER, Service
+    from hallmark.workstation import setup
+    from hallmark.workstation.prefect_environment import api_address, client_environment, kept_sign_in
+    from hallmark.workstation.services import SERVER, WORKER, Service
 
     home = _home()
     own = _without_choice()
@@ -71,7 +71,7 @@ def down(
     seconds: Annotated[float, typer.Option(min=1, help="How long each may take to end before it is killed.")] = 60.0,
 ) -> None:
     """Stop the worker and the server. A run that is being worked on stops in order and continues when it is started again."""
-    from hallmark.local.services import SERVER, WORKER
+    from hallmark.workstation.services import SERVER, WORKER
 
     home = _home()
     for service in (WORKER, SERVER):
@@ -80,7 +80,7 @@ def down(
 
 def status(json: Json = False) -> None:
     """Say whether the server and the worker of this home run, and where. Ends with 4 when one does not."""
-    from hallmark.local.services import SERVER, WORKER
+    from hallmark.workstation.services import SERVER, WORKER
 
     home = _home()
     found = {service.name: service.holder(home) for service in (SERVER, WORKER)}
@@ -98,7 +98,7 @@ def status(json: Json = False) -> None:
 def env() -> None:
     """Print what lets `prefect` in a shell talk to this home's server: eval "$(hallmark env)". Holds the password."""
     from core.errors import ResourceError
-    from hallmark.local.prefect_environment import client_environment
+    from hallmark.workstation.prefect_environment import client_environment
 
     home = _home()
     own = _without_choice()
@@ -112,8 +112,8 @@ def env() -> None:
 
 def server(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     """Be the Prefect server, in the foreground, as a service manager wants it. Asks for a sign-in; its state is in the home."""
-    from hallmark.local.prefect_environment import api_address, server_environment
-    from hallmark.local.services import SERVER
+    from hallmark.workstation.prefect_environment import api_address, server_environment
+    from hallmark.workstation.services import SERVER
 
     home = _home()
     environment = server_environment(home, host, port, os.environ)
@@ -126,9 +126,9 @@ def worker(
     """Be the worker of the pool gpu, in the foreground, as a service manager wants it. Waits for the server."""
     import platform
 
-    from hallmark.local import setup
-    from hallmark.local.prefect_environment import own_temporary_folder, remove_left_files
-    from hallmark.local.services import WORKER
+    from hallmark.workstation import setup
+    from hallmark.workstation.prefect_environment import own_temporary_folder, remove_left_files
+    from hallmark.workstation.services import WORKER
 
     home = _home()
     environment = _client(home, patience=60.0)
@@ -146,7 +146,7 @@ def worker(
 
 def deploy() -> None:
     """Set up pool, deployments and automations on the server that PREFECT_API_URL names, else on this home's own."""
-    from hallmark.local import setup
+    from hallmark.workstation import setup
 
     home = _home()
     for line in setup.set_up(home, _client(home)):
@@ -161,8 +161,8 @@ def _client(home: Path, patience: float = 0.0) -> dict[str, str]:
         patience: seconds to wait for a server of this home that is just being started, as by a service manager.
     """
     from core.errors import ResourceError
-    from hallmark.local import setup
-    from hallmark.local.prefect_environment import client_environment
+    from hallmark.workstation import setup
+    from hallmark.workstation.prefect_environment import client_environment
 
     deadline = time.monotonic() + patience
     while "PREFECT_API_URL" not in (environment := client_environment(home, os.environ)) and time.monotonic() < deadline:
@@ -187,7 +187,7 @@ def _refuse_taken_port(port: int) -> None:
 
 
 def _show(home: Path, address: str, json: bool) -> None:
-    from hallmark.local.prefect_environment import sign_in_file
+    from hallmark.workstation.prefect_environment import sign_in_file
 
     page, kept = address.removesuffix("/api"), sign_in_file(home)
     given = "PREFECT_SERVER_API_AUTH_STRING" in os.environ
@@ -203,7 +203,7 @@ def _show(home: Path, address: str, json: bool) -> None:
 
 def _without_choice() -> dict[str, str]:
     """The environment of this process, without a choice of another server than this home's."""
-    from hallmark.local.prefect_environment import CHOSEN_BY_USER
+    from hallmark.workstation.prefect_environment import CHOSEN_BY_USER
 
     return {name: value for name, value in os.environ.items() if name not in (*CHOSEN_BY_USER, "PREFECT_API_AUTH_STRING")}
 

@@ -14,9 +14,9 @@ import yaml
 
 from core.errors import InputError
 from core.locks import acquire
-from hallmark.local import setup
-from hallmark.local.prefect_environment import client_environment, kept_sign_in, server_environment, sign_in_file
-from hallmark.local.services import SERVER
+from hallmark.workstation import setup
+from hallmark.workstation.prefect_environment import client_environment, kept_sign_in, server_environment, sign_in_file
+from hallmark.workstation.services import SERVER
 
 pytestmark = pytest.mark.unit
 

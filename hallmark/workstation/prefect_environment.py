@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.errors import InputError
 from core.files import atomic_writer
-from hallmark.local.services import SERVER
+from hallmark.workstation.services import SERVER
 
 HEARTBEAT_SECONDS = 30
 USER = "hallmark"

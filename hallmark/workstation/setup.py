@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import hallmark
 from core.errors import HallmarkError, InputError, ResourceError
-from hallmark.local.prefect_environment import HEARTBEAT_SECONDS
-from hallmark.local.services import beside_python
+from hallmark.workstation.prefect_environment import HEARTBEAT_SECONDS
+from hallmark.workstation.services import beside_python
 
 PROJECT = Path(hallmark.__file__).parent.parent
 POOL = "gpu"
