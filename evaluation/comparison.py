@@ -119,7 +119,9 @@ def scores_by_id(scores: Iterable[Score]) -> dict[str, float]:
     return {score.trace_id: score.score for score in scores}
 
 
-def compare(baseline: RunScores, candidate: RunScores, seed: int = 0, resamples: int = RESAMPLES) -> Comparison:
+def compare(
+    baseline: RunScores, candidate: RunScores, seed: int = 0, resamples: int = RESAMPLES
+) -> Comparison:
     """Compare two runs, pairing their scores by trace_id.
 
     Args:
@@ -217,7 +219,11 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
     differing = [
         f"{name}: {_shown(left)} against {_shown(right)}"
         for name, left, right in (
-            ("dataset", (baseline.dataset, baseline.dataset_sha256), (candidate.dataset, candidate.dataset_sha256)),
+            (
+                "dataset",
+                (baseline.dataset, baseline.dataset_sha256),
+                (candidate.dataset, candidate.dataset_sha256),
+            ),
             ("judge", baseline.judge, candidate.judge),
             ("judge_fingerprint", baseline.judge_fingerprint, candidate.judge_fingerprint),
             *(
@@ -247,7 +253,10 @@ def _groups(ids: Sequence[str], pairs: Pairs, labels: Mapping[str, str]) -> list
     parts = {str(name): pairs.at(np.flatnonzero(label == place)) for place, name in enumerate(names)}
     ordered = sorted(parts, key=lambda name: (DIFFICULTY.get(name, 0), name))
     p_values = [parts[name].p_value() for name in ordered]
-    return [_group(name, parts[name], p, adjusted) for name, p, adjusted in zip(ordered, p_values, holm(p_values), strict=True)]
+    return [
+        _group(name, parts[name], p, adjusted)
+        for name, p, adjusted in zip(ordered, p_values, holm(p_values), strict=True)
+    ]
 
 
 def _group(name: str, pairs: Pairs, p_value: float, p_holm: float) -> Group:

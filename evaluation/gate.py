@@ -20,9 +20,14 @@ class GateConfig(Config):
     """The rule that decides on promotion."""
 
     alpha: float = Field(
-        0.05, gt=0, le=0.5, description="Chance of any false promotion, over all comparisons on one golden dataset together."
+        0.05,
+        gt=0,
+        le=0.5,
+        description="Chance of any false promotion, over all comparisons on one golden dataset together.",
     )
-    category_alpha: float = Field(0.05, gt=0, le=0.5, description="Level, Holm-adjusted, at which a category counts as fallen.")
+    category_alpha: float = Field(
+        0.05, gt=0, le=0.5, description="Level, Holm-adjusted, at which a category counts as fallen."
+    )
     min_delta: float = Field(0.0, ge=0, lt=1, description="The gain in mean score must be larger than this.")
 
 
@@ -60,7 +65,9 @@ class GateRefused(HallmarkError):
         super().__init__("not promoted: " + " ".join(decision.reasons if decision else []))
 
 
-def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, number: int = 1, carried: float = 0.0) -> GateDecision:
+def decide(
+    comparison: Comparison, gate: GateConfig, *, guard_clean: bool, number: int = 1, carried: float = 0.0
+) -> GateDecision:
     """Apply the rule.
 
     Better means: the gain is larger than `min_delta` and significant at this comparison's share of alpha, no category
@@ -77,7 +84,9 @@ def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, numbe
     significant = comparison.delta > 0 and comparison.p_better < level
     smallest = None
     if comparison.test == "mcnemar_exact":
-        smallest = smallest_significant_gain(len(comparison.gained) + len(comparison.lost), comparison.n, level)
+        smallest = smallest_significant_gain(
+            len(comparison.gained) + len(comparison.lost), comparison.n, level
+        )
     share = f"the share of alpha {gate.alpha:g} for comparison {number} on {comparison.dataset}"
     answer, evidence = _evidence(comparison, gate, level, share, smallest)
     objections = _objections(comparison, gate, guard_clean)
@@ -92,23 +101,37 @@ def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, numbe
     )
 
 
-def _evidence(comparison: Comparison, gate: GateConfig, level: float, share: str, smallest: float | None) -> tuple[Answer, str]:
-    gain, p = f"{points(comparison.delta)} points on {comparison.n} items", f"one-sided p = {comparison.p_better:.2g}"
+def _evidence(
+    comparison: Comparison, gate: GateConfig, level: float, share: str, smallest: float | None
+) -> tuple[Answer, str]:
+    gain, p = (
+        f"{points(comparison.delta)} points on {comparison.n} items",
+        f"one-sided p = {comparison.p_better:.2g}",
+    )
     if comparison.delta <= gate.min_delta:
         wanted = "any gain" if gate.min_delta == 0 else f"a gain above {100 * gate.min_delta:.1f} points"
         return "not_better", f"The score changed by {gain}, and {wanted} was asked for."
     changed = len(comparison.gained) + len(comparison.lost)
     if smallest is None:
-        limit = f" With {changed} changed answers no gain can be." if comparison.test == "mcnemar_exact" else ""
+        limit = (
+            f" With {changed} changed answers no gain can be." if comparison.test == "mcnemar_exact" else ""
+        )
     else:
-        limit = f" With {changed} changed answers the smallest gain that can be is {100 * smallest:.1f} points."
+        limit = (
+            f" With {changed} changed answers the smallest gain that can be is {100 * smallest:.1f} points."
+        )
     if comparison.p_better < level:
         return "better", f"The gain of {gain} is significant ({p}, below {level:.2g}, {share}).{limit}"
-    return "not_enough_evidence", f"The gain of {gain} may be luck: it is not significant ({p}, not below {level:.2g}, {share}).{limit}"
+    return (
+        "not_enough_evidence",
+        f"The gain of {gain} may be luck: it is not significant ({p}, not below {level:.2g}, {share}).{limit}",
+    )
 
 
 def _objections(comparison: Comparison, gate: GateConfig, guard_clean: bool) -> list[str]:
-    fallen = [group for group in comparison.categories if group.delta < 0 and group.p_holm < gate.category_alpha]
+    fallen = [
+        group for group in comparison.categories if group.delta < 0 and group.p_holm < gate.category_alpha
+    ]
     found = [
         f"Category {group.name} fell by {-100 * group.delta:.1f} points (Holm p = {group.p_holm:.2g}, below {gate.category_alpha:g})."
         for group in fallen

@@ -92,7 +92,9 @@ def metric(values: Sequence[float] | FloatArray) -> Metric:
     return Metric(value=mean, n=len(scores), ci_low=low, ci_high=high, method=method)
 
 
-def count_truncated(scores: Mapping[str, float], prompts: Collection[str], completions: Collection[str]) -> Truncation:
+def count_truncated(
+    scores: Mapping[str, float], prompts: Collection[str], completions: Collection[str]
+) -> Truncation:
     """Count the items that were cut off.
 
     Args:
@@ -134,5 +136,7 @@ def summarise(
         overall={name: metric([score.score for score in scores])},
         categories={category: {name: metric(values)} for category, values in sorted(by_category.items())},
         counts=dict(sorted(Counter(score.reason for score in scores).items())),
-        truncated=count_truncated({score.trace_id: score.score for score in scores}, truncated_prompts, cut_completions),
+        truncated=count_truncated(
+            {score.trace_id: score.score for score in scores}, truncated_prompts, cut_completions
+        ),
     )

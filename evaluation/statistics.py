@@ -86,7 +86,9 @@ def paired_permutation_p(
     from scipy.stats import permutation_test
 
     values = np.asarray(differences, dtype=np.float64)
-    values = values[values != 0]  # no sign changes a zero; the mean over all items is the same statistic, scaled
+    values = values[
+        values != 0
+    ]  # no sign changes a zero; the mean over all items is the same statistic, scaled
     if not len(values):
         return 1.0
     result = permutation_test(
@@ -102,7 +104,9 @@ def paired_permutation_p(
     return float(result.pvalue)
 
 
-def bootstrap_interval(values: Sequence[float] | FloatArray, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
+def bootstrap_interval(
+    values: Sequence[float] | FloatArray, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
     """Percentile bootstrap interval of a mean (Efron 1979, Ann. Statist. 7:1). On paired differences it is the paired bootstrap.
 
     Args:
@@ -146,5 +150,9 @@ def smallest_significant_gain(discordant: int, n: int, level: float) -> float | 
     Returns:
         (gained - lost) / n for the fewest gains whose p value is below the level; None where even all of them are too few.
     """
-    gained = bisect_left(range(discordant + 1), True, key=lambda gained: mcnemar_superiority(gained, discordant - gained) < level)
+    gained = bisect_left(
+        range(discordant + 1),
+        True,
+        key=lambda gained: mcnemar_superiority(gained, discordant - gained) < level,
+    )
     return (2 * gained - discordant) / n if gained <= discordant and 2 * gained > discordant else None

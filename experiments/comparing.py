@@ -29,7 +29,9 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
         InputError: a run is unknown or not finished, or the two are not comparable; names the fields that differ.
     """
     runs = finished_run(baseline, registry), finished_run(candidate, registry)
-    first, second = (conditions(run, registry.run_scores(run.run_id), registry.get_dataset(run.dataset_id)) for run in runs)
+    first, second = (
+        conditions(run, registry.run_scores(run.run_id), registry.get_dataset(run.dataset_id)) for run in runs
+    )
     comparison = compare(first, second)
     record(comparison, registry)
     return comparison
@@ -84,9 +86,13 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
 
     def flip(trace_id: str) -> Flip:
-        return Flip(trace_id, items[trace_id].prompt, items[trace_id].final_answer, before[trace_id], after[trace_id])
+        return Flip(
+            trace_id, items[trace_id].prompt, items[trace_id].final_answer, before[trace_id], after[trace_id]
+        )
 
-    return [flip(trace_id) for trace_id in comparison.gained[:count]], [flip(trace_id) for trace_id in comparison.lost[:count]]
+    return [flip(trace_id) for trace_id in comparison.gained[:count]], [
+        flip(trace_id) for trace_id in comparison.lost[:count]
+    ]
 
 
 def finished_run(reference: str, registry: Registry) -> Run:
@@ -139,7 +145,9 @@ def dataset_file(run: Run, dataset: Dataset) -> Path:
     own = run_ref(run).files.dataset
     if own.is_file():
         if (found := sha256_file(own)) != dataset.sha256:
-            raise IntegrityError(f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}.")
+            raise IntegrityError(
+                f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}."
+            )
         return own
     built_in = BUILT_IN / f"{dataset.key}-{dataset.version}.jsonl"
     if built_in.is_file() and sha256_file(built_in) == dataset.sha256:

@@ -20,7 +20,9 @@ class EvaluateConfig(Config):
     """Judge one model on one dataset; no training."""
 
     model: str = Field(TINY_BASE, description=MODEL_HELP)
-    dataset: str = Field("golden-v1", description="Golden dataset: a built-in name, or the path of a .jsonl file.")
+    dataset: str = Field(
+        "golden-v1", description="Golden dataset: a built-in name, or the path of a .jsonl file."
+    )
     judge: str = Field("answer_correctness@v1", description="Judge, as name@vN.")
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     reuse: bool = Field(True, description="Take the recorded run where one exists for exactly these inputs.")
@@ -47,16 +49,26 @@ class TrainRunConfig(Config):
 
     def evaluate(self, model: str, reuse: bool = True) -> EvaluateConfig:
         """The same judging for another model."""
-        return EvaluateConfig(model=model, dataset=self.dataset, judge=self.judge, generation=self.generation, reuse=reuse)
+        return EvaluateConfig(
+            model=model, dataset=self.dataset, judge=self.judge, generation=self.generation, reuse=reuse
+        )
 
 
 class ExperimentConfig(TrainRunConfig):
     """Base against trained, judged on the same items; the better one may become champion."""
 
-    model_name: str = Field("tiny-reasoner", pattern=MODEL_NAME_PATTERN, description="Registered model that the trained one may join.")
+    model_name: str = Field(
+        "tiny-reasoner",
+        pattern=MODEL_NAME_PATTERN,
+        description="Registered model that the trained one may join.",
+    )
     gate: GateConfig = Field(default_factory=GateConfig)
-    promote: bool = Field(True, description="Promote when the gate passes. Off: decide, record, and leave the champion.")
-    reuse_baseline: bool = Field(True, description="Take the recorded baseline where one exists for exactly these inputs.")
+    promote: bool = Field(
+        True, description="Promote when the gate passes. Off: decide, record, and leave the champion."
+    )
+    reuse_baseline: bool = Field(
+        True, description="Take the recorded baseline where one exists for exactly these inputs."
+    )
     fail_unless_promoted: bool = Field(False, description="End as failed when the gate says no, for CI.")
 
     def baseline(self) -> EvaluateConfig:

@@ -16,7 +16,17 @@ from core.gpus import ask_driver
 
 PROJECT = Path(__file__).parent.parent
 INFERENCE_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-TRAINING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "safetensors", "transformers", "tokenizers")
+TRAINING_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "safetensors",
+    "transformers",
+    "tokenizers",
+)
 INFERENCE_CODE = ("inference", "golden/rendering.py", "golden/datasets.py", "core/child_process.py")
 JUDGING_CODE = ("judges/base.py", "judges/judging.py")  # a judge itself has a fingerprint of its own
 TRAINING_CODE = ("trainer", "golden/rendering.py", "golden/datasets.py", "core/child_process.py")
@@ -71,7 +81,10 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 @cache
@@ -84,7 +97,9 @@ def code_version() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, timeout=20, check=True)  # noqa: S603, S607
+        done = subprocess.run(
+            ["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, timeout=20, check=True
+        )  # noqa: S603, S607
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()

@@ -15,7 +15,13 @@ from core.files import atomic_writer, read_json, sha256_file, sha256_tree, write
 from core.gpus import own_device
 from core.progress import Listener
 from evaluation.metrics import MetricsSnapshot, summarise
-from experiments.environment import TRAINING_CODE, TRAINING_PACKAGES, code_sha256, lock_sha256, package_versions
+from experiments.environment import (
+    TRAINING_CODE,
+    TRAINING_PACKAGES,
+    code_sha256,
+    lock_sha256,
+    package_versions,
+)
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from golden.datasets import read_items
@@ -64,8 +70,12 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
         cache=run.directory.parent.parent / "cache" / "jax",
     )
     threads = plan.training.config.threads
-    with own_device(f"training, run {run.run_id}", listener, cpu=os.environ.get("JAX_PLATFORMS") == "cpu") as locks:
-        result = run_child("trainer", spec, TrainResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
+    with own_device(
+        f"training, run {run.run_id}", listener, cpu=os.environ.get("JAX_PLATFORMS") == "cpu"
+    ) as locks:
+        result = run_child(
+            "trainer", spec, TrainResult, threads=threads, log=run.files.log, listener=listener, keep=locks
+        )
     write_json(run.files.training_result, result.model_dump())
     return result
 
@@ -108,7 +118,15 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
     )
     threads = plan.generation.threads
     with own_device(f"inference, run {run.run_id}", listener, cpu=plan.generation.device == "cpu") as locks:
-        return run_child("inference", spec, PredictResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
+        return run_child(
+            "inference",
+            spec,
+            PredictResult,
+            threads=threads,
+            log=run.files.log,
+            listener=listener,
+            keep=locks,
+        )
 
 
 class Judging(Protocol):
@@ -200,7 +218,10 @@ def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str
     try:
         scores = list(judge_items(items, predictions, judge))
     except JudgeError as error:
-        write_jsonl(run.files.judge_errors, ({"trace_id": id_, "error": problem} for id_, problem in error.failures.items()))
+        write_jsonl(
+            run.files.judge_errors,
+            ({"trace_id": id_, "error": problem} for id_, problem in error.failures.items()),
+        )
         remedy = (
             f"All of them are in {run.files.judge_errors}. The predictions are kept: when the judge is repaired, "
             f"`hallmark rejudge {run.run_id} --judge {plan.judge}` judges them without predicting again."
@@ -218,9 +239,13 @@ def check_predictions_sha256(run: RunRef) -> str:
     """
     expected = str(read_json(run.files.predictions_meta)["predictions_sha256"])
     if not run.files.predictions.is_file():
-        raise InputError(f"{run.files.predictions}: missing. Run the experiment again; it continues from what is there.")
+        raise InputError(
+            f"{run.files.predictions}: missing. Run the experiment again; it continues from what is there."
+        )
     if (found := sha256_file(run.files.predictions)) != expected:
-        raise IntegrityError(f"{run.files.predictions}: changed since it was written: expected sha256 {expected}, found {found}.")
+        raise IntegrityError(
+            f"{run.files.predictions}: changed since it was written: expected sha256 {expected}, found {found}."
+        )
     return expected
 
 
@@ -234,7 +259,9 @@ def record_run(run: RunRef, plan: RunPlan, judged: Judged, registry: Registry) -
     record_judged(run, judged, registry, model_sha256=model_sha256, evaluation_sha256=evaluation_sha256)
 
 
-def record_judged(run: RunRef, judged: Judged, registry: Registry, *, model_sha256: str, evaluation_sha256: str) -> None:
+def record_judged(
+    run: RunRef, judged: Judged, registry: Registry, *, model_sha256: str, evaluation_sha256: str
+) -> None:
     """The same, for weights that are known.
 
     Args:
@@ -252,7 +279,9 @@ def record_judged(run: RunRef, judged: Judged, registry: Registry, *, model_sha2
         metrics=metric_rows(judged.metrics),
         predictions_meta=dict(judged.predictions_meta),
         predictions=[
-            PredictionRow(score.trace_id, judged.predictions[score.trace_id], score.score, score.extracted, score.reason)
+            PredictionRow(
+                score.trace_id, judged.predictions[score.trace_id], score.score, score.extracted, score.reason
+            )
             for score in judged.scores
         ],
     )

@@ -110,19 +110,39 @@ class RunPlan(BaseModel):
                 "uv_lock": lock_sha256(),  # a changed lock is another run; its checkpoints are not continued
                 **surroundings(TRAINING_CODE, TRAINING_PACKAGES),
             }
-        return sha256_json({"kind": self.kind, "evaluation": self.evaluation_sha256(self.model.sha256), "training": training})
+        return sha256_json(
+            {"kind": self.kind, "evaluation": self.evaluation_sha256(self.model.sha256), "training": training}
+        )
 
     def manifest(self, run_id: str) -> dict[str, Any]:
         """The content of manifest.json."""
-        packages = tuple(sorted({*INFERENCE_PACKAGES, *(TRAINING_PACKAGES if self.training else ()), "prefect", "sqlmodel", "scipy"}))
+        packages = tuple(
+            sorted(
+                {
+                    *INFERENCE_PACKAGES,
+                    *(TRAINING_PACKAGES if self.training else ()),
+                    "prefect",
+                    "sqlmodel",
+                    "scipy",
+                }
+            )
+        )
         return {
             "format": 1,
             "run_id": run_id,
             "kind": self.kind,
             "inputs_sha256": self.inputs_sha256(),
-            "model": {"reference": self.model.reference, "sha256": self.model.sha256, "revision": self.model.revision},
+            "model": {
+                "reference": self.model.reference,
+                "sha256": self.model.sha256,
+                "revision": self.model.revision,
+            },
             "dataset": {**_pin(self.dataset), "bands": self.dataset.bands},
-            "judge": {"name": self.judge, "fingerprint": self.judge_fingerprint, "libraries": library_versions(load_judge(self.judge))},
+            "judge": {
+                "name": self.judge,
+                "fingerprint": self.judge_fingerprint,
+                "libraries": library_versions(load_judge(self.judge)),
+            },
             "generation": self.generation.model_dump(),
             "training": self._training_manifest(),
             **({"reproduces": self.reproduces} if self.reproduces else {}),
@@ -174,7 +194,9 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
         HallmarkError: see `plan_training`.
     """
     training = plan_training(config.trained(), workspace)
-    baseline = training.model_copy(update={"kind": "baseline", "training": None, "reuse": config.reuse_baseline})
+    baseline = training.model_copy(
+        update={"kind": "baseline", "training": None, "reuse": config.reuse_baseline}
+    )
     return {_key(config.trained()): training, _key(config.baseline()): baseline}
 
 
@@ -211,7 +233,9 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
     if overlaps and not config.train.allow_contamination:
         raise _contaminated(train, golden, overlaps)
     training = TrainingPlan(config=config.train, dataset=dataset_ref(train, traces.count), overlaps=overlaps)
-    return plan.model_copy(update={"kind": "trained", "dataset": dataset_ref(golden, items.count), "training": training})
+    return plan.model_copy(
+        update={"kind": "trained", "dataset": dataset_ref(golden, items.count), "training": training}
+    )
 
 
 def _key(config: EvaluateConfig | TrainRunConfig) -> str:
@@ -265,7 +289,9 @@ def dataset_ref(dataset: Dataset, items: int) -> DatasetRef:
 
 
 def _contaminated(train: Dataset, golden: Dataset, overlaps: list[Overlap]) -> InputError:
-    shown = "\n".join(f"  {o.train_id} ~ {o.golden_id} ({o.kind}): {o.shared[:80]}" for o in overlaps[:SHOWN_OVERLAPS])
+    shown = "\n".join(
+        f"  {o.train_id} ~ {o.golden_id} ({o.kind}): {o.shared[:80]}" for o in overlaps[:SHOWN_OVERLAPS]
+    )
     more = f"\n  and {len(overlaps) - SHOWN_OVERLAPS} more" if len(overlaps) > SHOWN_OVERLAPS else ""
     return InputError(
         f"{train.path}: {len(overlaps)} training items overlap with {golden.name}; a gain would be memory, not skill:\n"

@@ -51,7 +51,9 @@ class Gatekeeper:
         if self.comparison is None or asked != self._asked:
             self.comparison, self._asked = compare(opponent, candidate), asked
         clean = guard_clean(evidence.candidate)
-        decision = decide(self.comparison, self.gate, guard_clean=clean, number=evidence.number, carried=evidence.carried)
+        decision = decide(
+            self.comparison, self.gate, guard_clean=clean, number=evidence.number, carried=evidence.carried
+        )
         self.decision = decision
         return Ruling(
             promote=decision.promote,
@@ -139,7 +141,12 @@ def _offer(
 
 
 def promote_if_better(
-    config: ExperimentConfig, baseline: RunRef, trained: RunRef, against: RunRef, comparison: Comparison, workspace: Workspace
+    config: ExperimentConfig,
+    baseline: RunRef,
+    trained: RunRef,
+    against: RunRef,
+    comparison: Comparison,
+    workspace: Workspace,
 ) -> ExperimentResult:
     """Offer the trained run of an experiment to the champion's alias, and sum the experiment up.
 
@@ -152,7 +159,9 @@ def promote_if_better(
         workspace: its registry records the decision, whatever it is.
     """
     registry = workspace.registry
-    promotion = _offer(trained.run_id, config.model_name, config.gate, workspace, against.run_id, promote=config.promote)
+    promotion = _offer(
+        trained.run_id, config.model_name, config.gate, workspace, against.run_id, promote=config.promote
+    )
     run, champion = registry.get_run(trained.run_id), registry.champion(config.model_name)
     opponent = promotion.comparison.baseline_run if promotion.comparison else against.run_id
     repeated = registry.find_repeated(run)
@@ -161,7 +170,9 @@ def promote_if_better(
         baseline=baseline,
         trained=trained,
         comparison=comparison,
-        against=against if opponent == against.run_id else RunRef(run_id=opponent, directory=Path(registry.get_run(opponent).directory)),
+        against=against
+        if opponent == against.run_id
+        else RunRef(run_id=opponent, directory=Path(registry.get_run(opponent).directory)),
         gate_comparison=promotion.comparison,
         decision=promotion.decision,
         model_name=config.model_name,

@@ -74,7 +74,9 @@ def resolve_model(reference: str, home: Path, registered: Callable[[str], tuple[
 
 def _local(reference: str, path: Path, revision: str | None = None) -> ResolvedModel:
     check_model_directory(path)
-    return ResolvedModel(reference=reference, path=path.absolute(), sha256=sha256_tree(path), revision=revision)
+    return ResolvedModel(
+        reference=reference, path=path.absolute(), sha256=sha256_tree(path), revision=revision
+    )
 
 
 def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[Path, str]:
@@ -114,7 +116,9 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
             partial.replace(target)
     except HFValidationError as error:
         raise InputError(f"{repository}: not a hub model: {error}") from error
-    except Exception as error:  # the hub's client lets the errors of its HTTP library through, whichever that is
+    except (
+        Exception
+    ) as error:  # the hub's client lets the errors of its HTTP library through, whichever that is
         reason = " ".join(str(error).split())[:200]
         raise ResourceError(
             f"{repository}: no directory here, and the hub did not give it ({type(error).__name__}: {reason}). Check the name and the "

@@ -9,7 +9,15 @@ from typing import Any
 
 from core.config import validated
 from core.errors import IntegrityError
-from core.files import atomic_writer, read_json, sha256_file, sha256_json, sha256_tree, write_json, write_jsonl
+from core.files import (
+    atomic_writer,
+    read_json,
+    sha256_file,
+    sha256_json,
+    sha256_tree,
+    write_json,
+    write_jsonl,
+)
 from experiments.comparing import dataset_file, finished_run
 from experiments.phases import judge_run, record_judged
 from experiments.runs import RunRef, continue_or_start, origin_of, owned, run_ref
@@ -102,7 +110,11 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
     origin, files = origin_of(run, registry), run_ref(run).files
     if run.status == "failed" and files.judge_errors.is_file():  # all was predicted, and its judge failed
         meta = read_json(files.predictions_meta)
-        model = sha256_tree(run_ref(origin).files.model) if run.kind == "trained" else run.manifest["model"]["sha256"]
+        model = (
+            sha256_tree(run_ref(origin).files.model)
+            if run.kind == "trained"
+            else run.manifest["model"]["sha256"]
+        )
         predictions = meta["predictions_sha256"]
     else:
         run = finished_run(reference, registry)
@@ -147,7 +159,9 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     plan = plan_rejudging(reference, judge, registry)
     if (found := find_rejudged(plan, registry)) is not None:
         return found
-    dataset_file(plan.source, registry.get_dataset(plan.source.dataset_id))  # else a run would begin that cannot go on
+    dataset_file(
+        plan.source, registry.get_dataset(plan.source.dataset_id)
+    )  # else a run would begin that cannot go on
     run = continue_or_start(
         plan.inputs_sha256(),
         plan.manifest,
@@ -183,10 +197,18 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
         _copy(source.predictions, files.predictions)
     else:
         rows = registry.run_predictions(plan.source.run_id)
-        write_jsonl(files.predictions, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows))
+        write_jsonl(
+            files.predictions, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows)
+        )
     if (found := sha256_file(files.predictions)) != plan.predictions_sha256:
-        where = source.predictions if source.predictions.is_file() else f"the registry's predictions of run {plan.source.run_id}"
-        raise IntegrityError(f"{where}: changed since the run: expected sha256 {plan.predictions_sha256}, found {found}.")
+        where = (
+            source.predictions
+            if source.predictions.is_file()
+            else f"the registry's predictions of run {plan.source.run_id}"
+        )
+        raise IntegrityError(
+            f"{where}: changed since the run: expected sha256 {plan.predictions_sha256}, found {found}."
+        )
     write_json(files.predictions_meta, plan.predictions_meta)
     for before, after in ((source.training, files.training), (source.loss_curve, files.loss_curve)):
         if before.is_file():

@@ -65,8 +65,13 @@ class Reproduction(BaseModel):
     @property
     def sentences(self) -> list[str]:
         """What was compared, with its first difference, and what is not as it was."""
-        compared = [f"{name}: identical." if found is None else f"{name}: {found.sentence}" for name, found in self.parts.items()]
-        changed = [f"{each.field}: was {shown(each.recorded)}, is {shown(each.now)}." for each in self.surroundings]
+        compared = [
+            f"{name}: identical." if found is None else f"{name}: {found.sentence}"
+            for name, found in self.parts.items()
+        ]
+        changed = [
+            f"{each.field}: was {shown(each.recorded)}, is {shown(each.now)}." for each in self.surroundings
+        ]
         return compared + (changed or ["The surroundings are as they were."])
 
 
@@ -144,7 +149,9 @@ def _training(recorded: dict[str, Any] | None, run_id: str) -> TrainingPlan | No
     dataset = load_dataset(config.dataset)
     pin = recorded["dataset"]
     if dataset.sha256 != pin["sha256"]:
-        raise IntegrityError(f"{dataset.path}: changed since the run: expected sha256 {pin['sha256']}, found {dataset.sha256}.")
+        raise IntegrityError(
+            f"{dataset.path}: changed since the run: expected sha256 {pin['sha256']}, found {dataset.sha256}."
+        )
     place = dataset_ref(dataset, sum(1 for _ in dataset.items()))
     overlaps = [Overlap.model_validate(pair) for pair in recorded["contamination"]["pairs"]]
     return TrainingPlan(config=config, dataset=place, overlaps=overlaps)
@@ -163,10 +170,14 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
     parts = {"weights": _weights(recorded, repeated, registry)} if recorded.kind == "trained" else {}
     before, after = registry.run_predictions(recorded.run_id), registry.run_predictions(repeated.run_id)
     texts = ({row.trace_id: row.prediction for row in rows} for rows in (before, after))
-    scores = ({row.trace_id: [row.score, row.extracted, row.reason] for row in rows} for rows in (before, after))
+    scores = (
+        {row.trace_id: [row.score, row.extracted, row.reason] for row in rows} for rows in (before, after)
+    )
     parts["predictions"], parts["scores"] = first_differing_value(*texts), first_differing_value(*scores)
     if parts["predictions"] is None and recorded.predictions_sha256 != repeated.predictions_sha256:
-        parts["predictions"] = Difference(where="predictions.jsonl", recorded=recorded.predictions_sha256, now=repeated.predictions_sha256)
+        parts["predictions"] = Difference(
+            where="predictions.jsonl", recorded=recorded.predictions_sha256, now=repeated.predictions_sha256
+        )
     return Reproduction(
         run_id=recorded.run_id,
         again=repeated.run_id,
@@ -183,7 +194,9 @@ def _weights(recorded: Run, repeated: Run, registry: Registry) -> Difference | N
     if not before.is_dir() and registry.artifacts.has_tree(recorded.model_sha256 or ""):
         before = registry.artifacts.get_tree(recorded.model_sha256 or "")
     found = first_differing_tree(before, after) if before.is_dir() else None
-    return found or Difference(where="model", recorded=f"sha256 {recorded.model_sha256}", now=f"sha256 {repeated.model_sha256}")
+    return found or Difference(
+        where="model", recorded=f"sha256 {recorded.model_sha256}", now=f"sha256 {repeated.model_sha256}"
+    )
 
 
 def changed_surroundings(recorded: Run, plan: RunPlan) -> list[Changed]:
@@ -193,5 +206,7 @@ def changed_surroundings(recorded: Run, plan: RunPlan) -> list[Changed]:
     after = flat({**environment(packages), "judge": plan.judge_fingerprint})
     fields = sorted(before.keys() | after.keys())
     return [
-        Changed(field=field, recorded=before.get(field), now=after.get(field)) for field in fields if before.get(field) != after.get(field)
+        Changed(field=field, recorded=before.get(field), now=after.get(field))
+        for field in fields
+        if before.get(field) != after.get(field)
     ]

@@ -91,7 +91,11 @@ class ExperimentResult(BaseModel):
     def reasons(self) -> list[str]:
         """Why, in whole sentences."""
         champion = self.gate_comparison is not None and self.against.run_id != self.baseline.run_id
-        against = [f"Compared with the champion (run {self.against.run_id}), not with the base."] if champion else []
+        against = (
+            [f"Compared with the champion (run {self.against.run_id}), not with the base."]
+            if champion
+            else []
+        )
         return against + (self.decision.reasons if self.decision else [])
 
     @property

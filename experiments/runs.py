@@ -62,7 +62,9 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
         IntegrityError: the dataset's name is registered with other content.
         ResourceError: the folder cannot be written.
     """
-    dataset = registry.register_dataset(plan.dataset.key, plan.dataset.version, plan.dataset.sha256, plan.dataset.items)
+    dataset = registry.register_dataset(
+        plan.dataset.key, plan.dataset.version, plan.dataset.sha256, plan.dataset.items
+    )
     return continue_or_start(
         plan.inputs_sha256(),
         plan.manifest,
@@ -79,7 +81,11 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
 
 
 def continue_or_start(
-    inputs_sha256: str, manifest_of: Callable[[str], dict[str, Any]], registry: Registry, runs: Path, **columns: Any
+    inputs_sha256: str,
+    manifest_of: Callable[[str], dict[str, Any]],
+    registry: Registry,
+    runs: Path,
+    **columns: Any,
 ) -> RunRef:
     """Continue an interrupted run with the same inputs, or record that a new one starts.
 
@@ -97,7 +103,13 @@ def continue_or_start(
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     files, manifest = RunFiles(runs / run_id), manifest_of(run_id)
     write_json(files.manifest, manifest)
-    registry.start_run(run_id=run_id, inputs_sha256=inputs_sha256, manifest=manifest, directory=str(files.directory), **columns)
+    registry.start_run(
+        run_id=run_id,
+        inputs_sha256=inputs_sha256,
+        manifest=manifest,
+        directory=str(files.directory),
+        **columns,
+    )
     return RunRef(run_id=run_id, directory=files.directory)
 
 
@@ -139,7 +151,9 @@ def _lock(directory: Path) -> int:
     if descriptor is None:
         owner = holder(path)
         by = f" (process {owner.pid})" if owner else ""
-        raise ResourceError(f"run {directory.name}: another process{by} is working on it. Wait for it to end.")
+        raise ResourceError(
+            f"run {directory.name}: another process{by} is working on it. Wait for it to end."
+        )
     return descriptor
 
 

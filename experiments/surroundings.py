@@ -6,7 +6,14 @@ import platform
 from typing import Any
 
 from core.files import sha256_json
-from experiments.environment import INFERENCE_CODE, INFERENCE_PACKAGES, JUDGING_CODE, code_sha256, hardware, package_versions
+from experiments.environment import (
+    INFERENCE_CODE,
+    INFERENCE_PACKAGES,
+    JUDGING_CODE,
+    code_sha256,
+    hardware,
+    package_versions,
+)
 from inference.contract import GenerationConfig
 
 
@@ -26,7 +33,13 @@ def inference_surroundings() -> dict[str, Any]:
 
 
 def evaluation_sha256(
-    *, model: str, dataset: str, generation: GenerationConfig, inference: dict[str, Any], judge: str, fingerprint: str
+    *,
+    model: str,
+    dataset: str,
+    generation: GenerationConfig,
+    inference: dict[str, Any],
+    judge: str,
+    fingerprint: str,
 ) -> str:
     """Hash of every input that decides the scores of a model. Equal hash: the scores are the same.
 

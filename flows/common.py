@@ -31,7 +31,9 @@ def report_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
         emit_failure(flow_run.name, str(flow_run.id), str(error))
 
 
-def loop_flow(name: str, run_name: str) -> Callable[[Callable[Parameters, Returned]], Flow[Parameters, Returned]]:
+def loop_flow(
+    name: str, run_name: str
+) -> Callable[[Callable[Parameters, Returned]], Flow[Parameters, Returned]]:
     """A Prefect flow of Hallmark.
 
     Args:

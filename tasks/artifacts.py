@@ -33,7 +33,9 @@ def show_training(run: RunRef, result: TrainResult) -> None:
     _publish(
         "loss-curve",
         f"Training of run {run.run_id}",
-        lambda: report.training_report(result, curve.read_bytes() if curve.is_file() else None, str(curve), run.run_id),
+        lambda: report.training_report(
+            result, curve.read_bytes() if curve.is_file() else None, str(curve), run.run_id
+        ),
     )
 
 
@@ -52,14 +54,21 @@ def show_comparison(comparison: Comparison, registry: Registry) -> None:
     runs = (comparison.baseline_run, comparison.candidate_run)
 
     def text() -> str:
-        return report.comparison_report(comparison, flips(comparison, SHOWN_FLIPS, registry), links(runs, registry))
+        return report.comparison_report(
+            comparison, flips(comparison, SHOWN_FLIPS, registry), links(runs, registry)
+        )
 
     _publish("comparison", f"{runs[1]} against {runs[0]}", text)
 
 
 def show_result(result: ExperimentResult, registry: Registry) -> None:
     """The decision and its reasons."""
-    runs = [result.baseline.run_id, result.trained.run_id, result.against.run_id, *([result.repeats] if result.repeats else [])]
+    runs = [
+        result.baseline.run_id,
+        result.trained.run_id,
+        result.against.run_id,
+        *([result.repeats] if result.repeats else []),
+    ]
     _publish("decision", result.headline, lambda: report.decision_report(result, links(runs, registry)))
 
 

@@ -45,9 +45,13 @@ def promote_if_better(
 
 
 @retryable("gate and promote a recorded run")
-def promote_run(run: str, model_name: str, gate: GateConfig, against: str | None, force_reason: str | None) -> PromotionResult:
+def promote_run(
+    run: str, model_name: str, gate: GateConfig, against: str | None, force_reason: str | None
+) -> PromotionResult:
     """Decide on a run that was recorded before."""
-    result = promoting.promote_run(run, model_name, gate, open_workspace(), against=against, force_reason=force_reason)
+    result = promoting.promote_run(
+        run, model_name, gate, open_workspace(), against=against, force_reason=force_reason
+    )
     emit_outcome(result)
     reasons = result.decision.reasons if result.decision else []
     task_logger().info("%s: %s. %s", model_name, result.outcome.replace("_", " "), " ".join(reasons))

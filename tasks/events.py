@@ -27,7 +27,9 @@ def emit_outcome(answer: ExperimentResult | PromotionResult) -> None:
         subject = f"{answer.model_name} v{answer.version} is {alias}"
         _emit(PROMOTED, answer.model_name, subject, f"Run {run}. {reasons}", facts)
     elif answer.outcome == "refused":
-        _emit(REFUSED, answer.model_name, f"{answer.model_name}: not promoted", f"Run {run}. {reasons}", facts)
+        _emit(
+            REFUSED, answer.model_name, f"{answer.model_name}: not promoted", f"Run {run}. {reasons}", facts
+        )
 
 
 def emit_rollback(version: ModelVersion, alias: str, reason: str) -> None:
@@ -57,6 +59,11 @@ def _emit(event: str, name: str, subject: str, message: str, facts: dict[str, An
     from prefect.events import emit_event
 
     resource = {"prefect.resource.id": f"{event}/{name}", "prefect.resource.name": name}
-    payload = {"subject": f"Hallmark: {subject}", "message": message, "home": str(get_settings().home.absolute()), **facts}
+    payload = {
+        "subject": f"Hallmark: {subject}",
+        "message": message,
+        "home": str(get_settings().home.absolute()),
+        **facts,
+    }
     with harmless(f"the event {event}"):
         emit_event(event=event, resource=resource, payload=payload)

@@ -92,7 +92,9 @@ def harmless(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         logger: Any = task_logger()
-        logger.log(logging.WARNING, "%s could not be shown in Prefect: %s: %s", what, type(error).__name__, error)
+        logger.log(
+            logging.WARNING, "%s could not be shown in Prefect: %s: %s", what, type(error).__name__, error
+        )
 
 
 class _PrefectListener:
@@ -118,7 +120,9 @@ class _ProgressArtifact:
         self.sent: Progress | None = None
         self.artifacts: dict[str, UUID] = {}
         self.ended = threading.Event()
-        self.thread = threading.Thread(target=contextvars.copy_context().run, args=(self._send_all,), daemon=True)
+        self.thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._send_all,), daemon=True
+        )
         self.thread.start()
 
     def close(self) -> None:

@@ -27,4 +27,8 @@ def show_reproduction(reproduction: Reproduction) -> None:
         return
     out.print(Text("Not as it was when the run was recorded", "bold"))
     for changed in reproduction.surroundings:
-        out.print(f"  {changed.field}: was {shown(changed.recorded)}, is {shown(changed.now)}", markup=False, soft_wrap=True)
+        out.print(
+            f"  {changed.field}: was {shown(changed.recorded)}, is {shown(changed.now)}",
+            markup=False,
+            soft_wrap=True,
+        )

@@ -14,7 +14,9 @@ import typer
 
 from hallmark.cli.terminal import Json, emit, err, out, say
 
-Host = Annotated[str, typer.Option(help="Address to listen on. Others than this machine's: see docs/operate.md first.")]
+Host = Annotated[
+    str, typer.Option(help="Address to listen on. Others than this machine's: see docs/operate.md first.")
+]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 
 
@@ -59,7 +61,9 @@ def up(
         while not setup.worker_has_reported(since):
             watch(WORKER, worker)
             if datetime.now(UTC) - since > timedelta(minutes=3):
-                raise ResourceError(f"the worker has not reported within three minutes. See {WORKER.log(home)}")
+                raise ResourceError(
+                    f"the worker has not reported within three minutes. See {WORKER.log(home)}"
+                )
             time.sleep(0.3)
         say("worker: started")
     else:
@@ -68,7 +72,9 @@ def up(
 
 
 def down(
-    seconds: Annotated[float, typer.Option(min=1, help="How long each may take to end before it is killed.")] = 60.0,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="How long each may take to end before it is killed.")
+    ] = 60.0,
 ) -> None:
     """Stop the worker and the server. A run that is being worked on stops in order and continues when it is started again."""
     from hallmark.workstation.services import SERVER, WORKER
@@ -89,7 +95,11 @@ def status(json: Json = False) -> None:
     else:
         for name, holder in found.items():
             where = f" {holder.address}" if holder and holder.address else ""
-            state = f"process {holder.pid}, since {holder.since.astimezone():%Y-%m-%d %H:%M:%S}{where}" if holder else "does not run"
+            state = (
+                f"process {holder.pid}, since {holder.since.astimezone():%Y-%m-%d %H:%M:%S}{where}"
+                if holder
+                else "does not run"
+            )
             out.print(f"{name:<7} {state}", markup=False, soft_wrap=True)
     if None in found.values():
         raise typer.Exit(4)
@@ -117,11 +127,19 @@ def server(host: Host = "127.0.0.1", port: Port = 4200) -> None:
 
     home = _home()
     environment = server_environment(home, host, port, os.environ)
-    SERVER.become(home, "prefect", ["server", "start", "--host", host, "--port", str(port)], environment, api_address(host, port))
+    SERVER.become(
+        home,
+        "prefect",
+        ["server", "start", "--host", host, "--port", str(port)],
+        environment,
+        api_address(host, port),
+    )
 
 
 def worker(
-    deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Set up pool, deployments and automations first.")] = True,
+    deploy: Annotated[
+        bool, typer.Option("--deploy/--no-deploy", help="Set up pool, deployments and automations first.")
+    ] = True,
 ) -> None:
     """Be the worker of the pool gpu, in the foreground, as a service manager wants it. Waits for the server."""
     import platform
@@ -165,11 +183,18 @@ def _client(home: Path, patience: float = 0.0) -> dict[str, str]:
     from hallmark.workstation.prefect_environment import client_environment
 
     deadline = time.monotonic() + patience
-    while "PREFECT_API_URL" not in (environment := client_environment(home, os.environ)) and time.monotonic() < deadline:
+    while (
+        "PREFECT_API_URL" not in (environment := client_environment(home, os.environ))
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.5)
     if "PREFECT_API_URL" not in environment:
-        raise ResourceError(f"no server runs in {home}, and PREFECT_API_URL names none. Start one: hallmark up, or hallmark server")
-    setup.wait_for_server(environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING"), lambda: None)
+        raise ResourceError(
+            f"no server runs in {home}, and PREFECT_API_URL names none. Start one: hallmark up, or hallmark server"
+        )
+    setup.wait_for_server(
+        environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING"), lambda: None
+    )
     return environment
 
 
@@ -183,7 +208,9 @@ def _refuse_taken_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            raise ResourceError(f"port {port} is in use by another program. Choose another: hallmark up --port {port + 1}") from None
+            raise ResourceError(
+                f"port {port} is in use by another program. Choose another: hallmark up --port {port + 1}"
+            ) from None
 
 
 def _show(home: Path, address: str, json: bool) -> None:
@@ -196,16 +223,25 @@ def _show(home: Path, address: str, json: bool) -> None:
         return
     err.print()
     out.print(f"[bold]Prefect UI[/]  {page}")
-    out.print(f"[bold]sign-in[/]     {'what PREFECT_SERVER_API_AUTH_STRING says' if given else f'the line in {kept}'}", soft_wrap=True)
+    out.print(
+        f"[bold]sign-in[/]     {'what PREFECT_SERVER_API_AUTH_STRING says' if given else f'the line in {kept}'}",
+        soft_wrap=True,
+    )
     out.print("[bold]in a shell[/]  ", end="")
-    out.print('eval "$(hallmark env)"; prefect deployment run experiment/gpu --watch', markup=False, soft_wrap=True)
+    out.print(
+        'eval "$(hallmark env)"; prefect deployment run experiment/gpu --watch', markup=False, soft_wrap=True
+    )
 
 
 def _without_choice() -> dict[str, str]:
     """The environment of this process, without a choice of another server than this home's."""
     from hallmark.workstation.prefect_environment import CHOSEN_BY_USER
 
-    return {name: value for name, value in os.environ.items() if name not in (*CHOSEN_BY_USER, "PREFECT_API_AUTH_STRING")}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in (*CHOSEN_BY_USER, "PREFECT_API_AUTH_STRING")
+    }
 
 
 def _home() -> Path:

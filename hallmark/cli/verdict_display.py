@@ -18,7 +18,9 @@ def show_verdict(verdict: ExperimentResult, console: Console = out) -> None:
     comparison = verdict.comparison
     console.print()
     console.print(Text(f"Base against trained on {comparison.dataset}, judged by {comparison.judge}", "bold"))
-    console.print(f"base     run {verdict.baseline.run_id}{' (reused: same inputs)' if verdict.baseline.reused else ''}")
+    console.print(
+        f"base     run {verdict.baseline.run_id}{' (reused: same inputs)' if verdict.baseline.reused else ''}"
+    )
     continued = " (continued after an interruption)" if verdict.trained.continued else ""
     console.print(f"trained  run {verdict.trained.run_id}{continued}")
     if verdict.repeats:
@@ -57,13 +59,21 @@ def _facts(verdict: ExperimentResult) -> list[tuple[str, str]]:
 
 def _next(verdict: ExperimentResult) -> list[tuple[str, str]]:
     commands = [
-        (f"hallmark compare {verdict.baseline.run_id} {verdict.trained.run_id} --flips 5", "read what got better and what got worse")
+        (
+            f"hallmark compare {verdict.baseline.run_id} {verdict.trained.run_id} --flips 5",
+            "read what got better and what got worse",
+        )
     ]
     if verdict.version:
         commands.append(
-            (f"hallmark evaluate registry:{verdict.model_name}@champion", "judge the champion again, or on a --dataset of your own")
+            (
+                f"hallmark evaluate registry:{verdict.model_name}@champion",
+                "judge the champion again, or on a --dataset of your own",
+            )
         )
-        commands.append((f"hallmark models history {verdict.model_name}", "who became champion when, and why"))
+        commands.append(
+            (f"hallmark models history {verdict.model_name}", "who became champion when, and why")
+        )
     else:
         commands.append(("hallmark experiment --steps 400", "train for longer"))
     return commands

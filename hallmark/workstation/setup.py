@@ -38,7 +38,9 @@ def set_up(home: Path, environment: dict[str, str]) -> Iterator[str]:
         ResourceError: the server does not answer.
     """
     if not (PROJECT / "prefect.yaml").is_file():
-        raise InputError(f"{PROJECT}: no prefect.yaml. Deploying needs a checkout of the project: clone it and run `make up` there.")
+        raise InputError(
+            f"{PROJECT}: no prefect.yaml. Deploying needs a checkout of the project: clone it and run `make up` there."
+        )
     deployment = deployment_environment(home, environment)
     os.environ.update(environment)
     yield _set_up_pool()
@@ -60,12 +62,16 @@ def deployment_environment(home: Path, environment: dict[str, str]) -> dict[str,
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InputError(f"HALLMARK_TIMEZONE={zone}: no such time zone. Use a name such as Europe/Berlin.") from None
+        raise InputError(
+            f"HALLMARK_TIMEZONE={zone}: no such time zone. Use a name such as Europe/Berlin."
+        ) from None
     return {
         **environment,
         "HALLMARK_PROJECT": environment.get("HALLMARK_PROJECT") or str(PROJECT),
         "HALLMARK_HOME": str(home),
-        "HALLMARK_VERSION": f"{commit[:12]}{'-dirty' if version['git_dirty'] else ''}" if commit else version["hallmark"],
+        "HALLMARK_VERSION": f"{commit[:12]}{'-dirty' if version['git_dirty'] else ''}"
+        if commit
+        else version["hallmark"],
         "HALLMARK_NIGHTLY_CRON": environment.get("HALLMARK_NIGHTLY_CRON") or NIGHTLY_CRON,
         "HALLMARK_TIMEZONE": zone,
     }
@@ -102,11 +108,15 @@ def wait_for_server(address: str, sign_in: str | None, alive: Any, seconds: floa
     while True:
         alive()
         try:
-            answer = httpx.get(f"{address}/admin/version", auth=(user, password) if sign_in else None, timeout=5)
+            answer = httpx.get(
+                f"{address}/admin/version", auth=(user, password) if sign_in else None, timeout=5
+            )
             if answer.status_code == httpx.codes.OK:
                 return
             if answer.status_code == httpx.codes.UNAUTHORIZED:
-                raise ResourceError(f"{address}: the server refuses our sign-in. Set PREFECT_API_AUTH_STRING to its user:password.")
+                raise ResourceError(
+                    f"{address}: the server refuses our sign-in. Set PREFECT_API_AUTH_STRING to its user:password."
+                )
             problem = f"HTTP {answer.status_code}"
         except httpx.HTTPError as error:
             problem = type(error).__name__
@@ -134,7 +144,9 @@ def mark_dead_runs_crashed(worker: str) -> Iterator[str]:
     from prefect.client.schemas.objects import StateType
     from prefect.states import Crashed
 
-    unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]}}})
+    unfinished = FlowRunFilter.model_validate(
+        {"state": {"type": {"any_": [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]}}}
+    )
     pool = WorkPoolFilter.model_validate({"name": {"any_": [POOL]}})
     with get_client(sync_client=True) as client:
         alone = {found["name"] for found in _workers() if found["status"] == "ONLINE"} <= {worker}
@@ -176,7 +188,13 @@ def _set_up_pool() -> str:
         try:
             pool = client.read_work_pool(POOL)
         except ObjectNotFound:
-            wanted = WorkPoolCreate(name=POOL, type="process", base_job_template=template, concurrency_limit=1, description=description)
+            wanted = WorkPoolCreate(
+                name=POOL,
+                type="process",
+                base_job_template=template,
+                concurrency_limit=1,
+                description=description,
+            )
             client.create_work_pool(wanted)
             return f"work pool {POOL}: made, one job at a time"
         if pool.concurrency_limit != 1:
@@ -189,10 +207,17 @@ def _deploy(environment: dict[str, str]) -> str:
     command = [beside_python("prefect"), "--no-prompt", "deploy", "--all"]
     done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
     if done.returncode:
-        raise HallmarkError(f"prefect deploy --all failed in {PROJECT}:\n{(done.stdout + done.stderr)[-3000:]}")
+        raise HallmarkError(
+            f"prefect deploy --all failed in {PROJECT}:\n{(done.stdout + done.stderr)[-3000:]}"
+        )
     import yaml
 
-    names = [deployment["name"] for deployment in yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]]
+    names = [
+        deployment["name"]
+        for deployment in yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))[
+            "deployments"
+        ]
+    ]
     zone, cron = environment["HALLMARK_TIMEZONE"], environment["HALLMARK_NIGHTLY_CRON"]
     return f"deployments: {len(names)}, of code {environment['HALLMARK_VERSION']}; nightly-smoke at {cron!r} ({zone})"
 
@@ -207,16 +232,24 @@ def _set_up_automations(notify_url: str | None) -> str:
         except ValueError:
             Automation(name=name, description=description, trigger=trigger, actions=actions).create()
         else:
-            if _content(known.trigger, known.actions) != _content(trigger, actions):  # an update forgets what is being waited for
+            if _content(known.trigger, known.actions) != _content(
+                trigger, actions
+            ):  # an update forgets what is being waited for
                 known.description, known.trigger, known.actions = description, trigger, actions
                 known.update()
         done.append(name.removeprefix("hallmark: "))
-    without = "" if notify_url else ". Set HALLMARK_NOTIFY_URL to a webhook to be told about promotions, refusals and failures"
+    without = (
+        ""
+        if notify_url
+        else ". Set HALLMARK_NOTIFY_URL to a webhook to be told about promotions, refusals and failures"
+    )
     return f"automations: {', '.join(done)}{without}"
 
 
 def _content(trigger: Any, actions: list[Any]) -> Any:
-    return trigger.model_dump(mode="json", exclude={"id"}), [action.model_dump(mode="json") for action in actions]
+    return trigger.model_dump(mode="json", exclude={"id"}), [
+        action.model_dump(mode="json") for action in actions
+    ]
 
 
 def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]]:
@@ -256,7 +289,13 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
         yield (
             f"hallmark: tell about a {title}",
             f"Posts a message to HALLMARK_NOTIFY_URL at every event {event}.",
-            EventTrigger(match_related=related, expect={event}, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+            EventTrigger(
+                match_related=related,
+                expect={event},
+                posture=Posture.Reactive,
+                threshold=1,
+                within=timedelta(0),
+            ),
             [notify],
         )
 
