@@ -18,11 +18,13 @@ from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
     TRAINING_PACKAGES,
+    deciding_environment,
     environment,
+    evaluation_sha256,
+    inference_environment,
     lock_sha256,
 )
 from experiments.references import ResolvedModel, resolve_model
-from experiments.surroundings import evaluation_sha256, inference_surroundings, surroundings
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import Overlap, find_overlaps
@@ -89,13 +91,17 @@ class RunPlan(BaseModel):
         """What a person calls the run: model, kind, dataset."""
         return f"{self.model.label} {self.kind} {self.dataset.name}"
 
+    def inference(self) -> dict[str, Any]:
+        """The environment that decides the predictions; recorded, so that they can be judged again later."""
+        return inference_environment()
+
     def evaluation_sha256(self, model_sha256: str) -> str:
         """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the scores."""
         return evaluation_sha256(
             model=model_sha256,
             dataset=self.dataset.sha256,
             generation=self.generation,
-            inference=inference_surroundings(),
+            inference=self.inference(),
             judge=self.judge,
             fingerprint=self.judge_fingerprint,
         )
@@ -108,7 +114,7 @@ class RunPlan(BaseModel):
                 "config": self.training.config.model_dump(),
                 "dataset": self.training.dataset.sha256,
                 "uv_lock": lock_sha256(),  # a changed lock is another run; its checkpoints are not continued
-                **surroundings(TRAINING_CODE, TRAINING_PACKAGES),
+                **deciding_environment(TRAINING_CODE, TRAINING_PACKAGES),
             }
         return sha256_json(
             {"kind": self.kind, "evaluation": self.evaluation_sha256(self.model.sha256), "training": training}
@@ -146,7 +152,7 @@ class RunPlan(BaseModel):
             "generation": self.generation.model_dump(),
             "training": self._training_manifest(),
             **({"reproduces": self.reproduces} if self.reproduces else {}),
-            "inference": inference_surroundings(),
+            "inference": self.inference(),
             "environment": environment(packages),
         }
 

@@ -19,9 +19,9 @@ from core.files import (
     write_jsonl,
 )
 from experiments.comparing import dataset_file, finished_run
+from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
 from experiments.runs import RunRef, continue_or_start, origin_of, owned, run_ref
-from experiments.surroundings import evaluation_sha256
 from experiments.workspace import Workspace
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
@@ -54,14 +54,14 @@ class RejudgePlan:
 
     @property
     def inference(self) -> dict[str, Any]:
-        """The surroundings in which the predictions were made.
+        """The environment in which the predictions were made.
 
         A run from before they were recorded gets some that no other run has: it is never taken for a fresh evaluation.
         """
         return self.origin.manifest.get("inference") or {"unknown but for run": self.origin.run_id}
 
     def evaluation_sha256(self) -> str:
-        """What a fresh evaluation by this judge would have, in the surroundings in which the predictions were made."""
+        """What a fresh evaluation by this judge would have, in the environment in which the predictions were made."""
         where = f"manifest of run {self.origin.run_id}"
         return evaluation_sha256(
             model=self.model_sha256,

@@ -192,15 +192,13 @@ def reproduction_report(reproduction: Reproduction) -> str:
     ]
     changed = [
         (text_cell(each.field), text_cell(shown(each.recorded)), text_cell(shown(each.now)))
-        for each in reproduction.surroundings
+        for each in reproduction.environment
     ]
-    surroundings = (
-        table(["surroundings", "recorded", "now"], changed)
-        if changed
-        else "The surroundings are as they were."
+    environment = (
+        table(["environment", "recorded", "now"], changed) if changed else "The environment is unchanged."
     )
     runs = f"Run {reproduction.run_id}, repeated as run {reproduction.again}."
-    return "\n\n".join([f"## {reproduction.headline}", runs, table(["part", ""], parts), surroundings])
+    return "\n\n".join([f"## {reproduction.headline}", runs, table(["part", ""], parts), environment])
 
 
 def _groups(groups: Sequence[Group]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.progress import current_listener
+from core.progress import Progress, current_listener
 from experiments import phases, runs
 from experiments import plan as planning
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
@@ -42,6 +42,8 @@ def begin(plan: RunPlan) -> RunRef:
     workspace = open_workspace()
     if (reusable := runs.find_reusable(plan, workspace.registry)) is not None:
         return reusable
+    if (reason := runs.why_not_reused(plan, workspace.registry)) is not None:
+        current_listener()(Progress(stage="predicting again:", done=0, total=0, unit="", note=reason))
     run = runs.begin_run(plan, workspace.registry, workspace.runs)
     remember_flow_run(run)
     return run
