@@ -1,4 +1,4 @@
-"""The parameters of the flows. Defaults make a whole experiment on the built-in data and the tiny base model."""
+"""The parameters of the flows. The defaults run a whole experiment on the built-in data and the tiny base."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from experiments.references import TINY_BASE, short_name
 from inference.contract import GenerationConfig
 from trainer.contract import TrainConfig
 
-MODEL_HELP = f"A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, or {TINY_BASE}."
+MODEL_HELP = (
+    "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, "
+    f"or {TINY_BASE}."
+)
 
 
 class EvaluateConfig(Config):
@@ -45,7 +48,8 @@ class TrainRunConfig(Config):
     @property
     def title(self) -> str:
         """Model, training set and dataset, for the names of flow runs."""
-        return f"{short_name(self.base_model)} with {_dataset_name(self.train.dataset)} on {_dataset_name(self.dataset)}"
+        data, judged_on = _dataset_name(self.train.dataset), _dataset_name(self.dataset)
+        return f"{short_name(self.base_model)} with {data} on {judged_on}"
 
     def evaluate(self, model: str, reuse: bool = True) -> EvaluateConfig:
         """The same judging for another model."""
@@ -60,7 +64,7 @@ class ExperimentConfig(TrainRunConfig):
     model_name: str = Field(
         "tiny-reasoner",
         pattern=MODEL_NAME_PATTERN,
-        description="Registered model that the trained one may join.",
+        description="Name in the registry; a promoted model becomes its next version.",
     )
     gate: GateConfig = Field(default_factory=GateConfig)
     promote: bool = Field(

@@ -1,4 +1,6 @@
-"""What a result may depend on besides its inputs: code, packages, hardware, switches. Recorded, never guessed."""
+"""What a result may depend on besides its inputs: code, packages, hardware, switches. Recorded, never
+guessed.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,7 @@ def _version(name: str) -> str:
 
 @cache
 def code_sha256(parts: tuple[str, ...]) -> str:
-    """The sha256 over the Python sources that make a result, so that changed code never passes for the same."""
+    """The sha256 of the Python sources that make a result, so that changed code never passes as the same."""
     files: list[Path] = []
     for part in parts:
         path = PROJECT / part
@@ -140,7 +142,9 @@ def deciding_environment(code: tuple[str, ...], packages: tuple[str, ...]) -> di
 
 
 def inference_environment() -> dict[str, Any]:
-    """What decides predictions besides model, dataset and generation settings; recorded, so that they can be judged again later."""
+    """What decides predictions besides model, dataset and generation settings; recorded, so that they can be
+    judged again later.
+    """
     return deciding_environment(INFERENCE_CODE, INFERENCE_PACKAGES)
 
 

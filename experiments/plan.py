@@ -96,7 +96,9 @@ class RunPlan(BaseModel):
         return inference_environment()
 
     def evaluation_sha256(self, model_sha256: str) -> str:
-        """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the scores."""
+        """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the
+        scores.
+        """
         return evaluation_sha256(
             model=model_sha256,
             dataset=self.dataset.sha256,
@@ -107,7 +109,9 @@ class RunPlan(BaseModel):
         )
 
     def inputs_sha256(self) -> str:
-        """Hash of every input of the whole run, training included. Equal hash: an interrupted run may be continued."""
+        """Hash of every input of the whole run, training included. Equal hash: an interrupted run may be
+        continued.
+        """
         training = None
         if self.training is not None:
             training = {
@@ -184,7 +188,8 @@ _planned: ContextVar[Mapping[str, RunPlan]] = ContextVar("hallmark_planned", def
 def planned(plans: Plans) -> Iterator[None]:
     """Inside the block these plans are taken as they are, so that nothing is read, hashed and planned twice.
 
-    A plan holds for the moments between checking an experiment and starting it, never for longer than the block.
+    A plan holds for the moments between checking an experiment and starting it, never for longer than the
+    block.
     """
     token = _planned.set({**_planned.get(), **plans})
     try:
@@ -194,7 +199,8 @@ def planned(plans: Plans) -> Iterator[None]:
 
 
 def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
-    """Settle the baseline and the trained run of an experiment, which have model, dataset and judge in common.
+    """Settle the baseline and the trained run of an experiment, which have model, dataset and judge in
+    common.
 
     Raises:
         HallmarkError: see `plan_training`.
@@ -224,10 +230,12 @@ def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
 
 
 def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
-    """Settle a trained run: all of the above, and the contamination guard. Each dataset is read once, by the guard.
+    """Settle a trained run: all of the above, and the contamination guard. Each dataset is read once, by the
+    guard.
 
     Raises:
-        InputError: also when training items overlap with golden items and the configuration does not allow it.
+        InputError: also when training items overlap with golden items and the configuration does not allow
+            it.
     """
     if (plan := _planned.get().get(_key(config))) is not None:
         return plan
@@ -300,7 +308,8 @@ def _contaminated(train: Dataset, golden: Dataset, overlaps: list[Overlap]) -> I
     )
     more = f"\n  and {len(overlaps) - SHOWN_OVERLAPS} more" if len(overlaps) > SHOWN_OVERLAPS else ""
     return InputError(
-        f"{train.path}: {len(overlaps)} training items overlap with {golden.name}; a gain would be memory, not skill:\n"
+        f"{train.path}: {len(overlaps)} training items overlap with {golden.name}; a gain would be memory, "
+        "not skill:\n"
         f"{shown}{more}\nRemove them, or set train.allow_contamination to train all the same; "
         "it is recorded, and the gate will refuse."
     )

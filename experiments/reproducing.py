@@ -139,7 +139,8 @@ def _model(recorded: dict[str, Any], workspace: Workspace) -> ResolvedModel:
     found = resolve_model(pinned, workspace.home, workspace.registry.model_directory)
     if found.sha256 != recorded["sha256"]:
         raise IntegrityError(
-            f"{found.path}: is not the recorded model any more: expected sha256 {recorded['sha256']}, found {found.sha256}."
+            f"{found.path}: is not the recorded model any more: expected sha256 {recorded['sha256']}, found "
+            f"{found.sha256}."
         )
     return found.model_copy(update={"reference": reference, "revision": revision})
 
@@ -160,7 +161,8 @@ def _training(recorded: dict[str, Any] | None, run_id: str) -> TrainingPlan | No
 
 
 def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) -> Reproduction:
-    """Compare a repeated run with the recorded one: weights, predictions, scores, and the environment of both.
+    """Compare a repeated run with the recorded one: weights, predictions, scores, and the environment of
+    both.
 
     Args:
         plan: from `plan_reproduction`.

@@ -55,7 +55,9 @@ class RunRef(BaseModel):
 
 
 def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
-    """The newest finished run whose scores were made from exactly this plan's inputs, where the plan allows reuse."""
+    """The newest finished run whose scores were made from exactly this plan's inputs, where the plan allows
+    reuse.
+    """
     if not plan.reuse or plan.training is not None:
         return None
     run = registry.find_evaluated(plan.evaluation_sha256(plan.model.sha256))
@@ -90,7 +92,7 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
         if run.judge_fingerprint != plan.judge_fingerprint or not changed:
             changed.append("judge")
         parts = ", ".join(CHANGED_PARTS[name] for name in changed)
-        return f"run {run.run_id} is not reused, since these changed since then: {parts}"
+        return f"run {run.run_id} is not reused: {parts} changed since it was made"
     return None
 
 
@@ -183,7 +185,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return interruption(signal.SIGINT)
     if isinstance(error, SystemExit):
-        return "its process was told to exit, as when its worker is gone. What was finished is kept; the same command continues."
+        return (
+            "its process was asked to exit, as when its worker is gone. What was finished is kept; "
+            "the same command continues."
+        )
     if isinstance(number := getattr(error, "signal", None), int):  # Prefect's TerminationSignal
         return interruption(number)
     return f"{type(error).__name__}: {error}"
@@ -213,14 +218,18 @@ def _is_abandoned(directory: Path) -> bool:
 
 
 def current_status(run: Run) -> str:
-    """The run's status as it is now: `interrupted` where it is recorded as running but no process of this machine works on it."""
+    """The run's status as it is now: `interrupted` where it is recorded as running but no process of this
+    machine works on it.
+    """
     if run.status == "running" and _is_abandoned(Path(run.directory)):
         return "interrupted"
     return run.status
 
 
 def origin_of(run: Run, registry: Registry) -> Run:
-    """The run whose model wrote a run's predictions: itself, or what it was judged again from. The weights are in that run's folder."""
+    """The run whose model wrote a run's predictions: itself, or what it was judged again from. The weights
+    are in that run's folder.
+    """
     while source := run.manifest.get("rejudged_from"):
         run = registry.get_run(source)
     return run

@@ -24,7 +24,9 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
 
 
 def text_cell(text: str) -> str:
-    """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over the page."""
+    """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over
+    the page.
+    """
     line = " ".join(text.split())
     shown = line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…"
     return SPECIAL.sub(r"\\\1", shown).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
@@ -84,7 +86,8 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         ("completion tokens", f"{result.loss_tokens:,}"),
         (
             "time",
-            f"{result.seconds:.1f} s, {result.loss_tokens / max(result.seconds, 1e-9):,.0f} completion tokens/s",
+            f"{result.seconds:.1f} s, "
+            f"{result.loss_tokens / max(result.seconds, 1e-9):,.0f} completion tokens/s",
         ),
         ("weights", f"sha256 `{result.model_sha256}`"),
     ]

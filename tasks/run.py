@@ -20,7 +20,9 @@ from trainer.contract import TrainResult
 
 @retryable("plan the experiment")
 def plan_experiment(config: ExperimentConfig) -> Plans:
-    """Settle both runs before anything is computed: a bad training set is found before the base model predicts."""
+    """Settle both runs before anything is computed: a bad training set is found before the base model
+    predicts.
+    """
     return planning.plan_experiment(config, open_workspace())
 
 

@@ -95,7 +95,7 @@ def test_why_a_recorded_run_is_not_reused_is_said(place: Workspace, dataset: str
     changed = plan_of(place, dataset=dataset)
     assert find_reusable(changed, place.registry) is None
     reason = why_not_reused(changed, place.registry)
-    assert reason == f"run {first.run_id} is not reused, since these changed since then: Python"
+    assert reason == f"run {first.run_id} is not reused: Python changed since it was made"
     other_settings = plan_of(place, dataset=dataset, generation={"max_new_tokens": 7})
     assert why_not_reused(other_settings, place.registry) is None, "another question, not the same one again"
     assert why_not_reused(plan_of(place, dataset=dataset, reuse=False), place.registry) is None
