@@ -86,8 +86,7 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         ("completion tokens", f"{result.loss_tokens:,}"),
         (
             "time",
-            f"{result.seconds:.1f} s, "
-            f"{result.loss_tokens / max(result.seconds, 1e-9):,.0f} completion tokens/s",
+            f"{result.seconds:.1f} s, {_rate(result):,.0f} completion tokens/s",
         ),
         ("weights", f"sha256 `{result.model_sha256}`"),
     ]
@@ -98,6 +97,10 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         else f"The loss curve is in `{curve_path}`."
     )
     return "\n\n".join([f"Run {run}", shown, table(["", ""], facts)])
+
+
+def _rate(result: TrainResult) -> float:
+    return result.loss_tokens / max(result.seconds, 1e-9)
 
 
 def comparison_report(
