@@ -1,6 +1,6 @@
 """What was run, what it scored, and which model version may be served. Knows nothing of prefect, torch or jax."""
 
-from registry.database import open_registry, upgrade
+from registry.opening import open_registry, upgrade
 from registry.log import PromotionConflict
 from registry.promotion import Attest, Evidence, Gate, Offer, Ruling
 from registry.registry import Registry

@@ -110,7 +110,7 @@ def _registry() -> str:
 
 def _artifacts() -> str:
     from core.settings import get_settings
-    from registry.database import open_store
+    from registry.opening import open_store
 
     settings = get_settings()
     store = open_store(settings.home, settings.artifacts)

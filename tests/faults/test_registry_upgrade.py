@@ -16,7 +16,7 @@ from alembic.config import Config
 from sqlalchemy import MetaData, insert, text
 
 from registry import open_registry, upgrade
-from registry.database import registry_url as database_url
+from registry.opening import registry_url as database_url
 from registry.engine import Database, connect
 from registry.schema import HEAD, REVISIONS
 from tests.registry_support import finished, promote
