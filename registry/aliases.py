@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 from core.errors import InputError
 from registry.artifacts.store import Store
 from registry.columns import check_name
-from registry.engine import Database
+from registry.database import Database
 from registry.log import append_log, move_alias
 from registry.models import CHAMPION, aliased, find_version, numbered, require_model
 from registry.tables import Alias, ModelVersion

@@ -11,7 +11,7 @@ from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from core.errors import InputError
-from registry.engine import Database
+from registry.database import Database
 from registry.tables import Alias, Attestation, ModelVersion, PromotionLog, RegisteredModel
 
 CHAMPION = "champion"

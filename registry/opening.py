@@ -9,7 +9,7 @@ from sqlalchemy import URL
 from core.files import raise_for_os_error
 from registry.artifacts.old_layout import Adopted
 from registry.artifacts.store import Store
-from registry.engine import Database, connect, parse_url
+from registry.database import Database, connect, parse_url
 from registry.registry import Registry
 from registry.schema import ensure_current, migrate
 

@@ -16,7 +16,7 @@ from registry.alpha_ledger import Turn, spend, take_turn
 from registry.artifacts.store import Store
 from registry.artifacts.trees import TreeEntry
 from registry.columns import check_name, now
-from registry.engine import Database
+from registry.database import Database
 from registry.log import append_log, move_alias
 from registry.models import CHAMPION, aliased
 from registry.runs import find_run, like_run, run_scores

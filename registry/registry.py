@@ -11,7 +11,7 @@ from registry.aliases import Aliases
 from registry.artifacts.garbage import Collected
 from registry.artifacts.store import Store
 from registry.database_errors import describe
-from registry.engine import Database
+from registry.database import Database
 from registry.models import Models
 from registry.promotion import Promotion
 from registry.rows import Problem

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from core.errors import InputError, IntegrityError
 from core.files import sha256_json
 from registry.columns import frozen_json, now
-from registry.engine import Database
+from registry.database import Database
 from registry.rows import MetricRow, PredictionRow
 from registry.tables import Comparison, Dataset, Metric, Prediction, Run
 

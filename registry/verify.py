@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from core.files import sha256_json
 from core.progress import quiet_meter
 from registry.artifacts.store import Store
-from registry.engine import Database
+from registry.database import Database
 from registry.log import FIRST_HASH, log_hash
 from registry.promotion import version_sha256
 from registry.rows import MetricRow, PredictionRow, Problem

@@ -17,7 +17,7 @@ from sqlalchemy import MetaData, insert, text
 
 from registry import open_registry, upgrade
 from registry.opening import registry_url as database_url
-from registry.engine import Database, connect
+from registry.database import Database, connect
 from registry.schema import HEAD, REVISIONS
 from tests.registry_support import finished, promote
 
