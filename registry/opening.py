@@ -7,13 +7,11 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from core.files import raise_for_os_error
-from registry.artifacts.old_layout import Adopted
+from registry.artifacts.old_layout import Converted
 from registry.artifacts.store import Store
 from registry.database import Database, connect, parse_url
 from registry.registry import Registry
 from registry.schema import ensure_current, migrate
-
-__all__ = ["connect", "open_registry", "open_store", "registry_url", "upgrade"]
 
 
 def registry_url(home: Path, url: str | None = None) -> URL:
@@ -61,7 +59,7 @@ def open_store(home: Path, artifacts: str | None = None) -> Store:
     return Store(artifacts or home.absolute() / "artifacts", home.absolute() / "checkouts")
 
 
-def upgrade(home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None) -> Adopted:
+def upgrade(home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None) -> Converted:
     """Migrate the registry to the newest schema, in one transaction, and a local artifact store to its newest layout.
 
     Returns:
@@ -76,7 +74,7 @@ def upgrade(home: Path, url: str | None = None, timeout_s: float = 30.0, artifac
         migrate(database)
     finally:
         database.close()
-    return store.adopt_old_layout()
+    return store.convert_old_layout()
 
 
 def _connected(home: Path, url: str | None, timeout_s: float) -> Database:

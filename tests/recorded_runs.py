@@ -78,4 +78,4 @@ def _record(workspace: Workspace, plan: RunPlan, answers: Answers, weights: str 
         write_json(run.files.predictions_meta, meta.model_dump())
         steps.judge_run(run, plan)
         steps.record_run(run, plan, workspace.registry)
-    return workspace.registry.get_run(run.run_id)
+    return workspace.registry.runs.get(run.run_id)
