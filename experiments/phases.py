@@ -200,7 +200,7 @@ def record_scores(run: RunRef, registry: Registry, *, model_sha256: str, evaluat
     predictions = read_predictions(run.files.predictions, items)
     scores = [Score.model_validate(value) for _, value in read_jsonl(run.files.scores)]
     snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
-    registry.finish_run(
+    registry.runs.finish(
         run.run_id,
         model_sha256=model_sha256,
         evaluation_sha256=evaluation_sha256,

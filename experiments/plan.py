@@ -152,8 +152,8 @@ def plan_evaluation(config: EvaluateConfig, registry: Registry, home: Path) -> R
     """
     judge = load_judge(config.judge)
     dataset = load_dataset(config.dataset)
-    registry.check_dataset(dataset.key, dataset.version, dataset.sha256)
-    model = resolve_model(config.model, home, registry.model_directory)
+    registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
+    model = resolve_model(config.model, home, registry.models.directory)
     return RunPlan(
         kind="baseline",
         model=model,

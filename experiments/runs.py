@@ -46,7 +46,7 @@ def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
     """The newest finished run whose scores were made from exactly this plan's inputs, where the plan allows reuse."""
     if not plan.reuse or plan.training is not None:
         return None
-    run = registry.find_evaluated(plan.evaluation_sha256(plan.model.sha256))
+    run = next(iter(registry.runs.evaluated(plan.evaluation_sha256(plan.model.sha256))), None)
     return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True) if run else None
 
 
@@ -62,7 +62,7 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
         IntegrityError: the dataset's name is registered with other content.
         ResourceError: the folder cannot be written.
     """
-    dataset = registry.register_dataset(plan.dataset.key, plan.dataset.version, plan.dataset.sha256, plan.dataset.items)
+    dataset = registry.datasets.register(plan.dataset.key, plan.dataset.version, plan.dataset.sha256, plan.dataset.items)
     return continue_or_start(
         plan.inputs_sha256(),
         plan.manifest,
@@ -88,16 +88,16 @@ def continue_or_start(
         manifest_of: gives the manifest for a run id.
         registry: where it is recorded.
         runs: folder of the runs.
-        columns: the remaining arguments of `Registry.start_run`.
+        columns: the remaining arguments of `registry.runs.Runs.start`.
     """
-    for run in registry.unfinished_runs(inputs_sha256):
+    for run in registry.runs.unfinished(inputs_sha256):
         if _is_abandoned(Path(run.directory)):
-            registry.resume_run(run.run_id)
+            registry.runs.resume(run.run_id)
             return RunRef(run_id=run.run_id, directory=Path(run.directory), continued=True)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     files, manifest = RunFiles(runs / run_id), manifest_of(run_id)
     write_json(files.manifest, manifest)
-    registry.start_run(run_id=run_id, inputs_sha256=inputs_sha256, manifest=manifest, directory=str(files.directory), **columns)
+    registry.runs.start(run_id=run_id, inputs_sha256=inputs_sha256, manifest=manifest, directory=str(files.directory), **columns)
     return RunRef(run_id=run_id, directory=files.directory)
 
 
@@ -115,7 +115,7 @@ def owned(run: RunRef, registry: Registry) -> Iterator[None]:
         remove_unfinished(run.directory)
         yield
     except BaseException as error:
-        registry.fail_run(run.run_id, _reason(error))
+        registry.runs.fail(run.run_id, _reason(error))
         raise
     finally:
         os.close(lock)
@@ -164,7 +164,7 @@ def current_status(run: Run) -> str:
 def origin_of(run: Run, registry: Registry) -> Run:
     """The run whose model wrote a run's predictions: itself, or what it was judged again from. The weights are in that run's folder."""
     while source := run.manifest.get("rejudged_from"):
-        run = registry.get_run(source)
+        run = registry.runs.get(source)
     return run
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from evaluation.comparison import Comparison
-from experiments.comparing import finished_run
 from experiments.runs import run_ref
 from experiments.workspace import open_workspace
 from flows.options import loop_flow
@@ -19,4 +18,4 @@ def compare(baseline: str, candidate: str) -> Comparison:
         candidate: likewise.
     """
     registry = open_workspace().registry
-    return comparing.compare(run_ref(finished_run(baseline, registry)), run_ref(finished_run(candidate, registry)))
+    return comparing.compare(run_ref(registry.runs.finished(baseline)), run_ref(registry.runs.finished(candidate)))
