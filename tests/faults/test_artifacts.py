@@ -129,7 +129,7 @@ def test_a_garbage_collection_that_is_killed_loses_nothing(tmp_path: Path) -> No
     assert {blob.sha256 for blob in store.blobs.list()} == {kept, *map(sha256_bytes, FILES.values())}
 
 
-def test_adopting_the_old_layout_may_be_killed_at_any_time(tmp_path: Path) -> None:
+def test_converting_the_old_layout_may_be_killed_at_any_time(tmp_path: Path) -> None:
     hashes = []
     for number in range(20):
         source = make_tree(tmp_path / f"model-{number}", {**FILES, "own": str(number).encode()})
@@ -141,7 +141,7 @@ def test_adopting_the_old_layout_may_be_killed_at_any_time(tmp_path: Path) -> No
         for sha256 in hashes:
             assert store.has(sha256) or sha256_tree(tmp_path / "artifacts" / sha256[:2] / sha256) == sha256
 
-    kill_at_random_moments(store.adopt_old_layout, check, 0.15)
+    kill_at_random_moments(store.convert_old_layout, check, 0.15)
     assert store.convert_old_layout().damaged == ()
     for sha256 in hashes:
         assert sha256_tree(store.get(sha256)) == sha256

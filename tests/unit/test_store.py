@@ -240,7 +240,7 @@ def test_an_artifact_of_the_old_layout_is_read_and_becomes_blobs_on_the_way(sour
     assert problems(store, sha256) == []
 
 
-def test_the_old_layout_is_adopted_once_and_a_damaged_artifact_stays_and_is_named(source: Path, tmp_path: Path) -> None:
+def test_the_old_layout_is_converted_once_and_a_damaged_artifact_stays_and_is_named(source: Path, tmp_path: Path) -> None:
     good = old_layout(tmp_path / "artifacts", source)
     bad = old_layout(tmp_path / "artifacts", make_tree(tmp_path / "other", {"a": b"1"}))
     damaged = tmp_path / "artifacts" / bad[:2] / bad
