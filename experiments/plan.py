@@ -260,10 +260,10 @@ def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunP
     """The plan of an evaluation whose items are not read and counted yet."""
     judge = load_judge(config.judge)
     dataset = load_dataset(config.dataset)
-    workspace.registry.check_dataset(dataset.key, dataset.version, dataset.sha256)
+    workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     return dataset, RunPlan(
         kind="baseline",
-        model=resolve_model(config.model, workspace.home, workspace.registry.model_directory),
+        model=resolve_model(config.model, workspace.home, workspace.registry.models.directory),
         dataset=dataset_ref(dataset, 0),
         judge=config.judge,
         judge_fingerprint=judge_fingerprint(judge),

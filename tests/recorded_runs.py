@@ -77,4 +77,4 @@ def _record(workspace: Workspace, plan: RunPlan, answers: Answers, weights: str 
         )
         write_json(run.files.predictions_meta, meta.model_dump())
         phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
-    return workspace.registry.get_run(run.run_id)
+    return workspace.registry.runs.get(run.run_id)
