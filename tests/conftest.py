@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from registry import Registry, open_registry
-from tests.warm_cli import WarmCommandLine
+from tests.support.warm_cli import WarmCommandLine
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -77,7 +77,7 @@ def postgresql() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """The address of a real S3 server; one for all, as fsspec keeps a client for as long as the process lives."""
-    from tests.artifact_support import s3_server
+    from tests.support.artifact_stores import s3_server
 
     with s3_server() as endpoint:
         yield endpoint

@@ -17,8 +17,9 @@ from experiments.rejudging import plan_rejudging, rejudge
 from experiments.runs import find_reusable, why_not_reused
 from experiments.workspace import Workspace, open_workspace
 from judges import judge_fingerprint, load_judge
-from tests.judging_support import plan_of, recorded_run, small_dataset
-from tests.refusals import assert_refused
+from tests.support.recorded_runs import plan_of, recorded_run
+from tests.support.refusals import assert_refused
+from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.unit
 

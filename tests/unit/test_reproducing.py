@@ -14,7 +14,7 @@ from core.errors import InputError, IntegrityError
 from experiments.differences import first_differing_byte, first_differing_tree, first_differing_value, tensor_at
 from experiments.reproducing import compare_with_recorded, plan_reproduction
 from experiments.runs import run_ref
-from tests.recorded_runs import record_baseline, record_trained, right_for, workspace_at
+from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 
 pytestmark = pytest.mark.unit
 
