@@ -28,6 +28,11 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
     Raises:
         InputError: a run is unknown or not finished, or the two are not comparable; names the fields that
             differ.
+
+    Example:
+        >>> comparison = compare_runs("20261125-205318", "20261125-205329", registry)
+        >>> comparison.delta, len(comparison.gained), len(comparison.lost)
+        (0.364, 141, 10)
     """
     runs = registry.runs.finished(baseline), registry.runs.finished(candidate)
     first, second = (
@@ -79,6 +84,11 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
         comparison: of two runs.
         count: how many of each, at most.
         registry: holds both runs.
+
+    Example:
+        >>> better, worse = flips(comparison, 5, registry)
+        >>> worse[0].prompt, worse[0].answer, worse[0].after
+        ('What is 47 + 38?', '85', '7+8=15\\nAnswer: 75')
     """
     runs = (comparison.baseline_run, comparison.candidate_run)
     before, after = ({row.trace_id: row.prediction for row in registry.runs.predictions(run)} for run in runs)

@@ -222,6 +222,11 @@ def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
     Raises:
         InputError: the model, the dataset or the judge is unusable; names it.
         IntegrityError: the dataset or a registered model changed behind our back.
+
+    Example:
+        >>> plan = plan_evaluation(EvaluateConfig(model="tiny-base"), open_workspace())
+        >>> plan.name, plan.dataset.items
+        ('tiny-base baseline golden-v1', 360)
     """
     if (plan := _planned.get().get(_key(config))) is not None:
         return plan

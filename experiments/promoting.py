@@ -91,6 +91,11 @@ def promote_run(
     Raises:
         InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it
             with.
+
+    Example:
+        >>> result = promote_run("20261125-205329", "support", GateConfig(), open_workspace())
+        >>> result.headline
+        'PROMOTED: support v1 is champion now'
     """
     champion = workspace.registry.models.aliased(model_name, alias)
     if against is not None and champion is not None:

@@ -162,6 +162,11 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
         InputError: see `plan_rejudging`; also `JudgeError`, or the dataset's items are no longer on this
             machine.
         IntegrityError: the predictions or the items are not the recorded ones.
+
+    Example:
+        >>> again = rejudge("20261125-205329", "exact_match@v1", open_workspace())
+        >>> again.reused
+        False
     """
     registry = workspace.registry
     plan = plan_rejudging(reference, judge, registry)

@@ -15,6 +15,8 @@ MODULES = (
     "evaluation.metrics",
     "evaluation.numbers",
     "evaluation.statistics",
+    "experiments.config",
+    "experiments.differences",
 )
 
 
