@@ -88,7 +88,7 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     Example:
         >>> better, worse = flips(comparison, 5, registry)
         >>> worse[0].prompt, worse[0].answer, worse[0].after
-        ('What is 47 + 38?', '85', '7+8=15\\nAnswer: 75')
+        ('What is 47 + 38?', '85', 'Answer: 75')
     """
     runs = (comparison.baseline_run, comparison.candidate_run)
     before, after = ({row.trace_id: row.prediction for row in registry.runs.predictions(run)} for run in runs)
