@@ -20,11 +20,14 @@ ZETA = 2.2857656656801301
 
 
 def weight(number: int) -> float:
-    """The share of alpha that belongs to a comparison: `number ** -1.6 / zeta(1.6)`. The shares of all
-    numbers sum to 1.
+    """The share of alpha that belongs to a comparison: `number ** -1.6 / zeta(1.6)`. All shares sum to 1.
 
     Args:
         number: which comparison it is, from 1.
+
+    Example:
+        >>> round(weight(1), 4), round(weight(10), 4)
+        (0.4375, 0.011)
     """
     return math.pow(number, -EXPONENT) / ZETA
 
@@ -37,5 +40,9 @@ def spent_level(alpha: float, number: int, carried: float = 0.0) -> float:
         number: which comparison with a fresh candidate it is on this golden dataset, from 1.
         carried: level of the comparison before it where that one passed, else 0. A level that found a true
             gain is not used up by it, so it goes on to the next (the fallback).
+
+    Example:
+        >>> round(spent_level(0.05, number=1), 4)
+        0.0219
     """
     return alpha * weight(number) + carried

@@ -134,6 +134,15 @@ def compare(
         InputError: the runs were made under different conditions; names every field that differs, with both
             values.
         IntegrityError: the same dataset, but not the same items; names one.
+
+    Example:
+        >>> def run(name: str, scores: list[float]) -> RunScores:
+        ...     ids = [f"q-{number}" for number in range(len(scores))]
+        ...     fixed = ("golden-v1", "sha256", "answer_correctness@v1", "fingerprint", {})
+        ...     return RunScores(name, *fixed, dict(zip(ids, scores)), dict.fromkeys(ids, "addition"), {})
+        >>> found = compare(run("base", [0, 0, 0, 0, 0, 1]), run("trained", [1, 1, 1, 1, 1, 0]))
+        >>> len(found.gained), found.lost, found.p_value
+        (5, ['q-5'], 0.21875)
     """
     _check_comparable(baseline, candidate)
     ids = list(baseline.scores)
@@ -165,8 +174,7 @@ def compare(
 
 @dataclass(frozen=True)
 class Pairs:
-    """Paired scores and their tests: McNemar's exact test for 0/1 scores, else the sign-flip permutation
-    test.
+    """Paired scores and their tests: McNemar's exact one for 0/1 scores, else sign-flip permutation.
 
     Attributes:
         before: float64 [items].

@@ -81,6 +81,11 @@ def decide(
         guard_clean: whether the contamination guard found nothing.
         number: which comparison this is on the golden dataset, from 1.
         carried: level that the comparison before it left over; see `evaluation.alpha`.
+
+    Example:
+        >>> decision = decide(comparison, GateConfig(), guard_clean=True)  # doctest: +SKIP
+        >>> decision.answer, decision.promote  # doctest: +SKIP
+        ('better', True)
     """
     level = spent_level(gate.alpha, number, carried)
     significant = comparison.delta > 0 and comparison.p_better < level

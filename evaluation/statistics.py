@@ -24,6 +24,11 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
         successes: how many of `n`, 0 to n.
         n: number of items, at least 1.
         confidence: between 0 and 1.
+
+    Example:
+        >>> low, high = wilson_interval(169, 360)
+        >>> f"{low:.3f} to {high:.3f}"
+        '0.418 to 0.521'
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = successes / n
@@ -46,6 +51,10 @@ def mcnemar_exact(gained: int, lost: int) -> float:
 
     Returns:
         The p value; 1 without any discordant pair.
+
+    Example:
+        >>> mcnemar_exact(gained=8, lost=1)
+        0.0390625
     """
     return min(1.0, 2 * mcnemar_superiority(max(gained, lost), min(gained, lost)))
 
@@ -63,6 +72,10 @@ def mcnemar_superiority(gained: int, lost: int) -> float:
 
     Returns:
         The p value of "not better"; 1 without any gain.
+
+    Example:
+        >>> mcnemar_superiority(gained=8, lost=1)
+        0.01953125
     """
     from scipy.special import betainc
 
@@ -86,13 +99,16 @@ def paired_permutation_p(
 
     Returns:
         The p value, never 0 (Phipson & Smyth 2010, arXiv:1603.05766).
+
+    Example:
+        >>> paired_permutation_p([0.25, 0.5, 0.25, 0.75, 0.5], "greater")
+        0.03125
     """
     from scipy.stats import permutation_test
 
     values = np.asarray(differences, dtype=np.float64)
-    values = values[
-        values != 0
-    ]  # no sign changes a zero; the mean over all items is the same statistic, scaled
+    # no sign changes a zero; the mean over all items is the same statistic, scaled
+    values = values[values != 0]
     if not len(values):
         return 1.0
     result = permutation_test(
@@ -119,6 +135,10 @@ def bootstrap_interval(
         confidence: between 0 and 1.
         resamples: how many samples with replacement.
         seed: decides the samples.
+
+    Example:
+        >>> bootstrap_interval([1.0, 1.0, 0.0, 1.0], resamples=100)
+        (0.25, 1.0)
     """
     data = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
@@ -135,8 +155,17 @@ def bootstrap_interval(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted for testing several hypotheses at once (Holm 1979, Scand. J. Statist. 6:65), in the
-    given order.
+    """P values adjusted for testing several hypotheses at once (Holm 1979, Scand. J. Statist. 6:65).
+
+    Args:
+        p_values: one for each hypothesis, in any order.
+
+    Returns:
+        The adjusted p values, in the given order.
+
+    Example:
+        >>> holm([0.5, 0.125, 0.25])
+        [0.5, 0.375, 0.5]
     """
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted = [0.0] * len(p_values)
@@ -159,6 +188,10 @@ def smallest_significant_gain(discordant: int, n: int, level: float) -> float | 
     Returns:
         (gained - lost) / n for the fewest gains whose p value is below the level; None where even all of them
         are too few.
+
+    Example:
+        >>> smallest_significant_gain(discordant=60, n=300, level=0.05 * 0.4375)
+        0.06
     """
     gained = bisect_left(
         range(discordant + 1),

@@ -14,7 +14,7 @@ from evaluation.comparison import Comparison, RunScores, compare
 from experiments.runs import run_ref
 from golden.datasets import BUILT_IN, read_items
 from inference.contract import PredictionMeta
-from registry import Dataset, Registry, Run, promotion
+from registry import Dataset, Registry, Run
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
@@ -28,10 +28,16 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
     Raises:
         InputError: a run is unknown or not finished, or the two are not comparable; names the fields that
             differ.
+
+    Example:
+        >>> comparison = compare_runs("20261125-205318", "20261125-205329", registry)
+        >>> comparison.delta, len(comparison.gained), len(comparison.lost)
+        (0.364, 141, 10)
     """
-    runs = finished_run(baseline, registry), finished_run(candidate, registry)
+    runs = registry.runs.finished(baseline), registry.runs.finished(candidate)
     first, second = (
-        conditions(run, registry.run_scores(run.run_id), registry.get_dataset(run.dataset_id)) for run in runs
+        conditions(run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id))
+        for run in runs
     )
     comparison = compare(first, second)
     record(comparison, registry)
@@ -41,7 +47,7 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
 def record(comparison: Comparison, registry: Registry) -> None:
     """Put a comparison into the registry, and beside the candidate where its run is still on this machine."""
     document = comparison.model_dump(mode="json")
-    registry.record_comparison(
+    registry.comparisons.record(
         comparison.baseline_run,
         comparison.candidate_run,
         delta=comparison.delta,
@@ -50,7 +56,7 @@ def record(comparison: Comparison, registry: Registry) -> None:
         ci_high=comparison.ci_high,
         report=document,
     )
-    files = run_ref(registry.get_run(comparison.candidate_run)).files
+    files = run_ref(registry.runs.get(comparison.candidate_run)).files
     if files.directory.is_dir():
         write_json(files.comparison, document)
 
@@ -78,12 +84,17 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
         comparison: of two runs.
         count: how many of each, at most.
         registry: holds both runs.
+
+    Example:
+        >>> better, worse = flips(comparison, 5, registry)
+        >>> worse[0].prompt, worse[0].answer, worse[0].after
+        ('What is 47 + 38?', '85', 'Answer: 75')
     """
     runs = (comparison.baseline_run, comparison.candidate_run)
-    before, after = ({row.trace_id: row.prediction for row in registry.run_predictions(run)} for run in runs)
+    before, after = ({row.trace_id: row.prediction for row in registry.runs.predictions(run)} for run in runs)
     wanted = {*comparison.gained[:count], *comparison.lost[:count]}
-    run = registry.get_run(comparison.candidate_run)
-    dataset = dataset_file(run, registry.get_dataset(run.dataset_id))
+    run = registry.runs.get(comparison.candidate_run)
+    dataset = dataset_file(run, registry.datasets.get(run.dataset_id))
     items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
 
     def flip(trace_id: str) -> Flip:
@@ -94,16 +105,6 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     return [flip(trace_id) for trace_id in comparison.gained[:count]], [
         flip(trace_id) for trace_id in comparison.lost[:count]
     ]
-
-
-def finished_run(reference: str, registry: Registry) -> Run:
-    """A run that can be compared or promoted.
-
-    Raises:
-        InputError: it is unknown, still running, or failed; says why.
-    """
-    with registry.database.reading() as session:
-        return promotion.finished_run(session, reference)
 
 
 def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunScores:

@@ -97,6 +97,10 @@ def load_experiment_config(file: str | None, overrides: dict[str, Any]) -> Exper
 
     Raises:
         InputError: names every unknown key and every value out of bounds.
+
+    Example:
+        >>> load_experiment_config(None, {"train.steps": 100, "model_name": "support"}).train.steps
+        100
     """
     values = read_toml(Path(file)) if file else {}
     merge(values, nested(overrides))
@@ -104,7 +108,12 @@ def load_experiment_config(file: str | None, overrides: dict[str, Any]) -> Exper
 
 
 def nested(dotted: dict[str, Any]) -> dict[str, Any]:
-    """{"train.steps": 100, "seed": None} becomes {"train": {"steps": 100}}; None means not given."""
+    """{"train.steps": 100, "seed": None} becomes {"train": {"steps": 100}}; None means not given.
+
+    Example:
+        >>> nested({"train.steps": 100, "judge": None})
+        {'train': {'steps': 100}}
+    """
     values: dict[str, Any] = {}
     for name, value in dotted.items():
         if value is not None:

@@ -116,7 +116,12 @@ def tensor_at(path: Path, offset: int) -> str | None:
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} becomes {"a.b": 1}; anything else than an object stays whole."""
+    """{"a": {"b": 1}} becomes {"a.b": 1}; anything else than an object stays whole.
+
+    Example:
+        >>> flat({"packages": {"torch": "2.8"}, "python": "3.11"})
+        {'packages.torch': '2.8', 'python': '3.11'}
+    """
     if not isinstance(value, dict):
         return {prefix: value}
     return {

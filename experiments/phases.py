@@ -283,7 +283,7 @@ def record_judged(
         model_sha256: of the weights that were judged.
         evaluation_sha256: hash of every input that decides the scores.
     """
-    registry.finish_run(
+    registry.runs.finish(
         run.run_id,
         model_sha256=model_sha256,
         evaluation_sha256=evaluation_sha256,

@@ -222,6 +222,11 @@ def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
     Raises:
         InputError: the model, the dataset or the judge is unusable; names it.
         IntegrityError: the dataset or a registered model changed behind our back.
+
+    Example:
+        >>> plan = plan_evaluation(EvaluateConfig(model="tiny-base"), open_workspace())
+        >>> plan.name, plan.dataset.items
+        ('tiny-base baseline golden-v1', 360)
     """
     if (plan := _planned.get().get(_key(config))) is not None:
         return plan
@@ -260,10 +265,10 @@ def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunP
     """The plan of an evaluation whose items are not read and counted yet."""
     judge = load_judge(config.judge)
     dataset = load_dataset(config.dataset)
-    workspace.registry.check_dataset(dataset.key, dataset.version, dataset.sha256)
+    workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     return dataset, RunPlan(
         kind="baseline",
-        model=resolve_model(config.model, workspace.home, workspace.registry.model_directory),
+        model=resolve_model(config.model, workspace.home, workspace.registry.models.directory),
         dataset=dataset_ref(dataset, 0),
         judge=config.judge,
         judge_fingerprint=judge_fingerprint(judge),

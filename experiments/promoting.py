@@ -10,7 +10,7 @@ from pathlib import Path
 from core.errors import InputError
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import GateConfig, GateDecision, decide
-from experiments.comparing import conditions, finished_run, record
+from experiments.comparing import conditions, record
 from experiments.config import ExperimentConfig
 from experiments.references import REGISTRY_PREFIX, resolve_model
 from experiments.result import ALIAS, ExperimentResult, PromotionResult
@@ -22,7 +22,7 @@ from registry import Evidence, Registry, Ruling, Run
 
 def champion_reference(model_name: str, registry: Registry) -> str | None:
     """How to name the champion of a registered model to `resolve_model`; None where there is no champion."""
-    return f"{REGISTRY_PREFIX}{model_name}@{ALIAS}" if registry.champion(model_name) else None
+    return f"{REGISTRY_PREFIX}{model_name}@{ALIAS}" if registry.models.aliased(model_name) else None
 
 
 @dataclass
@@ -91,10 +91,15 @@ def promote_run(
     Raises:
         InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it
             with.
+
+    Example:
+        >>> result = promote_run("20261125-205329", "support", GateConfig(), open_workspace())
+        >>> result.headline
+        'PROMOTED: support v1 is champion now'
     """
-    champion = workspace.registry.champion(model_name, alias)
+    champion = workspace.registry.models.aliased(model_name, alias)
     if against is not None and champion is not None:
-        opponent = finished_run(against, workspace.registry)
+        opponent = workspace.registry.runs.finished(against)
         if opponent.model_sha256 != champion.weights_sha256:
             raise InputError(
                 f"--against {opponent.run_id}: did not judge {model_name}@{alias}, which is "
@@ -117,7 +122,7 @@ def _offer(
     promote: bool,
 ) -> PromotionResult:
     registry = workspace.registry
-    run = finished_run(reference, registry)
+    run = registry.runs.finished(reference)
     gatekeeper = Gatekeeper(gate)
     offer = registry.offer(
         model_name,
@@ -167,9 +172,9 @@ def promote_if_better(
     promotion = _offer(
         trained.run_id, config.model_name, config.gate, workspace, against.run_id, promote=config.promote
     )
-    run, champion = registry.get_run(trained.run_id), registry.champion(config.model_name)
+    run, champion = registry.runs.get(trained.run_id), registry.models.aliased(config.model_name)
     opponent = promotion.comparison.baseline_run if promotion.comparison else against.run_id
-    repeated = registry.find_repeated(run)
+    repeated = registry.runs.repeated(run)
     return ExperimentResult(
         outcome=promotion.outcome,
         baseline=baseline,
@@ -177,7 +182,7 @@ def promote_if_better(
         comparison=comparison,
         against=against
         if opponent == against.run_id
-        else RunRef(run_id=opponent, directory=Path(registry.get_run(opponent).directory)),
+        else RunRef(run_id=opponent, directory=Path(registry.runs.get(opponent).directory)),
         gate_comparison=promotion.comparison,
         decision=promotion.decision,
         model_name=config.model_name,
@@ -204,12 +209,12 @@ def weights_of(run: Run, workspace: Workspace) -> Path:
         IntegrityError: they are damaged in the store.
     """
     if run.kind == "baseline":
-        return resolve_model(run.base_model, workspace.home, workspace.registry.model_directory).path
+        return resolve_model(run.base_model, workspace.home, workspace.registry.models.directory).path
     path = run_ref(origin_of(run, workspace.registry)).files.model
     if not path.is_dir():
         store = workspace.registry.artifacts
-        if run.model_sha256 and store.has_tree(run.model_sha256):
-            return store.get_tree(run.model_sha256)
+        if run.model_sha256 and store.has(run.model_sha256):
+            return store.get(run.model_sha256)
         raise InputError(
             f"run {run.run_id}: its model is no longer at {path} nor in the artifact store, so it cannot be "
             "promoted. Train it again; it gives the same bytes."

@@ -59,6 +59,11 @@ def resolve_model(reference: str, home: Path, registered: Callable[[str], tuple[
     Raises:
         InputError: there is no such model, or its directory is not whole.
         ResourceError: the hub cannot be reached or does not have it.
+
+    Example:
+        >>> found = resolve_model("tiny-base", workspace.home, workspace.registry.models.directory)
+        >>> found.path.name, found.sha256[:8]
+        ('tiny-base', '561ddc96')
     """
     if reference == TINY_BASE:
         return _local(reference, TINY_BASE_DIRECTORY)

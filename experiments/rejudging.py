@@ -18,7 +18,7 @@ from core.files import (
     write_json,
     write_jsonl,
 )
-from experiments.comparing import dataset_file, finished_run
+from experiments.comparing import dataset_file
 from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
 from experiments.runs import RunRef, continue_or_start, origin_of, owned, run_ref
@@ -110,7 +110,7 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
         InputError: the run is unknown or has no whole predictions, or the judge is unusable.
         ResourceError: a library that the judge needs is not installed.
     """
-    run = registry.get_run(reference)
+    run = registry.runs.get(reference)
     origin, files = origin_of(run, registry), run_ref(run).files
     if run.status == "failed" and files.judge_errors.is_file():  # all was predicted, and its judge failed
         meta = read_json(files.predictions_meta)
@@ -121,7 +121,7 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
         )
         predictions = meta["predictions_sha256"]
     else:
-        run = finished_run(reference, registry)
+        run = registry.runs.finished(reference)
         model, predictions, meta = run.model_sha256, run.predictions_sha256, run.predictions_meta
     return RejudgePlan(
         source=run,
@@ -129,7 +129,7 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
         model_sha256=str(model),
         predictions_sha256=str(predictions),
         predictions_meta=dict(meta or {}),
-        dataset_sha256=registry.get_dataset(run.dataset_id).sha256,
+        dataset_sha256=registry.datasets.get(run.dataset_id).sha256,
         judge=judge,
         judge_fingerprint=judge_fingerprint(load_judge(judge)),
     )
@@ -139,7 +139,7 @@ def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
     """The newest finished run with these predictions and this judge; for a trained run, one with the same
     training behind it.
     """
-    for run in registry.evaluated_runs(plan.evaluation_sha256()):
+    for run in registry.runs.evaluated(plan.evaluation_sha256()):
         same = (run.kind, run.predictions_sha256) == (plan.source.kind, plan.predictions_sha256)
         if same and (run.kind == "baseline" or origin_of(run, registry).run_id == plan.origin.run_id):
             return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True)
@@ -162,13 +162,18 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
         InputError: see `plan_rejudging`; also `JudgeError`, or the dataset's items are no longer on this
             machine.
         IntegrityError: the predictions or the items are not the recorded ones.
+
+    Example:
+        >>> again = rejudge("20261125-205329", "exact_match@v1", open_workspace())
+        >>> again.reused
+        False
     """
     registry = workspace.registry
     plan = plan_rejudging(reference, judge, registry)
     if (found := find_rejudged(plan, registry)) is not None:
         return found
     dataset_file(
-        plan.source, registry.get_dataset(plan.source.dataset_id)
+        plan.source, registry.datasets.get(plan.source.dataset_id)
     )  # else a run would begin that cannot go on
     run = continue_or_start(
         plan.inputs_sha256(),
@@ -200,11 +205,11 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
         IntegrityError: they are not the bytes that were recorded.
     """
     source, files = run_ref(plan.source).files, run.files
-    _copy(dataset_file(plan.source, registry.get_dataset(plan.source.dataset_id)), files.dataset)
+    _copy(dataset_file(plan.source, registry.datasets.get(plan.source.dataset_id)), files.dataset)
     if source.predictions.is_file():
         _copy(source.predictions, files.predictions)
     else:
-        rows = registry.run_predictions(plan.source.run_id)
+        rows = registry.runs.predictions(plan.source.run_id)
         write_jsonl(
             files.predictions, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows)
         )

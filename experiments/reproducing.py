@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.config import validated
 from core.errors import HallmarkError, IntegrityError
-from experiments.comparing import dataset_file, finished_run
+from experiments.comparing import dataset_file
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
 from experiments.environment import environment
 from experiments.plan import DatasetRef, RunPlan, TrainingPlan, dataset_ref
@@ -93,7 +93,7 @@ def find_run(target: str, registry: Registry) -> Run:
         InputError: there is none, or it is not finished.
     """
     reference = target.removeprefix(REGISTRY_PREFIX)
-    return finished_run(registry.get_version(reference).run_id if "@" in reference else reference, registry)
+    return registry.runs.finished(registry.models.get(reference).run_id if "@" in reference else reference)
 
 
 def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
@@ -108,7 +108,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         IntegrityError: they are, but are not the recorded ones.
     """
     run = find_run(target, workspace.registry)
-    manifest, dataset = run.manifest, workspace.registry.get_dataset(run.dataset_id)
+    manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
     return RunPlan(
         kind="trained" if run.kind == "trained" else "baseline",
         model=_model(manifest["model"], workspace),
@@ -136,7 +136,7 @@ def _model(recorded: dict[str, Any], workspace: Workspace) -> ResolvedModel:
         pinned = REGISTRY_PREFIX + revision
     elif revision:
         pinned = f"{reference.partition('@')[0]}@{revision}"
-    found = resolve_model(pinned, workspace.home, workspace.registry.model_directory)
+    found = resolve_model(pinned, workspace.home, workspace.registry.models.directory)
     if found.sha256 != recorded["sha256"]:
         raise IntegrityError(
             f"{found.path}: is not the recorded model any more: expected sha256 {recorded['sha256']}, found "
@@ -170,9 +170,9 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
         workspace: its registry holds both.
     """
     registry = workspace.registry
-    recorded, repeated = registry.get_run(plan.reproduces or ""), registry.get_run(again.run_id)
+    recorded, repeated = registry.runs.get(plan.reproduces or ""), registry.runs.get(again.run_id)
     parts = {"weights": _weights(recorded, repeated, registry)} if recorded.kind == "trained" else {}
-    before, after = registry.run_predictions(recorded.run_id), registry.run_predictions(repeated.run_id)
+    before, after = registry.runs.predictions(recorded.run_id), registry.runs.predictions(repeated.run_id)
     texts = ({row.trace_id: row.prediction for row in rows} for rows in (before, after))
     scores = (
         {row.trace_id: [row.score, row.extracted, row.reason] for row in rows} for rows in (before, after)
@@ -195,8 +195,8 @@ def _weights(recorded: Run, repeated: Run, registry: Registry) -> Difference | N
     if recorded.model_sha256 == repeated.model_sha256:
         return None
     before, after = RunFiles(Path(recorded.directory)).model, RunFiles(Path(repeated.directory)).model
-    if not before.is_dir() and registry.artifacts.has_tree(recorded.model_sha256 or ""):
-        before = registry.artifacts.get_tree(recorded.model_sha256 or "")
+    if not before.is_dir() and registry.artifacts.has(recorded.model_sha256 or ""):
+        before = registry.artifacts.get(recorded.model_sha256 or "")
     found = first_differing_tree(before, after) if before.is_dir() else None
     return found or Difference(
         where="model", recorded=f"sha256 {recorded.model_sha256}", now=f"sha256 {repeated.model_sha256}"

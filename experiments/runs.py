@@ -60,7 +60,7 @@ def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
     """
     if not plan.reuse or plan.training is not None:
         return None
-    run = registry.find_evaluated(plan.evaluation_sha256(plan.model.sha256))
+    run = next(iter(registry.runs.evaluated(plan.evaluation_sha256(plan.model.sha256))), None)
     return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True) if run else None
 
 
@@ -77,10 +77,10 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
     if not plan.reuse or plan.training is not None:
         return None
     inference = plan.inference()
-    for listed in registry.list_runs(limit=LOOKED_AT, kind="baseline"):
+    for listed in registry.runs.list(limit=LOOKED_AT, kind="baseline"):
         if (listed.status, listed.model_sha256, listed.judge) != ("finished", plan.model.sha256, plan.judge):
             continue
-        run = registry.get_run(listed.run_id)
+        run = registry.runs.get(listed.run_id)
         recorded = run.manifest.get("inference") or {}
         settings = {**run.manifest["generation"], "batch_size": plan.generation.batch_size}
         if (
@@ -108,7 +108,7 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
         IntegrityError: the dataset's name is registered with other content.
         ResourceError: the folder cannot be written.
     """
-    dataset = registry.register_dataset(
+    dataset = registry.datasets.register(
         plan.dataset.key, plan.dataset.version, plan.dataset.sha256, plan.dataset.items
     )
     return continue_or_start(
@@ -142,14 +142,14 @@ def continue_or_start(
         runs: folder of the runs.
         columns: the remaining arguments of `Registry.start_run`.
     """
-    for run in registry.unfinished_runs(inputs_sha256):
+    for run in registry.runs.unfinished(inputs_sha256):
         if _is_abandoned(Path(run.directory)):
-            registry.resume_run(run.run_id)
+            registry.runs.resume(run.run_id)
             return RunRef(run_id=run.run_id, directory=Path(run.directory), continued=True)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     files, manifest = RunFiles(runs / run_id), manifest_of(run_id)
     write_json(files.manifest, manifest)
-    registry.start_run(
+    registry.runs.start(
         run_id=run_id,
         inputs_sha256=inputs_sha256,
         manifest=manifest,
@@ -173,7 +173,7 @@ def owned(run: RunRef, registry: Registry) -> Iterator[None]:
         remove_unfinished(run.directory)
         yield
     except BaseException as error:
-        registry.fail_run(run.run_id, _reason(error))
+        registry.runs.fail(run.run_id, _reason(error))
         raise
     finally:
         os.close(lock)
@@ -231,7 +231,7 @@ def origin_of(run: Run, registry: Registry) -> Run:
     are in that run's folder.
     """
     while source := run.manifest.get("rejudged_from"):
-        run = registry.get_run(source)
+        run = registry.runs.get(source)
     return run
 
 

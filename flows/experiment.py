@@ -18,7 +18,7 @@ def experiment(config: ExperimentConfig = ExperimentConfig()) -> ExperimentResul
     """Judge the base, train, judge the trained model, compare, decide, promote.
 
     Args:
-        config: all settings; the defaults run the built-in experiment.
+        config: All settings. The defaults run the built-in experiment.
     """
     with planned(plan_experiment(config)):
         base = baseline(config.baseline())

@@ -51,9 +51,9 @@ def stored_document(registry: Registry, version: ModelVersion, key: SigningKey |
     Raises:
         IntegrityError: the version's artifact is missing or changed.
     """
-    document = registry.attestation(version.model, version.number)
+    document = registry.models.attestation(version.model, version.number)
     if document is None:  # promoted before there were attestations
-        document = statement(version, registry.get_run(version.run_id), decision_of(registry, version), tree_files(registry, version))
+        document = statement(version, registry.runs.get(version.run_id), decision_of(registry, version), tree_files(registry, version))
     return sealed(document, key)
 
 
@@ -63,10 +63,10 @@ def tree_files(registry: Registry, version: ModelVersion) -> Sequence[TreeFile]:
     Raises:
         IntegrityError: its artifact is missing or changed.
     """
-    return registry.artifacts.tree(version.weights_sha256)
+    return registry.artifacts.files(version.weights_sha256)
 
 
 def decision_of(registry: Registry, version: ModelVersion) -> dict[str, Any]:
     """The gate's answer by which a version came to be: that of the first log row that names it."""
-    rows = registry.history(version.model)
+    rows = registry.models.history(version.model)
     return next((row.decision for row in rows if row.to_version == version.number and row.action in ("promoted", "forced")), {})

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evaluation.numbers import p_text, percent, points
 from provenance.card_data import card_data, hub_model
 from provenance.files import STATEMENT
+
+if TYPE_CHECKING:
+    from registry.tables import Comparison
 
 VERIFY = f"""Check that the files of this directory are the ones that were judged: `hallmark models verify-export DIR`. It needs only the
 directory; [{STATEMENT}]({STATEMENT}) (in-toto, SLSA Provenance) names every file and every input by its sha256."""
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$<>&])")
 
 
-def model_card(statement: Mapping[str, Any], comparison: Mapping[str, Any] | None = None) -> str:
+def model_card(statement: Mapping[str, Any], comparison: Comparison | None = None) -> str:
     """The model card of the version that a statement is about. Equal arguments give equal text.
 
     Args:
         statement: as `provenance.statement.statement` makes it.
-        comparison: that the gate decided on, as `provenance.comparisons.gate_comparison` gives it; None where none was recorded.
+        comparison: that the gate decided on, as `registry.comparisons.find` gives it; None where none was recorded.
     """
     data = card_data(statement)
     predicate = statement["predicate"]
@@ -67,21 +70,21 @@ def _what(statement: Mapping[str, Any]) -> str:
     return f"{method} from {named} on {escaped(training['dataset'])}, judged and promoted by Hallmark."
 
 
-def _decision(decision: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> Iterable[str]:
+def _decision(decision: Mapping[str, Any], comparison: Comparison | None) -> Iterable[str]:
     yield "The gate promoted it." if decision.get("promote") else "It was promoted by hand; the gate did not ask for it."
     if reasons := decision.get("reasons"):
         yield "\n".join(f"- {escaped(reason)}" for reason in reasons)
     if comparison is None:
         return
-    report = comparison["report"]
-    between = f"{points(comparison['ci_low'])} to {points(comparison['ci_high'])}"
+    report = comparison.report
+    between = f"{points(comparison.ci_low)} to {points(comparison.ci_high)}"
     before, after = (report.get(side, {}).get("value") for side in ("baseline", "candidate"))
     row = [
         str(report.get("n", "")),
         *("" if value is None else percent(value) for value in (before, after)),
-        points(comparison["delta"]),
+        points(comparison.delta),
         between,
-        p_text(comparison["p_value"]),
+        p_text(comparison.p_value),
     ]
     yield table(["items ", "before ", "this model ", "points ", "95 % interval ", "p "], [row])
     test = escaped(str(report.get("test", "")).replace("_", " "))

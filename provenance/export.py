@@ -9,7 +9,6 @@ from core.errors import InputError, IntegrityError
 from core.files import atomic_writer, canonical_json, fsync_directory, raise_for_os_error
 from provenance.attestation import stored_document, tree_files
 from provenance.card import model_card
-from provenance.comparisons import gate_comparison
 from provenance.files import CARD, METRICS, STATEMENT, WRITTEN
 from provenance.keys import SigningKey
 from provenance.signing import opened
@@ -49,7 +48,7 @@ def export(registry: Registry, version: ModelVersion, target: Path, *, key: Sign
             f"{version.model} v{version.number}: its statement names other files than its artifact holds. See: hallmark verify"
         )
     written = {
-        CARD: model_card(statement, gate_comparison(registry, version)).encode(),
+        CARD: model_card(statement, registry.comparisons.find(version)).encode(),
         STATEMENT: canonical_json(document).encode() + b"\n",
         METRICS: metrics_json(statement["predicate"]["hallmark_version"], statement["predicate"]["hallmark_evaluation"]),
     }
@@ -96,4 +95,4 @@ def _replace(made: Path, target: Path, old: Path) -> None:
 
 def _copy(registry: Registry, sha256: str, target: Path) -> None:
     """The verified files of an artifact."""
-    registry.artifacts.export_tree(sha256, target)
+    registry.artifacts.export(sha256, target)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, inspect, text
 
 from core.errors import InputError
+from registry.database import Database
 from registry.database_errors import database_errors, describe
-from registry.engine import Database
 
 REVISIONS = ("0001", "0002", "0003")
 """All revisions, oldest first. Kept here so that opening a registry does not load Alembic; a test compares the two."""

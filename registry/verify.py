@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func
@@ -12,10 +13,10 @@ from sqlmodel import Session, col, select
 from core.files import sha256_json
 from core.progress import quiet_meter
 from registry.artifacts.store import Store
-from registry.engine import Database
+from registry.database import Database
 from registry.log import FIRST_HASH, log_hash
-from registry.promotion import version_sha256
-from registry.rows import MetricRow, PredictionRow, Problem
+from registry.models import version_sha256
+from registry.rows import MetricRow, PredictionRow
 from registry.runs import WITHOUT_DOCUMENTS, content_sha256
 from registry.tables import Alias, AlphaSpending, Attestation, Metric, ModelVersion, Prediction, PromotionLog, Run
 
@@ -23,6 +24,22 @@ AT_ONCE = 100
 """Rows with a manifest that are in memory at a time."""
 
 MOVES = ("promoted", "forced", "rolled_back", "assigned")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that was changed since it was recorded.
+
+    Attributes:
+        where: the row or artifact, as in `run 20261124-101500-ab12cd` or `artifact 3f..`.
+        what: what is wrong with it.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
 
 
 def verify(database: Database, store: Store) -> list[Problem]:
@@ -35,7 +52,7 @@ def verify(database: Database, store: Store) -> list[Problem]:
         parts = (_runs, _versions, _attestations, _log, _aliases, _spending)
         problems = [problem for part in parts for problem in part(session)]
         artifacts = sorted(set(session.exec(select(ModelVersion.weights_sha256))))
-    return [*problems, *(Problem(f"artifact {sha256}", sentence) for sha256, sentence in store.check_trees(artifacts))]
+    return [*problems, *(Problem(f"artifact {sha256}", sentence) for sha256, sentence in store.check(artifacts))]
 
 
 def _runs(session: Session) -> Iterator[Problem]:
@@ -59,7 +76,7 @@ _PREDICTIONS = _columns(Prediction, ("run_id", "position", *PredictionRow.__slot
 
 
 def _rows(session: Session, statement: Select[Any], run_id: str) -> list[dict[str, Any]]:
-    """Rows as `Runs.finish_run` hashed them."""
+    """Rows as `registry.runs.Runs.finish` hashed them."""
     return [dict(row) for row in session.connection().execute(statement, {"run_id": run_id}).mappings()]
 
 

@@ -79,7 +79,7 @@ def show_reproduction(reproduction: Reproduction) -> None:
 
 def links(runs: Iterable[str], registry: Registry) -> dict[str, str]:
     """Run id -> the id as a link to the flow run that made it, where that is known."""
-    return {run: _link(run, run_ref(registry.get_run(run)).files) for run in runs}
+    return {run: _link(run, run_ref(registry.runs.get(run)).files) for run in runs}
 
 
 def _link(run: str, files: RunFiles) -> str:

@@ -119,17 +119,16 @@ def _registry() -> str:
     from experiments.workspace import open_workspace
 
     registry = open_workspace().registry
-    return f"{registry.description}, {registry.count_runs()} runs, {len(registry.list_models())} models"
+    return f"{registry.description}, {registry.runs.count()} runs, {len(registry.models.list())} models"
 
 
 def _artifacts() -> str:
     from core.settings import get_settings
-    from registry.database import open_store
+    from registry import open_store
 
     settings = get_settings()
     store = open_store(settings.home, settings.artifacts)
-    store.blobs.require_place()
-    return f"{store.place}, {sum(1 for _ in store.blobs.list())} files"
+    return f"{store.place}, {store.count()} files"
 
 
 def _dataset(name: str) -> str:

@@ -25,7 +25,7 @@ def list_models(json: Json = False) -> None:
     """List the registered models and their champions."""
     from hallmark.cli.tables import plain_table
 
-    rows = open_registry().list_models()
+    rows = open_registry().models.list()
     if json:
         emit([asdict(row) for row in rows])
         return
@@ -48,10 +48,10 @@ def show_model(
 
     opened = open_registry()
     if "@" in reference:
-        version = opened.get_version(reference)
+        version = opened.models.get(reference)
         document = {
             **version.model_dump(mode="json", exclude={"id"}),
-            "path": str(opened.artifacts.get_tree(version.weights_sha256)),
+            "path": str(opened.artifacts.get(version.weights_sha256)),
         }
         if json:
             from provenance import stored_document
@@ -73,7 +73,7 @@ def show_model(
         ):
             out.print(f"{name:<16} {document[name]}", markup=False, soft_wrap=True)
         return
-    versions = opened.list_versions(reference, limit=limit)
+    versions = opened.models.versions(reference, limit=limit)
     if json:
         emit([version.model_dump(mode="json", exclude={"id", "manifest"}) for version in versions])
         return
@@ -95,7 +95,7 @@ def history(
     json: Json = False,
 ) -> None:
     """Decisions about a model: promoted, refused, forced, rolled back, by whom and why; oldest first."""
-    rows = open_registry().history(model, limit)
+    rows = open_registry().models.history(model, limit)
     if json:
         emit([row.model_dump(mode="json") for row in rows])
         return
@@ -121,7 +121,7 @@ def list_aliases(model: Model, json: Json = False) -> None:
     """List a model's aliases, where they point, and whether they are protected."""
     from hallmark.cli.tables import plain_table
 
-    rows = open_registry().list_aliases(model)
+    rows = open_registry().aliases.list(model)
     if json:
         emit([row.model_dump(exclude={"id"}) for row in rows])
         return
@@ -142,7 +142,7 @@ def set_alias(
     """Point an alias that is not protected at a version; the gate is not asked."""
     from experiments.promoting import actor
 
-    chosen = open_registry().assign_alias(model, alias, version, reason, actor())
+    chosen = open_registry().aliases.set(model, alias, version, reason, actor())
     _say_alias(model, alias, chosen.number, f"{model}@{alias} is v{chosen.number}", json)
 
 
@@ -151,7 +151,7 @@ def remove_alias(model: Model, alias: AliasName, reason: Reason, json: Json = Fa
     """Take an alias that is not protected away; its history stays."""
     from experiments.promoting import actor
 
-    open_registry().remove_alias(model, alias, reason, actor())
+    open_registry().aliases.remove(model, alias, reason, actor())
     _say_alias(model, alias, None, f"{model}@{alias} is removed", json)
 
 
@@ -160,7 +160,7 @@ def protect(model: Model, alias: AliasName, reason: Reason, json: Json = False) 
     """From now on only the gate, a rollback or a forced promotion moves this alias. The champion is protected always."""
     from experiments.promoting import actor
 
-    row = open_registry().protect_alias(model, alias, True, reason, actor())
+    row = open_registry().aliases.protect(model, alias, reason, actor())
     _say_alias(model, alias, row.version, f"{model}@{alias} is protected", json)
 
 
@@ -169,7 +169,7 @@ def unprotect(model: Model, alias: AliasName, reason: Reason, json: Json = False
     """Let an alias be set by hand again."""
     from experiments.promoting import actor
 
-    row = open_registry().protect_alias(model, alias, False, reason, actor())
+    row = open_registry().aliases.unprotect(model, alias, reason, actor())
     _say_alias(model, alias, row.version, f"{model}@{alias} is no longer protected", json)
 
 

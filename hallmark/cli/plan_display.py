@@ -27,7 +27,7 @@ def show_plan(model: str, batch: str, length: str, settings: list[str] | None, j
     from trainer.contract import PlanResult, PlanSpec
 
     workspace = open_workspace()
-    found = resolve_model(model, workspace.home, workspace.registry.model_directory)
+    found = resolve_model(model, workspace.home, workspace.registry.models.directory)
     config = validated(
         TrainRunConfig, nested({"base_model": model, **parse_settings(settings)}), "doctor"
     ).train

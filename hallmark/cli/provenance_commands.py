@@ -29,7 +29,7 @@ def export_model(
     key = configured_key()
     check_target(directory, force=force)
     registry = open_workspace().registry
-    version = registry.get_version(reference)
+    version = registry.models.get(reference)
     files = export(registry, version, directory, key=key, force=force)
     if json:
         emit(
@@ -92,7 +92,7 @@ def statement(reference: Reference, json: Json = False) -> None:
     from provenance import configured_key, stored_document
 
     registry = open_workspace().registry
-    document = stored_document(registry, registry.get_version(reference), configured_key())
+    document = stored_document(registry, registry.models.get(reference), configured_key())
     if json:
         emit(document)
     else:

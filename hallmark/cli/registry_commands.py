@@ -135,7 +135,7 @@ def rollback(
     from experiments.promoting import actor
     from hallmark.cli.local_prefect import announce
 
-    chosen = open_registry().rollback(model_name, version, reason, actor(), alias)
+    chosen = open_registry().aliases.rollback(model_name, version, reason, actor(), alias)
     announce(lambda events: events.emit_rollback(chosen, alias, reason))
     if json:
         emit(chosen.model_dump(mode="json"))
@@ -166,7 +166,7 @@ def list_runs(
     from hallmark.cli.tables import plain_table
 
     opened = open_registry()
-    found = opened.list_runs(limit=limit)
+    found = opened.runs.list(limit=limit)
     status = {run.run_id: current_status(run) for run in found}
     headline = {run.run_id: _headline(opened, run.run_id) for run in found}
     if json:
@@ -193,7 +193,7 @@ def list_runs(
 
 def _headline(opened: Registry, run_id: str) -> dict[str, Any] | None:
     """The overall metric of a run; None while it has none."""
-    overall = [row for row in opened.run_metrics(run_id) if row.category == ""]
+    overall = [row for row in opened.runs.metrics(run_id) if row.category == ""]
     return overall[0].model_dump(exclude={"id", "run_id", "category"}) if overall else None
 
 

@@ -15,9 +15,9 @@ from registry import Registry, Run
 
 def run_document(registry: Registry, reference: str, *, reused: bool = False) -> dict[str, Any]:
     """Everything that is recorded of a run but its predictions."""
-    run = registry.get_run(reference)
-    metrics = [row.model_dump(exclude={"id", "run_id"}) for row in registry.run_metrics(run.run_id)]
-    more = {"counts": registry.run_reasons(run.run_id), "truncated": truncated(registry, run)}
+    run = registry.runs.get(reference)
+    metrics = [row.model_dump(exclude={"id", "run_id"}) for row in registry.runs.metrics(run.run_id)]
+    more = {"counts": registry.runs.reasons(run.run_id), "truncated": truncated(registry, run)}
     return {
         **run.model_dump(exclude={"id"}),
         "status": current_status(run),
@@ -33,13 +33,13 @@ def truncated(registry: Registry, run: Run) -> dict[str, int] | None:
     if "truncated_prompts" not in meta or "reached_max_new_tokens" not in meta:
         return None
     return count_truncated(
-        registry.run_scores(run.run_id), meta["truncated_prompts"], meta["reached_max_new_tokens"]
+        registry.runs.scores(run.run_id), meta["truncated_prompts"], meta["reached_max_new_tokens"]
     ).model_dump()
 
 
 def show_run(registry: Registry, reference: str, *, reused: bool = False) -> None:
     """Print a run's state, inputs, metrics and files."""
-    run = registry.get_run(reference)
+    run = registry.runs.get(reference)
     out.print(f"[bold]run {run.run_id}[/]  {current_status(run)}", end="")
     out.print("  (reused: same inputs)" if reused else "")
     facts = {
@@ -56,7 +56,7 @@ def show_run(registry: Registry, reference: str, *, reused: bool = False) -> Non
     for name, value in facts.items():
         if value:
             out.print(f"{name:<9} {value}", markup=False, soft_wrap=True)
-    metrics = registry.run_metrics(run.run_id)
+    metrics = registry.runs.metrics(run.run_id)
     if metrics:
         table = plain_table(["metric", "category", "items", "value", "95 % interval"], right=(2, 3, 4))
         for row in metrics:
@@ -73,7 +73,7 @@ def show_run(registry: Registry, reference: str, *, reused: bool = False) -> Non
         out.print()
         out.print(
             "judged    "
-            + ", ".join(f"{count} {reason}" for reason, count in registry.run_reasons(run.run_id).items()),
+            + ", ".join(f"{count} {reason}" for reason, count in registry.runs.reasons(run.run_id).items()),
             markup=False,
         )
         if (cut := truncated(registry, run)) is not None:

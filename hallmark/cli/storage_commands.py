@@ -19,16 +19,18 @@ def upgrade(json: Json = False) -> None:
     from registry import upgrade as upgrade_registry
 
     settings = get_settings()
-    adopted = upgrade_registry(settings.home.absolute(), settings.registry_url, artifacts=settings.artifacts)
+    converted = upgrade_registry(
+        settings.home.absolute(), settings.registry_url, artifacts=settings.artifacts
+    )
     if json:
-        emit({"upgraded": True, "artifacts_moved": adopted.moved, "problems": adopted.damaged})
+        emit({"upgraded": True, "artifacts_moved": converted.moved, "problems": converted.damaged})
     else:
         out.print("the registry has the newest schema")
-        if adopted.moved:
-            out.print(f"{adopted.moved} artifacts were moved to the newest layout of the store")
-        for problem in adopted.damaged:
+        if converted.moved:
+            out.print(f"{converted.moved} artifacts were moved to the newest layout of the store")
+        for problem in converted.damaged:
             out.print(problem, markup=False, style="red", soft_wrap=True)
-    if adopted.damaged:
+    if converted.damaged:
         raise typer.Exit(3)
 
 

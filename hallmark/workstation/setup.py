@@ -223,7 +223,9 @@ def _deploy(home: Path, environment: dict[str, str]) -> str:
         yaml.safe_dump(document, file, sort_keys=False)
         file.flush()
         command = [beside_python("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", file.name]
-        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603 - no shell
+            command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
+        )
     if done.returncode:
         raise HallmarkError(
             f"prefect deploy --all failed in {PROJECT}:\n{(done.stdout + done.stderr)[-3000:]}"

@@ -18,6 +18,7 @@ from registry.artifacts.trees import SHA256
 CHUNK_BYTES = 4 << 20
 COPIED_AT_ONCE = 64 << 20
 FOLDER = "blobs"
+REMEDY = "Restore it from a backup, or promote its run again."
 CANNOT_COPY_IN_KERNEL = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
@@ -169,6 +170,18 @@ class LocalBlobs:
                 self.path(sha256).unlink(missing_ok=True)
             except OSError as error:
                 raise_for_os_error(error, self.path(sha256))
+
+
+def changed(blobs: Blobs, sha256: str, found: str | None) -> str:
+    """What is wrong with a content, for the end of a message.
+
+    Args:
+        blobs: where it should be.
+        sha256: what it should be.
+        found: the sha256 of what is there; None where nothing is.
+    """
+    where = blobs.where(sha256)
+    return f"missing at {where}. {REMEDY}" if found is None else f"changed at {where}: found sha256 {found}. {REMEDY}"
 
 
 def copy_hashed(source: Path, target: Path, count: Count = uncounted) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
-from tests.e2e.workstation import processes_of
+from tests.support.workstation import processes_of
 
 pytestmark = pytest.mark.e2e
 

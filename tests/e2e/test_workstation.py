@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.workstation import TOKEN, Workstation, kill, listening_for_messages, message_server
+from tests.support.workstation import TOKEN, Workstation, kill, listening_for_messages, message_server
 
 pytestmark = pytest.mark.e2e
 

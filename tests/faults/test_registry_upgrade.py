@@ -16,10 +16,10 @@ from alembic.config import Config
 from sqlalchemy import MetaData, insert, text
 
 from registry import open_registry, upgrade
-from registry.database import registry_url as database_url
-from registry.engine import Database, connect
+from registry.database import Database, connect
+from registry.opening import registry_url as database_url
 from registry.schema import HEAD, REVISIONS
-from tests.registry_support import finished, promote
+from tests.support.registry_entries import finished, promote
 
 pytestmark = pytest.mark.unit
 
@@ -50,10 +50,10 @@ def content(home: Path, url: str | None) -> dict[str, object]:
     """What a person would look up."""
     registry = open_registry(home, url)
     found: dict[str, object] = {
-        "runs": [(run.run_id, run.status, run.error, run.content_sha256) for run in registry.list_runs()],
-        "versions": [(version.number, version.run_id, version.content_sha256) for version in registry.list_versions("m")],
-        "history": [(row.id, row.action, row.reason, row.hash) for row in registry.history("m")],
-        "predictions": [(row.trace_id, row.prediction) for run in registry.list_runs() for row in registry.run_predictions(run.run_id)],
+        "runs": [(run.run_id, run.status, run.error, run.content_sha256) for run in registry.runs.list()],
+        "versions": [(version.number, version.run_id, version.content_sha256) for version in registry.models.versions("m")],
+        "history": [(row.id, row.action, row.reason, row.hash) for row in registry.models.history("m")],
+        "predictions": [(row.trace_id, row.prediction) for run in registry.runs.list() for row in registry.runs.predictions(run.run_id)],
     }
     registry.close()
     return found
@@ -73,10 +73,10 @@ def test_a_registry_of_a_released_schema_keeps_everything_and_goes_on(
     registry = open_registry(home, registry_url)
     artifacts = ("artifact ",)  # the rows came without their weights
     assert [problem for problem in registry.verify() if not str(problem).startswith(artifacts)] == []
-    champion = registry.champion("m")
+    champion = registry.models.aliased("m")
     assert champion is not None
     assert champion.number == 2
-    assert [alias.protected for alias in registry.list_aliases("m")] == [True]
+    assert [alias.protected for alias in registry.aliases.list("m")] == [True]
     offer = promote(registry, *finished(registry, tmp_path, "after the upgrade"))
     assert offer.version is not None
     assert offer.version.number == len(rows["model_version"]) + 1

@@ -37,7 +37,7 @@ def test_a_rejudged_run_is_what_a_fresh_evaluation_gives(small_dataset: Callable
     reused = find_reusable(plan, registry)
     assert reused is not None
     assert reused.run_id == again.run_id
-    rejudged, fresh = registry.get_run(again.run_id), registry.get_run(evaluate("exact_match@v1"))
+    rejudged, fresh = registry.runs.get(again.run_id), registry.runs.get(evaluate("exact_match@v1"))
     for field in ("evaluation_sha256", "predictions_sha256", "model_sha256", "judge_fingerprint"):
         assert getattr(rejudged, field) == getattr(fresh, field)
-    assert registry.run_scores(rejudged.run_id) == registry.run_scores(fresh.run_id)
+    assert registry.runs.scores(rejudged.run_id) == registry.runs.scores(fresh.run_id)

@@ -14,7 +14,7 @@ from core.errors import InputError, IntegrityError
 from experiments.differences import first_differing_byte, first_differing_tree, first_differing_value, tensor_at
 from experiments.reproducing import compare_with_recorded, plan_reproduction
 from experiments.runs import run_ref
-from tests.recorded_runs import record_baseline, record_trained, right_for, workspace_at
+from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 
 pytestmark = pytest.mark.unit
 
@@ -91,7 +91,7 @@ def test_what_changed_around_a_run_is_named_beside_the_difference(home: Path, mo
 def test_a_plan_from_a_manifest_has_the_inputs_of_the_recorded_run(home: Path) -> None:
     workspace = workspace_at(home)
     for run in (record_baseline(workspace, generation={"max_new_tokens": 77}), record_trained(workspace, right_for(0.6))):
-        plan = plan_reproduction(run.run_id[:17], workspace)
+        plan = plan_reproduction(run.run_id[:-1], workspace)
         assert plan.inputs_sha256() == run.inputs_sha256
         assert plan.manifest("x")["reproduces"] == run.run_id
 

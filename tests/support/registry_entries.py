@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.files import sha256_tree
-from registry import Evidence, Gate, MetricRow, ModelVersion, Offer, PredictionRow, Registry, Ruling, Run
+from registry import Evidence, Gate, MetricRow, ModelVersion, OfferResult, PredictionRow, Registry, Ruling, Run
 
 DECISION = {"verdict": "better", "promote": True, "reasons": ["It is better."], "smallest_gain": 0.05}
 
@@ -30,7 +30,7 @@ def make_weights(folder: Path, content: str) -> Path:
 
 def start(registry: Registry, run_id: str | None = None, **changes: Any) -> Run:
     """A run that has begun."""
-    dataset = registry.register_dataset("sample", "v1", digest("sample"), 2)
+    dataset = registry.datasets.register("sample", "v1", digest("sample"), 2)
     fields = {
         "run_id": run_id or f"run-{uuid.uuid4().hex[:12]}",
         "kind": "trained",
@@ -44,12 +44,12 @@ def start(registry: Registry, run_id: str | None = None, **changes: Any) -> Run:
         "manifest": {"seed": 0, "text": "é\0"},
         "directory": "/tmp/run",
     }
-    return registry.start_run(**{**fields, **changes})
+    return registry.runs.start(**{**fields, **changes})
 
 
 def finish(registry: Registry, run: Run, weights: Path, score: float = 0.5) -> Run:
     """The run, finished with two predictions."""
-    return registry.finish_run(
+    return registry.runs.finish(
         run.run_id,
         model_sha256=sha256_tree(weights),
         evaluation_sha256=digest(str(weights)),
@@ -83,11 +83,11 @@ def refusing_gate(evidence: Evidence) -> Ruling:
 def base_run(registry: Registry) -> Run:
     """The finished run of the base model, made once; what a first candidate is compared with."""
     try:
-        return registry.get_run("base-run")
+        return registry.runs.get("base-run")
     except InputError:
         run = start(registry, "base-run", kind="baseline", parent_model_sha256=None)
     rows = [PredictionRow("t1", "", 0.0, None, "empty"), PredictionRow("t0", "", 0.0, None, "empty")]
-    return registry.finish_run(
+    return registry.runs.finish(
         run.run_id,
         model_sha256=digest("parent"),
         evaluation_sha256=digest("base"),
@@ -98,7 +98,7 @@ def base_run(registry: Registry) -> Run:
     )
 
 
-def promote(registry: Registry, run: Run, weights: Path, gate: Gate = plain_gate, **changes: Any) -> Offer:
+def promote(registry: Registry, run: Run, weights: Path, gate: Gate = plain_gate, **changes: Any) -> OfferResult:
     """Offer with plain arguments."""
     base_run(registry)
     fields = {"actor": "someone", "weights": lambda: weights, "parent_model": "tiny-base"}
@@ -139,10 +139,10 @@ def promoted(registry: Registry, folder: Path, content: str = "weights", **chang
     run = start(registry, **{"manifest": manifest(), **changes})
     (made := make_weights(folder, content)).joinpath("README.md").write_text("# the card of the training")
     finish(registry, run, made)
-    served = registry.champion("m")
+    served = registry.models.aliased("m")
     opponent = served.run_id if served else base.run_id
     report = {"n": 2, "test": "mcnemar_exact", "baseline": {"value": 0.25}, "candidate": {"value": 0.5}}
-    registry.record_comparison(opponent, run.run_id, delta=0.25, p_value=0.012, ci_low=0.1, ci_high=0.4, report=report)
+    registry.comparisons.record(opponent, run.run_id, delta=0.25, p_value=0.012, ci_low=0.1, ci_high=0.4, report=report)
     version = promote(registry, run, made).version
     assert version is not None
     return version

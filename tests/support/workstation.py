@@ -144,7 +144,7 @@ class Workstation:
         """The runs in the registry, newest first, as `hallmark runs list --json` has them."""
         registry = open_registry(self.home)
         try:
-            found = [registry.get_run(run.run_id) for run in registry.list_runs()]
+            found = [registry.runs.get(run.run_id) for run in registry.runs.list()]
             return [{**run.model_dump(), "status": current_status(run)} for run in found]
         finally:
             registry.close()

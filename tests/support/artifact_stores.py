@@ -55,7 +55,7 @@ def collect(store: Store, keep: set[str], *, dry_run: bool, grace_s: float) -> C
 
 def problems(store: Store, sha256: str) -> list[str]:
     """What is missing or changed of a stored artifact."""
-    return [sentence for _, sentence in store.check_trees([sha256])]
+    return [sentence for _, sentence in store.check([sha256])]
 
 
 def make_tree(folder: Path, files: dict[str, bytes]) -> Path:
