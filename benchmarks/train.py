@@ -74,7 +74,13 @@ class Clock:
             self.tokens, self.wall, self.cpu = 0, time.perf_counter(), time.process_time()
 
     def result(self, loss: float) -> Result:
-        return Result(self.tokens, time.perf_counter() - self.wall, time.process_time() - self.cpu, self.wall - self.began, loss)
+        return Result(
+            self.tokens,
+            time.perf_counter() - self.wall,
+            time.process_time() - self.cpu,
+            self.wall - self.began,
+            loss,
+        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,9 @@ def read_examples(options: argparse.Namespace) -> list[Example]:
     """The same as lists, for the peers."""
     with tempfile.TemporaryDirectory() as folder:
         dataset = read_dataset(options, folder)
-        bounds = list(zip(dataset.offsets[:-1], dataset.offsets[1:], dataset.prompt_lengths.tolist(), strict=True))
+        bounds = list(
+            zip(dataset.offsets[:-1], dataset.offsets[1:], dataset.prompt_lengths.tolist(), strict=True)
+        )
         return [Example(dataset.tokens[begin:end].tolist(), prompt) for begin, end, prompt in bounds]
 
 
@@ -113,7 +121,9 @@ def config(options: argparse.Namespace, steps: int) -> Any:
     """The settings that all contenders share."""
     from trainer.contract import TrainConfig
 
-    return TrainConfig(steps=steps, warmup_steps=WARM_UP, batch_size=options.rows, sequence_length=options.length)
+    return TrainConfig(
+        steps=steps, warmup_steps=WARM_UP, batch_size=options.rows, sequence_length=options.length
+    )
 
 
 def peer_steps(options: argparse.Namespace) -> int:
@@ -137,7 +147,10 @@ def hallmark(options: argparse.Namespace, packed: bool) -> Result:
             return padded(dataset, options.batch)
 
         some = [batch for batch, _ in zip(stream(), range(8), strict=False)]
-        steps = int(WARM_UP + -(-options.traces * len(some) // sum(int(batch.segments.max(axis=1).sum()) for batch in some)))
+        steps = int(
+            WARM_UP
+            + -(-options.traces * len(some) // sum(int(batch.segments.max(axis=1).sum()) for batch in some))
+        )
         rows, length = some[0].tokens.shape
         settings = config(options, steps).model_copy(update={"batch_size": rows, "sequence_length": length})
         arch = read_architecture(options.model)
@@ -205,8 +218,12 @@ def transformers(options: argparse.Namespace, grouped: bool) -> Result:
             logging_steps=steps,
             disable_tqdm=True,
         )
-        model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32, attn_implementation="sdpa")
-        trainer = Trainer(model, arguments, train_dataset=rows, data_collator=collate_and_count, callbacks=[Count()])
+        model = AutoModelForCausalLM.from_pretrained(
+            options.model, dtype=torch.float32, attn_implementation="sdpa"
+        )
+        trainer = Trainer(
+            model, arguments, train_dataset=rows, data_collator=collate_and_count, callbacks=[Count()]
+        )
         trainer.train()
         return clock.result(float("nan"))
 
@@ -245,9 +262,13 @@ def tunix(options: argparse.Namespace) -> Result:
     def inputs(folder: str) -> Iterator[Any]:
         for batch, _ in zip(padded(read_dataset(options, folder), options.batch), range(steps), strict=False):
             mask = batch.segments > 0
-            loss_mask = (jnp.pad(batch.targets, ((0, 0), (1, 0)), constant_values=-1)[:, :-1] >= 0).astype(jnp.int32)
+            loss_mask = (jnp.pad(batch.targets, ((0, 0), (1, 0)), constant_values=-1)[:, :-1] >= 0).astype(
+                jnp.int32
+            )
             if clock.step == WARM_UP:
-                jax.block_until_ready(nnx.state(model))  # steps are asynchronous; the warm-up ends before the clock starts
+                jax.block_until_ready(
+                    nnx.state(model)
+                )  # steps are asynchronous; the warm-up ends before the clock starts
                 clock.tokens, clock.wall, clock.cpu = 0, time.perf_counter(), time.process_time()
             clock.step += 1
             clock.tokens += int((batch.targets >= 0).sum())
@@ -262,7 +283,9 @@ def tunix(options: argparse.Namespace) -> Result:
         }
 
     training = TrainingConfig(eval_every_n_steps=10**9, max_steps=steps, pbar_description=None)
-    trainer = PeftTrainer(model, optimizer(config(options, steps)), training).with_gen_model_input_fn(model_inputs)
+    trainer = PeftTrainer(model, optimizer(config(options, steps)), training).with_gen_model_input_fn(
+        model_inputs
+    )
     with tempfile.TemporaryDirectory() as folder:
         trainer.train(inputs(folder))
     return clock.result(float("nan"))
@@ -272,10 +295,18 @@ CONTENDERS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.Namespace],
     "hallmark": ("Hallmark, packed", ("flax",), lambda options: hallmark(options, packed=True)),
     "hallmark-padded": ("Hallmark, padded", ("flax",), lambda options: hallmark(options, packed=False)),
     "trainer": ("HF Trainer", ("torch", "accelerate"), lambda options: transformers(options, grouped=False)),
-    "trainer-grouped": ("HF Trainer, grouped by length", ("torch", "accelerate"), lambda options: transformers(options, grouped=True)),
+    "trainer-grouped": (
+        "HF Trainer, grouped by length",
+        ("torch", "accelerate"),
+        lambda options: transformers(options, grouped=True),
+    ),
     "tunix": ("tunix PeftTrainer", ("tunix",), tunix),
 }
-INSTALL = {"flax": "uv sync --extra training", "torch": "uv sync --extra inference", "accelerate": "uv sync --group peers"}
+INSTALL = {
+    "flax": "uv sync --extra training",
+    "torch": "uv sync --extra inference",
+    "accelerate": "uv sync --group peers",
+}
 
 
 def run_apart(name: str, options: argparse.Namespace) -> Result | str:
@@ -286,10 +317,16 @@ def run_apart(name: str, options: argparse.Namespace) -> Result | str:
         if missing:
             return f"not installed: {INSTALL.get(missing[0], 'see docs/benchmarks.md')}"
     count = str(options.threads)
-    quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    quiet = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    }
     threads = {"NPROC": count, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
     command = [python, __file__, *sys.argv[1:], "--run", name]
-    done = subprocess.run(command, env={**os.environ, **quiet, **threads}, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - this very script
+        command, env={**os.environ, **quiet, **threads}, capture_output=True, text=True, check=False
+    )
     for line in done.stdout.splitlines():
         if line.startswith(MARK):
             return Result(**json.loads(line.removeprefix(MARK)))
@@ -320,7 +357,9 @@ def show(results: dict[str, list[Result | str]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", type=Path, default=ROOT / "golden/base/tiny-base", help="a Hugging Face model directory")
+    parser.add_argument(
+        "--model", type=Path, default=ROOT / "golden/base/tiny-base", help="a Hugging Face model directory"
+    )
     parser.add_argument("--dataset", type=Path, default=ROOT / "golden/data/train-v1.jsonl")
     parser.add_argument("--traces", type=int, default=3200, help="traces to consume after the warm-up")
     parser.add_argument("--batch", type=int, default=64, help="traces a step of a padding contender")
@@ -329,7 +368,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--tunix-python", help="the Python of an environment in which google-tunix is installed")
+    parser.add_argument(
+        "--tunix-python", help="the Python of an environment in which google-tunix is installed"
+    )
     parser.add_argument("--run", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -339,7 +380,11 @@ def main() -> None:
     for number in range(options.repeats):
         for name in options.only:
             results[name].append(run_apart(name, options))
-            print(f"repeat {number + 1}: {CONTENDERS[name][0]}: {results[name][-1]}", file=sys.stderr, flush=True)
+            print(
+                f"repeat {number + 1}: {CONTENDERS[name][0]}: {results[name][-1]}",
+                file=sys.stderr,
+                flush=True,
+            )
     show(results)
 
 

@@ -1,7 +1,8 @@
 """Heavy work in a process of its own: it gives all its memory back, has its own threads, and dies with its parent.
 
-The parent writes one line of JSON (what to do) to the child's standard input and keeps the pipe open; the child answers
-with JSON lines: progress, then one result or one error. When the pipe closes, the parent is gone and the child ends.
+The parent writes one line of JSON (what to do) to the child's standard input and keeps the pipe open. The child
+answers with JSON lines: progress, then one result or one error. When the pipe closes, the parent is gone and the
+child ends.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -30,12 +32,19 @@ GRACE_SECONDS = 10
 
 
 def run_child(
-    module: str, spec: BaseModel, result: type[Result], *, threads: int, log: Path, listener: Listener, keep: tuple[int, ...] = ()
+    module: str,
+    spec: BaseModel,
+    result: type[Result],
+    *,
+    threads: int,
+    log: Path,
+    listener: Listener,
+    keep: tuple[int, ...] = (),
 ) -> Result:
     """Run `python -m module` on a spec and wait for its result.
 
     Args:
-        module: the child's module; it calls `child_main`.
+        module: the child's module; it uses `answering`.
         spec: what to do.
         result: class of the answer.
         threads: CPU threads for every library in the child.
@@ -46,6 +55,32 @@ def run_child(
     Raises:
         HallmarkError: the child's own error, of the class it was raised with.
     """
+    answer: Result | None = None
+    error: HallmarkError | None = None
+    with _started(module, threads, log, keep) as child:
+        assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - both are pipes
+        with suppress(BrokenPipeError):  # the child died at once; its exit code below says more
+            child.stdin.write(spec.model_dump_json() + "\n")
+            child.stdin.flush()
+        for line in child.stdout:
+            message = json.loads(line)
+            if message["event"] == "progress":
+                listener(Progress.model_validate(message["body"]))
+            elif message["event"] == "result":
+                answer = result.model_validate(message["body"])
+            else:
+                error = error_for_exit_code(message["exit_code"], message["body"])
+        code = child.wait()
+    if error is not None:
+        raise error
+    if answer is None or code != 0:
+        raise HallmarkError(f"{module} ended without a result ({_how(code)}). What it printed is in {log}.")
+    return answer
+
+
+@contextmanager
+def _started(module: str, threads: int, log: Path, keep: tuple[int, ...]) -> Iterator[subprocess.Popen[str]]:
+    """A running child, which has ended when the block ends."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as errors:
         child = subprocess.Popen(  # noqa: S603 - our own module, no shell
@@ -58,7 +93,7 @@ def run_child(
             text=True,
         )
         try:
-            return _converse(child, module, spec, result, log, listener)
+            yield child
         finally:
             _end(child)
 
@@ -66,8 +101,9 @@ def run_child(
 def _environment(threads: int) -> dict[str, str]:
     """NPROC sizes XLA's thread pools, OMP_NUM_THREADS torch's. The rest keeps the libraries quiet and off the network.
 
-    XLA allocates its buffers anew at every step, and the page faults cost up to a third of it; glibc then asks for huge pages.
-    OpenMP's threads sleep while they wait: spinning, they made inference 40 times slower on a machine with other work.
+    XLA allocates its buffers again at every step, and the page faults cost up to a third of it, so glibc asks for
+    huge pages. OpenMP's threads sleep while they wait: spinning, they made inference 40 times slower on a machine
+    with other work.
     """
     count = str(threads)
     return {
@@ -82,29 +118,6 @@ def _environment(threads: int) -> dict[str, str]:
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "PYTHONHASHSEED": "0",
     }
-
-
-def _converse(child: subprocess.Popen[str], module: str, spec: BaseModel, result: type[Result], log: Path, listener: Listener) -> Result:
-    assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - both are pipes
-    answer: Result | None = None
-    error: HallmarkError | None = None
-    with suppress(BrokenPipeError):  # the child died at once; its exit code below says more
-        child.stdin.write(spec.model_dump_json() + "\n")
-        child.stdin.flush()
-    for line in child.stdout:
-        message = json.loads(line)
-        if message["event"] == "progress":
-            listener(Progress.model_validate(message["body"]))
-        elif message["event"] == "result":
-            answer = result.model_validate(message["body"])
-        else:
-            error = error_for_exit_code(message["exit_code"], message["body"])
-    code = child.wait()
-    if error is not None:
-        raise error
-    if answer is None or code != 0:
-        raise HallmarkError(f"{module} ended without a result ({_how(code)}). What it printed is in {log}.")
-    return answer
 
 
 def _how(code: int) -> str:
@@ -126,12 +139,36 @@ def _end(child: subprocess.Popen[str]) -> None:
         child.stdout.close()
 
 
-def child_main(spec: type[Spec], work: Callable[[Spec, Listener], BaseModel]) -> None:
-    """The child's side: read the spec, do the work, answer, exit with the error's code.
+@dataclass(frozen=True)
+class Job(Generic[Spec]):
+    """What a child process was asked, and how it answers.
+
+    Attributes:
+        spec: what to do.
+        listener: sends progress to the parent.
+        answer: sends the result to the parent; called once, when the work is done.
+    """
+
+    spec: Spec
+    listener: Listener
+    answer: Callable[[BaseModel], None]
+
+
+@contextmanager
+def answering(spec: type[Spec]) -> Iterator[Job[Spec]]:
+    """The child's side: read the spec; the block does the work and answers. An error in it is answered too.
+
+    It is a block rather than a call, so that nothing of ours stands between the child's module and its work.
 
     Args:
         spec: class of what to do.
-        work: does it; gets the spec and a listener for progress.
+
+    Raises:
+        SystemExit: the block raised; with the error's exit code.
+
+    Example:
+        >>> with answering(PredictSpec) as job:
+        ...     job.answer(predict(job.spec, job.listener))
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever libraries print goes to the log
@@ -143,13 +180,18 @@ def child_main(spec: type[Spec], work: Callable[[Spec, Listener], BaseModel]) ->
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and closes the pipe
     try:
-        say("result", work(wanted, lambda progress: say("progress", progress.model_dump())).model_dump(mode="json"))
+        yield Job(
+            wanted,
+            listener=lambda progress: say("progress", progress.model_dump()),
+            answer=lambda result: say("result", result.model_dump(mode="json")),
+        )
     except HallmarkError as error:
         say("error", str(error), exit_code=error.exit_code)
         sys.exit(error.exit_code)
     except Exception as error:
         traceback.print_exc()
-        say("error", f"unexpected {type(error).__name__}: {str(error)[:500]}. The traceback is in the run's log.", exit_code=1)
+        problem = f"unexpected {type(error).__name__}: {str(error)[:500]}"
+        say("error", f"{problem}. The traceback is in the run's log.", exit_code=1)
         sys.exit(1)
 
 

@@ -47,7 +47,13 @@ def visible_gpus() -> list[str]:
     if wanted is None:
         return sorted(uuid for _, uuid in installed)
     names = [name.strip() for name in wanted.split(",") if name.strip()]
-    return sorted({uuid for index, uuid in installed if any(name == index or (len(name) > 1 and uuid.startswith(name)) for name in names)})
+    return sorted(
+        {
+            uuid
+            for index, uuid in installed
+            if any(name == index or (len(name) > 1 and uuid.startswith(name)) for name in names)
+        }
+    )
 
 
 def lock_folder() -> Path:
@@ -97,7 +103,11 @@ def _wait_for(device: str, what: str, listener: Listener) -> int:
         sentence = owner.sentence() if owner else ""
         if owner and (sentence != told or time.monotonic() - told_at > SAY_EVERY_SECONDS):
             told, told_at = sentence, time.monotonic()
-            listener(Progress(stage="waiting", done=0, total=0, unit="", note=f"for {_name(device)}, used by {sentence}"))
+            listener(
+                Progress(
+                    stage="waiting", done=0, total=0, unit="", note=f"for {_name(device)}, used by {sentence}"
+                )
+            )
         time.sleep(LOOK_EVERY_SECONDS)
     return descriptor
 

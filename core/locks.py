@@ -40,7 +40,9 @@ class Holder(BaseModel):
         return f"{self.what} (process {self.pid}, since {self.since.astimezone():%Y-%m-%d %H:%M:%S})"
 
 
-def acquire(path: Path, what: str, address: str = "", *, inheritable: bool = False, shared: bool = False) -> int | None:
+def acquire(
+    path: Path, what: str, address: str = "", *, inheritable: bool = False, shared: bool = False
+) -> int | None:
     """Take a lock now.
 
     Args:
@@ -60,7 +62,11 @@ def acquire(path: Path, what: str, address: str = "", *, inheritable: bool = Fal
     if not _lock(descriptor):
         os.close(descriptor)
         return None
-    note = Holder(pid=os.getpid(), what=what, since=datetime.now(UTC), address=address).model_dump_json().encode()
+    note = (
+        Holder(pid=os.getpid(), what=what, since=datetime.now(UTC), address=address)
+        .model_dump_json()
+        .encode()
+    )
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, note, 0)
     os.set_inheritable(descriptor, inheritable)

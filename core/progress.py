@@ -40,7 +40,9 @@ class Progress(BaseModel):
             return f"{self.stage} {self.note}"
         left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
         note = f", {self.note}" if self.note else ""
-        return f"{self.stage}: {self.done}/{self.total} {self.unit}, {self.rate:.1f} {self.unit}/s{left}{note}"
+        return (
+            f"{self.stage}: {self.done}/{self.total} {self.unit}, {self.rate:.1f} {self.unit}/s{left}{note}"
+        )
 
 
 Listener = Callable[[Progress], None]
@@ -105,7 +107,17 @@ class Meter:
         self._last = now
         rate = (done - self._first) / (now - self._started) if now > self._started else 0.0
         left = (self.total - done) / rate if rate > 0 else None
-        self.listener(Progress(stage=self.stage, done=done, total=self.total, unit=self.unit, rate=rate, seconds_left=left, **extra))
+        self.listener(
+            Progress(
+                stage=self.stage,
+                done=done,
+                total=self.total,
+                unit=self.unit,
+                rate=rate,
+                seconds_left=left,
+                **extra,
+            )
+        )
 
     def finish(self) -> None:
         """Report the end, if anything was reported before."""

@@ -26,12 +26,20 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HALLMARK_", extra="ignore")
 
     home: Path = Field(Path(".hallmark"), description="folder of runs, artifacts and the SQLite registry")
-    registry_url: str | None = Field(None, description="registry database URL; default: SQLite in the home folder", repr=False)
-    artifacts: str | None = Field(None, description="folder or URL of the artifacts; default: artifacts in the home folder", repr=False)
+    registry_url: str | None = Field(
+        None, description="registry database URL; default: SQLite in the home folder", repr=False
+    )
+    artifacts: str | None = Field(
+        None, description="folder or URL of the artifacts; default: artifacts in the home folder", repr=False
+    )
     locks: Path | None = Field(None, description="folder of the locks of the cards")
     exclusive: Literal["gpu", "always"] = Field("gpu", description="what takes turns")
-    notify_url: str | None = Field(None, description="webhook for messages about promotions, refusals and failures", repr=False)
-    signing_key: Path | None = Field(None, description="private key that signs the statements of model versions (PEM, Ed25519)")
+    notify_url: str | None = Field(
+        None, description="webhook for messages about promotions, refusals and failures", repr=False
+    )
+    signing_key: Path | None = Field(
+        None, description="private key that signs the statements of model versions (PEM, Ed25519)"
+    )
     signing_key_password: str | None = Field(None, description="password of the signing key", repr=False)
 
     @property

@@ -106,7 +106,9 @@ def load_dataset(reference: str | Path) -> Dataset:
     if manifest is not None:
         check_against_manifest(path, sha256, manifest)
         if manifest.name != path.stem:
-            raise InputError(f"{manifest_path(path)}: name: says {manifest.name}, but the file is {path.name}")
+            raise InputError(
+                f"{manifest_path(path)}: name: says {manifest.name}, but the file is {path.name}"
+            )
     return Dataset(key, version, path, sha256, manifest)
 
 
@@ -117,12 +119,16 @@ def read_items(path: Path) -> Iterator[Item]:
         InputError: `file:line: field: problem` at the first bad line; a trace_id that occurs twice (both lines named);
             no item at all. A bad line is never skipped.
     """
-    seen: set[int] = set()  # hashes take half the memory of ids and lines; should two collide, the file itself decides
+    seen: set[int] = (
+        set()
+    )  # hashes take half the memory of ids and lines; should two collide, the file itself decides
     for number, value in read_jsonl(path):
         item = parse_item(value, f"{path}:{number}")
         mark = hash(item.trace_id)
         if mark in seen and (first := _first_line(path, item.trace_id)) < number:
-            raise InputError(f"{path}:{number}: trace_id: {item.trace_id} was already used on line {first}. Ids are unique.")
+            raise InputError(
+                f"{path}:{number}: trace_id: {item.trace_id} was already used on line {first}. Ids are unique."
+            )
         seen.add(mark)
         yield item
     if not seen:
@@ -159,7 +165,9 @@ def _explain(problem: Any) -> str:
         return f"expected a string, got {_kind(given)}"
     if kind == "list_type":
         return f"expected an array of strings, got {_kind(given)}"
-    if kind == "string_too_short" or (kind == "string_pattern_mismatch" and problem["ctx"]["pattern"] == r"\S"):
+    if kind == "string_too_short" or (
+        kind == "string_pattern_mismatch" and problem["ctx"]["pattern"] == r"\S"
+    ):
         return "is empty"
     if kind == "string_pattern_mismatch":
         return f"{given[:80]!r} is not allowed; it must match {problem['ctx']['pattern']}"

@@ -53,11 +53,19 @@ def _distinct(rng: Random, skill: str, band: Band, count: int, taken: Container[
             continue
         misses = 0
         seen.add(prompt)
-        item = Item(trace_id=trace_id_for(prompt, answer, skill), prompt=prompt, steps=steps, final_answer=answer, category=skill)
+        item = Item(
+            trace_id=trace_id_for(prompt, answer, skill),
+            prompt=prompt,
+            steps=steps,
+            final_answer=answer,
+            category=skill,
+        )
         yield Banded(band, item)
 
 
-def write_dataset(directory: Path, name: str, made: list[Banded], how: str, bands: tuple[Band, ...] = ()) -> Path:
+def write_dataset(
+    directory: Path, name: str, made: list[Banded], how: str, bands: tuple[Band, ...] = ()
+) -> Path:
     """Write `name`.jsonl and its manifest into `directory`; the manifest lists the trace ids of the given bands."""
     path = directory / f"{name}.jsonl"
     write_jsonl(path, (item.model_dump() for _, item in made))
@@ -83,7 +91,12 @@ def main(directory: Path = DATA) -> None:
     taken = {item.prompt for _, item in golden}
     write_dataset(directory, "golden-v1", golden, f"python -m golden.generate, seed {GOLDEN_SEED}", BANDS)
     train = list(questions(TRAIN_SEED, TRAIN_PER_BAND, taken))
-    write_dataset(directory, "train-v1", train, f"python -m golden.generate, seed {TRAIN_SEED}, golden-v1's prompts excluded")
+    write_dataset(
+        directory,
+        "train-v1",
+        train,
+        f"python -m golden.generate, seed {TRAIN_SEED}, golden-v1's prompts excluded",
+    )
 
 
 if __name__ == "__main__":

@@ -78,7 +78,9 @@ def find_overlaps(train: Iterable[Item], golden: Iterable[Item]) -> Iterator[Ove
             yield overlap
 
 
-def _overlap(item: Item, exact: dict[str, str], normal: dict[str, str], grams: dict[str, str]) -> Overlap | None:
+def _overlap(
+    item: Item, exact: dict[str, str], normal: dict[str, str], grams: dict[str, str]
+) -> Overlap | None:
     if item.prompt in exact:
         return Overlap(train_id=item.trace_id, golden_id=exact[item.prompt], kind="exact", shared=item.prompt)
     if (plain := normalise(item.prompt)) in normal:

@@ -20,7 +20,9 @@ def render_prompt(tokenizer: Any, prompt: str) -> str:
     """
     if not tokenizer.chat_template:
         return prompt + "\n"
-    text = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+    )
     return str(text)
 
 
@@ -31,7 +33,9 @@ def render_completion(steps: Sequence[str], final_answer: str) -> str:
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
     """The token ids of a rendered prompt. A chat template writes its own special tokens; plain text gets the tokenizer's."""
-    ids: list[int] = tokenizer.encode(render_prompt(tokenizer, prompt), add_special_tokens=not tokenizer.chat_template)
+    ids: list[int] = tokenizer.encode(
+        render_prompt(tokenizer, prompt), add_special_tokens=not tokenizer.chat_template
+    )
     return ids
 
 
@@ -45,13 +49,18 @@ def encode_items(tokenizer: Any, items: Sequence[Item]) -> list[tuple[list[int],
     """Prompt and completion ids of many items: what `encode_prompt` and `encode_completion` give, in two calls instead of many."""
 
     def encode(texts: list[str], add_special_tokens: bool) -> list[list[int]]:
-        encoded = tokenizer(texts, add_special_tokens=add_special_tokens, return_attention_mask=False, verbose=False)
+        encoded = tokenizer(
+            texts, add_special_tokens=add_special_tokens, return_attention_mask=False, verbose=False
+        )
         ids: list[list[int]] = encoded["input_ids"]
         return ids
 
     prompts = encode([render_prompt(tokenizer, item.prompt) for item in items], not tokenizer.chat_template)
     completions = encode([render_completion(item.steps, item.final_answer) for item in items], False)
-    return [(prompt, [*completion, tokenizer.eos_token_id]) for prompt, completion in zip(prompts, completions, strict=True)]
+    return [
+        (prompt, [*completion, tokenizer.eos_token_id])
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]
 
 
 def prompt_template_id(tokenizer: Any) -> str:

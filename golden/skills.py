@@ -133,5 +133,6 @@ def substitution(rng: Random, band: Band) -> Question:
 
 
 SKILLS: dict[str, Callable[[Random, Band], Question]] = {
-    skill.__name__: skill for skill in (addition, subtraction, maximum, sorting, reversal, counting, sequence, substitution)
+    skill.__name__: skill
+    for skill in (addition, subtraction, maximum, sorting, reversal, counting, sequence, substitution)
 }

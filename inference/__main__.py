@@ -1,8 +1,9 @@
-"""The inference stage's process: `python -m inference`, spoken to by `core.child_process`."""
+"""Inference in a process of its own: `python -m inference`, started by `core.child_process.run_child`."""
 
-from core.child_process import child_main
+from core.child_process import answering
 from inference.contract import PredictSpec
 from inference.generate import predict
 
 if __name__ == "__main__":
-    child_main(PredictSpec, predict)
+    with answering(PredictSpec) as job:
+        job.answer(predict(job.spec, job.listener))

@@ -14,11 +14,19 @@ class GenerationConfig(Config):
     """How predictions are made. Greedy always; nothing here but `max_new_tokens` and `dtype` can change them."""
 
     max_new_tokens: int = Field(128, ge=1, le=32_768, description="Longest completion, in tokens.")
-    batch_size: int = Field(64, ge=1, le=4096, description="Prompts per batch. Changes speed and memory, never predictions.")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="float32 is the judged default; bfloat16 can change predictions.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes the GPU when there is one.")
+    batch_size: int = Field(
+        64, ge=1, le=4096, description="Prompts per batch. Changes speed and memory, never predictions."
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="float32 is the judged default; bfloat16 can change predictions."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes the GPU when there is one."
+    )
     threads: int = Field(2, ge=1, le=256, description="CPU threads. Recorded, because it can change results.")
-    on_truncation: Literal["record", "refuse"] = Field("record", description="What to do with a prompt longer than the context.")
+    on_truncation: Literal["record", "refuse"] = Field(
+        "record", description="What to do with a prompt longer than the context."
+    )
 
 
 class PredictSpec(BaseModel):

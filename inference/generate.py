@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,8 @@ class Prompt:
 def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     """Write predictions.jsonl and predictions_meta.json for a dataset.
 
+    Batches wait in a queue. One that does not fit into the GPU's memory goes back to its front as two halves.
+
     Args:
         spec: the job.
         listener: gets progress in items.
@@ -37,128 +40,176 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     Raises:
         InputError: a prompt is longer than the context and the setting is to refuse it.
         IntegrityError: the weights are damaged.
-        ResourceError: no GPU though one was asked for, or its memory does not suffice for a single prompt.
+        ResourceError: no GPU though one was asked for, or too little memory on it for a single prompt.
     """
+    import torch
+
     items = list(read_items(spec.dataset))
     tokenizer, model, device = load(spec)
     config = generation_config(model, tokenizer, spec.generation.max_new_tokens)
-    prompts = [_prompt(item, tokenizer, _room(model, spec)) for item in items]
-    _check_truncation(prompts, spec)
+    prompts = _prompts(items, tokenizer, model, spec)
     partial = PartialPredictions(spec.output / "predictions.partial.jsonl", _identity(spec))
     rows = partial.read()
     resumed = len(rows)
     meter = Meter(spec.label, len(items), "items", listener)
     meter.update(resumed)
-    started, smallest = time.monotonic(), spec.generation.batch_size
-    for batch in length_sorted_batches([p for p in prompts if p.trace_id not in rows], spec.generation.batch_size):
-        for part, made in _generate_within_memory(model, tokenizer, config, batch, device):
-            smallest = min(smallest, part) if part < len(batch) else smallest
-            partial.append(made)
-            rows.update({row.trace_id: row for row in made})
-            meter.update(len(rows))
+    started = time.monotonic()
+    batch_size_used = spec.generation.batch_size
+    waiting = deque(length_sorted_batches([p for p in prompts if p.trace_id not in rows], batch_size_used))
+    while waiting:
+        batch = waiting.popleft()
+        made: list[Row] | None = None
+        try:
+            inputs = left_padded(batch, tokenizer).to(device)
+            with torch.inference_mode():
+                output = model.generate(
+                    input_ids=inputs["input_ids"],
+                    attention_mask=inputs["attention_mask"],
+                    generation_config=config,
+                )
+            made = completions(batch, output[:, inputs["input_ids"].shape[1] :].tolist(), tokenizer, config)
+        except torch.cuda.OutOfMemoryError as error:
+            _refuse_single(batch, error)
+        if (
+            made is None
+        ):  # outside the handler, whose traceback holds on to what the failed attempt had allocated
+            torch.cuda.empty_cache()
+            half = len(batch) // 2
+            waiting.extendleft(
+                (batch[half:], batch[:half])
+            )  # each goes to the front, so the first half comes first
+            batch_size_used = min(batch_size_used, half)
+            continue
+        partial.append(made)
+        rows.update({row.trace_id: row for row in made})
+        meter.update(len(rows))
     seconds = time.monotonic() - started
-    path = spec.output / "predictions.jsonl"
-    write_jsonl(path, ({"trace_id": item.trace_id, "prediction": rows[item.trace_id].prediction} for item in items))
-    digest = sha256_file(path)
     ordered = [rows[item.trace_id] for item in items]
-    meta = PredictionMeta(
+    meta = _write(
+        spec,
+        prompts,
+        ordered,
         generation=_recorded(config),
         prompt_template=prompt_template_id(tokenizer),
-        tokenizer_sha256=tokenizer_sha256(spec.model),
         device=device,
-        dtype=spec.generation.dtype,
-        threads=spec.generation.threads,
-        items=len(items),
-        prompt_tokens=sum(len(prompt.tokens) for prompt in prompts),
-        completion_tokens=sum(row.tokens for row in ordered),
-        truncated_prompts=[prompt.trace_id for prompt in prompts if prompt.truncated],
-        reached_max_new_tokens=[row.trace_id for row in ordered if row.cut_off],
-        batch_size_used=smallest,
-        predictions_sha256=digest,
+        batch_size_used=batch_size_used,
         timing=_timing(seconds, ordered[resumed:] if resumed else ordered),
     )
-    write_json(spec.output / "predictions_meta.json", meta.model_dump())
     partial.remove()
-    return PredictResult(predictions_sha256=digest, items=len(items), resumed=resumed, seconds=seconds)
+    return PredictResult(
+        predictions_sha256=meta.predictions_sha256, items=len(items), resumed=resumed, seconds=seconds
+    )
 
 
-def _recorded(config: Any) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")}
+def _prompts(items: Sequence[Item], tokenizer: Any, model: Any, spec: PredictSpec) -> list[Prompt]:
+    """Every item's prompt, cut on the left to leave room for the longest completion.
 
-
-def _room(model: Any, spec: PredictSpec) -> int:
-    """How many tokens a prompt may have: the context less the longest completion."""
+    Raises:
+        InputError: no room is left, or a prompt must be cut and the setting is to refuse that.
+    """
+    settings = spec.generation
     context = int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
-    room = context - spec.generation.max_new_tokens
+    room = context - settings.max_new_tokens
     if room < 1:
         raise InputError(
-            f"generation.max_new_tokens: {spec.generation.max_new_tokens} leaves no room for a prompt in a context of {context} tokens."
+            f"generation.max_new_tokens: {settings.max_new_tokens} leaves no room for a prompt in a context of "
+            f"{context} tokens."
         )
-    return room
-
-
-def _prompt(item: Item, tokenizer: Any, room: int) -> Prompt:
-    tokens = encode_prompt(tokenizer, item.prompt)
-    return Prompt(item.trace_id, tokens[-room:], len(tokens) > room)
-
-
-def _check_truncation(prompts: Sequence[Prompt], spec: PredictSpec) -> None:
+    encoded = [(item.trace_id, encode_prompt(tokenizer, item.prompt)) for item in items]
+    prompts = [Prompt(trace_id, tokens[-room:], truncated=len(tokens) > room) for trace_id, tokens in encoded]
     cut = [prompt.trace_id for prompt in prompts if prompt.truncated]
-    if cut and spec.generation.on_truncation == "refuse":
+    if cut and settings.on_truncation == "refuse":
         raise InputError(
-            f"{len(cut)} prompts are longer than the context, the first is {cut[0]}. Lower generation.max_new_tokens, shorten the prompts, "
-            "or set generation.on_truncation to record."
+            f"{len(cut)} prompts are longer than the context, the first is {cut[0]}. "
+            "Lower generation.max_new_tokens, shorten the prompts, or set generation.on_truncation to record."
         )
+    return prompts
 
 
 def length_sorted_batches(prompts: Sequence[Prompt], size: int) -> Iterator[list[Prompt]]:
-    """Batches of prompts of like length, longest first, so that little is padded and too large a batch shows at once."""
+    """Batches of prompts of like length, longest first: little is padded, and too large a batch shows at once."""
     ordered = sorted(prompts, key=lambda prompt: (-len(prompt.tokens), prompt.trace_id))
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]
 
 
-def _generate_within_memory(model: Any, tokenizer: Any, config: Any, batch: list[Prompt], device: str) -> Iterator[tuple[int, list[Row]]]:
-    """Generate a batch, halving it for as long as the card's memory does not suffice. Yields the size used and the rows."""
-    import torch
+def left_padded(batch: Sequence[Prompt], tokenizer: Any) -> Any:
+    """Prompts as tensors, padded on the left, so that all completions of the batch begin at the same place.
 
-    try:
-        made = _generate(model, tokenizer, config, batch, device)
-    except torch.cuda.OutOfMemoryError as error:
-        if len(batch) == 1:
-            raise ResourceError(f"item {batch[0].trace_id}: the GPU's memory does not suffice for a single prompt: {error}") from error
-        made = None
-    if made is not None:
-        yield len(batch), made
-        return
-    torch.cuda.empty_cache()
-    half = len(batch) // 2
-    for part in (batch[:half], batch[half:]):
-        yield from _generate_within_memory(model, tokenizer, config, part, device)
+    Padding is masked and positions are counted from the first real token, so it changes no prediction.
+
+    Returns:
+        `input_ids` and `attention_mask`, int64 [batch, time]; the mask is 0 on padding.
+    """
+    return tokenizer.pad({"input_ids": [prompt.tokens for prompt in batch]}, return_tensors="pt")
 
 
-def _generate(model: Any, tokenizer: Any, config: Any, batch: list[Prompt], device: str) -> list[Row]:
-    import torch
+def completions(batch: Sequence[Prompt], written: list[list[int]], tokenizer: Any, config: Any) -> list[Row]:
+    """What the model wrote, as text, up to its end.
 
-    encoded = tokenizer.pad({"input_ids": [prompt.tokens for prompt in batch]}, return_tensors="pt").to(device)
-    with torch.inference_mode():
-        output = model.generate(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"], generation_config=config)
+    Args:
+        batch: the prompts.
+        written: the new token ids of each, all of the same length: what follows an end is padding.
+        tokenizer: decodes them.
+        config: names the tokens that end a completion.
+    """
     ends = set(config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id])
-    written = output[:, encoded["input_ids"].shape[1] :].tolist()
-    return [_row(prompt, tokens, ends, tokenizer) for prompt, tokens in zip(batch, written, strict=True)]
+    rows = []
+    for prompt, tokens in zip(batch, written, strict=True):
+        end = next((place for place, token in enumerate(tokens) if token in ends), None)
+        kept = tokens[:end]
+        text = tokenizer.decode(kept, skip_special_tokens=True)
+        rows.append(Row(trace_id=prompt.trace_id, prediction=text, tokens=len(kept), cut_off=end is None))
+    return rows
 
 
-def _row(prompt: Prompt, tokens: list[int], ends: set[int], tokenizer: Any) -> Row:
-    end = next((place for place, token in enumerate(tokens) if token in ends), None)
-    kept = tokens if end is None else tokens[:end]
-    return Row(trace_id=prompt.trace_id, prediction=tokenizer.decode(kept, skip_special_tokens=True), tokens=len(kept), cut_off=end is None)
+def _refuse_single(batch: Sequence[Prompt], error: Exception) -> None:
+    """Raises a ResourceError where a batch that does not fit cannot be halved."""
+    if len(batch) == 1:
+        raise ResourceError(
+            f"item {batch[0].trace_id}: the GPU has too little memory for a single prompt: {error}"
+        ) from error
+
+
+def _write(spec: PredictSpec, prompts: Sequence[Prompt], rows: Sequence[Row], **about: Any) -> PredictionMeta:
+    """Write predictions.jsonl, in dataset order, and beside it predictions_meta.json.
+
+    Args:
+        spec: the job.
+        prompts: what was asked, in dataset order.
+        rows: what was answered, in dataset order.
+        about: the fields of `PredictionMeta` that follow from none of these.
+    """
+    path = spec.output / "predictions.jsonl"
+    write_jsonl(path, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows))
+    meta = PredictionMeta(
+        tokenizer_sha256=tokenizer_sha256(spec.model),
+        dtype=spec.generation.dtype,
+        threads=spec.generation.threads,
+        items=len(rows),
+        prompt_tokens=sum(len(prompt.tokens) for prompt in prompts),
+        completion_tokens=sum(row.tokens for row in rows),
+        truncated_prompts=[prompt.trace_id for prompt in prompts if prompt.truncated],
+        reached_max_new_tokens=[row.trace_id for row in rows if row.cut_off],
+        predictions_sha256=sha256_file(path),
+        **about,
+    )
+    write_json(spec.output / "predictions_meta.json", meta.model_dump())
+    return meta
+
+
+def _recorded(config: Any) -> dict[str, Any]:
+    names = ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")
+    return {name: getattr(config, name) for name in names}
 
 
 def _identity(spec: PredictSpec) -> str:
     """What must be equal for a partial file to be continued: everything but the batch size."""
     weights = [(path.name, sha256_file(path)) for path in sorted(spec.model.glob("*.safetensors"))]
-    settings = spec.generation.model_dump(exclude={"batch_size"})
-    return sha256_bytes(repr((weights, tokenizer_sha256(spec.model), sha256_file(spec.dataset), sorted(settings.items()))).encode())
+    settings = sorted(spec.generation.model_dump(exclude={"batch_size"}).items())
+    return sha256_bytes(
+        repr((weights, tokenizer_sha256(spec.model), sha256_file(spec.dataset), settings)).encode()
+    )
 
 
 def _timing(seconds: float, rows: Sequence[Row]) -> dict[str, float]:

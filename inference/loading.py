@@ -26,7 +26,9 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     try:
-        tokenizer = AutoTokenizer.from_pretrained(spec.model, local_files_only=True, trust_remote_code=False, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(
+            spec.model, local_files_only=True, trust_remote_code=False, padding_side="left"
+        )
         model, report = AutoModelForCausalLM.from_pretrained(
             spec.model,
             local_files_only=True,
@@ -37,7 +39,9 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
             ignore_mismatched_sizes=True,  # only so that the report below names the tensor
         )
     except SafetensorError as error:
-        raise IntegrityError(f"{spec.model}: damaged safetensors file: {error}. Fetch or export the model again.") from error
+        raise IntegrityError(
+            f"{spec.model}: damaged safetensors file: {error}. Fetch or export the model again."
+        ) from error
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{spec.model}: transformers cannot load this model: {first}") from error
@@ -51,7 +55,9 @@ def _check_loading(path: Path, report: dict[str, Any]) -> None:
     """A tensor that is missing or of another shape would be filled with random numbers: refuse."""
     for problem in ("mismatched_keys", "missing_keys", "unexpected_keys"):
         if found := sorted(map(_tensor, report.get(problem) or [])):
-            raise InputError(f"{path}: config and weights disagree: {problem.replace('_', ' ')}: {', '.join(found[:5])}")
+            raise InputError(
+                f"{path}: config and weights disagree: {problem.replace('_', ' ')}: {', '.join(found[:5])}"
+            )
 
 
 def _tensor(entry: Any) -> str:
@@ -76,9 +82,17 @@ def generation_config(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
     """Plain greedy decoding. The model's own defaults (penalties, temperature) are put aside; only its end tokens are kept."""
     from transformers import GenerationConfig
 
-    ends = model.generation_config.eos_token_id if model.generation_config.eos_token_id is not None else tokenizer.eos_token_id
+    ends = (
+        model.generation_config.eos_token_id
+        if model.generation_config.eos_token_id is not None
+        else tokenizer.eos_token_id
+    )
     config = GenerationConfig(
-        do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=ends,
+        pad_token_id=tokenizer.pad_token_id,
     )
     model.generation_config = config
     return config
@@ -86,6 +100,13 @@ def generation_config(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
 
 def tokenizer_sha256(directory: Path) -> str:
     """The sha256 over the tokenizer's files, chat template included."""
-    names = (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "merges.txt", "added_tokens.json")
+    names = (
+        *TOKENIZER_FILES,
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+        "merges.txt",
+        "added_tokens.json",
+    )
     found = [(name, sha256_file(directory / name)) for name in sorted(names) if (directory / name).is_file()]
     return sha256_bytes(repr(found).encode())

@@ -23,7 +23,9 @@ def check_model_directory(path: Path) -> None:
     if not path.is_dir():
         raise InputError(f"{path}: is a file, expected a Hugging Face model directory")
     if not any(path.iterdir()):
-        raise InputError(f"{path}: the model directory is empty; expected config.json, a tokenizer and safetensors weights")
+        raise InputError(
+            f"{path}: the model directory is empty; expected config.json, a tokenizer and safetensors weights"
+        )
     for link in path.rglob("*"):
         if link.is_symlink():
             raise InputError(f"{link}: a link inside a model directory is refused; copy the file itself")
@@ -40,7 +42,9 @@ def _check_weights(path: Path) -> None:
         shards = sorted(set(read_json(index).get("weight_map", {}).values()))
         missing = [name for name in shards if not (path / Path(name).name).is_file()]
         if missing or not shards:
-            raise InputError(f"{index}: names weights that are not there: {', '.join(missing) or 'none named'}")
+            raise InputError(
+                f"{index}: names weights that are not there: {', '.join(missing) or 'none named'}"
+            )
     elif not (path / "model.safetensors").is_file():
         pickles = sorted(found.name for pattern in PICKLES for found in path.glob(pattern))
         if pickles:
@@ -48,4 +52,6 @@ def _check_weights(path: Path) -> None:
                 f"{path}: only pickled weights ({', '.join(pickles)}), which are refused because loading them runs code. "
                 "Save the model with save_pretrained(..., safe_serialization=True)."
             )
-        raise InputError(f"{path}: no weights (looked for model.safetensors and model.safetensors.index.json)")
+        raise InputError(
+            f"{path}: no weights (looked for model.safetensors and model.safetensors.index.json)"
+        )

@@ -36,7 +36,12 @@ class AnswerCorrectnessV1:
         if not answer:
             return Score(trace_id=item.trace_id, score=0.0, extracted=None, reason="empty")
         right = same(answer, normalise(item.final_answer))
-        return Score(trace_id=item.trace_id, score=float(right), extracted=answer, reason="correct" if right else "wrong")
+        return Score(
+            trace_id=item.trace_id,
+            score=float(right),
+            extracted=answer,
+            reason="correct" if right else "wrong",
+        )
 
 
 def extract(prediction: str) -> str:

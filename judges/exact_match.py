@@ -33,7 +33,12 @@ class ExactMatchV1:
         if not answer:
             return Score(trace_id=item.trace_id, score=0.0, extracted=None, reason="empty")
         right = answer == item.final_answer.strip()
-        return Score(trace_id=item.trace_id, score=float(right), extracted=answer, reason="correct" if right else "wrong")
+        return Score(
+            trace_id=item.trace_id,
+            score=float(right),
+            extracted=answer,
+            reason="correct" if right else "wrong",
+        )
 
 
 def extract(prediction: str) -> str:

@@ -91,10 +91,16 @@ def _own_imports(tree: ast.Module, module: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else str(node.module)
+            base = (
+                importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                if node.level
+                else str(node.module)
+            )
             found.add(base)
             if base.partition(".")[0] == module.partition(".")[0]:
-                found |= {f"{base}.{alias.name}" for alias in node.names if _is_module(f"{base}.{alias.name}")}
+                found |= {
+                    f"{base}.{alias.name}" for alias in node.names if _is_module(f"{base}.{alias.name}")
+                }
     top = module.partition(".")[0]
     return {name for name in found if name.partition(".")[0] == top and name != CONTRACT}
 

@@ -31,7 +31,10 @@ class JudgeError(InputError):
 
     def __init__(self, judge: str, failures: Mapping[str, str], items: int, remedy: str = "") -> None:
         self.failures = dict(failures)
-        shown = "".join(f"\n  item {trace_id}: {problem}" for trace_id, problem in list(self.failures.items())[:SHOWN_FAILURES])
+        shown = "".join(
+            f"\n  item {trace_id}: {problem}"
+            for trace_id, problem in list(self.failures.items())[:SHOWN_FAILURES]
+        )
         more = f"\n  and {len(failures) - SHOWN_FAILURES} more" if len(failures) > SHOWN_FAILURES else ""
         super().__init__(
             f"judge {judge} failed on {len(failures)} of {items} items, so there is no score:{shown}{more}"
@@ -56,12 +59,16 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
     for item in items:
         count += 1
         if item.trace_id not in predictions:
-            raise MissingPrediction(f"item {item.trace_id} has no prediction. The run is incomplete; run it again and it continues.")
+            raise MissingPrediction(
+                f"item {item.trace_id} has no prediction. The run is incomplete; run it again and it continues."
+            )
         try:
             score = Score.model_validate(judge.score(item, predictions[item.trace_id]), from_attributes=True)
         except ValidationError as error:
             problem = error.errors()[0]
-            failures[item.trace_id] = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, got {problem['input']!r}"
+            failures[item.trace_id] = (
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, got {problem['input']!r}"
+            )
         except Exception as error:
             failures[item.trace_id] = f"{type(error).__name__}: {error}"
         else:
@@ -92,14 +99,18 @@ def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:
         where = f"{path}:{number}"
         trace_id, prediction = _row(value, where)
         if trace_id in lines:
-            raise InputError(f"{where}: trace_id: {trace_id} was already on line {lines[trace_id]}. Each item has one prediction.")
+            raise InputError(
+                f"{where}: trace_id: {trace_id} was already on line {lines[trace_id]}. Each item has one prediction."
+            )
         if trace_id not in known:
             raise InputError(f"{where}: trace_id: {trace_id} is not an item of the dataset.")
         lines[trace_id] = number
         predictions[trace_id] = prediction
     for place, item in enumerate(items, start=1):
         if item.trace_id not in predictions:
-            raise MissingPrediction(f"{path}: item {item.trace_id} (number {place} of the dataset) has no prediction.")
+            raise MissingPrediction(
+                f"{path}: item {item.trace_id} (number {place} of the dataset) has no prediction."
+            )
         if lines[item.trace_id] != place:
             raise InputError(
                 f"{path}:{lines[item.trace_id]}: trace_id: {item.trace_id} belongs on line {place}. Predictions are in dataset order."

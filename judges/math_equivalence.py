@@ -53,7 +53,9 @@ class MathEquivalenceV1:
         if not answer:
             return Score(trace_id=item.trace_id, score=0.0, extracted=None, reason="empty")
         reason = "correct" if folded(answer) == folded(wanted) else compared(answer, wanted)
-        return Score(trace_id=item.trace_id, score=float(reason == "correct"), extracted=answer, reason=reason)
+        return Score(
+            trace_id=item.trace_id, score=float(reason == "correct"), extracted=answer, reason=reason
+        )
 
 
 class TooComplex(BaseException):
@@ -68,7 +70,11 @@ def compared(answer: str, wanted: str) -> str:
     """
     right, given = formula(wanted), formula(answer)
     if right is not None and too_large(right):
-        raise InputError("the right answer " + wanted[:80] + " is too large to compute with; judge this dataset by another judge")
+        raise InputError(
+            "the right answer "
+            + wanted[:80]
+            + " is too large to compute with; judge this dataset by another judge"
+        )
     if right is None or given is None:
         return "wrong"
     if too_large(given):
@@ -85,15 +91,21 @@ def parsed(latex: str) -> list[Any]:
     from math_verify import LatexExtractionConfig, parse
     from sympy import Basic, nan, zoo
 
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that it has no clock, which is what we want
-    found = parse("$" + latex + "$", [LatexExtractionConfig()], "no_fallback", "first_match", parsing_timeout=None)
+    logging.getLogger("math_verify").setLevel(
+        logging.ERROR
+    )  # it warns that it has no clock, which is what we want
+    found = parse(
+        "$" + latex + "$", [LatexExtractionConfig()], "no_fallback", "first_match", parsing_timeout=None
+    )
     return [value for value in found if not (isinstance(value, Basic) and value.has(nan, zoo))]
 
 
 def _same(gold: list[Any], found: list[Any]) -> bool:
     from math_verify import verify
 
-    return bool(verify(gold, found, float_rounding=DECIMALS, numeric_precision=PRECISION, timeout_seconds=None))
+    return bool(
+        verify(gold, found, float_rounding=DECIMALS, numeric_precision=PRECISION, timeout_seconds=None)
+    )
 
 
 def bounded(compute: Callable[[], bool]) -> bool:

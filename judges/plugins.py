@@ -59,11 +59,17 @@ def load_judge(reference: str) -> Judge:
     """
     match = REFERENCE.fullmatch(reference)
     if match is None:
-        raise InputError(f"judge {reference!r}: expected NAME@vN, as in answer_correctness@v1. Available: {', '.join(available_judges())}.")
+        raise InputError(
+            f"judge {reference!r}: expected NAME@vN, as in answer_correctness@v1. Available: {', '.join(available_judges())}."
+        )
     points = _points()
     if reference not in points:
         versions = [name for name in points if name.partition("@")[0] == match["name"]]
-        known = f"{match['name']} has no version {match['version']}" if versions else f"there is no judge {match['name']}"
+        known = (
+            f"{match['name']} has no version {match['version']}"
+            if versions
+            else f"there is no judge {match['name']}"
+        )
         raise InputError(f"judge {reference}: {known}. Available: {', '.join(sorted(versions or points))}.")
     plugin = f"judge {reference}: its plug-in {points[reference].value} ({_package(points[reference])})"
     try:
@@ -73,7 +79,9 @@ def load_judge(reference: str) -> Judge:
     except Exception as error:
         raise InputError(f"{plugin} cannot be loaded: {type(error).__name__}: {error}") from error
     if problem := _misshapen(judge, match["name"], match["version"]):
-        raise InputError(f"{plugin} is no judge: {problem}. A judge has name, version and score(item, prediction).")
+        raise InputError(
+            f"{plugin} is no judge: {problem}. A judge has name, version and score(item, prediction)."
+        )
     loaded: Judge = judge
     library_versions(loaded)
     return loaded

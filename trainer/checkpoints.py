@@ -29,7 +29,9 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int, inputs: dict[str, Any]) -> None:
         self.folder, self.inputs = folder, inputs
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        )
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def save(self, step: int, state: Tree, position: dict[str, Any]) -> None:
@@ -45,7 +47,10 @@ class Checkpoints:
         """
         for later in [known for known in self._manager.all_steps() if known >= step]:
             self._manager.delete(later)
-        arrays, about = ocp.args.StandardSave(_numbered(state)), ocp.args.JsonSave({"position": position, "inputs": self.inputs})
+        arrays, about = (
+            ocp.args.StandardSave(_numbered(state)),
+            ocp.args.JsonSave({"position": position, "inputs": self.inputs}),
+        )
         try:
             self._manager.save(step, args=ocp.args.Composite(arrays=arrays, about=about))
         except Exception as error:  # Orbax and the library below it say "no space" in several types of errors
@@ -72,7 +77,9 @@ class Checkpoints:
                 f"{self.folder}: this training was begun with other inputs and cannot go on: {'; '.join(changed)}. "
                 "Set them back, or start a new run."
             )
-        arrays = self._manager.restore(step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_numbered(abstract))))["arrays"]
+        arrays = self._manager.restore(
+            step, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(_numbered(abstract)))
+        )["arrays"]
         leaves = [arrays[name] for name in sorted(arrays)]
         return step, jax.tree.unflatten(jax.tree.structure(abstract), leaves), about["position"]
 
@@ -91,6 +98,10 @@ def differences(before: Any, now: Any, name: str = "") -> list[str]:
     """What differs between two JSON values, as `field: before, now`."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = sorted({*before, *now})
-        return [line for key in keys for line in differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))]
+        return [
+            line
+            for key in keys
+            for line in differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+        ]
     before, now = canonical_json(before), canonical_json(now)
     return [] if before == now else [f"{name}: was {before}, is {now}"]

@@ -21,46 +21,90 @@ class LoraConfig(Config):
 
     rank: int = Field(16, ge=1, le=1024, description="Rank of each adapter.")
     alpha: float = Field(32.0, gt=0, le=65_536, description="Adapters are scaled by alpha / rank.")
-    targets: tuple[LoraTarget, ...] = Field(LORA_TARGETS, min_length=1, description="Which linear layers of every block get an adapter.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of an adapter's inputs that is dropped while training.")
+    targets: tuple[LoraTarget, ...] = Field(
+        LORA_TARGETS, min_length=1, description="Which linear layers of every block get an adapter."
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of an adapter's inputs that is dropped while training."
+    )
 
 
 class TrainConfig(Config):
     """How the model is trained."""
 
-    dataset: str = Field("train-v1", description="Training dataset: a built-in name, or the path of a .jsonl file.")
-    method: Literal["full", "lora"] = Field("full", description="full trains every weight; lora trains adapters and merges them.")
+    dataset: str = Field(
+        "train-v1", description="Training dataset: a built-in name, or the path of a .jsonl file."
+    )
+    method: Literal["full", "lora"] = Field(
+        "full", description="full trains every weight; lora trains adapters and merges them."
+    )
     lora: LoraConfig = Field(default_factory=LoraConfig)
     steps: int = Field(200, ge=1, le=10_000_000, description="Optimizer steps.")
     batch_size: int = Field(32, ge=1, le=65_536, description="Packed rows per step.")
-    accumulation_steps: int = Field(1, ge=1, le=65_536, description="Parts that a step's rows are computed in. More parts, less memory.")
+    accumulation_steps: int = Field(
+        1, ge=1, le=65_536, description="Parts that a step's rows are computed in. More parts, less memory."
+    )
     sequence_length: int = Field(128, ge=8, le=1_048_576, description="Tokens per packed row.")
-    packing: bool = Field(True, description="Lay several traces side by side in a row; off: one trace a row, the rest padding.")
-    optimizer: Literal["adamw", "adafactor"] = Field("adamw", description="adafactor keeps about half of adamw's states.")
+    packing: bool = Field(
+        True, description="Lay several traces side by side in a row; off: one trace a row, the rest padding."
+    )
+    optimizer: Literal["adamw", "adafactor"] = Field(
+        "adamw", description="adafactor keeps about half of adamw's states."
+    )
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate.")
     warmup_steps: int = Field(10, ge=0, description="Steps of linear warm-up before the cosine decay.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled weight decay of matrices.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest global gradient norm.")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="What to compute in. Trained weights and states stay float32.")
-    remat: bool = Field(False, description="Compute each layer again on the way back instead of keeping it: less memory, a third slower.")
-    loss_chunk: int | None = Field(None, ge=1, description="Tokens whose logits are held at once. Default: what fits into 256 MB.")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="Decides the order of the data, the held-out part and the adapters' start.")
-    held_out: float = Field(0.0, ge=0, le=0.5, description="Share of the training set that is not trained on but watched.")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="What to compute in. Trained weights and states stay float32."
+    )
+    remat: bool = Field(
+        False,
+        description="Compute each layer again on the way back instead of keeping it: less memory, a third slower.",
+    )
+    loss_chunk: int | None = Field(
+        None, ge=1, description="Tokens whose logits are held at once. Default: what fits into 256 MB."
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**32 - 1,
+        description="Decides the order of the data, the held-out part and the adapters' start.",
+    )
+    held_out: float = Field(
+        0.0, ge=0, le=0.5, description="Share of the training set that is not trained on but watched."
+    )
     evaluate_every: int = Field(50, ge=1, description="Steps between two looks at the held-out loss.")
-    patience: int = Field(0, ge=0, description="Stop after so many looks without a lower held-out loss; 0 never stops early.")
-    checkpoint_every: int = Field(100, ge=1, description="Steps between two checkpoints, from which an interrupted training continues.")
-    keep_checkpoints: int = Field(2, ge=1, le=100, description="Newest checkpoints that are kept while training.")
-    data_parallel: int = Field(1, ge=1, description="Devices that share the rows of a step, each with all weights.")
+    patience: int = Field(
+        0, ge=0, description="Stop after so many looks without a lower held-out loss; 0 never stops early."
+    )
+    checkpoint_every: int = Field(
+        100, ge=1, description="Steps between two checkpoints, from which an interrupted training continues."
+    )
+    keep_checkpoints: int = Field(
+        2, ge=1, le=100, description="Newest checkpoints that are kept while training."
+    )
+    data_parallel: int = Field(
+        1, ge=1, description="Devices that share the rows of a step, each with all weights."
+    )
     fsdp: int = Field(1, ge=1, description="Devices that share rows, weights and optimizer states.")
-    memory_gb: float | None = Field(None, gt=0, description="Memory of the card, in 10^9 bytes. Default: what the device says.")
-    threads: int = Field(2, ge=1, le=256, description="CPU threads. Recorded, because it changes the trained bytes.")
-    allow_contamination: bool = Field(False, description="Train although items overlap with the golden dataset. Recorded.")
+    memory_gb: float | None = Field(
+        None, gt=0, description="Memory of the card, in 10^9 bytes. Default: what the device says."
+    )
+    threads: int = Field(
+        2, ge=1, le=256, description="CPU threads. Recorded, because it changes the trained bytes."
+    )
+    allow_contamination: bool = Field(
+        False, description="Train although items overlap with the golden dataset. Recorded."
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> TrainConfig:
         parts = self.accumulation_steps * self.data_parallel * self.fsdp
         if self.batch_size % parts:
-            raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulation_steps x data_parallel x fsdp = {parts}")
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of accumulation_steps x data_parallel x fsdp = {parts}"
+            )
         return self
 
 

@@ -75,7 +75,9 @@ def draw_curve(records: Iterable[StepRecord], path: Path, smoothing: int = 20) -
 
     rows = list(records)
     steps, losses = [row.step for row in rows], np.array([row.loss for row in rows])
-    with mpl.rc_context({"svg.hashsalt": "hallmark", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+    with mpl.rc_context(
+        {"svg.hashsalt": "hallmark", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    ):
         figure = Figure(figsize=(7, 3.2), layout="constrained")
         axes: Any = figure.subplots()
         axes.plot(steps, losses, color="#9ecae1", linewidth=0.8, label="loss of the step")
@@ -84,7 +86,13 @@ def draw_curve(records: Iterable[StepRecord], path: Path, smoothing: int = 20) -
         axes.plot(steps[width - 1 :], means, color="#2171b5", linewidth=1.6, label=f"mean of {width} steps")
         held_out = [(row.step, row.held_out_loss) for row in rows if row.held_out_loss is not None]
         if held_out:
-            axes.plot(*zip(*held_out, strict=True), color="#e6550d", marker="o", markersize=3, label="held-out traces")
+            axes.plot(
+                *zip(*held_out, strict=True),
+                color="#e6550d",
+                marker="o",
+                markersize=3,
+                label="held-out traces",
+            )
         axes.set(xlabel="step", ylabel="loss (nats a completion token)", ylim=(0, None))
         axes.legend(frameon=False)
         with atomic_writer(path) as file:

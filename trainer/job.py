@@ -20,11 +20,11 @@ from trainer.data.tokens import tokenize
 from trainer.huggingface.model_card import write_model_card
 from trainer.huggingface.weights import load_decoder, save_decoder
 from trainer.loop import Trained, Training
+from trainer.memory import check_memory
 from trainer.mesh import make_mesh
 from trainer.model.architecture import Architecture, read_architecture
 from trainer.model.decoder import Decoder
 from trainer.model.lora import merge_into, save_adapter
-from trainer.preflight import check_memory
 from trainer.step import TrainStep, trainable_decoder
 
 TAIL = 10
@@ -57,12 +57,24 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     model = load_decoder(spec.base, arch, dtype=config.dtype, remat=config.remat)
     state = step.start(trainable_decoder(model, config))
     curve, latest, best = _records(spec)
-    parts = held_out(dataset, config.held_out, config.seed)
-    trained = Training(step, dataset, *parts, curve, latest, best, report).run(state)
+    train_on, kept_out = held_out(dataset, config.held_out, config.seed)
+    training = Training(
+        step=step,
+        dataset=dataset,
+        train_on=train_on,
+        held_out=kept_out,
+        curve=curve,
+        latest=latest,
+        best=best,
+        on_step=report,
+    )
+    trained = training.run(state)
     if trained.stopped_early:
         taken = len(curve.records)
-        Meter("train", taken, "steps", listener).update(taken, note=f"stopped early, keeping step {trained.step}")
-    _export(spec, arch, step.decoder(trained.trainable), trained, curve)
+        Meter("train", taken, "steps", listener).update(
+            taken, note=f"stopped early, keeping step {trained.step}"
+        )
+    _export(spec, arch, step.decoder(trained.state), trained, curve)
     for kept in (latest, best):
         kept.remove()
     shutil.rmtree(spec.output / "checkpoints", ignore_errors=True)
@@ -125,7 +137,12 @@ def _export(spec: TrainSpec, arch: Architecture, decoder: Decoder, trained: Trai
         merge_into(decoder, merged)
         decoder = merged
     last = curve.records[trained.step - 1]
-    save_decoder(decoder, spec.base, target, lambda folder: write_model_card(folder, spec, sha256_file(spec.dataset), last))
+    save_decoder(
+        decoder,
+        spec.base,
+        target,
+        lambda folder: write_model_card(folder, spec, sha256_file(spec.dataset), last),
+    )
     draw_curve(curve.records, spec.output / "loss_curve.svg")
 
 

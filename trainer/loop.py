@@ -1,17 +1,20 @@
-"""The training loop: step, record, look at held-out traces, keep checkpoints; go on where an interrupted one stood."""
+"""The training loop: step, record, evaluate on held-out traces, keep checkpoints; resume an interrupted one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
-import numpy as np
+import optax
 
 from core.errors import HallmarkError
 from trainer.checkpoints import Checkpoints
+from trainer.contract import TrainConfig
 from trainer.curve import Curve, StepRecord
+from trainer.data.packing import Int64Array
 from trainer.data.stream import PackedStream, evaluation_batches
 from trainer.data.tokens import TokenizedDataset
 from trainer.optimizer import learning_rates
@@ -19,26 +22,32 @@ from trainer.step import TrainState, TrainStep
 
 
 @dataclass
-class Watch:
+class EarlyStopping:
     """What the held-out traces have shown so far.
 
     Attributes:
-        best_loss: lowest held-out loss.
-        best_step: where it was.
-        misses: looks since then.
+        best_loss: lowest held-out loss, in nats per completion token.
+        best_step: where it was; 0 before the first evaluation.
+        evaluations_since_best: evaluations without a lower one.
     """
 
     best_loss: float = math.inf
     best_step: int = 0
-    misses: int = 0
+    evaluations_since_best: int = 0
 
-    def look(self, step: int, loss: float) -> bool:
+    def evaluate(self, step: int, loss: float) -> bool:
         """Take a held-out loss; whether it is the lowest so far."""
         if loss < self.best_loss:
-            self.best_loss, self.best_step, self.misses = loss, step, 0
+            self.best_loss = loss
+            self.best_step = step
+            self.evaluations_since_best = 0
             return True
-        self.misses += 1
+        self.evaluations_since_best += 1
         return False
+
+    def out_of_patience(self, patience: int) -> bool:
+        """Whether so many evaluations brought no lower loss; never with a patience of 0."""
+        return 0 < patience <= self.evaluations_since_best
 
 
 @dataclass(frozen=True)
@@ -46,48 +55,53 @@ class Trained:
     """What training ends in.
 
     Attributes:
-        trainable: the weights of the best step, or of the last where nothing is held out.
+        state: with the weights of the best step, or of the last where nothing is held out.
         step: that step.
         resumed: the step that an interrupted attempt had kept; 0 for none.
         stopped_early: patience ended it before its last step.
     """
 
-    trainable: Any
+    state: TrainState
     step: int
     resumed: int
     stopped_early: bool
 
 
+@dataclass(kw_only=True)
 class Training:
-    """One training.
+    """One training run.
 
-    Args:
+    Attributes:
         step: the compiled step.
         dataset: all traces.
-        trained_on: int64, indices of the traces to train on.
-        watched: int64, indices of the held-out traces; may be empty.
+        train_on: int64 [traces], indices of those to train on.
+        held_out: int64 [traces], indices of those to evaluate on; may be empty.
         curve: receives the records.
-        latest: checkpoints to go on from.
+        latest: checkpoints to resume from.
         best: keeps the weights of the best step.
         on_step: called after each step with its record.
+        early_stopping: what the evaluations have shown so far.
     """
 
-    def __init__(
-        self,
-        step: TrainStep,
-        dataset: TokenizedDataset,
-        trained_on: np.ndarray,
-        watched: np.ndarray,
-        curve: Curve,
-        latest: Checkpoints,
-        best: Checkpoints,
-        on_step: Callable[[StepRecord], None],
-    ) -> None:
-        self.step, self.config = step, step.config
-        self.dataset, self.trained_on, self.watched = dataset, trained_on, watched
-        self.curve, self.latest, self.best, self.on_step = curve, latest, best, on_step
-        self.rates = learning_rates(step.config)
-        self.watch = Watch()
+    step: TrainStep
+    dataset: TokenizedDataset
+    train_on: Int64Array
+    held_out: Int64Array
+    curve: Curve
+    latest: Checkpoints
+    best: Checkpoints
+    on_step: Callable[[StepRecord], None]
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+
+    @property
+    def config(self) -> TrainConfig:
+        """The training configuration."""
+        return self.step.config
+
+    @cached_property
+    def rates(self) -> optax.Schedule:
+        """Learning rate by number of steps taken."""
+        return learning_rates(self.config)
 
     def run(self, state: TrainState) -> Trained:
         """Train to the end, from the newest checkpoint where there is one.
@@ -100,65 +114,76 @@ class Training:
             InputError: the checkpoint was made from other inputs.
         """
         config = self.config
-        start, state, position = self._begin(state)
+        resumed, state, position = self._resume(state)
         data = PackedStream(
             self.dataset,
-            self.trained_on,
+            self.train_on,
             batch=config.batch_size,
             length=config.sequence_length,
             seed=config.seed,
             packing=config.packing,
             state=position,
         )
-        self.curve.begin(start)
-        number = start
-        while number < config.steps and not self._out_of_patience():
+        self.curve.begin(resumed)
+        number = resumed
+        while number < config.steps and not self.early_stopping.out_of_patience(config.patience):
             number += 1
             batch = next(data)
             state, measured = self.step(state, number, self.step.on_devices(batch))
             record = self._record(number, measured, int((batch.targets >= 0).sum()))
-            if len(self.watched) and (number % config.evaluate_every == 0 or number == config.steps):
-                record = self._look(record, state)
+            if len(self.held_out) and (number % config.evaluate_every == 0 or number == config.steps):
+                record = self._evaluate(record, state)
             self.curve.append(record)
             self.on_step(record)
             if number % config.checkpoint_every == 0 and number < config.steps:
-                self.latest.save(number, state, {"data": data.state(), "watch": vars(self.watch)})
-        return self._finish(state, number, start)
+                shown = asdict(self.early_stopping)
+                self.latest.save(number, state.learned, {"data": data.state(), "early_stopping": shown})
+        return self._finish(state, number, resumed)
 
-    def _begin(self, state: TrainState) -> tuple[int, TrainState, dict[str, int] | None]:
-        found = self.latest.restore(self.step.abstract)
+    def _resume(self, state: TrainState) -> tuple[int, TrainState, dict[str, int] | None]:
+        """The step, the state and the place in the data of the newest checkpoint; else of the beginning."""
+        found = self.latest.restore(self.step.abstract.learned)
         if found is None:
             return 0, state, None
-        number, restored, position = found
-        self.watch = Watch(**position["watch"])
-        return number, restored, position["data"]
-
-    def _out_of_patience(self) -> bool:
-        return 0 < self.config.patience <= self.watch.misses
+        number, (trainable, optimizer), position = found
+        self.early_stopping = EarlyStopping(**position["early_stopping"])
+        return number, replace(state, trainable=trainable, optimizer=optimizer), position["data"]
 
     def _record(self, number: int, measured: dict[str, Any], loss_tokens: int) -> StepRecord:
-        loss, norm = (float(measured[name]) for name in ("loss", "gradient_norm"))
+        loss = float(measured["loss"])
+        norm = float(measured["gradient_norm"])
         if not (math.isfinite(loss) and math.isfinite(norm)):
             config = self.config
             raise HallmarkError(
-                f"training stopped: the loss became {loss} and the gradient norm {norm} at step {number} of {config.steps}. "
-                f"Nothing was kept. Lower train.learning_rate (now {config.learning_rate:g}) or raise train.warmup_steps "
-                f"(now {config.warmup_steps})."
+                f"training stopped: the loss became {loss} and the gradient norm {norm} at step {number} of "
+                f"{config.steps}. Nothing was kept. Lower train.learning_rate (now {config.learning_rate:g}) or raise "
+                f"train.warmup_steps (now {config.warmup_steps})."
             )
-        return StepRecord(step=number, loss=loss, learning_rate=float(self.rates(number - 1)), gradient_norm=norm, loss_tokens=loss_tokens)
+        return StepRecord(
+            step=number,
+            loss=loss,
+            learning_rate=float(self.rates(number - 1)),
+            gradient_norm=norm,
+            loss_tokens=loss_tokens,
+        )
 
-    def _look(self, record: StepRecord, state: TrainState) -> StepRecord:
-        batches = evaluation_batches(self.dataset, self.watched, batch=self.config.batch_size, length=self.config.sequence_length)
+    def _evaluate(self, record: StepRecord, state: TrainState) -> StepRecord:
+        """The record with the held-out loss after its step; the weights are kept where it is the lowest."""
+        config = self.config
+        batches = evaluation_batches(
+            self.dataset, self.held_out, batch=config.batch_size, length=config.sequence_length
+        )
         loss = self.step.held_out_loss(state, batches)
-        if self.watch.look(record.step, loss):
+        if self.early_stopping.evaluate(record.step, loss):
             self.best.save(record.step, state.trainable, {})
         return record.model_copy(update={"held_out_loss": loss})
 
-    def _finish(self, state: TrainState, number: int, start: int) -> Trained:
-        stopped = number < self.config.steps
-        trainable, chosen = state.trainable, number
-        if self.watch.best_step and self.watch.best_step != number:
+    def _finish(self, state: TrainState, number: int, resumed: int) -> Trained:
+        stopped_early = number < self.config.steps
+        best_step = self.early_stopping.best_step
+        if best_step not in (0, number):
             found = self.best.restore(self.step.abstract.trainable)
             if found is not None:
-                chosen, trainable, _ = found
-        return Trained(trainable, chosen, start, stopped)
+                number, trainable, _ = found
+                state = replace(state, trainable=trainable)
+        return Trained(state, number, resumed, stopped_early)

@@ -23,7 +23,15 @@ from trainer.contract import TrainConfig, TrainSpec
 
 SEED = 20_261_103
 PER_BAND, HARDER = 3000, 500
-CONFIG = TrainConfig(steps=1200, batch_size=32, sequence_length=128, learning_rate=3e-3, warmup_steps=50, weight_decay=0.05, seed=1)
+CONFIG = TrainConfig(
+    steps=1200,
+    batch_size=32,
+    sequence_length=128,
+    learning_rate=3e-3,
+    warmup_steps=50,
+    weight_decay=0.05,
+    seed=1,
+)
 CARD = """---
 library_name: transformers
 pipeline_tag: text-generation
@@ -108,7 +116,9 @@ def make(output: Path) -> None:
         work = Path(name)
         write_random_base(work / "random")
         dataset = write_dataset(work, "tiny_base-v1", curriculum(), "python -m trainer.make_tiny_base")
-        spec = TrainSpec(base=work / "random", base_label="random weights", dataset=dataset, output=work, config=CONFIG)
+        spec = TrainSpec(
+            base=work / "random", base_label="random weights", dataset=dataset, output=work, config=CONFIG
+        )
         run_training(spec, _say)
         (work / "model" / "README.md").write_text(CARD, encoding="utf-8")
         shutil.copytree(work / "model", output)
@@ -119,6 +129,8 @@ def _say(progress: Progress) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Train the tiny base model and write it as a Hugging Face directory.")
+    parser = argparse.ArgumentParser(
+        description="Train the tiny base model and write it as a Hugging Face directory."
+    )
     parser.add_argument("output", type=Path, help="directory to write; must not exist")
     make(parser.parse_args().output)

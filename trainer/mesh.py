@@ -37,7 +37,9 @@ def sharding_of(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
     if fsdp == 1 or not axes:
         return NamedSharding(mesh, PartitionSpec())
     largest = max(axes, key=lambda axis: shape[axis])
-    return NamedSharding(mesh, PartitionSpec(*(["fsdp" if axis == largest else None for axis in range(len(shape))])))
+    return NamedSharding(
+        mesh, PartitionSpec(*(["fsdp" if axis == largest else None for axis in range(len(shape))]))
+    )
 
 
 def shardings(mesh: Mesh, tree: Any) -> Any:

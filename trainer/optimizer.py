@@ -13,7 +13,11 @@ BETA_2 = 0.95
 def learning_rates(config: TrainConfig) -> optax.Schedule:
     """Linear warm-up, then cosine decay to a tenth of the peak (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
     return optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, min(config.warmup_steps, config.steps - 1), config.steps, config.learning_rate * 0.1
+        0.0,
+        config.learning_rate,
+        min(config.warmup_steps, config.steps - 1),
+        config.steps,
+        config.learning_rate * 0.1,
     )
 
 
@@ -30,6 +34,8 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
             if config.optimizer == "adamw"
             else [optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)]
         ),
-        optax.add_decayed_weights(config.weight_decay, mask=lambda parameters: jax.tree.map(lambda p: p.ndim > 1, parameters)),
+        optax.add_decayed_weights(
+            config.weight_decay, mask=lambda parameters: jax.tree.map(lambda p: p.ndim > 1, parameters)
+        ),
         optax.scale_by_learning_rate(learning_rates(config)),
     )

@@ -40,7 +40,7 @@ def show_plan(model: str, batch: str, length: str, settings: list[str] | None, j
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"
         result = run_child(
-            "trainer.planning", spec, PlanResult, threads=config.threads, log=log, listener=current_listener()
+            "trainer.memory", spec, PlanResult, threads=config.threads, log=log, listener=current_listener()
         )
     if json:
         emit(result.model_dump(mode="json"))

@@ -10,7 +10,9 @@ pytestmark = pytest.mark.model
 @pytest.mark.parametrize("softcap", [None, 2.0])
 @pytest.mark.parametrize("window", [None, 1, 5])
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
-def test_attention_agrees_with_its_definition(kv_heads: int, window: int | None, softcap: float | None) -> None:
+def test_attention_agrees_with_its_definition(
+    kv_heads: int, window: int | None, softcap: float | None
+) -> None:
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -20,7 +22,8 @@ def test_attention_agrees_with_its_definition(kv_heads: int, window: int | None,
     batch, time, heads, size, scale = 2, 23, 4, 8, 0.3
     draw = np.random.default_rng(0)
     q, k, v, weight = (
-        jnp.asarray(draw.normal(size=(batch, time, count, size)), jnp.float32) for count in (heads, kv_heads, kv_heads, heads)
+        jnp.asarray(draw.normal(size=(batch, time, count, size)), jnp.float32)
+        for count in (heads, kv_heads, kv_heads, heads)
     )
     segments = jnp.asarray([[1] * 9 + [2] * 11 + [0] * 3, [1] * 1 + [2] * 22], jnp.int32)
 
@@ -40,7 +43,9 @@ def test_attention_agrees_with_its_definition(kv_heads: int, window: int | None,
         return attend(q, k, v, segments, scale=scale, window=window, softcap=softcap)
 
     np.testing.assert_allclose(ours(q, k, v), plain(q, k, v), atol=1e-5)
-    found, expected = (jax.jit(jax.grad(lambda *x, f=f: jnp.sum(f(*x) * weight), (0, 1, 2)))(q, k, v) for f in (ours, plain))
+    found, expected = (
+        jax.jit(jax.grad(lambda *x, f=f: jnp.sum(f(*x) * weight), (0, 1, 2)))(q, k, v) for f in (ours, plain)
+    )
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
@@ -54,7 +59,9 @@ def test_attention_keeps_half_precision_and_lets_nan_through() -> None:
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 6, 2, 8)), jnp.bfloat16)
     segments = jnp.ones((1, 6), jnp.int32)
     assert attend(x, x, x, segments, scale=1.0).dtype == jnp.bfloat16
-    assert np.isnan(attend(x.at[0, 0, 0, 0].set(jnp.nan), x, x, segments, scale=1.0)[0, 0, 0].astype(jnp.float32)).all()
+    assert np.isnan(
+        attend(x.at[0, 0, 0, 0].set(jnp.nan), x, x, segments, scale=1.0)[0, 0, 0].astype(jnp.float32)
+    ).all()
 
 
 def test_a_linear_map_over_tokens_agrees_with_a_matrix_product() -> None:
@@ -63,10 +70,12 @@ def test_a_linear_map_over_tokens_agrees_with_a_matrix_product() -> None:
     import numpy as np
     from flax import nnx
 
-    from trainer.model.linear import Linear
+    from trainer.model.decoder import Linear
 
     draw = np.random.default_rng(0)
-    x, kernel, weight = (jnp.asarray(draw.normal(size=shape), jnp.float32) for shape in ((3, 7, 5), (5, 4), (3, 7, 4)))
+    x, kernel, weight = (
+        jnp.asarray(draw.normal(size=shape), jnp.float32) for shape in ((3, 7, 5), (5, 4), (3, 7, 4))
+    )
 
     def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
         layer = Linear(5, 4, use_bias=False, rngs=nnx.Rngs(0))
@@ -74,6 +83,8 @@ def test_a_linear_map_over_tokens_agrees_with_a_matrix_product() -> None:
         return layer(x)
 
     np.testing.assert_allclose(ours(x, kernel), x @ kernel, atol=1e-6)
-    found, expected = (jax.grad(lambda *a, f=f: jnp.sum(f(*a) * weight), (0, 1))(x, kernel) for f in (ours, jnp.matmul))
+    found, expected = (
+        jax.grad(lambda *a, f=f: jnp.sum(f(*a) * weight), (0, 1))(x, kernel) for f in (ours, jnp.matmul)
+    )
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)

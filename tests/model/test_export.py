@@ -30,6 +30,11 @@ def test_an_exported_model_loads_and_gives_the_same_logits(home: Path, tmp_path:
 
     tokens = AutoTokenizer.from_pretrained(tmp_path / "out")("What is 47 + 38?", return_tensors="pt")
     with torch.no_grad():
-        before, after = (AutoModelForCausalLM.from_pretrained(path)(**tokens).logits for path in (TINY_BASE_DIRECTORY, tmp_path / "out"))
+        before, after = (
+            AutoModelForCausalLM.from_pretrained(path)(**tokens).logits
+            for path in (TINY_BASE_DIRECTORY, tmp_path / "out")
+        )
     assert torch.equal(before, after)
-    assert sha256_file(tmp_path / "out" / "model.safetensors") == sha256_file(TINY_BASE_DIRECTORY / "model.safetensors")
+    assert sha256_file(tmp_path / "out" / "model.safetensors") == sha256_file(
+        TINY_BASE_DIRECTORY / "model.safetensors"
+    )

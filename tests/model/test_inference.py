@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import InputError, IntegrityError
+from core.errors import InputError, IntegrityError, ResourceError
 from core.progress import Progress
 from experiments.references import TINY_BASE_DIRECTORY
 from inference.contract import GenerationConfig, PredictionMeta, PredictResult, PredictSpec
@@ -22,7 +22,13 @@ pytestmark = pytest.mark.model
 
 def spec(output: Path, dataset: Path, model: Path = TINY_BASE_DIRECTORY, **generation: object) -> PredictSpec:
     output.mkdir(exist_ok=True)
-    return PredictSpec(model=model, dataset=dataset, output=output, label="predict", generation=GenerationConfig.model_validate(generation))
+    return PredictSpec(
+        model=model,
+        dataset=dataset,
+        output=output,
+        label="predict",
+        generation=GenerationConfig.model_validate(generation),
+    )
 
 
 def predict(wanted: PredictSpec) -> tuple[PredictResult, list[Progress]]:
@@ -42,7 +48,12 @@ def test_predictions_depend_neither_on_batch_size_nor_on_item_order(tmp_path: Pa
     reordered = tmp_path / "reversed-v1.jsonl"
     reordered.write_text("".join(reversed(dataset.read_text().splitlines(keepends=True))))
     results = {}
-    for name, data, size in (("b64", dataset, 64), ("b7", dataset, 7), ("b1", dataset, 1), ("order", reordered, 64)):
+    for name, data, size in (
+        ("b64", dataset, 64),
+        ("b7", dataset, 7),
+        ("b1", dataset, 1),
+        ("order", reordered, 64),
+    ):
         results[name], seen = predict(spec(tmp_path / name, data, batch_size=size))
         assert seen[-1].done == seen[-1].total == 90
     assert len({results[name].predictions_sha256 for name in ("b64", "b7", "b1")}) == 1
@@ -61,14 +72,23 @@ def test_predictions_are_what_generate_says(tmp_path: Path, small_dataset) -> No
     for line in dataset.read_text().splitlines():
         item = json.loads(line)
         encoded = tokenizer(item["prompt"] + "\n", return_tensors="pt")
-        output = model.generate(**encoded, do_sample=False, max_new_tokens=128)[0, encoded["input_ids"].shape[1] :]
+        output = model.generate(**encoded, do_sample=False, max_new_tokens=128)[
+            0, encoded["input_ids"].shape[1] :
+        ]
         assert made[item["trace_id"]] == tokenizer.decode(output, skip_special_tokens=True)
 
 
 def test_a_completion_that_is_cut_off_and_a_prompt_that_is_cut_are_recorded(tmp_path: Path) -> None:
     dataset = tmp_path / "long-v1.jsonl"
-    items = [{"trace_id": "short", "prompt": "Reverse baba"}, {"trace_id": "long", "prompt": "Reverse " + "ba" * 200}]
-    dataset.write_text("".join(json.dumps({**item, "steps": [], "final_answer": "x", "category": "c"}) + "\n" for item in items))
+    items = [
+        {"trace_id": "short", "prompt": "Reverse baba"},
+        {"trace_id": "long", "prompt": "Reverse " + "ba" * 200},
+    ]
+    dataset.write_text(
+        "".join(
+            json.dumps({**item, "steps": [], "final_answer": "x", "category": "c"}) + "\n" for item in items
+        )
+    )
     predict(spec(tmp_path / "run", dataset, max_new_tokens=4))
     meta = PredictionMeta.model_validate_json((tmp_path / "run" / "predictions_meta.json").read_text())
     assert meta.truncated_prompts == ["long"]
@@ -78,11 +98,65 @@ def test_a_completion_that_is_cut_off_and_a_prompt_that_is_cut_are_recorded(tmp_
         predict(spec(tmp_path / "refused", dataset, max_new_tokens=4, on_truncation="refuse"))
 
 
+@pytest.fixture
+def memory_for_three_prompts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A GPU that has memory for three prompts at a time; lists the sizes of the batches that were tried."""
+    import torch
+    from transformers import GenerationMixin
+
+    tried: list[int] = []
+    generate = GenerationMixin.generate
+
+    def within_memory(self: object, input_ids: torch.Tensor, **named: object) -> torch.Tensor:
+        tried.append(len(input_ids))
+        if len(input_ids) > 3:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return generate(self, input_ids=input_ids, **named)
+
+    monkeypatch.setattr(GenerationMixin, "generate", within_memory)
+    return tried
+
+
+def test_a_batch_beyond_gpu_memory_is_halved_and_predicts_the_same(
+    tmp_path: Path, small_dataset, memory_for_three_prompts: list[int]
+) -> None:
+    dataset = small_dataset("golden-v1", 12)
+    undisturbed, _ = predict(spec(tmp_path / "undisturbed", dataset, batch_size=3, max_new_tokens=24))
+    memory_for_three_prompts.clear()
+    result, seen = predict(spec(tmp_path / "halved", dataset, batch_size=10, max_new_tokens=24))
+    assert result.predictions_sha256 == undisturbed.predictions_sha256
+    assert memory_for_three_prompts == [10, 5, 2, 3, 5, 2, 3, 2]
+    assert [progress.done for progress in seen][-1] == 12
+    used = {
+        name: json.loads((tmp_path / name / "predictions_meta.json").read_text())["batch_size_used"]
+        for name in ("undisturbed", "halved")
+    }
+    assert used == {"undisturbed": 3, "halved": 2}
+
+
+def test_a_prompt_that_alone_exceeds_gpu_memory_is_named(
+    tmp_path: Path, small_dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import GenerationMixin
+
+    def full(*_: object, **__: object) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(GenerationMixin, "generate", full)
+    with pytest.raises(
+        ResourceError, match="item .*: the GPU has too little memory for a single prompt: CUDA out"
+    ):
+        predict(spec(tmp_path / "run", small_dataset("golden-v1", 3), batch_size=2))
+
+
 def test_killed_inference_continues_to_the_same_bytes(tmp_path: Path, small_dataset) -> None:
     dataset = small_dataset("golden-v1", 120)
     undisturbed, _ = predict(spec(tmp_path / "undisturbed", dataset, batch_size=4))
     wanted = spec(tmp_path / "killed", dataset, batch_size=4)
-    child = subprocess.Popen([sys.executable, "-m", "inference"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "inference"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(wanted.model_dump_json() + "\n")
@@ -100,7 +174,9 @@ def test_killed_inference_continues_to_the_same_bytes(tmp_path: Path, small_data
 
 def test_inference_ends_when_its_parent_is_gone(tmp_path: Path, small_dataset) -> None:
     wanted = spec(tmp_path / "run", small_dataset("golden-v1", 120), batch_size=1)
-    child = subprocess.Popen([sys.executable, "-m", "inference"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "inference"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(wanted.model_dump_json() + "\n")
@@ -119,8 +195,13 @@ def test_truncated_weights_are_named(tmp_path: Path, small_dataset, tiny_copy: P
         predict(spec(tmp_path / "run", small_dataset("golden-v1", 2), tiny_copy))
 
 
-@pytest.mark.parametrize(("field", "value"), [("hidden_size", 64), ("vocab_size", 50), ("num_hidden_layers", 6), ("num_hidden_layers", 3)])
-def test_weights_that_do_not_fit_the_config_are_refused(field: str, value: int, tmp_path: Path, small_dataset, tiny_copy: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("hidden_size", 64), ("vocab_size", 50), ("num_hidden_layers", 6), ("num_hidden_layers", 3)],
+)
+def test_weights_that_do_not_fit_the_config_are_refused(
+    field: str, value: int, tmp_path: Path, small_dataset, tiny_copy: Path
+) -> None:
     config = json.loads((tiny_copy / "config.json").read_text())
     changed = {**config, field: value}
     if field == "num_hidden_layers":

@@ -22,7 +22,10 @@ def train(output: Path, dataset: Path, lora: dict[str, object]) -> TrainResult:
     output.mkdir(exist_ok=True)
     config = TrainConfig.model_validate({**SETTINGS, "lora": lora})
     return run_training(
-        TrainSpec(base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=dataset, output=output, config=config), lambda _: None
+        TrainSpec(
+            base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=dataset, output=output, config=config
+        ),
+        lambda _: None,
     )
 
 
@@ -33,14 +36,20 @@ def tensors(directory: Path) -> dict[str, np.ndarray]:
 
 
 def test_merged_adapters_are_the_base_plus_their_product(tmp_path: Path, small_dataset) -> None:
-    result = train(tmp_path / "run", small_dataset("train-v1", 60), {"rank": 4, "alpha": 8, "targets": ["q", "down"]})
+    result = train(
+        tmp_path / "run", small_dataset("train-v1", 60), {"rank": 4, "alpha": 8, "targets": ["q", "down"]}
+    )
     assert result.last_loss < 0.9 * result.first_loss
     base = tensors(TINY_BASE_DIRECTORY / "model.safetensors")
     merged = tensors(tmp_path / "run" / "model" / "model.safetensors")
     adapter = tensors(tmp_path / "run" / "adapter" / "adapter_model.safetensors")
     changed = {name for name in base if not np.array_equal(base[name], merged[name])}
     layers = len({name.split(".")[2] for name in base if ".layers." in name})
-    assert changed == {f"model.layers.{n}.{part}.weight" for n in range(layers) for part in ("self_attn.q_proj", "mlp.down_proj")}
+    assert changed == {
+        f"model.layers.{n}.{part}.weight"
+        for n in range(layers)
+        for part in ("self_attn.q_proj", "mlp.down_proj")
+    }
     for name in changed:
         stem = "base_model.model." + name.removesuffix(".weight")
         delta = 8 / 4 * adapter[f"{stem}.lora_B.weight"] @ adapter[f"{stem}.lora_A.weight"]
@@ -64,9 +73,14 @@ def test_peft_reads_the_adapter_and_gives_the_merged_model(tmp_path: Path, small
 def test_dropout_changes_the_training_and_repeats(tmp_path: Path, small_dataset) -> None:
     dataset = small_dataset("train-v1", 60)
     one, two, none = (
-        train(tmp_path / name, dataset, {"rank": 4, "dropout": dropout}) for name, dropout in (("one", 0.3), ("two", 0.3), ("none", 0.0))
+        train(tmp_path / name, dataset, {"rank": 4, "dropout": dropout})
+        for name, dropout in (("one", 0.3), ("two", 0.3), ("none", 0.0))
     )
     assert one.model_sha256 == two.model_sha256
     assert one.model_sha256 != none.model_sha256
-    first = [json.loads((tmp_path / name / "training.jsonl").open().readline())["loss"] for name in ("one", "none")]
-    assert first[0] == pytest.approx(first[1], abs=1e-5), "an adapter that is still zero drops nothing that matters"
+    first = [
+        json.loads((tmp_path / name / "training.jsonl").open().readline())["loss"] for name in ("one", "none")
+    ]
+    assert first[0] == pytest.approx(first[1], abs=1e-5), (
+        "an adapter that is still zero drops nothing that matters"
+    )

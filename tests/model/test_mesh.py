@@ -19,7 +19,9 @@ def train(output: Path, dataset: Path, devices: int, **settings: object) -> dict
     """Train in a process that sees so many devices; gives its last message."""
     output.mkdir()
     config = TrainConfig.model_validate({"steps": 8, "batch_size": 16, "warmup_steps": 1, **settings})
-    spec = TrainSpec(base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=dataset, output=output, config=config)
+    spec = TrainSpec(
+        base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=dataset, output=output, config=config
+    )
     flags = f"--xla_force_host_platform_device_count={devices}"
     return run_child_process("trainer", spec, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
 
@@ -31,7 +33,10 @@ def losses(output: Path) -> list[float]:
 def test_eight_devices_and_one_give_the_same_loss_curve(tmp_path: Path, small_dataset) -> None:
     dataset = small_dataset("train-v1", 200)
     alone = train(tmp_path / "one", dataset, 1)
-    for name, settings in (("data", {"data_parallel": 8}), ("fsdp", {"data_parallel": 2, "fsdp": 4, "accumulation_steps": 2})):
+    for name, settings in (
+        ("data", {"data_parallel": 8}),
+        ("fsdp", {"data_parallel": 2, "fsdp": 4, "accumulation_steps": 2}),
+    ):
         result = train(tmp_path / name, dataset, 8, **settings)
         assert result["event"] == "result", result
         assert losses(tmp_path / name) == pytest.approx(losses(tmp_path / "one"), abs=1e-5)

@@ -17,10 +17,15 @@ from experiments.workspace import open_workspace
 pytestmark = pytest.mark.model
 
 
-def test_a_rejudged_run_is_what_a_fresh_evaluation_gives(small_dataset: Callable[[str, int], Path], home: Path) -> None:
+def test_a_rejudged_run_is_what_a_fresh_evaluation_gives(
+    small_dataset: Callable[[str, int], Path], home: Path
+) -> None:
     workspace = open_workspace()
     registry = workspace.registry
-    settings = {"dataset": str(small_dataset("golden-v1", 6)), "generation": {"max_new_tokens": 24, "device": "cpu"}}
+    settings = {
+        "dataset": str(small_dataset("golden-v1", 6)),
+        "generation": {"max_new_tokens": 24, "device": "cpu"},
+    }
 
     def evaluate(judge: str) -> str:
         plan = plan_evaluation(EvaluateConfig(judge=judge, reuse=False, **settings), workspace)

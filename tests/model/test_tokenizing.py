@@ -42,10 +42,15 @@ def test_many_at_once_are_the_same_as_each_alone(tokenizer: Any) -> None:
     items = list(load_dataset("golden-v1").items())
     odd = items[0].model_copy(update={"prompt": "<eos> é 漢\n\n" + "x" * 400, "final_answer": " <pad>\t7 "})
     for item, encoded in zip([*items, odd], encode_items(tokenizer, [*items, odd]), strict=True):
-        assert encoded == (encode_prompt(tokenizer, item.prompt), encode_completion(tokenizer, item.steps, item.final_answer))
+        assert encoded == (
+            encode_prompt(tokenizer, item.prompt),
+            encode_completion(tokenizer, item.steps, item.final_answer),
+        )
 
 
-def test_the_files_hold_every_trace_and_the_prompt_bears_no_loss(tokenizer: Any, small_dataset, tmp_path: Path) -> None:
+def test_the_files_hold_every_trace_and_the_prompt_bears_no_loss(
+    tokenizer: Any, small_dataset, tmp_path: Path
+) -> None:
     path = small_dataset("train-v1", 50)
     seen: list[Progress] = []
     dataset = tokenize(path, tokenizer, tmp_path / "tokens", seen.append)
@@ -53,7 +58,10 @@ def test_the_files_hold_every_trace_and_the_prompt_bears_no_loss(tokenizer: Any,
     assert (seen[-1].done, seen[-1].total) == (50, 50)
     completions = []
     for index, item in enumerate(read_items(path)):
-        prompt, completion = encode_prompt(tokenizer, item.prompt), encode_completion(tokenizer, item.steps, item.final_answer)
+        prompt, completion = (
+            encode_prompt(tokenizer, item.prompt),
+            encode_completion(tokenizer, item.steps, item.final_answer),
+        )
         assert trace(dataset, index) == prompt + completion
         assert dataset.trace_id(index) == item.trace_id
         completions.append(completion)
@@ -62,7 +70,9 @@ def test_the_files_hold_every_trace_and_the_prompt_bears_no_loss(tokenizer: Any,
     assert dataset.loss_tokens == sum(map(len, completions))
 
 
-def test_a_second_call_opens_what_is_there_and_other_inputs_make_it_anew(tokenizer: Any, small_dataset, tmp_path: Path) -> None:
+def test_a_second_call_opens_what_is_there_and_other_inputs_make_it_anew(
+    tokenizer: Any, small_dataset, tmp_path: Path
+) -> None:
     path, folder = small_dataset("train-v1", 20), tmp_path / "tokens"
     first = tokenize(path, tokenizer, folder)
     made = stamp(folder)

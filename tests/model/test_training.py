@@ -15,7 +15,9 @@ from trainer.contract import TrainConfig, TrainResult, TrainSpec
 pytestmark = pytest.mark.model
 
 
-def train(output: Path, dataset: Path, base: Path = TINY_BASE_DIRECTORY, finishes: bool = True, **config: object) -> TrainResult:
+def train(
+    output: Path, dataset: Path, base: Path = TINY_BASE_DIRECTORY, finishes: bool = True, **config: object
+) -> TrainResult:
     from trainer.job import run_training
 
     output.mkdir(exist_ok=True)
@@ -27,11 +29,17 @@ def train(output: Path, dataset: Path, base: Path = TINY_BASE_DIRECTORY, finishe
     return result
 
 
-def test_the_same_training_gives_the_same_bytes_and_another_seed_others(tmp_path: Path, small_dataset) -> None:
+def test_the_same_training_gives_the_same_bytes_and_another_seed_others(
+    tmp_path: Path, small_dataset
+) -> None:
     dataset = small_dataset("train-v1", 200)
-    one, two, other = (train(tmp_path / name, dataset, seed=seed) for name, seed in (("one", 0), ("two", 0), ("other", 1)))
+    one, two, other = (
+        train(tmp_path / name, dataset, seed=seed) for name, seed in (("one", 0), ("two", 0), ("other", 1))
+    )
     assert one.model_sha256 == two.model_sha256
-    assert (tmp_path / "one" / "training.jsonl").read_bytes() == (tmp_path / "two" / "training.jsonl").read_bytes()
+    assert (tmp_path / "one" / "training.jsonl").read_bytes() == (
+        tmp_path / "two" / "training.jsonl"
+    ).read_bytes()
     assert other.model_sha256 != one.model_sha256
 
 
@@ -53,10 +61,17 @@ def test_the_trained_model_loads_with_from_pretrained(tmp_path: Path, small_data
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "model")
-    assert model.generate(**tokenizer("Reverse baba\n", return_tensors="pt"), do_sample=False, max_new_tokens=4).shape[1] == 17
+    assert (
+        model.generate(
+            **tokenizer("Reverse baba\n", return_tensors="pt"), do_sample=False, max_new_tokens=4
+        ).shape[1]
+        == 17
+    )
 
 
-def test_a_loss_that_is_no_number_stops_the_training_and_leaves_no_model(tmp_path: Path, small_dataset, tiny_copy: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_training_and_leaves_no_model(
+    tmp_path: Path, small_dataset, tiny_copy: Path
+) -> None:
     from safetensors.numpy import load_file, save_file
 
     tensors = load_file(tiny_copy / "model.safetensors")
@@ -72,10 +87,15 @@ def test_a_training_item_that_does_not_fit_is_named(tmp_path: Path, small_datase
         train(tmp_path / "run", small_dataset("train-v1", 60), sequence_length=16)
 
 
-def test_a_shape_that_disagrees_with_the_config_is_named(tmp_path: Path, small_dataset, tiny_copy: Path) -> None:
+def test_a_shape_that_disagrees_with_the_config_is_named(
+    tmp_path: Path, small_dataset, tiny_copy: Path
+) -> None:
     config = json.loads((tiny_copy / "config.json").read_text())
     (tiny_copy / "config.json").write_text(json.dumps({**config, "intermediate_size": 100}))
-    with pytest.raises(InputError, match=r"tensor model\.layers\.0\.mlp\.gate_proj\.weight has shape \[384, 128\].*\[100, 128\]"):
+    with pytest.raises(
+        InputError,
+        match=r"tensor model\.layers\.0\.mlp\.gate_proj\.weight has shape \[384, 128\].*\[100, 128\]",
+    ):
         train(tmp_path / "run", small_dataset("train-v1", 60), base=tiny_copy)
 
 
@@ -104,26 +124,33 @@ def test_packed_and_unpacked_traces_give_the_same_gradients(tmp_path: Path, smal
     from trainer.data.tokens import tokenize
     from trainer.huggingface.weights import load_decoder
     from trainer.job import load_tokenizer
-    from trainer.loss import summed_loss
     from trainer.model.architecture import read_architecture
-    from trainer.model.decoder import Packed
+    from trainer.step import DeviceBatch, summed_loss
 
-    dataset = tokenize(small_dataset("train-v1", 24), load_tokenizer(TINY_BASE_DIRECTORY), tmp_path / "tokens")
+    dataset = tokenize(
+        small_dataset("train-v1", 24), load_tokenizer(TINY_BASE_DIRECTORY), tmp_path / "tokens"
+    )
     graph, parameters = nnx.split(load_decoder(TINY_BASE_DIRECTORY, read_architecture(TINY_BASE_DIRECTORY)))
     gradients = []
     for packing in (True, False):
         [batch] = evaluation_batches(dataset, np.arange(24), batch=24, length=160, packing=packing)
 
         def loss(parameters: object, batch=batch) -> jax.Array:
-            return summed_loss(nnx.merge(graph, parameters), Packed(batch.tokens, batch.positions, batch.segments), batch.targets) / 24
+            on_device = DeviceBatch(batch.tokens, batch.positions, batch.segments, batch.targets)
+            return summed_loss(nnx.merge(graph, parameters), on_device) / 24
 
         gradients.append(jax.tree.leaves(jax.jit(jax.grad(loss))(parameters)))
     for packed, unpacked in zip(*gradients, strict=True):
         np.testing.assert_allclose(packed, unpacked, atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{"dtype": "bfloat16"}, {"optimizer": "adafactor"}, {"packing": False, "sequence_length": 160}])
-def test_every_way_of_training_lowers_the_loss(settings: dict[str, object], tmp_path: Path, small_dataset) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [{"dtype": "bfloat16"}, {"optimizer": "adafactor"}, {"packing": False, "sequence_length": 160}],
+)
+def test_every_way_of_training_lowers_the_loss(
+    settings: dict[str, object], tmp_path: Path, small_dataset
+) -> None:
     result = train(tmp_path / "run", small_dataset("train-v1", 60), steps=30, **settings)
     assert result.last_loss < 0.85 * result.first_loss
 
@@ -147,7 +174,7 @@ def test_a_step_that_does_not_fit_is_refused_with_numbers_and_remedies(tmp_path:
     with pytest.raises(ResourceError) as caught:
         train(tmp_path / "run", small_dataset("train-v1", 60), memory_gb=0.04)
     message = str(caught.value)
-    assert "on a card of 0.04 GB. Nothing was started" in message
+    assert "on a GPU of 0.04 GB. Nothing was started" in message
     assert "train.accumulation_steps=8: 0.02 GB, fits" in message
     assert "train.remat=true" in message
     assert "train.method=lora" in message

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from core.errors import InputError
 from golden.datasets import read_items
 from tests.support.small_datasets import tokenized
-from trainer.data.packing import PackedBatch, pack
+from trainer.data.packing import HostBatch, pack
 from trainer.data.stream import PackedStream, TokenizedDataset, evaluation_batches, held_out
 
 pytestmark = pytest.mark.unit
@@ -39,7 +39,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.data.stream.WINDOW_TRACES", 7)
 
 
-def segments(batches: Iterable[PackedBatch]) -> list[tuple[list[int], list[int], list[int]]]:
+def segments(batches: Iterable[HostBatch]) -> list[tuple[list[int], list[int], list[int]]]:
     """Tokens, positions and targets of every segment, in order."""
     found = []
     for batch in batches:
@@ -50,11 +50,11 @@ def segments(batches: Iterable[PackedBatch]) -> list[tuple[list[int], list[int],
     return found
 
 
-def traces_in(batches: Iterable[PackedBatch]) -> list[int]:
+def traces_in(batches: Iterable[HostBatch]) -> list[int]:
     return [tokens[0] // 100 for tokens, _, _ in segments(batches)]
 
 
-def one_epoch(stream: PackedStream) -> list[PackedBatch]:
+def one_epoch(stream: PackedStream) -> list[HostBatch]:
     """Batches of one row until the epoch ends."""
     epoch = stream.state()["epoch"]
     batches = []
@@ -63,7 +63,7 @@ def one_epoch(stream: PackedStream) -> list[PackedBatch]:
     return batches
 
 
-def assert_same(one: PackedBatch, two: PackedBatch) -> None:
+def assert_same(one: HostBatch, two: HostBatch) -> None:
     for name in ("tokens", "positions", "segments", "targets"):
         assert np.array_equal(getattr(one, name), getattr(two, name)), name
 

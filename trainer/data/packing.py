@@ -14,7 +14,7 @@ Int64Array = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class PackedBatch:
+class HostBatch:
     """Arrays int32 [batch, time]; `targets` is the next token, or -1 where there is no loss."""
 
     tokens: Int32Array
@@ -73,7 +73,13 @@ def _best_fill(stock: dict[int, list[int]], descending: list[int], room: int) ->
     return taken
 
 
-def lay_out(tokens: NDArray[Any], offsets: Int64Array, prompt_lengths: Int32Array, rows: Sequence[Int64Array], length: int) -> PackedBatch:
+def lay_out(
+    tokens: NDArray[Any],
+    offsets: Int64Array,
+    prompt_lengths: Int32Array,
+    rows: Sequence[Int64Array],
+    length: int,
+) -> HostBatch:
     """Lay traces side by side.
 
     Args:
@@ -106,4 +112,6 @@ def lay_out(tokens: NDArray[Any], offsets: Int64Array, prompt_lengths: Int32Arra
         return filled.reshape(len(rows), length)
 
     targets = np.where(next_bears_loss, np.append(token[1:], -1), -1)
-    return PackedBatch(rectangle(token), rectangle(position), rectangle(spread(segments)), rectangle(targets, -1))
+    return HostBatch(
+        rectangle(token), rectangle(position), rectangle(spread(segments)), rectangle(targets, -1)
+    )

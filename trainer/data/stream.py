@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.errors import InputError
-from trainer.data.packing import Int64Array, PackedBatch, lay_out, pack
+from trainer.data.packing import HostBatch, Int64Array, lay_out, pack
 from trainer.data.tokens import TokenizedDataset, tokenize
 
 __all__ = ["PackedStream", "TokenizedDataset", "evaluation_batches", "held_out", "tokenize"]
@@ -45,7 +45,9 @@ def held_out(dataset: TokenizedDataset, fraction_or_count: float, seed: int) -> 
     total = len(dataset)
     count = math.ceil(fraction_or_count * total) if fraction_or_count < 1 else int(fraction_or_count)
     if not 0 <= count < total:
-        raise InputError(f"{count} of {total} traces cannot be held out: at least one must be left to train on. Hold out fewer.")
+        raise InputError(
+            f"{count} of {total} traces cannot be held out: at least one must be left to train on. Hold out fewer."
+        )
     order = _random(_SPLIT, seed).permutation(total)
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -58,7 +60,7 @@ class _Place(NamedTuple):
     row: int = 0
 
 
-class PackedStream(Iterator[PackedBatch]):
+class PackedStream(Iterator[HostBatch]):
     """An endless stream of packed batches; every epoch holds every trace once, in a new order decided by the seed.
 
     The order of an epoch is cut into windows. A window's traces are shared out over rows, and its rows shuffled, since
@@ -88,7 +90,13 @@ class PackedStream(Iterator[PackedBatch]):
         packing: bool = True,
         state: dict[str, int] | None = None,
     ) -> None:
-        self._dataset, self._batch, self._length, self._seed, self._packing = dataset, batch, length, seed, packing
+        self._dataset, self._batch, self._length, self._seed, self._packing = (
+            dataset,
+            batch,
+            length,
+            seed,
+            packing,
+        )
         self._indices = np.arange(len(dataset)) if indices is None else indices
         if not len(self._indices):
             raise InputError("there are no traces to train on")
@@ -102,7 +110,7 @@ class PackedStream(Iterator[PackedBatch]):
         """Where the next batch begins, as JSON values."""
         return self._place._asdict()
 
-    def __next__(self) -> PackedBatch:
+    def __next__(self) -> HostBatch:
         place = self._place
         rows: Rows = []
         while len(rows) < self._batch:
@@ -132,7 +140,7 @@ class PackedStream(Iterator[PackedBatch]):
 
 def evaluation_batches(
     dataset: TokenizedDataset, indices: Int64Array, *, batch: int, length: int, packing: bool = True
-) -> Iterator[PackedBatch]:
+) -> Iterator[HostBatch]:
     """Each of some traces once, always in the same order; empty rows, which bear no loss, fill up the last batch.
 
     Args:
@@ -175,5 +183,5 @@ def _share_out(dataset: TokenizedDataset, traces: Int64Array, length: int, packi
     return [traces[row] for row in pack(sizes, length)]
 
 
-def _batch(dataset: TokenizedDataset, rows: Rows, length: int) -> PackedBatch:
+def _batch(dataset: TokenizedDataset, rows: Rows, length: int) -> HostBatch:
     return lay_out(dataset.tokens, dataset.offsets, dataset.prompt_lengths, rows, length)

@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.files import fsync_directory, open_for_reading, raise_for_os_error, read_json, sha256_file, sha256_tree, write_json
+from core.files import (
+    fsync_directory,
+    open_for_reading,
+    raise_for_os_error,
+    read_json,
+    sha256_file,
+    sha256_tree,
+    write_json,
+)
 from core.progress import Listener, Meter
 from golden.datasets import read_items
 from golden.rendering import encode_items, prompt_template_id
@@ -82,7 +90,9 @@ class TokenizedDataset:
             )
 
 
-def tokenize(dataset_path: Path, tokenizer: Any, folder: Path, listener: Listener | None = None) -> TokenizedDataset:
+def tokenize(
+    dataset_path: Path, tokenizer: Any, folder: Path, listener: Listener | None = None
+) -> TokenizedDataset:
     """Tokenise a dataset into a folder, or open what an earlier call with the same data and tokenizer left there.
 
     Args:
@@ -97,7 +107,9 @@ def tokenize(dataset_path: Path, tokenizer: Any, folder: Path, listener: Listene
     """
     open_for_reading(dataset_path).close()
     if tokenizer.eos_token_id is None:
-        raise InputError(f"{tokenizer.name_or_path}: tokenizer_config.json names no eos_token. Without one no model learns where to stop.")
+        raise InputError(
+            f"{tokenizer.name_or_path}: tokenizer_config.json names no eos_token. Without one no model learns where to stop."
+        )
     dtype = "uint16" if max(tokenizer.get_vocab().values()) < 1 << 16 else "uint32"
     key = {
         "layout": LAYOUT,
@@ -126,7 +138,9 @@ def _tokenizer_sha256(tokenizer: Any) -> str:
         return sha256_tree(Path(name))
 
 
-def _write(dataset_path: Path, tokenizer: Any, folder: Path, key: dict[str, Any], listener: Listener | None) -> None:
+def _write(
+    dataset_path: Path, tokenizer: Any, folder: Path, key: dict[str, Any], listener: Listener | None
+) -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
@@ -142,17 +156,25 @@ def _write(dataset_path: Path, tokenizer: Any, folder: Path, key: dict[str, Any]
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_arrays(dataset_path: Path, tokenizer: Any, folder: Path, dtype: str, listener: Listener | None) -> None:
+def _write_arrays(
+    dataset_path: Path, tokenizer: Any, folder: Path, dtype: str, listener: Listener | None
+) -> None:
     meter = Meter("tokenize", _count_lines(dataset_path), "traces", listener or (lambda _: None))
     items = read_items(dataset_path)
     done, end = 0, 0
     with ExitStack() as stack:
-        tokens, offsets, prompts = (stack.enter_context((folder / f"{name}.bin").open("wb")) for name, _ in _files(dtype))
+        tokens, offsets, prompts = (
+            stack.enter_context((folder / f"{name}.bin").open("wb")) for name, _ in _files(dtype)
+        )
         offsets.write(np.zeros(1, np.int64).tobytes())
         while chunk := list(islice(items, CHUNK)):
             encoded = encode_items(tokenizer, chunk)
             sizes = np.array([len(prompt) + len(completion) for prompt, completion in encoded], np.int64)
-            tokens.write(np.fromiter(chain.from_iterable(chain.from_iterable(encoded)), dtype, int(sizes.sum())).tobytes())
+            tokens.write(
+                np.fromiter(
+                    chain.from_iterable(chain.from_iterable(encoded)), dtype, int(sizes.sum())
+                ).tobytes()
+            )
             offsets.write((end + np.cumsum(sizes)).tobytes())
             prompts.write(np.array([len(prompt) for prompt, _ in encoded], np.int32).tobytes())
             done, end = done + len(chunk), end + int(sizes.sum())

@@ -86,7 +86,9 @@ def stored_tensors(path: Path) -> dict[str, str]:
         codes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 (not a mapping)
     for name, code in codes.items():
         if code not in DTYPES:
-            raise InputError(f"{path}: tensor {name}: dtype {code} cannot be trained; supported: {', '.join(DTYPES)}.")
+            raise InputError(
+                f"{path}: tensor {name}: dtype {code} cannot be trained; supported: {', '.join(DTYPES)}."
+            )
     return {name: DTYPES[code] for name, code in codes.items()}
 
 
@@ -98,7 +100,9 @@ def _open(path: Path) -> Any:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (SafetensorError, ValueError) as error:
-        raise IntegrityError(f"{path}: damaged safetensors file: {error}. Fetch or export the model again.") from error
+        raise IntegrityError(
+            f"{path}: damaged safetensors file: {error}. Fetch or export the model again."
+        ) from error
 
 
 def write_tensors(path: Path, tensors: Sequence[Stored]) -> int:
@@ -110,12 +114,18 @@ def write_tensors(path: Path, tensors: Sequence[Stored]) -> int:
     Raises:
         ResourceError: the disk is full or the place cannot be written.
     """
-    ordered = sorted(tensors, key=lambda tensor: (-jnp.dtype(tensor.dtype).itemsize, CODES[tensor.dtype], tensor.name))
+    ordered = sorted(
+        tensors, key=lambda tensor: (-jnp.dtype(tensor.dtype).itemsize, CODES[tensor.dtype], tensor.name)
+    )
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for tensor in ordered:
         start, end = end, end + tensor.size
-        header[tensor.name] = {"dtype": CODES[tensor.dtype], "shape": tensor.shape, "data_offsets": [start, end]}
+        header[tensor.name] = {
+            "dtype": CODES[tensor.dtype],
+            "shape": tensor.shape,
+            "data_offsets": [start, end],
+        }
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     with atomic_writer(path) as file:

@@ -19,7 +19,15 @@ from flax import nnx
 
 from core.errors import InputError
 from core.files import read_json, write_json
-from trainer.huggingface.safetensors_files import INDEX, WEIGHTS, Stored, open_tensors, stored_tensors, weight_files, write_tensors
+from trainer.huggingface.safetensors_files import (
+    INDEX,
+    WEIGHTS,
+    Stored,
+    open_tensors,
+    stored_tensors,
+    weight_files,
+    write_tensors,
+)
 from trainer.model.architecture import Architecture
 from trainer.model.decoder import Decoder
 
@@ -105,7 +113,11 @@ def load_decoder(directory: Path, arch: Architecture, **decoder_options: Any) ->
             raise InputError(f"{directory}: tensor {name} is missing, though config.json calls for it")
         value = tensors.pop(name)()
         _fill(parameter, value.T if transposed else value, f"{directory}: tensor {name}", transposed)
-    if arch.tied_embeddings and HEAD in tensors and not np.array_equal(tensors.pop(HEAD)(), model.embed.embedding[...]):
+    if (
+        arch.tied_embeddings
+        and HEAD in tensors
+        and not np.array_equal(tensors.pop(HEAD)(), model.embed.embedding[...])
+    ):
         raise InputError(
             f"{directory}: tensor {HEAD} differs from {EMBEDDING}, though config.json says tie_word_embeddings: true. "
             "Set it to false to train both."
@@ -123,7 +135,12 @@ def _fill(parameter: nnx.Param[Any], value: jax.Array, where: str, transposed: b
 
 
 def save_decoder(
-    model: Decoder, base: Path, directory: Path, describe: Callable[[Path], None] | None = None, *, dtype: str | None = None
+    model: Decoder,
+    base: Path,
+    directory: Path,
+    describe: Callable[[Path], None] | None = None,
+    *,
+    dtype: str | None = None,
 ) -> None:
     """Write a Hugging Face directory: the weights as safetensors, and the base's config and tokenizer.
 

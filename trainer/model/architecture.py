@@ -48,10 +48,17 @@ FAMILIES = {
     "Qwen3ForCausalLM": Family(qk_norm=True, defaults={"head_dim": 128}),
     "Gemma2ForCausalLM": Family(
         gemma=True,
-        defaults={**GEMMA, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0, "sliding_window_pattern": 2},
+        defaults={
+            **GEMMA,
+            "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30.0,
+            "sliding_window_pattern": 2,
+        },
     ),
     "Gemma3ForCausalLM": Family(
-        qk_norm=True, gemma=True, defaults={**GEMMA, "sliding_window_pattern": 6, "rope_theta": 1e6, "rope_local_base_freq": 1e4}
+        qk_norm=True,
+        gemma=True,
+        defaults={**GEMMA, "sliding_window_pattern": 6, "rope_theta": 1e6, "rope_local_base_freq": 1e4},
     ),
 }
 
@@ -115,7 +122,9 @@ def read_architecture(directory: Path) -> Architecture:
         raise InputError(f"{path}: expected a JSON object")
     name = (config.get("architectures") or ["none given"])[0]
     if name not in FAMILIES:
-        raise InputError(f"{path}: architectures: {name} cannot be trained. Supported: {', '.join(FAMILIES)}.")
+        raise InputError(
+            f"{path}: architectures: {name} cannot be trained. Supported: {', '.join(FAMILIES)}."
+        )
     config = {**FAMILIES[name].defaults, **config}
     _refuse_unsupported(path, name, config)
     try:
@@ -131,7 +140,10 @@ def _architecture(path: Path, name: str, config: dict[str, Any]) -> Architecture
         return value
 
     family = FAMILIES[name]
-    hidden_size, heads = size("hidden_size", config["hidden_size"]), size("num_attention_heads", config["num_attention_heads"])
+    hidden_size, heads = (
+        size("hidden_size", config["hidden_size"]),
+        size("num_attention_heads", config["num_attention_heads"]),
+    )
     kv_heads = size("num_key_value_heads", config.get("num_key_value_heads") or heads)
     head_dim = size("head_dim", config.get("head_dim") or hidden_size // heads)
     if heads % kv_heads or head_dim % 2:
@@ -184,7 +196,9 @@ def _windows(path: Path, name: str, config: dict[str, Any]) -> tuple[int | None,
     kinds = config.get("layer_types") or usual
     allowed = {FULL} if window is None else {FULL, SLIDING}
     if len(kinds) != layers or not allowed.issuperset(kinds):
-        raise InputError(f"{path}: layer_types: {kinds!r} cannot be trained; supported: {layers} of {' or '.join(sorted(allowed))}.")
+        raise InputError(
+            f"{path}: layer_types: {kinds!r} cannot be trained; supported: {layers} of {' or '.join(sorted(allowed))}."
+        )
     return tuple(window if kind == SLIDING else None for kind in kinds)
 
 
@@ -204,4 +218,6 @@ def _refuse_unsupported(path: Path, name: str, config: dict[str, Any]) -> None:
         wanted["attn_logit_softcapping"] = (config.get("attn_logit_softcapping"), None)
     for key, (found, supported) in wanted.items():
         if found != supported:
-            raise InputError(f"{path}: {key}: {found!r} cannot be trained for {name}; supported: {supported!r}.")
+            raise InputError(
+                f"{path}: {key}: {found!r} cannot be trained for {name}; supported: {supported!r}."
+            )

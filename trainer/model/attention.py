@@ -14,7 +14,14 @@ HIDDEN = -1e30
 
 
 def attend(
-    q: Array, k: Array, v: Array, segments: Array, *, scale: float, window: int | None = None, softcap: float | None = None
+    q: Array,
+    k: Array,
+    v: Array,
+    segments: Array,
+    *,
+    scale: float,
+    window: int | None = None,
+    softcap: float | None = None,
 ) -> Array:
     """Softmax attention in which a token sees itself and earlier tokens of its own segment.
 
@@ -34,11 +41,18 @@ def attend(
     """
     mask = _visible(segments, window)
     if jax.default_backend() == "gpu" and softcap is None:
-        mixed: Array = jax.nn.dot_product_attention(q, k, v, mask=mask[:, None], scale=scale, implementation=_implementation(q))
+        mixed: Array = jax.nn.dot_product_attention(
+            q, k, v, mask=mask[:, None], scale=scale, implementation=_implementation(q)
+        )
         return mixed
     batch, time, heads, size = q.shape
     shared = k.shape[2]
-    rows = (q * scale).reshape(batch, time, shared, heads // shared, size).transpose(0, 2, 3, 1, 4).reshape(batch, shared, -1, size)
+    rows = (
+        (q * scale)
+        .reshape(batch, time, shared, heads // shared, size)
+        .transpose(0, 2, 3, 1, 4)
+        .reshape(batch, shared, -1, size)
+    )
     mixed = _grouped(rows, k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3), mask, softcap)
     return mixed.reshape(batch, shared, heads // shared, time, size).transpose(0, 3, 1, 2, 4).reshape(q.shape)
 
@@ -75,7 +89,9 @@ def _grouped(q: Array, k: Array, v: Array, mask: Array, softcap: float | None) -
     return _grouped_forward(q, k, v, mask, softcap)[0]
 
 
-def _grouped_forward(q: Array, k: Array, v: Array, mask: Array, softcap: float | None) -> tuple[Array, tuple[Array, ...]]:
+def _grouped_forward(
+    q: Array, k: Array, v: Array, mask: Array, softcap: float | None
+) -> tuple[Array, tuple[Array, ...]]:
     scores = jnp.einsum("bhqd,bhkd->bhqk", q, k, preferred_element_type=jnp.float32)
     slope = jnp.ones(())
     if softcap is not None:
@@ -89,7 +105,9 @@ def _grouped_forward(q: Array, k: Array, v: Array, mask: Array, softcap: float |
     return mixed.astype(q.dtype), (q, k, v, weights, inverse, mixed, slope)
 
 
-def _grouped_backward(softcap: float | None, saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array, Array, None]:
+def _grouped_backward(
+    softcap: float | None, saved: tuple[Array, ...], gradient: Array
+) -> tuple[Array, Array, Array, None]:
     q, k, v, weights, inverse, mixed, slope = saved
     share = gradient.astype(jnp.float32) * inverse
     to_v = jnp.einsum("bhqk,bhqd->bhkd", weights, share)

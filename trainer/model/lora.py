@@ -15,8 +15,19 @@ from core.files import atomic_writer, write_json
 from trainer.contract import LoraConfig
 from trainer.model.decoder import Array, Decoder
 
-PLACES = {"q": "attention", "k": "attention", "v": "attention", "o": "attention", "gate": "mlp", "up": "mlp", "down": "mlp"}
-PEFT_NAMES = {name: f"self_attn.{name}_proj" if place == "attention" else f"mlp.{name}_proj" for name, place in PLACES.items()}
+PLACES = {
+    "q": "attention",
+    "k": "attention",
+    "v": "attention",
+    "o": "attention",
+    "gate": "mlp",
+    "up": "mlp",
+    "down": "mlp",
+}
+PEFT_NAMES = {
+    name: f"self_attn.{name}_proj" if place == "attention" else f"mlp.{name}_proj"
+    for name, place in PLACES.items()
+}
 
 
 class DropoutKey(nnx.Variable[Array]):
@@ -88,8 +99,12 @@ def save_adapter(model: Decoder, config: LoraConfig, base: str, directory: Path)
     tensors: dict[str, np.ndarray] = {}
     for number, target, linear in adapters(model):
         stem = f"base_model.model.model.layers.{number}.{PEFT_NAMES[target]}"
-        tensors[f"{stem}.lora_A.weight"] = np.ascontiguousarray(np.asarray(linear.adapter.lora_a[...], np.float32).T)
-        tensors[f"{stem}.lora_B.weight"] = np.ascontiguousarray(np.asarray(linear.adapter.lora_b[...], np.float32).T)
+        tensors[f"{stem}.lora_A.weight"] = np.ascontiguousarray(
+            np.asarray(linear.adapter.lora_a[...], np.float32).T
+        )
+        tensors[f"{stem}.lora_B.weight"] = np.ascontiguousarray(
+            np.asarray(linear.adapter.lora_b[...], np.float32).T
+        )
     with atomic_writer(directory / "adapter_model.safetensors") as file:
         file.write(save(tensors, metadata={"format": "pt"}))
     write_json(directory / "adapter_config.json", _peft_config(config, base))

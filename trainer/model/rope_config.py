@@ -49,7 +49,9 @@ def read_ropes(path: Path, config: dict[str, Any], *, per_layer_type: bool) -> t
     nested = any(key in current for key in LAYER_TYPES)
     if per_layer_type:
         if current and not nested:
-            raise InputError(f"{path}: rope_parameters: {sorted(current)}; supported: one entry each for {' and '.join(LAYER_TYPES)}.")
+            raise InputError(
+                f"{path}: rope_parameters: {sorted(current)}; supported: one entry each for {' and '.join(LAYER_TYPES)}."
+            )
         full = {"rope_theta": theta, **(current.get("full_attention") or {}), **older}
         local = {"rope_theta": config["rope_local_base_freq"], **(current.get("sliding_attention") or {})}
         return _rope(path, config, full), _rope(path, config, local)
@@ -64,15 +66,21 @@ def _rope(path: Path, config: dict[str, Any], given: dict[str, Any]) -> Rope:
     def number(key: str) -> float:
         value = given.get(key)
         if not isinstance(value, int | float) or not value > 0:
-            raise InputError(f"{path}: rope_parameters.{key}: {value!r}; rope type {kind} needs a number above 0")
+            raise InputError(
+                f"{path}: rope_parameters.{key}: {value!r}; rope type {kind} needs a number above 0"
+            )
         return float(value)
 
     kind = given.get("rope_type") or given.get("type") or "default"
     if kind not in ROPE_TYPES:
-        raise InputError(f"{path}: rope_parameters.rope_type: {kind!r} cannot be trained yet; supported: {', '.join(ROPE_TYPES)}.")
+        raise InputError(
+            f"{path}: rope_parameters.rope_type: {kind!r} cannot be trained yet; supported: {', '.join(ROPE_TYPES)}."
+        )
     share = given.get("partial_rotary_factor", config.get("partial_rotary_factor")) or 1.0
     if share != 1.0:
-        raise InputError(f"{path}: rope_parameters.partial_rotary_factor: {share!r} cannot be trained yet; supported: 1.0.")
+        raise InputError(
+            f"{path}: rope_parameters.partial_rotary_factor: {share!r} cannot be trained yet; supported: 1.0."
+        )
     theta = number("rope_theta")
     if kind == "default":
         return Rope(theta)
@@ -83,5 +91,7 @@ def _rope(path: Path, config: dict[str, Any], given: dict[str, Any]) -> Rope:
         given["original_max_position_embeddings"] = config["original_max_position_embeddings"]
     low, high = number("low_freq_factor"), number("high_freq_factor")
     if low >= high:
-        raise InputError(f"{path}: rope_parameters.high_freq_factor: {high!r} must be above low_freq_factor {low!r}")
+        raise InputError(
+            f"{path}: rope_parameters.high_freq_factor: {high!r} must be above low_freq_factor {low!r}"
+        )
     return Rope(theta, kind, number("factor"), low, high, int(number("original_max_position_embeddings")))

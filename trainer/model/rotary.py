@@ -21,7 +21,9 @@ def frequencies(rope: Rope, head_dim: int) -> np.ndarray:
     kept = np.zeros_like(plain)
     if rope.kind == "llama3":
         turns = rope.original_context * plain / (2 * np.pi)  # full turns within the original context
-        kept = np.clip((turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor), 0.0, 1.0)
+        kept = np.clip(
+            (turns - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor), 0.0, 1.0
+        )
     return np.asarray((1 - kept) * plain / rope.factor + kept * plain, dtype=np.float32)
 
 
