@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from core.files import raise_for_os_error
+from core.files import make_home
 from registry.artifacts.old_layout import Converted
 from registry.artifacts.store import Store
 from registry.database import Database, connect, parse_url
@@ -79,8 +79,5 @@ def upgrade(home: Path, url: str | None = None, timeout_s: float = 30.0, artifac
 
 def _connected(home: Path, url: str | None, timeout_s: float) -> Database:
     address = registry_url(home, url)
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise_for_os_error(error, home)
+    make_home(home)
     return Database(connect(address, timeout_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, NamedTuple
@@ -10,7 +11,7 @@ import typer
 
 from hallmark.cli.terminal import Json, emit, out
 
-State = Literal["ok", "missing", "problem"]
+State = Literal["ok", "missing", "warning", "problem"]
 
 
 class Finding(NamedTuple):
@@ -55,7 +56,7 @@ def doctor(
     if json:
         emit([finding._asdict() for finding in findings])
     else:
-        colours = {"ok": "green", "missing": "yellow", "problem": "red"}
+        colours = {"ok": "green", "missing": "yellow", "warning": "yellow", "problem": "red"}
         for finding in findings:
             out.print(f"[{colours[finding.state]}]{finding.state:<8}[/] {finding.name:<14}", end="")
             out.print(finding.detail, markup=False, soft_wrap=True)
@@ -95,24 +96,32 @@ def _packages(extra: str, names: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding(extra, "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
 
 
-def _attempt(name: str, look: Callable[[], str]) -> Finding:
+def _attempt(name: str, look: Callable[[], str | Finding]) -> Finding:
     from core.errors import HallmarkError
 
     try:
-        return Finding(name, "ok", look())
+        found = look()
+        return found if isinstance(found, Finding) else Finding(name, "ok", found)
     except HallmarkError as error:
         return Finding(name, "problem", str(error))
 
 
-def _home() -> str:
-    from core.files import atomic_writer
+def _home() -> str | Finding:
+    from core.files import atomic_writer, make_home
     from core.settings import get_settings
 
     home = get_settings().home.absolute()
+    make_home(home)
     with atomic_writer(home / ".doctor") as file:
         file.write(b"ok")
     (home / ".doctor").unlink()
-    return f"{home}, {shutil.disk_usage(home).free / 1e9:.0f} GB free"
+    detail = f"{home}, {shutil.disk_usage(home).free / 1e9:.0f} GB free"
+    if mode := home.stat().st_mode & 0o077:
+        readers = "every user of this machine" if mode & 0o007 else "its group"
+        open_to = f"open to {readers}: registry, predictions, datasets, models and logs"
+        remedy = f"Unless you share it on purpose: chmod 700 {shlex.quote(str(home))}"
+        return Finding("home", "warning", f"{detail}; {open_to}. {remedy}")
+    return detail
 
 
 def _registry() -> str:

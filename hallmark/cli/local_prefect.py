@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from core.child_process import raise_on_termination
+from core.files import make_home
 from core.settings import get_settings
 from hallmark.cli.terminal import err, say
 from hallmark.workstation.prefect_environment import CHOSEN_BY_USER, client_environment
@@ -78,6 +79,7 @@ def _announced(message: str) -> Any:
 def _prepare_environment() -> None:
     """Keep Prefect's state in our home unless the person chose otherwise; no analytics; no log lines over the progress bars."""
     home = get_settings().home.absolute()
+    make_home(home)  # before Prefect makes its own folder in it
     wanted = client_environment(home, os.environ)
     if any(os.environ.get(name) for name in CHOSEN_BY_USER):
         wanted = {**wanted, "PREFECT_HOME": os.environ.get("PREFECT_HOME", "")}

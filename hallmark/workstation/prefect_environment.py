@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.errors import InputError
-from core.files import atomic_writer
+from core.files import atomic_writer, make_home
 from hallmark.workstation.services import SERVER
 
 HEARTBEAT_SECONDS = 30
@@ -27,6 +27,8 @@ def defaults(home: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",  # its pages ask an analytics host, whatever the line above says
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(
             HEARTBEAT_SECONDS
@@ -78,7 +80,8 @@ def client_environment(home: Path, environment: Mapping[str, str]) -> dict[str, 
 def own_temporary_folder(home: Path) -> str:
     """A TMPDIR below the home: Prefect keeps files under fixed names there, on which two users of a machine would collide."""
     folder = home / "tmp"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(home)
+    folder.mkdir(mode=0o700, exist_ok=True)
     return str(folder)
 
 
@@ -109,6 +112,7 @@ def kept_sign_in(home: Path) -> str:
         return given
     path = sign_in_file(home)
     if not path.is_file():
+        make_home(home)
         with atomic_writer(path, mode=0o600) as file:
             file.write(f"{USER}:{secrets.token_urlsafe(18)}\n".encode())
     if ":" not in (text := path.read_text(encoding="utf-8").strip()):

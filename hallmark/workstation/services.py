@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ResourceError
+from core.files import make_home
 from core.locks import Holder, acquire, holder
 
 STOP_SECONDS = 60.0
@@ -54,6 +55,7 @@ class Service:
         Raises:
             ResourceError: the service runs already.
         """
+        make_home(home)
         if acquire(self.lock(home), f"the {self.name}", address, inheritable=True) is None:
             running = self.holder(home)
             raise ResourceError(
@@ -67,7 +69,8 @@ class Service:
     def start(self, home: Path, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         """Start `hallmark ...` in the background, in a session of its own, printing to the service's log."""
         path = self.log(home)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_home(home)
+        path.parent.mkdir(exist_ok=True)
         with path.open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own program, no shell
                 [beside_python("hallmark"), *command],

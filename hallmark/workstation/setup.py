@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import hallmark
 from core.errors import HallmarkError, InputError, ResourceError
+from core.files import make_home
 from hallmark.workstation.prefect_environment import HEARTBEAT_SECONDS, own_temporary_folder
 from hallmark.workstation.services import beside_python
 
@@ -48,6 +49,7 @@ def set_up(home: Path, environment: dict[str, str]) -> Iterator[str]:
             f"{PROJECT}: no prefect.yaml. Deploying needs a checkout of the project: clone it and run `make up` there."
         )
     deployments(home, environment)  # refuses a time zone that does not exist before anything is set up
+    make_home(home)
     os.environ.update(environment)
     yield _set_up_pool()
     yield _deploy(home, environment)

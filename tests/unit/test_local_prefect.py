@@ -34,6 +34,8 @@ def test_the_server_is_closed_by_default(tmp_path: Path) -> None:
     assert environment["PREFECT_SERVER_API_AUTH_STRING"] == kept_sign_in(tmp_path)
     assert environment["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] == "true"
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert environment["PREFECT_SERVER_UI_V2_ENABLED"] == "false"
+    assert environment["PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT"] == "false"
     assert environment["DO_NOT_TRACK"] == "1"
     assert environment["PREFECT_UI_API_URL"] == "http://127.0.0.1:4300/api"
     assert Path(environment["PREFECT_HOME"]).is_relative_to(tmp_path)
@@ -41,10 +43,15 @@ def test_the_server_is_closed_by_default(tmp_path: Path) -> None:
 
 
 def test_what_the_environment_says_wins(tmp_path: Path) -> None:
-    given = {"PREFECT_SERVER_API_AUTH_STRING": "me:mine", "PREFECT_UI_API_URL": "https://prefect.example/api"}
+    given = {
+        "PREFECT_SERVER_API_AUTH_STRING": "me:mine",
+        "PREFECT_UI_API_URL": "https://prefect.example/api",
+        "PREFECT_SERVER_UI_V2_ENABLED": "true",
+    }
     environment = server_environment(tmp_path, "0.0.0.0", 4200, given)
     assert environment["PREFECT_SERVER_API_AUTH_STRING"] == "me:mine"
     assert environment["PREFECT_UI_API_URL"] == "https://prefect.example/api"
+    assert environment["PREFECT_SERVER_UI_V2_ENABLED"] == "true"
     assert environment["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
     assert not sign_in_file(tmp_path).exists()
 
