@@ -38,7 +38,9 @@ def key_id(key: Ed25519PublicKey) -> str:
     """The sha256 of a public key's DER form."""
     from cryptography.hazmat.primitives import serialization
 
-    return sha256_bytes(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return sha256_bytes(
+        key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
 
 
 def configured_key(settings: Settings | None = None) -> SigningKey | None:
@@ -68,7 +70,9 @@ def load_signing_key(path: Path, password: str | None = None) -> SigningKey:
 
     data = _read(path)
     if (mode := path.stat().st_mode & 0o777) & OPEN_TO_OTHERS:
-        raise InputError(f"{path}: the private key is open to others (mode {mode:04o}). Run: chmod 600 {path}")
+        raise InputError(
+            f"{path}: the private key is open to others (mode {mode:04o}). Run: chmod 600 {path}"
+        )
     encrypted = b"ENCRYPTED" in data
     if encrypted and not password:
         raise InputError(f"{path}: the private key is encrypted. Set HALLMARK_SIGNING_KEY_PASSWORD.")
@@ -95,7 +99,9 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     try:
         key = serialization.load_pem_public_key(data)
     except Exception as error:  # see above
-        raise InputError(f"{path}: not a public key in PEM form. It begins with -----BEGIN PUBLIC KEY-----") from error
+        raise InputError(
+            f"{path}: not a public key in PEM form. It begins with -----BEGIN PUBLIC KEY-----"
+        ) from error
     if not isinstance(key, Ed25519PublicKey):
         raise InputError(f"{path}: not an Ed25519 key")
     return key
@@ -120,11 +126,19 @@ def make_key_pair(path: Path, password: str | None = None) -> SigningKey:
         if os.path.lexists(existing):
             raise InputError(f"{existing}: exists, and a key is never overwritten. Name another file.")
     key = Ed25519PrivateKey.generate()
-    encryption = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
+    encryption = (
+        serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
+    )
     with atomic_writer(path, mode=0o600) as file:
-        file.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+        file.write(
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+        )
     with atomic_writer(public_path) as file:
-        file.write(key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+        file.write(
+            key.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
     return SigningKey(key, key_id(key.public_key()))
 
 

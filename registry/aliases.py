@@ -1,4 +1,4 @@
-"""Aliases beside the champion: set, removed, protected; and any alias rolled back. Every move is in the log."""
+"""Aliases moved by hand: set, removed, protected, rolled back. Every move is in the log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Aliases:
         self.artifacts = artifacts
 
     def set(self, model: str, alias: str, to_version: int, reason: str, actor: str) -> ModelVersion:
-        """Point an alias that is not protected at a version, after its artifact was hashed. Makes a new alias.
+        """Point a new alias, or one that is not protected, at a version, after its artifact was hashed.
 
         Raises:
             InputError: the alias is protected, its name is not allowed, or there is no such version.
@@ -162,6 +162,8 @@ def _existing(session: Session, model: str, alias: str) -> tuple[Alias, ModelVer
     row = session.exec(select(Alias).where(Alias.model == model, Alias.name == alias)).first()
     version = aliased(session, model, alias)
     if row is None or version is None:
-        names = session.exec(select(Alias.name).where(Alias.model == model).order_by(col(Alias.name)).limit(10)).all()
+        names = session.exec(
+            select(Alias.name).where(Alias.model == model).order_by(col(Alias.name)).limit(10)
+        ).all()
         raise InputError(f"{model}: has no alias {alias[:80]}. There are {', '.join(names) or 'none'}.")
     return row, version
