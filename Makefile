@@ -10,7 +10,7 @@ ARGS ?=
 PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-core bench bench-registry pictures lint types format lock-check install install-peers clean
+.PHONY: help run up down test test-core bench bench-registry architecture pictures lint types format lock-check install install-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,15 +38,19 @@ bench-registry: $(UV) ## measure the registry beside MLflow's, which gets an env
 	UV_PROJECT_ENVIRONMENT=.venv-mlflow $(UV) sync --locked --quiet --extra postgres --group mlflow
 	.venv-mlflow/bin/python benchmarks/registry.py $(ARGS)
 
+architecture: install ## draw the imports between the rooms, for docs/architecture.md
+	.venv/bin/python docs/architecture.py
+
 pictures: install ## make the pictures of the documentation from a fresh experiment
 	rm -rf .pictures
 	HALLMARK_PICTURES=$(CURDIR)/docs/images .venv/bin/pytest tests/e2e/test_workstation.py -k "form or ui_shows"
 	HALLMARK_HOME=.pictures sh -c '.venv/bin/hallmark experiment --json | .venv/bin/python docs/pictures.py'
 	rm -rf .pictures
 
-lint: install ## check style
+lint: install ## check style, and that no import climbs
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports --no-logo --no-cache
 
 types: install-peers ## check types, strictly
 	.venv/bin/mypy

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.verdict import Verdict
+from experiments.result import ExperimentResult
 from hallmark.cli.verdict_display import show_verdict
 
 IMAGES = Path(__file__).parent / "images"
@@ -16,7 +16,7 @@ IMAGES = Path(__file__).parent / "images"
 
 def main() -> None:
     """Render the verdict on standard input as a terminal, in docs/images/experiment.svg."""
-    verdict = Verdict.model_validate_json(sys.stdin.read())
+    verdict = ExperimentResult.model_validate_json(sys.stdin.read())
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=102, file=nowhere, force_terminal=True, highlight=False)
         show_verdict(verdict, console)

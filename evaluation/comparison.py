@@ -119,7 +119,9 @@ def scores_by_id(scores: Iterable[Score]) -> dict[str, float]:
     return {score.trace_id: score.score for score in scores}
 
 
-def compare(baseline: RunScores, candidate: RunScores, seed: int = 0, resamples: int = RESAMPLES) -> Comparison:
+def compare(
+    baseline: RunScores, candidate: RunScores, seed: int = 0, resamples: int = RESAMPLES
+) -> Comparison:
     """Compare two runs, pairing their scores by trace_id.
 
     Args:
@@ -129,8 +131,18 @@ def compare(baseline: RunScores, candidate: RunScores, seed: int = 0, resamples:
         resamples: bootstrap samples and random sign patterns.
 
     Raises:
-        InputError: the runs were made under different conditions; names every field that differs, with both values.
+        InputError: the runs were made under different conditions; names every field that differs, with both
+            values.
         IntegrityError: the same dataset, but not the same items; names one.
+
+    Example:
+        >>> def run(name: str, scores: list[float]) -> RunScores:
+        ...     ids = [f"q-{number}" for number in range(len(scores))]
+        ...     fixed = ("golden-v1", "sha256", "answer_correctness@v1", "fingerprint", {})
+        ...     return RunScores(name, *fixed, dict(zip(ids, scores)), dict.fromkeys(ids, "addition"), {})
+        >>> found = compare(run("base", [0, 0, 0, 0, 0, 1]), run("trained", [1, 1, 1, 1, 1, 0]))
+        >>> len(found.gained), found.lost, found.p_value
+        (5, ['q-5'], 0.21875)
     """
     _check_comparable(baseline, candidate)
     ids = list(baseline.scores)
@@ -162,7 +174,7 @@ def compare(baseline: RunScores, candidate: RunScores, seed: int = 0, resamples:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Paired scores and their tests: McNemar's exact test for 0/1 scores, else the sign-flip permutation test.
+    """Paired scores and their tests: McNemar's exact one for 0/1 scores, else sign-flip permutation.
 
     Attributes:
         before: float64 [items].
@@ -217,7 +229,11 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
     differing = [
         f"{name}: {_shown(left)} against {_shown(right)}"
         for name, left, right in (
-            ("dataset", (baseline.dataset, baseline.dataset_sha256), (candidate.dataset, candidate.dataset_sha256)),
+            (
+                "dataset",
+                (baseline.dataset, baseline.dataset_sha256),
+                (candidate.dataset, candidate.dataset_sha256),
+            ),
             ("judge", baseline.judge, candidate.judge),
             ("judge_fingerprint", baseline.judge_fingerprint, candidate.judge_fingerprint),
             *(
@@ -229,12 +245,14 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
     ]
     if differing:
         raise InputError(
-            f"runs {baseline.run_id} and {candidate.run_id} cannot be compared, because they differ in {'; '.join(differing)}. "
+            f"runs {baseline.run_id} and {candidate.run_id} cannot be compared, because they differ in "
+            f"{'; '.join(differing)}. "
             "Evaluate one of them again under the other's conditions."
         )
     if odd := sorted(baseline.scores.keys() ^ candidate.scores.keys()):
         raise IntegrityError(
-            f"runs {baseline.run_id} and {candidate.run_id} name the same dataset, but only one of them has item {odd[0]}."
+            f"runs {baseline.run_id} and {candidate.run_id} name the same dataset, but only one of them has "
+            f"item {odd[0]}."
         )
 
 
@@ -247,7 +265,10 @@ def _groups(ids: Sequence[str], pairs: Pairs, labels: Mapping[str, str]) -> list
     parts = {str(name): pairs.at(np.flatnonzero(label == place)) for place, name in enumerate(names)}
     ordered = sorted(parts, key=lambda name: (DIFFICULTY.get(name, 0), name))
     p_values = [parts[name].p_value() for name in ordered]
-    return [_group(name, parts[name], p, adjusted) for name, p, adjusted in zip(ordered, p_values, holm(p_values), strict=True)]
+    return [
+        _group(name, parts[name], p, adjusted)
+        for name, p, adjusted in zip(ordered, p_values, holm(p_values), strict=True)
+    ]
 
 
 def _group(name: str, pairs: Pairs, p_value: float, p_holm: float) -> Group:

@@ -26,10 +26,19 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
         registry: holds both.
 
     Raises:
-        InputError: a run is unknown or not finished, or the two are not comparable; names the fields that differ.
+        InputError: a run is unknown or not finished, or the two are not comparable; names the fields that
+            differ.
+
+    Example:
+        >>> comparison = compare_runs("20261125-205318", "20261125-205329", registry)
+        >>> comparison.delta, len(comparison.gained), len(comparison.lost)
+        (0.364, 141, 10)
     """
     runs = registry.runs.finished(baseline), registry.runs.finished(candidate)
-    first, second = (conditions(run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id)) for run in runs)
+    first, second = (
+        conditions(run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id))
+        for run in runs
+    )
     comparison = compare(first, second)
     record(comparison, registry)
     return comparison
@@ -75,6 +84,11 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
         comparison: of two runs.
         count: how many of each, at most.
         registry: holds both runs.
+
+    Example:
+        >>> better, worse = flips(comparison, 5, registry)
+        >>> worse[0].prompt, worse[0].answer, worse[0].after
+        ('What is 47 + 38?', '85', 'Answer: 75')
     """
     runs = (comparison.baseline_run, comparison.candidate_run)
     before, after = ({row.trace_id: row.prediction for row in registry.runs.predictions(run)} for run in runs)
@@ -84,9 +98,13 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
 
     def flip(trace_id: str) -> Flip:
-        return Flip(trace_id, items[trace_id].prompt, items[trace_id].final_answer, before[trace_id], after[trace_id])
+        return Flip(
+            trace_id, items[trace_id].prompt, items[trace_id].final_answer, before[trace_id], after[trace_id]
+        )
 
-    return [flip(trace_id) for trace_id in comparison.gained[:count]], [flip(trace_id) for trace_id in comparison.lost[:count]]
+    return [flip(trace_id) for trace_id in comparison.gained[:count]], [
+        flip(trace_id) for trace_id in comparison.lost[:count]
+    ]
 
 
 def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunScores:
@@ -116,7 +134,8 @@ def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunSc
 
 
 def dataset_file(run: Run, dataset: Dataset) -> Path:
-    """The items that a run was judged on: the run's own copy, else the built-in file; checked against the registered sha256.
+    """The items that a run was judged on: the run's own copy, else the built-in file; checked against the
+    registered sha256.
 
     Args:
         run: a run.
@@ -129,13 +148,16 @@ def dataset_file(run: Run, dataset: Dataset) -> Path:
     own = run_ref(run).files.dataset
     if own.is_file():
         if (found := sha256_file(own)) != dataset.sha256:
-            raise IntegrityError(f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}.")
+            raise IntegrityError(
+                f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}."
+            )
         return own
     built_in = BUILT_IN / f"{dataset.key}-{dataset.version}.jsonl"
     if built_in.is_file() and sha256_file(built_in) == dataset.sha256:
         return built_in
     raise InputError(
-        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are no longer at {own}. "
+        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are no "
+        f"longer at {own}. "
         "Bring the run's folder back, or judge the model again."
     )
 

@@ -31,6 +31,11 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
     """Open the workspace that the environment names, making it when it is new.
 
     The names are HALLMARK_HOME, HALLMARK_REGISTRY_URL and HALLMARK_ARTIFACTS.
+
+    Example:
+        >>> workspace = open_workspace()
+        >>> workspace.registry.runs.count()
+        2
     """
     settings = settings or get_settings()
     home = settings.home.absolute()

@@ -13,7 +13,7 @@ from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
 from experiments.differences import shown
 from experiments.reproducing import Reproduction
-from experiments.verdict import Verdict
+from experiments.result import ExperimentResult
 from trainer.contract import TrainResult
 
 SHOWN_TEXT = 160
@@ -24,7 +24,9 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
 
 
 def text_cell(text: str) -> str:
-    """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over the page."""
+    """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over
+    the page.
+    """
     line = " ".join(text.split())
     shown = line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…"
     return SPECIAL.sub(r"\\\1", shown).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
@@ -55,10 +57,15 @@ def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
     ]
     judged = [(text_cell(reason), str(count)) for reason, count in sorted(snapshot.counts.items())]
     if (cut := snapshot.truncated) is not None:
-        judged += [("prompt cut to fit the context", str(cut.prompts)), ("completion cut at max\\_new\\_tokens", str(cut.completions))]
+        judged += [
+            ("prompt cut to fit the context", str(cut.prompts)),
+            ("completion cut at max\\_new\\_tokens", str(cut.completions)),
+        ]
         judged += [("of these without the full score", str(cut.completions_below_one))]
     counts = table(["judged", "items"], judged)
-    return "\n\n".join([f"Run {run}", table(["metric", "category", "items", "value", "95 % interval"], rows), counts])
+    return "\n\n".join(
+        [f"Run {run}", table(["metric", "category", "items", "value", "95 % interval"], rows), counts]
+    )
 
 
 def training_report(result: TrainResult, curve: bytes | None, curve_path: str, run: str) -> str:
@@ -77,15 +84,28 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         ("loss, mean of the last steps", f"{result.last_loss:.4f}"),
         ("held-out loss", "not watched" if result.held_out_loss is None else f"{result.held_out_loss:.4f}"),
         ("completion tokens", f"{result.loss_tokens:,}"),
-        ("time", f"{result.seconds:.1f} s, {result.loss_tokens / max(result.seconds, 1e-9):,.0f} completion tokens/s"),
+        (
+            "time",
+            f"{result.seconds:.1f} s, {_rate(result):,.0f} completion tokens/s",
+        ),
         ("weights", f"sha256 `{result.model_sha256}`"),
     ]
     small = curve is not None and len(curve) <= LARGEST_PICTURE
-    shown = picture(curve, "loss by step") if curve is not None and small else f"The loss curve is in `{curve_path}`."
+    shown = (
+        picture(curve, "loss by step")
+        if curve is not None and small
+        else f"The loss curve is in `{curve_path}`."
+    )
     return "\n\n".join([f"Run {run}", shown, table(["", ""], facts)])
 
 
-def comparison_report(comparison: Comparison, flips: tuple[list[Flip], list[Flip]], links: Mapping[str, str]) -> str:
+def _rate(result: TrainResult) -> float:
+    return result.loss_tokens / max(result.seconds, 1e-9)
+
+
+def comparison_report(
+    comparison: Comparison, flips: tuple[list[Flip], list[Flip]], links: Mapping[str, str]
+) -> str:
     """Two runs side by side: overall, by category, by difficulty, as a picture, and what changed.
 
     Args:
@@ -109,7 +129,8 @@ def comparison_report(comparison: Comparison, flips: tuple[list[Flip], list[Flip
         ],
     )
     runs = ", ".join(
-        f"{role} {links.get(run, run)}" for role, run in (("baseline", comparison.baseline_run), ("candidate", comparison.candidate_run))
+        f"{role} {links.get(run, run)}"
+        for role, run in (("baseline", comparison.baseline_run), ("candidate", comparison.candidate_run))
     )
     parts = [
         f"On **{comparison.dataset}**, judged by **{comparison.judge}**: {runs}. p value: {comparison.test.replace('_', ' ')}.",
@@ -119,12 +140,15 @@ def comparison_report(comparison: Comparison, flips: tuple[list[Flip], list[Flip
     for title, groups in (("By category", comparison.categories), ("By difficulty", comparison.bands)):
         if groups:
             parts += [f"### {title}", _groups(groups)]
-    for title, ids, examples in (("Got better", comparison.gained, flips[0]), ("Got worse", comparison.lost, flips[1])):
+    for title, ids, examples in (
+        ("Got better", comparison.gained, flips[0]),
+        ("Got worse", comparison.lost, flips[1]),
+    ):
         parts += [f"### {title}: {len(ids)}", _flips(examples) if examples else "None."]
     return "\n\n".join(parts)
 
 
-def decision_report(verdict: Verdict, links: Mapping[str, str]) -> str:
+def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:
     """What was decided, why, and about which runs.
 
     Args:
@@ -132,13 +156,29 @@ def decision_report(verdict: Verdict, links: Mapping[str, str]) -> str:
         links: run id -> how to show it.
     """
     rows = [
-        ("baseline", links.get(verdict.baseline.run_id, verdict.baseline.run_id), "reused: same inputs" if verdict.baseline.reused else ""),
-        ("trained", links.get(verdict.trained.run_id, verdict.trained.run_id), "continued" if verdict.trained.continued else ""),
+        (
+            "baseline",
+            links.get(verdict.baseline.run_id, verdict.baseline.run_id),
+            "reused: same inputs" if verdict.baseline.reused else "",
+        ),
+        (
+            "trained",
+            links.get(verdict.trained.run_id, verdict.trained.run_id),
+            "continued" if verdict.trained.continued else "",
+        ),
     ]
     if verdict.against.run_id != verdict.baseline.run_id:
-        rows.append(("champion", links.get(verdict.against.run_id, verdict.against.run_id), "what the gate compared with"))
+        rows.append(
+            (
+                "champion",
+                links.get(verdict.against.run_id, verdict.against.run_id),
+                "what the gate compared with",
+            )
+        )
     if verdict.repeats:
-        rows.append(("repeated", links.get(verdict.repeats, verdict.repeats), "same inputs, same predictions"))
+        rows.append(
+            ("repeated", links.get(verdict.repeats, verdict.repeats), "same inputs, same predictions")
+        )
     parts = [f"## {verdict.headline}", *verdict.reasons, table(["run", "", ""], rows)]
     facts = [
         ("version", f"{verdict.model_name} v{verdict.version}" if verdict.version else "none"),
@@ -152,11 +192,19 @@ def decision_report(verdict: Verdict, links: Mapping[str, str]) -> str:
 
 def reproduction_report(reproduction: Reproduction) -> str:
     """What came of repeating a run: each part with its first difference, and what is not as it was."""
-    parts = [(name, "identical" if found is None else text_cell(found.sentence)) for name, found in reproduction.parts.items()]
-    changed = [(text_cell(each.field), text_cell(shown(each.recorded)), text_cell(shown(each.now))) for each in reproduction.surroundings]
-    surroundings = table(["surroundings", "recorded", "now"], changed) if changed else "The surroundings are as they were."
+    parts = [
+        (name, "identical" if found is None else text_cell(found.sentence))
+        for name, found in reproduction.parts.items()
+    ]
+    changed = [
+        (text_cell(each.field), text_cell(shown(each.recorded)), text_cell(shown(each.now)))
+        for each in reproduction.environment
+    ]
+    environment = (
+        table(["environment", "recorded", "now"], changed) if changed else "The environment is unchanged."
+    )
     runs = f"Run {reproduction.run_id}, repeated as run {reproduction.again}."
-    return "\n\n".join([f"## {reproduction.headline}", runs, table(["part", ""], parts), surroundings])
+    return "\n\n".join([f"## {reproduction.headline}", runs, table(["part", ""], parts), environment])
 
 
 def _groups(groups: Sequence[Group]) -> str:
@@ -180,7 +228,9 @@ def _groups(groups: Sequence[Group]) -> str:
 
 def _flips(flips: Sequence[Flip]) -> str:
     columns = ["item", "prompt", "right answer", "baseline", "candidate"]
-    return table(columns, [tuple(map(text_cell, (f.trace_id, f.prompt, f.answer, f.before, f.after))) for f in flips])
+    return table(
+        columns, [tuple(map(text_cell, (f.trace_id, f.prompt, f.answer, f.before, f.after))) for f in flips]
+    )
 
 
 def _interval(metric: Metric) -> str:

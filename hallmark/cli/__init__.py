@@ -26,5 +26,8 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("HALLMARK_DEBUG"):
             raise
-        report_error(f"unexpected {type(error).__name__}: {error}\nThis is a defect of Hallmark. HALLMARK_DEBUG=1 shows where.", 1)
+        report_error(
+            f"unexpected {type(error).__name__}: {error}\nThis is a defect of Hallmark. HALLMARK_DEBUG=1 shows where.",
+            1,
+        )
         sys.exit(1)

@@ -39,13 +39,21 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     context: typer.Context,
-    _version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Options before the command."""
     context.with_resource(listening(context.with_resource(progress_bars())))
 
 
-for run_command in (run_commands.experiment, run_commands.baseline, run_commands.train, run_commands.evaluate, run_commands.reproduce):
+for run_command in (
+    run_commands.experiment,
+    run_commands.baseline,
+    run_commands.train,
+    run_commands.evaluate,
+    run_commands.reproduce,
+):
     app.command()(run_command)
 app.command()(judge_commands.rejudge)
 app.command()(registry_commands.compare)
@@ -60,7 +68,11 @@ for name, model_command in (
     ("keygen", provenance_commands.keygen),
 ):
     model_commands.models.command(name)(model_command)
-app.add_typer(model_commands.models, name="models", help="Registered models: list, show, history, export, verify-export, statement.")
+app.add_typer(
+    model_commands.models,
+    name="models",
+    help="Registered models: list, show, history, export, verify-export, statement.",
+)
 app.add_typer(storage_commands.registry, name="registry")
 app.add_typer(golden_commands.app, name="golden")
 app.add_typer(judge_commands.judges, name="judges")

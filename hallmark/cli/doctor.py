@@ -22,12 +22,22 @@ class Finding(NamedTuple):
 
 
 def doctor(
-    model: Annotated[str | None, typer.Option("--model", help="Model to plan for: a directory, registry:NAME@ALIAS, or a hub id.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show the memory that training the model needs.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Model to plan for: a directory, registry:NAME@ALIAS, or a hub id."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show the memory that training the model needs.")
+    ] = False,
     batch: Annotated[str, typer.Option(help="With --plan: rows of a step, separated by commas.")] = "1,4,16",
-    length: Annotated[str, typer.Option(help="With --plan: tokens of a row, separated by commas.")] = "512,1024,2048",
+    length: Annotated[
+        str, typer.Option(help="With --plan: tokens of a row, separated by commas.")
+    ] = "512,1024,2048",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="With --plan: a training setting, as in train.remat=true.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="With --plan: a training setting, as in train.remat=true."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -59,7 +69,11 @@ def _findings() -> Iterator[Finding]:
     machine = hardware()
     yield Finding("processor", "ok", f"{machine['processor']}, {machine['cores']} cores")
     gpus = machine["gpus"]
-    yield Finding("GPU", "ok" if gpus else "missing", "; ".join(gpus) or "none found by nvidia-smi; everything runs on the CPU")
+    yield Finding(
+        "GPU",
+        "ok" if gpus else "missing",
+        "; ".join(gpus) or "none found by nvidia-smi; everything runs on the CPU",
+    )
     yield from _packages("inference", INFERENCE_PACKAGES)
     yield from _packages("training", TRAINING_PACKAGES)
     yield _attempt("home", _home)

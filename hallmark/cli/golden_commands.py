@@ -11,9 +11,13 @@ from rich.table import Table
 
 from hallmark.cli.terminal import Json, emit, out
 
-app = typer.Typer(no_args_is_help=True, help="Frozen datasets: list, check, freeze, guard against contamination.")
+app = typer.Typer(
+    no_args_is_help=True, help="Frozen datasets: list, check, freeze, guard against contamination."
+)
 
-File = Annotated[str, typer.Argument(help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.")]
+File = Annotated[
+    str, typer.Argument(help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.")
+]
 
 
 @app.command("list")
@@ -63,7 +67,10 @@ def check(file: File, json: Json = False) -> None:
     for category, count in sorted(categories.items()):
         out.print(f"  {category:<24} {count:>6}", markup=False)
     out.print(
-        "frozen: the sha256 is the manifest's" if dataset.manifest else f"not frozen yet: hallmark golden freeze {file}", markup=False
+        "frozen: the sha256 is the manifest's"
+        if dataset.manifest
+        else f"not frozen yet: hallmark golden freeze {file}",
+        markup=False,
     )
 
 
@@ -81,7 +88,9 @@ def freeze(
 
     dataset = load_dataset(file)
     if dataset.manifest is not None:
-        raise InputError(f"{manifest_path(dataset.path)}: {dataset.name} is frozen already. A change is a new version.")
+        raise InputError(
+            f"{manifest_path(dataset.path)}: {dataset.name} is frozen already. A change is a new version."
+        )
     categories = Counter(item.category for item in dataset.items())
     manifest = Manifest(
         name=dataset.name,
@@ -95,7 +104,10 @@ def freeze(
     if json:
         emit(manifest.model_dump())
     else:
-        out.print(f"{manifest_path(dataset.path)}: {dataset.name} is frozen, {manifest.items} items, sha256 {dataset.sha256}", markup=False)
+        out.print(
+            f"{manifest_path(dataset.path)}: {dataset.name} is frozen, {manifest.items} items, sha256 {dataset.sha256}",
+            markup=False,
+        )
 
 
 @app.command()
@@ -113,7 +125,13 @@ def guard(
         emit([overlap.model_dump() for overlap in overlaps])
     else:
         for overlap in overlaps:
-            out.print(f"{overlap.train_id} ~ {overlap.golden_id} ({overlap.kind}): {overlap.shared[:100]}", markup=False)
-        out.print(f"{len(overlaps)} of the items in {Path(train).name} overlap with {Path(golden).name}", markup=False)
+            out.print(
+                f"{overlap.train_id} ~ {overlap.golden_id} ({overlap.kind}): {overlap.shared[:100]}",
+                markup=False,
+            )
+        out.print(
+            f"{len(overlaps)} of the items in {Path(train).name} overlap with {Path(golden).name}",
+            markup=False,
+        )
     if overlaps:
         raise typer.Exit(2)

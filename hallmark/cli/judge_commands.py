@@ -34,12 +34,20 @@ def list_judges(json: Json = False) -> None:
         out.print(f"  {info.description}", markup=False, soft_wrap=True)
         out.print(Text(f"  fingerprint {info.fingerprint}", "dim"), soft_wrap=True)
         if info.libraries:
-            out.print(Text("  with " + ", ".join(f"{name} {version}" for name, version in info.libraries.items()), "dim"), soft_wrap=True)
+            out.print(
+                Text(
+                    "  with " + ", ".join(f"{name} {version}" for name, version in info.libraries.items()),
+                    "dim",
+                ),
+                soft_wrap=True,
+            )
 
 
 def rejudge(
     run: Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")],
-    judge: Annotated[str, typer.Option("--judge", help="Judge as name@vN; `hallmark judges list` shows them.")],
+    judge: Annotated[
+        str, typer.Option("--judge", help="Judge as name@vN; `hallmark judges list` shows them.")
+    ],
     json: Json = False,
 ) -> None:
     """Judge a finished run's predictions by another judge, as a new run; nothing is predicted anew."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from core.child_process import raise_on_termination
 from core.settings import get_settings
 from hallmark.cli.terminal import err, say
-from hallmark.local.prefect_environment import CHOSEN_BY_USER, client_environment
+from hallmark.workstation.prefect_environment import CHOSEN_BY_USER, client_environment
 
 Result = TypeVar("Result")
 
@@ -60,7 +60,11 @@ def _start_temporary_server() -> None:
     if server.server_process is not None:
         watch = f"cat > /dev/null; kill {server.server_process.pid} 2> /dev/null"
         subprocess.Popen(  # noqa: S603 - no input of anybody's
-            ["/bin/sh", "-c", watch], stdin=subprocess.PIPE, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["/bin/sh", "-c", watch],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
 
@@ -84,7 +88,9 @@ def _prepare_environment() -> None:
     wanted |= {
         "PREFECT_SERVER_EPHEMERAL_ENABLED": os.environ.get("PREFECT_SERVER_EPHEMERAL_ENABLED", "true"),
         # 20 by default, too short on a busy machine
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": os.environ.get("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": os.environ.get(
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120"
+        ),
     }
     if not os.environ.get("HALLMARK_DEBUG"):
         wanted.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

@@ -37,7 +37,9 @@ def list_models(json: Json = False) -> None:
 
 @models.command("show")
 def show_model(
-    reference: Annotated[str, typer.Argument(help="NAME for all versions, or NAME@champion or NAME@v3 for one.")],
+    reference: Annotated[
+        str, typer.Argument(help="NAME for all versions, or NAME@champion or NAME@v3 for one.")
+    ],
     limit: Annotated[int, typer.Option(min=1, help="Newest versions to show.")] = 20,
     json: Json = False,
 ) -> None:
@@ -47,7 +49,10 @@ def show_model(
     opened = open_registry()
     if "@" in reference:
         version = opened.models.get(reference)
-        document = {**version.model_dump(mode="json", exclude={"id"}), "path": str(opened.artifacts.get(version.weights_sha256))}
+        document = {
+            **version.model_dump(mode="json", exclude={"id"}),
+            "path": str(opened.artifacts.get(version.weights_sha256)),
+        }
         if json:
             from provenance import stored_document
             from provenance.signing import opened as statement_of
@@ -75,7 +80,10 @@ def show_model(
     table = plain_table(["version", "run", "dataset", "weights sha256"])
     for version in versions:
         table.add_row(
-            f"v{version.number}", version.run_id, f"{version.dataset_key}-{version.dataset_version}", version.weights_sha256[:32] + "..."
+            f"v{version.number}",
+            version.run_id,
+            f"{version.dataset_key}-{version.dataset_version}",
+            version.weights_sha256[:32] + "...",
         )
     out.print(table)
 
@@ -93,8 +101,14 @@ def history(
         return
     for row in rows:
         moves = row.to_version is not None or row.action == "removed"
-        moved = f"{row.alias}: {_number(row.from_version)} -> {_number(row.to_version)}" if moves else f"{row.alias}: no change"
-        out.print(f"{row.id:>4}  {row.created_at[:19]}  {row.action:<11} {moved:<24} {row.actor}", markup=False)
+        moved = (
+            f"{row.alias}: {_number(row.from_version)} -> {_number(row.to_version)}"
+            if moves
+            else f"{row.alias}: no change"
+        )
+        out.print(
+            f"{row.id:>4}  {row.created_at[:19]}  {row.action:<11} {moved:<24} {row.actor}", markup=False
+        )
         out.print(Padding(Text(row.reason, "dim"), (0, 0, 0, 6)))
 
 

@@ -28,11 +28,20 @@ def show_plan(model: str, batch: str, length: str, settings: list[str] | None, j
 
     workspace = open_workspace()
     found = resolve_model(model, workspace.home, workspace.registry.models.directory)
-    config = validated(TrainRunConfig, nested({"base_model": model, **parse_settings(settings)}), "doctor").train
-    spec = PlanSpec(model=found.path, config=config, batches=_numbers("--batch", batch), lengths=_numbers("--length", length))
+    config = validated(
+        TrainRunConfig, nested({"base_model": model, **parse_settings(settings)}), "doctor"
+    ).train
+    spec = PlanSpec(
+        model=found.path,
+        config=config,
+        batches=_numbers("--batch", batch),
+        lengths=_numbers("--length", length),
+    )
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"
-        result = run_child("trainer.planning", spec, PlanResult, threads=config.threads, log=log, listener=current_listener())
+        result = run_child(
+            "trainer.planning", spec, PlanResult, threads=config.threads, log=log, listener=current_listener()
+        )
     if json:
         emit(result.model_dump(mode="json"))
     else:
@@ -53,14 +62,31 @@ def _print(model: str, result: Any, dtype: str) -> None:
     from trainer.contract import GB
 
     limit = result.limit_bytes
-    card = "no card here; say how large yours is: --set train.memory_gb=16" if limit is None else f"{limit / GB:.2f} GB"
-    out.print(Text(f"Training {model}: {result.parameters / 1e6:,.1f} M parameters, computed in {dtype}", "bold"))
+    card = (
+        "no card here; say how large yours is: --set train.memory_gb=16"
+        if limit is None
+        else f"{limit / GB:.2f} GB"
+    )
+    out.print(
+        Text(f"Training {model}: {result.parameters / 1e6:,.1f} M parameters, computed in {dtype}", "bold")
+    )
     out.print(f"compiled for {result.platform}; memory: {card}", markup=False)
     out.print()
-    table = plain_table(["method", "batch", "length", "weights", "optimizer", "working", "total", ""], right=(1, 2, 3, 4, 5, 6))
+    table = plain_table(
+        ["method", "batch", "length", "weights", "optimizer", "working", "total", ""],
+        right=(1, 2, 3, 4, 5, 6),
+    )
     for row in result.rows:
         memory = row.memory
-        fits = Text("") if limit is None else Text("fits", "green") if memory.total <= limit else Text("too much", "red")
-        sizes = (f"{size / GB:.2f} GB" for size in (memory.weights, memory.optimizer, memory.working, memory.total))
+        fits = (
+            Text("")
+            if limit is None
+            else Text("fits", "green")
+            if memory.total <= limit
+            else Text("too much", "red")
+        )
+        sizes = (
+            f"{size / GB:.2f} GB" for size in (memory.weights, memory.optimizer, memory.working, memory.total)
+        )
         table.add_row(row.method, str(row.batch_size), str(row.sequence_length), *sizes, fits)
     out.print(table)

@@ -32,9 +32,18 @@ def export_model(
     version = registry.models.get(reference)
     files = export(registry, version, directory, key=key, force=force)
     if json:
-        emit({"model": version.model, "version": version.number, "directory": str(directory.absolute()), "files": files})
+        emit(
+            {
+                "model": version.model,
+                "version": version.number,
+                "directory": str(directory.absolute()),
+                "files": files,
+            }
+        )
         return
-    out.print(Text(f"{version.model} v{version.number}: {files} files in {directory}", "bold green"), soft_wrap=True)
+    out.print(
+        Text(f"{version.model} v{version.number}: {files} files in {directory}", "bold green"), soft_wrap=True
+    )
     out.print(f"check it:  hallmark models verify-export {directory}", markup=False, soft_wrap=True)
     out.print(f"push it:   hf upload ORG/NAME {directory}", markup=False, soft_wrap=True)
 
@@ -42,7 +51,10 @@ def export_model(
 def verify_export(
     directory: Annotated[Path, typer.Argument(help="An exported directory, or a download of one.")],
     public_key: Annotated[
-        list[Path] | None, typer.Option("--public-key", metavar="PEM", help="Whose signature it must bear. Repeatable: one of them.")
+        list[Path] | None,
+        typer.Option(
+            "--public-key", metavar="PEM", help="Whose signature it must bear. Repeatable: one of them."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -63,7 +75,11 @@ def verify_export(
             "valid": f"signed by {signers}",
             "invalid": "the signature does not hold",
         }[found.signature]
-        state = f"{len(found.problems)} problems" if found.problems else f"{found.files} files are as the statement says"
+        state = (
+            f"{len(found.problems)} problems"
+            if found.problems
+            else f"{found.files} files are as the statement says"
+        )
         out.print(f"{found.model}: {state}; {signature}", markup=False, soft_wrap=True)
     if found.problems:
         raise typer.Exit(3)
@@ -84,7 +100,10 @@ def statement(reference: Reference, json: Json = False) -> None:
 
 
 def keygen(
-    path: Annotated[Path, typer.Argument(help="File of the private key; the public one is written beside it, as PATH.pub.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="File of the private key; the public one is written beside it, as PATH.pub."),
+    ],
     json: Json = False,
 ) -> None:
     """Make a key pair (Ed25519) to sign statements with. HALLMARK_SIGNING_KEY_PASSWORD encrypts the private key."""
@@ -95,6 +114,10 @@ def keygen(
     if json:
         emit({"private_key": str(path), "public_key": f"{path}.pub", "keyid": key.keyid})
         return
-    out.print(f"private key: {path}  (keep it; sign with HALLMARK_SIGNING_KEY={path.absolute()})", markup=False, soft_wrap=True)
+    out.print(
+        f"private key: {path}  (keep it; sign with HALLMARK_SIGNING_KEY={path.absolute()})",
+        markup=False,
+        soft_wrap=True,
+    )
     out.print(f"public key:  {path}.pub  (give it to whoever verifies)", markup=False, soft_wrap=True)
     out.print(f"key id:      {key.keyid}", markup=False, soft_wrap=True)

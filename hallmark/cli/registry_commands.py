@@ -24,7 +24,9 @@ ModelName = Annotated[str, typer.Option("--model-name", "-n", help="Registered m
 def compare(
     baseline: RunId,
     candidate: RunId,
-    flips: Annotated[int, typer.Option(help="Show this many items that got better and that got worse, with both texts.")] = 0,
+    flips: Annotated[
+        int, typer.Option(help="Show this many items that got better and that got worse, with both texts.")
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Compare two runs item by item: delta, interval, p value, per category."""
@@ -36,8 +38,12 @@ def compare(
     if json:
         emit(comparison.model_dump(mode="json"))
         return
-    out.print(Text(f"{comparison.candidate_run} against {comparison.baseline_run} on {comparison.dataset}", "bold"))
-    out.print(f"judged by {comparison.judge}; p values: {comparison.test.replace('_', ' ')}; interval: paired bootstrap")
+    out.print(
+        Text(f"{comparison.candidate_run} against {comparison.baseline_run} on {comparison.dataset}", "bold")
+    )
+    out.print(
+        f"judged by {comparison.judge}; p values: {comparison.test.replace('_', ' ')}; interval: paired bootstrap"
+    )
     out.print()
     out.print(comparison_table(comparison, "first", "second"))
     if flips:
@@ -48,24 +54,43 @@ def _show_flips(comparison: Comparison, count: int, opened: Registry) -> None:
     from experiments.comparing import flips
 
     shown = flips(comparison, count, opened)
-    for title, ids, changed in (("got better", comparison.gained, shown[0]), ("got worse", comparison.lost, shown[1])):
+    for title, ids, changed in (
+        ("got better", comparison.gained, shown[0]),
+        ("got worse", comparison.lost, shown[1]),
+    ):
         out.print()
         out.print(Text(f"{len(ids)} {title}", "bold"))
         for flip in changed:
-            out.print(Text(f"  {flip.prompt}", "cyan"), Text(f"  right: {flip.answer}  ({flip.trace_id})", "dim"), soft_wrap=True)
+            out.print(
+                Text(f"  {flip.prompt}", "cyan"),
+                Text(f"  right: {flip.answer}  ({flip.trace_id})", "dim"),
+                soft_wrap=True,
+            )
             for label, text in (("first ", flip.before), ("second", flip.after)):
-                out.print(f"    {label} {' | '.join(text.split(chr(10)))[:400]}", markup=False, soft_wrap=True)
+                out.print(
+                    f"    {label} {' | '.join(text.split(chr(10)))[:400]}", markup=False, soft_wrap=True
+                )
 
 
 def promote(
     run: RunId,
     model_name: ModelName = "tiny-reasoner",
-    against: Annotated[str | None, typer.Option(help="Run to compare with. [default: the champion's, else the base model's]")] = None,
-    alpha: Annotated[float, typer.Option(help="Chance of any false promotion, over all comparisons on the dataset together.")] = 0.05,
+    against: Annotated[
+        str | None, typer.Option(help="Run to compare with. [default: the champion's, else the base model's]")
+    ] = None,
+    alpha: Annotated[
+        float,
+        typer.Option(help="Chance of any false promotion, over all comparisons on the dataset together."),
+    ] = 0.05,
     alias: Alias = "champion",
-    force: Annotated[bool, typer.Option("--force", help="Promote even if the gate refuses; needs --reason, and is recorded.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Promote even if the gate refuses; needs --reason, and is recorded."),
+    ] = False,
     reason: Annotated[str | None, typer.Option(help="Why the gate is overridden.")] = None,
-    fail_unless_promoted: Annotated[bool, typer.Option("--fail-unless-promoted", help="Exit with 5 when the gate says no.")] = False,
+    fail_unless_promoted: Annotated[
+        bool, typer.Option("--fail-unless-promoted", help="Exit with 5 when the gate says no.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Ask the gate about a recorded run, and make it champion when the gate agrees."""
@@ -79,7 +104,9 @@ def promote(
     if force != bool(reason):
         raise InputError("--force and --reason go together: overriding the gate is recorded with its reason")
     gate = validated(GateConfig, {"alpha": alpha}, "promote")
-    promotion = promote_run(run, model_name, gate, open_workspace(), against=against, force_reason=reason, alias=alias)
+    promotion = promote_run(
+        run, model_name, gate, open_workspace(), against=against, force_reason=reason, alias=alias
+    )
     announce(lambda events: events.emit_outcome(promotion))
     if json:
         emit(promotion.model_dump(mode="json"))
@@ -144,12 +171,23 @@ def list_runs(
     headline = {run.run_id: _headline(opened, run.run_id) for run in found}
     if json:
         shown = {"id", "manifest", "predictions_meta"}
-        emit([{**run.model_dump(exclude=shown), "status": status[run.run_id], "metric": headline[run.run_id]} for run in found])
+        emit(
+            [
+                {
+                    **run.model_dump(exclude=shown),
+                    "status": status[run.run_id],
+                    "metric": headline[run.run_id],
+                }
+                for run in found
+            ]
+        )
         return
     table = plain_table(["run", "status", "score", "what"], right=(2,))
     for run in found:
         value = headline[run.run_id]
-        table.add_row(run.run_id, status[run.run_id], "" if value is None else f"{100 * value['value']:.1f} %", run.name)
+        table.add_row(
+            run.run_id, status[run.run_id], "" if value is None else f"{100 * value['value']:.1f} %", run.name
+        )
     out.print(table if found else "no runs yet: hallmark experiment")
 
 

@@ -15,25 +15,50 @@ if TYPE_CHECKING:
 
 MODEL = "A local directory, registry:NAME@ALIAS, registry:NAME@vN, or a hub id ORG/NAME@REVISION."
 
-ConfigFile = Annotated[str | None, typer.Option("--config", "-c", metavar="FILE", help="TOML file with any setting; options win over it.")]
-Base = Annotated[str | None, typer.Option("--base-model", "-m", help=f"Model to start from. {MODEL} [default: tiny-base]")]
-Dataset = Annotated[str | None, typer.Option("--dataset", "-d", help="Golden dataset: built-in name or .jsonl file. [default: golden-v1]")]
-JudgeName = Annotated[str | None, typer.Option("--judge", help="Judge as name@vN. [default: answer_correctness@v1]")]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option("--config", "-c", metavar="FILE", help="TOML file with any setting; options win over it."),
+]
+Base = Annotated[
+    str | None, typer.Option("--base-model", "-m", help=f"Model to start from. {MODEL} [default: tiny-base]")
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", "-d", help="Golden dataset: built-in name or .jsonl file. [default: golden-v1]"
+    ),
+]
+JudgeName = Annotated[
+    str | None, typer.Option("--judge", help="Judge as name@vN. [default: answer_correctness@v1]")
+]
 MaxNewTokens = Annotated[int | None, typer.Option(help="Longest completion, in tokens. [default: 128]")]
-BatchSize = Annotated[int | None, typer.Option(help="Prompts per inference batch; never changes predictions. [default: 64]")]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Prompts per inference batch; never changes predictions. [default: 64]")
+]
 Threads = Annotated[int | None, typer.Option(help="CPU threads of inference and training. [default: 2]")]
 TrainData = Annotated[
-    str | None, typer.Option("--train-dataset", help="Training dataset: built-in name or .jsonl file. [default: train-v1]")
+    str | None,
+    typer.Option(
+        "--train-dataset", help="Training dataset: built-in name or .jsonl file. [default: train-v1]"
+    ),
 ]
-Method = Annotated[str | None, typer.Option(help="full trains every weight, lora trains adapters. [default: full]")]
+Method = Annotated[
+    str | None, typer.Option(help="full trains every weight, lora trains adapters. [default: full]")
+]
 Steps = Annotated[int | None, typer.Option(help="Training steps. [default: 200]")]
 LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate. [default: 0.002]")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the training data's order. [default: 0]")]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, as in train.batch_size=16. Repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Any other setting, as in train.batch_size=16. Repeatable."
+    ),
 ]
 ModelName = Annotated[
-    str | None, typer.Option("--model-name", "-n", help="Registered model that the trained one may join. [default: tiny-reasoner]")
+    str | None,
+    typer.Option(
+        "--model-name", "-n", help="Registered model that the trained one may join. [default: tiny-reasoner]"
+    ),
 ]
 
 
@@ -52,10 +77,16 @@ def experiment(
     batch_size: BatchSize = None,
     threads: Threads = None,
     settings: Set = None,
-    promote: Annotated[bool | None, typer.Option("--promote/--no-promote", help="Promote when the gate passes. [default: promote]")] = None,
+    promote: Annotated[
+        bool | None,
+        typer.Option("--promote/--no-promote", help="Promote when the gate passes. [default: promote]"),
+    ] = None,
     reuse_baseline: Annotated[
         bool | None,
-        typer.Option("--reuse-baseline/--no-reuse-baseline", help="Take a recorded baseline of the same inputs. [default: reuse]"),
+        typer.Option(
+            "--reuse-baseline/--no-reuse-baseline",
+            help="Take a recorded baseline of the same inputs. [default: reuse]",
+        ),
     ] = None,
     fail_unless_promoted: Annotated[
         bool, typer.Option("--fail-unless-promoted", help="Exit with 5 when the gate says no, for CI.")
@@ -78,7 +109,7 @@ def experiment(
         **_training(train_dataset, method, steps, learning_rate, seed, threads),
         **parse_settings(settings),
     }
-    from experiments.verdict import Verdict
+    from experiments.result import ExperimentResult
     from hallmark.cli.local_prefect import run_flow
     from hallmark.cli.verdict_display import show_verdict
 
@@ -90,7 +121,7 @@ def experiment(
 
         return flow
 
-    verdict: Verdict = run_flow(load, wanted.model_copy(update={"fail_unless_promoted": False}))
+    verdict: ExperimentResult = run_flow(load, wanted.model_copy(update={"fail_unless_promoted": False}))
     if json:
         emit(verdict.model_dump(mode="json"))
     else:
@@ -106,11 +137,20 @@ def baseline(
     max_new_tokens: MaxNewTokens = None,
     batch_size: BatchSize = None,
     threads: Threads = None,
-    reuse: Annotated[bool, typer.Option("--reuse/--no-reuse", help="Take a recorded run of exactly the same inputs.")] = True,
+    reuse: Annotated[
+        bool, typer.Option("--reuse/--no-reuse", help="Take a recorded run of exactly the same inputs.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Judge the base model on a golden dataset; nothing is trained."""
-    _evaluate("baseline", base_model, dataset, judge, {**_generation(max_new_tokens, batch_size, threads), "reuse": reuse}, json)
+    _evaluate(
+        "baseline",
+        base_model,
+        dataset,
+        judge,
+        {**_generation(max_new_tokens, batch_size, threads), "reuse": reuse},
+        json,
+    )
 
 
 def evaluate(
@@ -120,11 +160,20 @@ def evaluate(
     max_new_tokens: MaxNewTokens = None,
     batch_size: BatchSize = None,
     threads: Threads = None,
-    reuse: Annotated[bool, typer.Option("--reuse/--no-reuse", help="Take a recorded run of exactly the same inputs.")] = True,
+    reuse: Annotated[
+        bool, typer.Option("--reuse/--no-reuse", help="Take a recorded run of exactly the same inputs.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Judge any model on a golden dataset: a directory, a registered version, or one from the hub."""
-    _evaluate("evaluate", model, dataset, judge, {**_generation(max_new_tokens, batch_size, threads), "reuse": reuse}, json)
+    _evaluate(
+        "evaluate",
+        model,
+        dataset,
+        judge,
+        {**_generation(max_new_tokens, batch_size, threads), "reuse": reuse},
+        json,
+    )
 
 
 def train(
@@ -166,7 +215,10 @@ def train(
 
 
 def reproduce(
-    target: Annotated[str, typer.Argument(metavar="RUN|NAME@vN", help="Run id, a unique beginning of one, or a model version.")],
+    target: Annotated[
+        str,
+        typer.Argument(metavar="RUN|NAME@vN", help="Run id, a unique beginning of one, or a model version."),
+    ],
     json: Json = False,
 ) -> None:
     """Repeat a recorded run from its manifest and compare the bytes. Exits with 3 when weights, predictions or scores differ."""
@@ -191,18 +243,22 @@ def reproduce(
         raise typer.Exit(3)
 
 
-def _evaluate(name: str, model: str | None, dataset: str | None, judge: str | None, more: dict[str, Any], json: bool) -> None:
+def _evaluate(
+    name: str, model: str | None, dataset: str | None, judge: str | None, more: dict[str, Any], json: bool
+) -> None:
     from core.config import validated
     from experiments.config import EvaluateConfig, nested
     from hallmark.cli.local_prefect import run_flow
 
-    wanted = validated(EvaluateConfig, nested({"model": model, "dataset": dataset, "judge": judge, **more}), "configuration")
+    wanted = validated(
+        EvaluateConfig, nested({"model": model, "dataset": dataset, "judge": judge, **more}), "configuration"
+    )
     _check_evaluation(wanted)
 
     def load() -> Any:
-        import importlib
+        from flows import evaluate as flows
 
-        return getattr(importlib.import_module(f"flows.{name}"), name)
+        return getattr(flows, name)
 
     _report_run(run_flow(load, wanted), json)
 
@@ -219,11 +275,20 @@ def _report_run(run: RunRef, json: bool) -> None:
 
 
 def _generation(max_new_tokens: int | None, batch_size: int | None, threads: int | None) -> dict[str, Any]:
-    return {"generation.max_new_tokens": max_new_tokens, "generation.batch_size": batch_size, "generation.threads": threads}
+    return {
+        "generation.max_new_tokens": max_new_tokens,
+        "generation.batch_size": batch_size,
+        "generation.threads": threads,
+    }
 
 
 def _training(
-    dataset: str | None, method: str | None, steps: int | None, rate: float | None, seed: int | None, threads: int | None
+    dataset: str | None,
+    method: str | None,
+    steps: int | None,
+    rate: float | None,
+    seed: int | None,
+    threads: int | None,
 ) -> dict[str, Any]:
     return {
         "train.dataset": dataset,
@@ -268,13 +333,11 @@ def _check_training(config: Any) -> None:
     from experiments.plan import plan_training
     from experiments.workspace import open_workspace
 
-    workspace = open_workspace()
-    plan_training(config, workspace.registry, workspace.home)
+    plan_training(config, open_workspace())
 
 
 def _check_evaluation(config: EvaluateConfig) -> None:
     from experiments.plan import plan_evaluation
     from experiments.workspace import open_workspace
 
-    workspace = open_workspace()
-    plan_evaluation(config, workspace.registry, workspace.home)
+    plan_evaluation(config, open_workspace())

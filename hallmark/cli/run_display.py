@@ -18,7 +18,13 @@ def run_document(registry: Registry, reference: str, *, reused: bool = False) ->
     run = registry.runs.get(reference)
     metrics = [row.model_dump(exclude={"id", "run_id"}) for row in registry.runs.metrics(run.run_id)]
     more = {"counts": registry.runs.reasons(run.run_id), "truncated": truncated(registry, run)}
-    return {**run.model_dump(exclude={"id"}), "status": current_status(run), "metrics": metrics, **more, "reused": reused}
+    return {
+        **run.model_dump(exclude={"id"}),
+        "status": current_status(run),
+        "metrics": metrics,
+        **more,
+        "reused": reused,
+    }
 
 
 def truncated(registry: Registry, run: Run) -> dict[str, int] | None:
@@ -26,7 +32,9 @@ def truncated(registry: Registry, run: Run) -> dict[str, int] | None:
     meta = run.predictions_meta or {}
     if "truncated_prompts" not in meta or "reached_max_new_tokens" not in meta:
         return None
-    return count_truncated(registry.runs.scores(run.run_id), meta["truncated_prompts"], meta["reached_max_new_tokens"]).model_dump()
+    return count_truncated(
+        registry.runs.scores(run.run_id), meta["truncated_prompts"], meta["reached_max_new_tokens"]
+    ).model_dump()
 
 
 def show_run(registry: Registry, reference: str, *, reused: bool = False) -> None:
@@ -52,13 +60,21 @@ def show_run(registry: Registry, reference: str, *, reused: bool = False) -> Non
     if metrics:
         table = plain_table(["metric", "category", "items", "value", "95 % interval"], right=(2, 3, 4))
         for row in metrics:
-            between = "" if row.ci_low is None or row.ci_high is None else f"{100 * row.ci_low:.1f} to {100 * row.ci_high:.1f}"
-            table.add_row(row.name, row.category or "overall", str(row.n), f"{100 * row.value:.1f} %", between)
+            between = (
+                ""
+                if row.ci_low is None or row.ci_high is None
+                else f"{100 * row.ci_low:.1f} to {100 * row.ci_high:.1f}"
+            )
+            table.add_row(
+                row.name, row.category or "overall", str(row.n), f"{100 * row.value:.1f} %", between
+            )
         out.print()
         out.print(table)
         out.print()
         out.print(
-            "judged    " + ", ".join(f"{count} {reason}" for reason, count in registry.runs.reasons(run.run_id).items()), markup=False
+            "judged    "
+            + ", ".join(f"{count} {reason}" for reason, count in registry.runs.reasons(run.run_id).items()),
+            markup=False,
         )
         if (cut := truncated(registry, run)) is not None:
             out.print(

@@ -14,7 +14,9 @@ import typer
 
 from hallmark.cli.terminal import Json, emit, err, out, say
 
-Host = Annotated[str, typer.Option(help="Address to listen on. Others than this machine's: see docs/operate.md first.")]
+Host = Annotated[
+    str, typer.Option(help="Address to listen on. Others than this machine's: see docs/operate.md first.")
+]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 
 
@@ -27,9 +29,9 @@ def up(
     Whatever runs already is left alone; deployments and automations are brought up to date. Ends with the address of the UI.
     """
     from core.errors import ResourceError
-    from hallmark.local import setup
-    from hallmark.local.prefect_environment import api_address, client_environment, kept_sign_in
-    from hallmark.local.services import SERVER, WORKER, Service
+    from hallmark.workstation import setup
+    from hallmark.workstation.prefect_environment import api_address, client_environment, kept_sign_in
+    from hallmark.workstation.services import SERVER, WORKER, Service
 
     home = _home()
     own = _without_choice()
@@ -59,7 +61,9 @@ def up(
         while not setup.worker_has_reported(since):
             watch(WORKER, worker)
             if datetime.now(UTC) - since > timedelta(minutes=3):
-                raise ResourceError(f"the worker has not reported within three minutes. See {WORKER.log(home)}")
+                raise ResourceError(
+                    f"the worker has not reported within three minutes. See {WORKER.log(home)}"
+                )
             time.sleep(0.3)
         say("worker: started")
     else:
@@ -68,10 +72,12 @@ def up(
 
 
 def down(
-    seconds: Annotated[float, typer.Option(min=1, help="How long each may take to end before it is killed.")] = 60.0,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="How long each may take to end before it is killed.")
+    ] = 60.0,
 ) -> None:
     """Stop the worker and the server. A run that is being worked on stops in order and continues when it is started again."""
-    from hallmark.local.services import SERVER, WORKER
+    from hallmark.workstation.services import SERVER, WORKER
 
     home = _home()
     for service in (WORKER, SERVER):
@@ -80,7 +86,7 @@ def down(
 
 def status(json: Json = False) -> None:
     """Say whether the server and the worker of this home run, and where. Ends with 4 when one does not."""
-    from hallmark.local.services import SERVER, WORKER
+    from hallmark.workstation.services import SERVER, WORKER
 
     home = _home()
     found = {service.name: service.holder(home) for service in (SERVER, WORKER)}
@@ -89,7 +95,11 @@ def status(json: Json = False) -> None:
     else:
         for name, holder in found.items():
             where = f" {holder.address}" if holder and holder.address else ""
-            state = f"process {holder.pid}, since {holder.since.astimezone():%Y-%m-%d %H:%M:%S}{where}" if holder else "does not run"
+            state = (
+                f"process {holder.pid}, since {holder.since.astimezone():%Y-%m-%d %H:%M:%S}{where}"
+                if holder
+                else "does not run"
+            )
             out.print(f"{name:<7} {state}", markup=False, soft_wrap=True)
     if None in found.values():
         raise typer.Exit(4)
@@ -98,7 +108,7 @@ def status(json: Json = False) -> None:
 def env() -> None:
     """Print what lets `prefect` in a shell talk to this home's server: eval "$(hallmark env)". Holds the password."""
     from core.errors import ResourceError
-    from hallmark.local.prefect_environment import client_environment
+    from hallmark.workstation.prefect_environment import client_environment
 
     home = _home()
     own = _without_choice()
@@ -112,23 +122,31 @@ def env() -> None:
 
 def server(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     """Be the Prefect server, in the foreground, as a service manager wants it. Asks for a sign-in; its state is in the home."""
-    from hallmark.local.prefect_environment import api_address, server_environment
-    from hallmark.local.services import SERVER
+    from hallmark.workstation.prefect_environment import api_address, server_environment
+    from hallmark.workstation.services import SERVER
 
     home = _home()
     environment = server_environment(home, host, port, os.environ)
-    SERVER.become(home, "prefect", ["server", "start", "--host", host, "--port", str(port)], environment, api_address(host, port))
+    SERVER.become(
+        home,
+        "prefect",
+        ["server", "start", "--host", host, "--port", str(port)],
+        environment,
+        api_address(host, port),
+    )
 
 
 def worker(
-    deploy: Annotated[bool, typer.Option("--deploy/--no-deploy", help="Set up pool, deployments and automations first.")] = True,
+    deploy: Annotated[
+        bool, typer.Option("--deploy/--no-deploy", help="Set up pool, deployments and automations first.")
+    ] = True,
 ) -> None:
     """Be the worker of the pool gpu, in the foreground, as a service manager wants it. Waits for the server."""
     import platform
 
-    from hallmark.local import setup
-    from hallmark.local.prefect_environment import own_temporary_folder, remove_left_files
-    from hallmark.local.services import WORKER
+    from hallmark.workstation import setup
+    from hallmark.workstation.prefect_environment import own_temporary_folder, remove_left_files
+    from hallmark.workstation.services import WORKER
 
     home = _home()
     environment = _client(home, patience=60.0)
@@ -146,7 +164,7 @@ def worker(
 
 def deploy() -> None:
     """Set up pool, deployments and automations on the server that PREFECT_API_URL names, else on this home's own."""
-    from hallmark.local import setup
+    from hallmark.workstation import setup
 
     home = _home()
     for line in setup.set_up(home, _client(home)):
@@ -161,15 +179,22 @@ def _client(home: Path, patience: float = 0.0) -> dict[str, str]:
         patience: seconds to wait for a server of this home that is just being started, as by a service manager.
     """
     from core.errors import ResourceError
-    from hallmark.local import setup
-    from hallmark.local.prefect_environment import client_environment
+    from hallmark.workstation import setup
+    from hallmark.workstation.prefect_environment import client_environment
 
     deadline = time.monotonic() + patience
-    while "PREFECT_API_URL" not in (environment := client_environment(home, os.environ)) and time.monotonic() < deadline:
+    while (
+        "PREFECT_API_URL" not in (environment := client_environment(home, os.environ))
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.5)
     if "PREFECT_API_URL" not in environment:
-        raise ResourceError(f"no server runs in {home}, and PREFECT_API_URL names none. Start one: hallmark up, or hallmark server")
-    setup.wait_for_server(environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING"), lambda: None)
+        raise ResourceError(
+            f"no server runs in {home}, and PREFECT_API_URL names none. Start one: hallmark up, or hallmark server"
+        )
+    setup.wait_for_server(
+        environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING"), lambda: None
+    )
     return environment
 
 
@@ -183,11 +208,13 @@ def _refuse_taken_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            raise ResourceError(f"port {port} is in use by another program. Choose another: hallmark up --port {port + 1}") from None
+            raise ResourceError(
+                f"port {port} is in use by another program. Choose another: hallmark up --port {port + 1}"
+            ) from None
 
 
 def _show(home: Path, address: str, json: bool) -> None:
-    from hallmark.local.prefect_environment import sign_in_file
+    from hallmark.workstation.prefect_environment import sign_in_file
 
     page, kept = address.removesuffix("/api"), sign_in_file(home)
     given = "PREFECT_SERVER_API_AUTH_STRING" in os.environ
@@ -196,16 +223,25 @@ def _show(home: Path, address: str, json: bool) -> None:
         return
     err.print()
     out.print(f"[bold]Prefect UI[/]  {page}")
-    out.print(f"[bold]sign-in[/]     {'what PREFECT_SERVER_API_AUTH_STRING says' if given else f'the line in {kept}'}", soft_wrap=True)
+    out.print(
+        f"[bold]sign-in[/]     {'what PREFECT_SERVER_API_AUTH_STRING says' if given else f'the line in {kept}'}",
+        soft_wrap=True,
+    )
     out.print("[bold]in a shell[/]  ", end="")
-    out.print('eval "$(hallmark env)"; prefect deployment run experiment/gpu --watch', markup=False, soft_wrap=True)
+    out.print(
+        'eval "$(hallmark env)"; prefect deployment run experiment/gpu --watch', markup=False, soft_wrap=True
+    )
 
 
 def _without_choice() -> dict[str, str]:
     """The environment of this process, without a choice of another server than this home's."""
-    from hallmark.local.prefect_environment import CHOSEN_BY_USER
+    from hallmark.workstation.prefect_environment import CHOSEN_BY_USER
 
-    return {name: value for name, value in os.environ.items() if name not in (*CHOSEN_BY_USER, "PREFECT_API_AUTH_STRING")}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in (*CHOSEN_BY_USER, "PREFECT_API_AUTH_STRING")
+    }
 
 
 def _home() -> Path:

@@ -19,7 +19,9 @@ def upgrade(json: Json = False) -> None:
     from registry import upgrade as upgrade_registry
 
     settings = get_settings()
-    converted = upgrade_registry(settings.home.absolute(), settings.registry_url, artifacts=settings.artifacts)
+    converted = upgrade_registry(
+        settings.home.absolute(), settings.registry_url, artifacts=settings.artifacts
+    )
     if json:
         emit({"upgraded": True, "artifacts_moved": converted.moved, "problems": converted.damaged})
     else:
@@ -37,7 +39,11 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
     models_older_than: Annotated[
         float | None,
-        typer.Option(min=0, metavar="DAYS", help="Also remove the model/ folder of trained runs that finished so many days ago."),
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Also remove the model/ folder of trained runs that finished so many days ago.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -57,6 +63,12 @@ def gc(
         note = "kept in the artifact store" if model.stored else "train again; it gives the same bytes"
         out.print(f"{model.path}  ({note})", markup=False, style="dim", soft_wrap=True)
     verb = "would be freed" if dry_run else "freed"
-    out.print(f"{workspace.registry.artifacts.place}: {collected.files} files, {collected.bytes / 1e6:,.1f} MB {verb}", soft_wrap=True)
+    out.print(
+        f"{workspace.registry.artifacts.place}: {collected.files} files, {collected.bytes / 1e6:,.1f} MB {verb}",
+        soft_wrap=True,
+    )
     if models_older_than is not None:
-        out.print(f"{workspace.runs}: {len(models)} models, {sum(model.bytes for model in models) / 1e6:,.1f} MB {verb}", soft_wrap=True)
+        out.print(
+            f"{workspace.runs}: {len(models)} models, {sum(model.bytes for model in models) / 1e6:,.1f} MB {verb}",
+            soft_wrap=True,
+        )

@@ -43,7 +43,9 @@ def comparison_table(comparison: Comparison, left: str, right: str) -> Table:
     for title, groups in (("by category", comparison.categories), ("by difficulty", comparison.bands)):
         if groups:
             table.add_row("")
-            table.add_row(Text(title, "bold"), "", "", "", "", Text("better / worse", "bold"), Text("p (Holm)", "bold"))
+            table.add_row(
+                Text(title, "bold"), "", "", "", "", Text("better / worse", "bold"), Text("p (Holm)", "bold")
+            )
             for group in groups:
                 table.add_row(*_group_cells(group))
     return table

@@ -19,14 +19,21 @@ from core.progress import Listener, Progress
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text; nothing else goes to standard output.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON document instead of text; nothing else goes to standard output."
+    ),
+]
 
 LINE_EVERY_SECONDS = 5.0
 
 
 def emit(value: Any) -> None:
     """Print a JSON document."""
-    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+    sys.stdout.write(
+        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    )
 
 
 def report_error(message: str, exit_code: int) -> None:
@@ -81,7 +88,9 @@ class _Bars:
         left = "" if not progress.seconds_left else f", {progress.seconds_left:.0f} s left"
         note = f", {progress.note}" if progress.note else ""
         detail = f"{progress.rate:.1f} {progress.unit}/s{left}{note}"
-        self.bars.update(self.known[progress.stage], completed=progress.done, total=progress.total, detail=detail)
+        self.bars.update(
+            self.known[progress.stage], completed=progress.done, total=progress.total, detail=detail
+        )
         if self.bars.finished:
             self.close()
 
@@ -98,6 +107,9 @@ class _Lines:
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if now - self.last.get(progress.stage, float("-inf")) >= LINE_EVERY_SECONDS or progress.done >= progress.total:
+        if (
+            now - self.last.get(progress.stage, float("-inf")) >= LINE_EVERY_SECONDS
+            or progress.done >= progress.total
+        ):
             self.last[progress.stage] = now
             say(progress.sentence())

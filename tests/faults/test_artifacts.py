@@ -21,9 +21,9 @@ from registry import Registry, open_registry
 from registry.artifacts.blobs import LocalBlobs
 from registry.artifacts.old_layout import convert
 from registry.artifacts.store import Store
-from tests.artifact_support import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
-from tests.refusals import assert_refused
-from tests.registry_support import finish, finished, make_weights, promote, start
+from tests.support.artifact_stores import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
+from tests.support.refusals import assert_refused
+from tests.support.registry_entries import finish, finished, make_weights, promote, start
 
 pytestmark = pytest.mark.unit
 

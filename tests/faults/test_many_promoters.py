@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry import Registry
-from tests.registry_support import base_run
+from tests.support.registry_entries import base_run
 
 pytestmark = pytest.mark.e2e
 
@@ -18,7 +18,7 @@ PROMOTER = """
 import sys
 from pathlib import Path
 from registry import open_registry
-from tests.registry_support import finished, promote
+from tests.support.registry_entries import finished, promote
 
 home, url, name, rounds = Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3], int(sys.argv[4])
 registry = open_registry(home, url)

@@ -21,8 +21,10 @@ from experiments.workspace import Workspace, open_workspace
 from golden.schema import Item
 from judges import JudgeError, MissingPrediction, Score, judge_items, load_judge, read_predictions
 from tasks.report import metrics_report
-from tests.judging_support import PLUGIN, install_plugin, plan_of, recorded_run, small_dataset, write_predictions
-from tests.refusals import assert_refused
+from tests.support.judge_plugins import PLUGIN, install_plugin
+from tests.support.recorded_runs import plan_of, recorded_run, write_predictions
+from tests.support.refusals import assert_refused
+from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.unit
 

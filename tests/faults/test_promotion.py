@@ -17,9 +17,9 @@ from evaluation.gate import GateConfig
 from experiments.promoting import promote_run
 from golden.datasets import BUILT_IN
 from registry import Run, open_registry
-from tests.recorded_runs import record_baseline, record_trained, right_for, workspace_at
-from tests.refusals import assert_refused
-from tests.registry_support import digest, start
+from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
+from tests.support.refusals import assert_refused
+from tests.support.registry_entries import digest, start
 
 pytestmark = pytest.mark.unit
 
@@ -271,7 +271,7 @@ def test_a_wrong_postgresql_password_is_told_without_showing_it(postgresql: str,
 
 
 def test_an_edited_attestation_is_named(home: Path) -> None:
-    from tests.registry_support import finished, promote
+    from tests.support.registry_entries import finished, promote
 
     registry = open_registry(home)
     promote(registry, *finished(registry, home, "one"), attest=lambda version, *_: {"number": version.number, "by": digest("us")})
@@ -284,7 +284,7 @@ def test_an_edited_attestation_is_named(home: Path) -> None:
 
 
 def test_an_artifact_that_is_gone_is_an_integrity_error(home: Path) -> None:
-    from tests.registry_support import finished, promote
+    from tests.support.registry_entries import finished, promote
 
     registry = open_registry(home)
     run, weights = finished(registry, home, "one")

@@ -11,7 +11,7 @@ import pytest
 from core.errors import InputError, IntegrityError, ResourceError, TransientError
 from registry import Registry, open_registry
 from registry.schema import HEAD, REVISIONS
-from tests.registry_support import finished, promote, start
+from tests.support.registry_entries import finished, promote, start
 
 pytestmark = pytest.mark.unit
 

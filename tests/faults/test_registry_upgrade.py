@@ -19,7 +19,7 @@ from registry import open_registry, upgrade
 from registry.database import Database, connect
 from registry.opening import registry_url as database_url
 from registry.schema import HEAD, REVISIONS
-from tests.registry_support import finished, promote
+from tests.support.registry_entries import finished, promote
 
 pytestmark = pytest.mark.unit
 

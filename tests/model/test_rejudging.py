@@ -23,7 +23,7 @@ def test_a_rejudged_run_is_what_a_fresh_evaluation_gives(small_dataset: Callable
     settings = {"dataset": str(small_dataset("golden-v1", 6)), "generation": {"max_new_tokens": 24, "device": "cpu"}}
 
     def evaluate(judge: str) -> str:
-        plan = plan_evaluation(EvaluateConfig(judge=judge, reuse=False, **settings), registry, workspace.home)
+        plan = plan_evaluation(EvaluateConfig(judge=judge, reuse=False, **settings), workspace)
         run = begin_run(plan, registry, workspace.runs)
         with owned(run, registry):
             export_dataset(run, plan)
@@ -33,7 +33,7 @@ def test_a_rejudged_run_is_what_a_fresh_evaluation_gives(small_dataset: Callable
         return run.run_id
 
     again = rejudge(evaluate("answer_correctness@v1"), "exact_match@v1", workspace)
-    plan = plan_evaluation(EvaluateConfig(judge="exact_match@v1", **settings), registry, workspace.home)
+    plan = plan_evaluation(EvaluateConfig(judge="exact_match@v1", **settings), workspace)
     reused = find_reusable(plan, registry)
     assert reused is not None
     assert reused.run_id == again.run_id

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry import open_registry
-from tests.registry_support import digest
+from tests.support.registry_entries import digest
 
 pytestmark = pytest.mark.unit
 

@@ -24,7 +24,7 @@ from provenance.keys import load_public_key, make_key_pair
 from provenance.verification import verify_export
 from registry import Registry, open_registry
 from tests.conftest import CommandLine
-from tests.registry_support import promoted
+from tests.support.registry_entries import promoted
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ from provenance import stored_document
 from provenance.card import model_card
 from provenance.card_data import card_data
 from registry import ModelVersion, Registry, open_registry
-from tests.registry_support import digest, finish, make_weights, manifest, promote, promoted, start
+from tests.support.registry_entries import digest, finish, make_weights, manifest, promote, promoted, start
 
 pytestmark = pytest.mark.unit
 

@@ -22,9 +22,9 @@ from provenance.export import export
 from provenance.verification import verify_export
 from registry import Registry, open_registry
 from registry.artifacts.store import Store
-from tests.artifact_support import make_tree, new_bucket, use_s3
 from tests.conftest import CommandLine
-from tests.registry_support import promoted
+from tests.support.artifact_stores import make_tree, new_bucket, use_s3
+from tests.support.registry_entries import promoted
 
 pytestmark = pytest.mark.unit
 

@@ -22,7 +22,7 @@ from provenance.card_data import hub_model
 from provenance.files import FileEntry, entries
 from provenance.public import public, public_model
 from registry import ModelVersion, Registry, Run, open_registry
-from tests.registry_support import DECISION, digest, manifest, promoted
+from tests.support.registry_entries import DECISION, digest, manifest, promoted
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ from sqlmodel import select
 from core.errors import HallmarkError, InputError, IntegrityError
 from registry import Evidence, Registry, Ruling
 from registry.tables import Dataset
-from tests.registry_support import digest, finish, finished, make_weights, plain_gate, promote, refusing_gate, start
+from tests.support.registry_entries import digest, finish, finished, make_weights, plain_gate, promote, refusing_gate, start
 
 pytestmark = pytest.mark.unit
 

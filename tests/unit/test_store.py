@@ -13,7 +13,7 @@ from core.errors import InputError, IntegrityError
 from core.files import sha256_bytes, sha256_tree
 from registry.artifacts.store import Store
 from registry.artifacts.trees import TreeEntry, manifest, parse_manifest, tree_sha256
-from tests.artifact_support import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
+from tests.support.artifact_stores import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
 
 pytestmark = pytest.mark.unit
 

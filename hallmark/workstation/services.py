@@ -39,7 +39,9 @@ class Service:
         """The running process; None when it does not run."""
         return holder(self.lock(home))
 
-    def become(self, home: Path, program: str, arguments: list[str], environment: dict[str, str], address: str = "") -> None:
+    def become(
+        self, home: Path, program: str, arguments: list[str], environment: dict[str, str], address: str = ""
+    ) -> None:
         """Replace this process by the service's program, which goes on holding the lock.
 
         Args:
@@ -54,8 +56,12 @@ class Service:
         """
         if acquire(self.lock(home), f"the {self.name}", address, inheritable=True) is None:
             running = self.holder(home)
-            raise ResourceError(f"{running.sentence() if running else 'the ' + self.name} runs already in {home}. Stop it: hallmark down")
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where a script started us in the background; Prefect then never ends
+            raise ResourceError(
+                f"{running.sentence() if running else 'the ' + self.name} runs already in {home}. Stop it: hallmark down"
+            )
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # ignored where a script started us in the background; Prefect then never ends
         os.execve(beside_python(program), [program, *arguments], environment)  # noqa: S606 - no shell
 
     def start(self, home: Path, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -100,14 +106,20 @@ class Service:
     def last_lines(self, home: Path, count: int = 5) -> str:
         """The end of the log."""
         try:
-            return "\n".join(self.log(home).read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+            return "\n".join(
+                self.log(home).read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+            )
         except OSError:
             return ""
 
 
 def _children(pid: int) -> list[int]:
     try:
-        return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+        return [
+            int(child)
+            for path in Path(f"/proc/{pid}/task").glob("*/children")
+            for child in path.read_text().split()
+        ]
     except OSError:
         return []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.errors import InputError
 from core.files import atomic_writer
-from hallmark.local.services import SERVER
+from hallmark.workstation.services import SERVER
 
 HEARTBEAT_SECONDS = 30
 USER = "hallmark"
@@ -28,7 +28,9 @@ def defaults(home: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),  # by which runs whose process is gone are noticed
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(
+            HEARTBEAT_SECONDS
+        ),  # by which runs whose process is gone are noticed
         "PREFECT_CLIENT_MAX_RETRIES": "7",  # with doubling delays: four minutes without a server
         "PREFECT_WORKER_QUERY_SECONDS": "3",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
@@ -110,5 +112,7 @@ def kept_sign_in(home: Path) -> str:
         with atomic_writer(path, mode=0o600) as file:
             file.write(f"{USER}:{secrets.token_urlsafe(18)}\n".encode())
     if ":" not in (text := path.read_text(encoding="utf-8").strip()):
-        raise InputError(f"{path}: expected USER:PASSWORD. Remove the file, and the next `hallmark up` makes another.")
+        raise InputError(
+            f"{path}: expected USER:PASSWORD. Remove the file, and the next `hallmark up` makes another."
+        )
     return text

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import hallmark
 from core.errors import HallmarkError, InputError, ResourceError
-from hallmark.local.prefect_environment import HEARTBEAT_SECONDS
-from hallmark.local.services import beside_python
+from hallmark.workstation.prefect_environment import HEARTBEAT_SECONDS, own_temporary_folder
+from hallmark.workstation.services import beside_python
 
 PROJECT = Path(hallmark.__file__).parent.parent
 POOL = "gpu"
-NIGHTLY_CRON = "15 4 * * *"
-"""A quarter past four: no time zone skips or repeats that hour when its clocks change."""
+NIGHTLY = "nightly"
+"""Slug of the schedules in prefect.yaml that HALLMARK_NIGHTLY_CRON and the time zone apply to."""
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ZOMBIE = "Its process stopped reporting. Start the same experiment again: it continues."
 NOTIFY_BLOCK = "hallmark-notify"
@@ -38,37 +39,54 @@ def set_up(home: Path, environment: dict[str, str]) -> Iterator[str]:
         ResourceError: the server does not answer.
     """
     if not (PROJECT / "prefect.yaml").is_file():
-        raise InputError(f"{PROJECT}: no prefect.yaml. Deploying needs a checkout of the project: clone it and run `make up` there.")
-    deployment = deployment_environment(home, environment)
+        raise InputError(
+            f"{PROJECT}: no prefect.yaml. Deploying needs a checkout of the project: clone it and run `make up` there."
+        )
+    deployments(home, environment)  # refuses a time zone that does not exist before anything is set up
     os.environ.update(environment)
     yield _set_up_pool()
-    yield _deploy(deployment)
+    yield _deploy(home, environment)
     yield _set_up_automations(environment.get("HALLMARK_NOTIFY_URL"))
 
 
-def deployment_environment(home: Path, environment: dict[str, str]) -> dict[str, str]:
-    """What prefect.yaml reads from the environment: folders, schedule, version of the code.
+def deployments(home: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The content of prefect.yaml with what this machine adds: folders, the code's version, the nightly schedule.
+
+    Args:
+        home: HALLMARK_HOME, absolute.
+        environment: HALLMARK_PROJECT, HALLMARK_NIGHTLY_CRON and HALLMARK_TIMEZONE are read.
 
     Raises:
         InputError: HALLMARK_TIMEZONE is not a time zone.
     """
+    import yaml
+
     from experiments.environment import code_version
 
-    version = code_version()
-    commit = version["git_commit"]
     zone = environment.get("HALLMARK_TIMEZONE") or local_time_zone()
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InputError(f"HALLMARK_TIMEZONE={zone}: no such time zone. Use a name such as Europe/Berlin.") from None
-    return {
-        **environment,
-        "HALLMARK_PROJECT": environment.get("HALLMARK_PROJECT") or str(PROJECT),
-        "HALLMARK_HOME": str(home),
-        "HALLMARK_VERSION": f"{commit[:12]}{'-dirty' if version['git_dirty'] else ''}" if commit else version["hallmark"],
-        "HALLMARK_NIGHTLY_CRON": environment.get("HALLMARK_NIGHTLY_CRON") or NIGHTLY_CRON,
-        "HALLMARK_TIMEZONE": zone,
-    }
+        raise InputError(
+            f"HALLMARK_TIMEZONE={zone}: no such time zone. Use a name such as Europe/Berlin."
+        ) from None
+    document: dict[str, Any] = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
+    folder = environment.get("HALLMARK_PROJECT") or str(PROJECT)
+    document["pull"] = [{"prefect.deployments.steps.set_working_directory": {"directory": folder}}]
+    code = code_version()
+    dirty = "-dirty" if code["git_dirty"] else ""
+    version = f"{code['git_commit'][:12]}{dirty}" if code["git_commit"] else code["hallmark"]
+    for deployment in document["deployments"]:
+        deployment["version"] = version
+        # YAML's anchor makes one pool of all: the variable is set once, in each of them
+        deployment["work_pool"]["job_variables"]["env"]["HALLMARK_HOME"] = str(home)
+        for schedule in deployment.get("schedules", []):
+            if schedule["slug"] == NIGHTLY:
+                schedule |= {
+                    "cron": environment.get("HALLMARK_NIGHTLY_CRON") or schedule["cron"],
+                    "timezone": zone,
+                }
+    return document
 
 
 def local_time_zone() -> str:
@@ -102,11 +120,15 @@ def wait_for_server(address: str, sign_in: str | None, alive: Any, seconds: floa
     while True:
         alive()
         try:
-            answer = httpx.get(f"{address}/admin/version", auth=(user, password) if sign_in else None, timeout=5)
+            answer = httpx.get(
+                f"{address}/admin/version", auth=(user, password) if sign_in else None, timeout=5
+            )
             if answer.status_code == httpx.codes.OK:
                 return
             if answer.status_code == httpx.codes.UNAUTHORIZED:
-                raise ResourceError(f"{address}: the server refuses our sign-in. Set PREFECT_API_AUTH_STRING to its user:password.")
+                raise ResourceError(
+                    f"{address}: the server refuses our sign-in. Set PREFECT_API_AUTH_STRING to its user:password."
+                )
             problem = f"HTTP {answer.status_code}"
         except httpx.HTTPError as error:
             problem = type(error).__name__
@@ -134,7 +156,9 @@ def mark_dead_runs_crashed(worker: str) -> Iterator[str]:
     from prefect.client.schemas.objects import StateType
     from prefect.states import Crashed
 
-    unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]}}})
+    unfinished = FlowRunFilter.model_validate(
+        {"state": {"type": {"any_": [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]}}}
+    )
     pool = WorkPoolFilter.model_validate({"name": {"any_": [POOL]}})
     with get_client(sync_client=True) as client:
         alone = {found["name"] for found in _workers() if found["status"] == "ONLINE"} <= {worker}
@@ -176,7 +200,13 @@ def _set_up_pool() -> str:
         try:
             pool = client.read_work_pool(POOL)
         except ObjectNotFound:
-            wanted = WorkPoolCreate(name=POOL, type="process", base_job_template=template, concurrency_limit=1, description=description)
+            wanted = WorkPoolCreate(
+                name=POOL,
+                type="process",
+                base_job_template=template,
+                concurrency_limit=1,
+                description=description,
+            )
             client.create_work_pool(wanted)
             return f"work pool {POOL}: made, one job at a time"
         if pool.concurrency_limit != 1:
@@ -185,16 +215,25 @@ def _set_up_pool() -> str:
     return f"work pool {POOL}: there already, one job at a time"
 
 
-def _deploy(environment: dict[str, str]) -> str:
-    command = [beside_python("prefect"), "--no-prompt", "deploy", "--all"]
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
-    if done.returncode:
-        raise HallmarkError(f"prefect deploy --all failed in {PROJECT}:\n{(done.stdout + done.stderr)[-3000:]}")
+def _deploy(home: Path, environment: dict[str, str]) -> str:
     import yaml
 
-    names = [deployment["name"] for deployment in yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]]
-    zone, cron = environment["HALLMARK_TIMEZONE"], environment["HALLMARK_NIGHTLY_CRON"]
-    return f"deployments: {len(names)}, of code {environment['HALLMARK_VERSION']}; nightly-smoke at {cron!r} ({zone})"
+    document = deployments(home, environment)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=own_temporary_folder(home)) as file:
+        yaml.safe_dump(document, file, sort_keys=False)
+        file.flush()
+        command = [beside_python("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", file.name]
+        done = subprocess.run(  # noqa: S603 - no shell
+            command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise HallmarkError(
+            f"prefect deploy --all failed in {PROJECT}:\n{(done.stdout + done.stderr)[-3000:]}"
+        )
+    found = document["deployments"]
+    [schedule] = next(each["schedules"] for each in found if each["name"] == "nightly-smoke")
+    when = f"nightly-smoke at {schedule['cron']!r} ({schedule['timezone']})"
+    return f"deployments: {len(found)}, of code {found[0]['version']}; {when}"
 
 
 def _set_up_automations(notify_url: str | None) -> str:
@@ -207,16 +246,24 @@ def _set_up_automations(notify_url: str | None) -> str:
         except ValueError:
             Automation(name=name, description=description, trigger=trigger, actions=actions).create()
         else:
-            if _content(known.trigger, known.actions) != _content(trigger, actions):  # an update forgets what is being waited for
+            if _content(known.trigger, known.actions) != _content(
+                trigger, actions
+            ):  # an update forgets what is being waited for
                 known.description, known.trigger, known.actions = description, trigger, actions
                 known.update()
         done.append(name.removeprefix("hallmark: "))
-    without = "" if notify_url else ". Set HALLMARK_NOTIFY_URL to a webhook to be told about promotions, refusals and failures"
+    without = (
+        ""
+        if notify_url
+        else ". Set HALLMARK_NOTIFY_URL to a webhook to be told about promotions, refusals and failures"
+    )
     return f"automations: {', '.join(done)}{without}"
 
 
 def _content(trigger: Any, actions: list[Any]) -> Any:
-    return trigger.model_dump(mode="json", exclude={"id"}), [action.model_dump(mode="json") for action in actions]
+    return trigger.model_dump(mode="json", exclude={"id"}), [
+        action.model_dump(mode="json") for action in actions
+    ]
 
 
 def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]]:
@@ -256,7 +303,13 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
         yield (
             f"hallmark: tell about a {title}",
             f"Posts a message to HALLMARK_NOTIFY_URL at every event {event}.",
-            EventTrigger(match_related=related, expect={event}, posture=Posture.Reactive, threshold=1, within=timedelta(0)),
+            EventTrigger(
+                match_related=related,
+                expect={event},
+                posture=Posture.Reactive,
+                threshold=1,
+                within=timedelta(0),
+            ),
             [notify],
         )
 
