@@ -37,7 +37,9 @@ def attest(
         InputError: the model has no file that a statement could be about.
 
     Example:
-        >>> registry.offer("tiny-reasoner", run_id, gate, attest=partial(attest, key=None), **terms)
+        >>> terms = {"weights": lambda: path, "actor": "ana", "attest": partial(attest, key=None)}
+        >>> registry.offer("tiny-reasoner", run_id, gate, **terms).outcome
+        'promoted'
     """
     return sealed(statement(version, run, decision, files), key)
 

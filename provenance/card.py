@@ -28,6 +28,13 @@ def model_card(statement: Mapping[str, Any], comparison: Comparison | None = Non
     Args:
         statement: as `provenance.statement.statement` makes it.
         comparison: the one that the gate decided on, from `registry.comparisons.find`; None: none was found.
+
+    Example:
+        >>> from provenance import stored_document
+        >>> version = registry.models.get("tiny-reasoner@champion")
+        >>> card = model_card(stored_document(registry, version), registry.comparisons.find(version))
+        >>> "The gate promoted it." in card
+        True
     """
     data = card_data(statement)
     predicate = statement["predicate"]

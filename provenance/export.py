@@ -47,7 +47,7 @@ def export(
 
     Example:
         >>> export(registry, registry.models.get("tiny-reasoner@champion"), Path("exported"))
-        8
+        5
     """
     target = target.absolute()
     check_target(target, force=force)

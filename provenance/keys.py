@@ -64,6 +64,11 @@ def load_signing_key(path: Path, password: str | None = None) -> SigningKey:
 
     Raises:
         InputError: it is missing, open to others, encrypted with another password, or not an Ed25519 key.
+
+    Example:
+        >>> key = make_key_pair(Path("signing.pem"))
+        >>> load_signing_key(Path("signing.pem")).keyid == key.keyid
+        True
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -91,6 +96,11 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
 
     Raises:
         InputError: it is missing or not an Ed25519 public key.
+
+    Example:
+        >>> key = make_key_pair(Path("signing.pem"))
+        >>> key_id(load_public_key(Path("signing.pem.pub"))) == key.keyid
+        True
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -117,6 +127,11 @@ def make_key_pair(path: Path, password: str | None = None) -> SigningKey:
     Raises:
         InputError: one of the files exists.
         ResourceError: they cannot be written.
+
+    Example:
+        >>> key = make_key_pair(Path("signing.pem"), password="a long one")
+        >>> len(key.keyid)
+        64
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

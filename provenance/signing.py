@@ -72,6 +72,12 @@ def verify_envelope(envelope: Mapping[str, Any], public_keys: Sequence[Ed25519Pu
 
     Raises:
         IntegrityError: no given key signed these bytes, or it is not an envelope of a statement.
+
+    Example:
+        >>> from provenance.keys import load_public_key, make_key_pair
+        >>> envelope = sign({"_type": "https://in-toto.io/Statement/v1"}, make_key_pair(Path("signing.pem")))
+        >>> verify_envelope(envelope, [load_public_key(Path("signing.pem.pub"))])
+        {'_type': 'https://in-toto.io/Statement/v1'}
     """
     payload = _payload(envelope)
     signed = pae(PAYLOAD_TYPE, payload)

@@ -54,9 +54,12 @@ def verify_export(directory: Path, public_keys: Sequence[Ed25519PublicKey] = ())
         IntegrityError: its statement cannot be read as one.
 
     Example:
+        >>> from provenance.export import export
+        >>> export(registry, registry.models.get("tiny-reasoner@champion"), Path("exported"))
+        5
         >>> found = verify_export(Path("exported"))
         >>> found.model, found.files, found.signature, found.problems
-        ('tiny-reasoner@v2', 5, 'none', [])
+        ('tiny-reasoner@v2', 2, 'none', [])
     """
     found = {name: path for name, path in walk(directory) if not name.startswith(LEFT_BY_THE_HUB)}
     if STATEMENT not in found:

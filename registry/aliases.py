@@ -89,6 +89,8 @@ class Aliases:
 
         Example:
             >>> registry.aliases.remove("tiny-reasoner", "staging", "tried out", "ana")
+            >>> [alias.name for alias in registry.aliases.list("tiny-reasoner")]
+            ['champion', 'stable']
         """
         with self.database.writing() as session:
             require_model(session, model)
@@ -131,7 +133,7 @@ class Aliases:
 
         Example:
             >>> [(alias.name, alias.version) for alias in registry.aliases.list("tiny-reasoner")]
-            [('champion', 2), ('staging', 1)]
+            [('champion', 2), ('stable', 1), ('staging', 1)]
         """
         with self.database.reading() as session:
             require_model(session, model)

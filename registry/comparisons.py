@@ -62,8 +62,9 @@ class Comparisons:
             None where no such comparison was recorded.
 
         Example:
-            >>> registry.comparisons.find(registry.models.get("tiny-reasoner@v2")).delta
-            0.25
+            >>> comparison = registry.comparisons.find(registry.models.get("tiny-reasoner@v2"))
+            >>> comparison.delta, comparison.p_value
+            (0.25, 0.012)
         """
         found = (
             select(Comparison)

@@ -111,7 +111,8 @@ class Models:
             InputError: there is no such model; lists those there are.
 
         Example:
-            >>> [(row.action, row.to_version) for row in registry.models.history("tiny-reasoner")]
+            >>> decisions = registry.models.history("tiny-reasoner")
+            >>> [(row.action, row.to_version) for row in decisions if row.alias == "champion"]
             [('promoted', 1), ('refused', None), ('promoted', 2)]
         """
         found = select(PromotionLog).where(PromotionLog.model == model).order_by(col(PromotionLog.id).desc())
@@ -123,8 +124,11 @@ class Models:
         """The in-toto statement of a version, or its signed envelope.
 
         Returns:
-            None for a version that was promoted before there were statements; `provenance.stored_document`
-            makes one.
+            None for a version that was promoted without one; `provenance.stored_document` makes it.
+
+        Example:
+            >>> registry.models.attestation("tiny-reasoner", 2) is None
+            True
         """
         found = select(Attestation.document).where(Attestation.model == model, Attestation.number == number)
         with self.database.reading() as session:

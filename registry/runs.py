@@ -167,8 +167,8 @@ class Runs:
 
         Example:
             >>> overall = registry.runs.metrics(run.run_id)[0]
-            >>> overall.name, overall.value, overall.ci_low, overall.ci_high
-            ('answer_correctness', 0.4, 0.351, 0.451)
+            >>> overall.name, overall.value, overall.n, overall.ci_low, overall.ci_high
+            ('answer_correctness', 0.4, 5, 0.118, 0.769)
         """
         with self.database.reading() as session:
             return list(session.exec(select(Metric).where(Metric.run_id == run_id).order_by(col(Metric.id))))
@@ -189,7 +189,7 @@ class Runs:
 
         Example:
             >>> registry.runs.reasons(run.run_id)
-            {'correct': 144, 'empty': 3, 'wrong': 213}
+            {'correct': 2, 'empty': 1, 'wrong': 2}
         """
         counted = select(Prediction.reason, func.count()).where(Prediction.run_id == run_id)
         with self.database.reading() as session:
@@ -240,7 +240,7 @@ class Runs:
 
         Example:
             >>> registry.runs.count()
-            2
+            5
         """
         with self.database.reading() as session:
             return session.exec(select(func.count()).select_from(Run)).one()
@@ -254,7 +254,7 @@ class Runs:
 
         Example:
             >>> [(run.run_id, run.status) for run in registry.runs.list(limit=2)]
-            [('20261124-101500-ab12cd', 'finished'), ('20261124-101432-0f3e9a', 'finished')]
+            [('20261127-020010-3c0ff1', 'finished'), ('20261126-020007-91be04', 'finished')]
         """
         found = select(Run).order_by(col(Run.id).desc()).limit(limit)
         with self.database.reading() as session:

@@ -114,8 +114,8 @@ class Store:
             ResourceError: the disk is full, or the remote place is not usable.
 
         Example:
-            >>> sorted(path.name for path in registry.artifacts.get(sha256).iterdir())
-            ['config.json', 'model.safetensors', 'tokenizer.json']
+            >>> sorted(path.name for path in registry.artifacts.get(version.weights_sha256).iterdir())
+            ['config.json', 'model.safetensors']
         """
         checkout = self.path(sha256)
         if not is_intact(checkout, sha256):
@@ -136,7 +136,7 @@ class Store:
             ResourceError: the disk is full, or the remote place is not usable.
 
         Example:
-            >>> registry.artifacts.export(sha256, Path("copy-of-the-model"))
+            >>> registry.artifacts.export(version.weights_sha256, Path("copy-of-the-model"))
         """
         if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
             raise InputError(f"{target}: exists and is not an empty directory. Name a new one.")
@@ -153,8 +153,8 @@ class Store:
             IntegrityError: the tree object is missing or changed, or names a file outside the artifact.
 
         Example:
-            >>> [(file.name, file.size) for file in registry.artifacts.files(sha256)]
-            [('config.json', 733), ('model.safetensors', 3814592), ('tokenizer.json', 10611)]
+            >>> [(file.name, file.size) for file in registry.artifacts.files(version.weights_sha256)]
+            [('config.json', 2), ('model.safetensors', 6)]
         """
         data = self.blobs.read(sha256)
         if data is None and self._convert(sha256):
@@ -195,6 +195,10 @@ class Store:
 
         Yields:
             For each file that is missing or changed the artifact's sha256 and a sentence.
+
+        Example:
+            >>> list(registry.artifacts.check([version.weights_sha256]))
+            []
         """
         trees: dict[str, list[TreeEntry]] = {}
         for sha256 in hashes:
@@ -212,10 +216,14 @@ class Store:
                     yield sha256, f"{entry.name}: {changed(self.blobs, entry.sha256, found[entry.sha256])}"
 
     def count(self) -> int:
-        """How many contents are stored.
+        """How many blobs are stored: contents of files, and tree objects.
 
         Raises:
             ResourceError: the place is not usable.
+
+        Example:
+            >>> registry.artifacts.count()
+            5
         """
         self.blobs.require_place()
         return sum(1 for _ in self.blobs.list())

@@ -15,7 +15,7 @@ from provenance.statement import statement
 from registry import Registry, open_registry, upgrade
 from registry.alpha_ledger import comparison_sha256
 from tests.faults.test_registry_upgrade import make_registry
-from tests.registry_support import finish, make_weights, promote, start
+from tests.support.registry_entries import finish, make_weights, promote, start
 
 pytestmark = pytest.mark.unit
 
@@ -51,9 +51,13 @@ def test_an_older_registry_verifies_without_a_problem(older: Registry) -> None:
 
 def test_an_older_registry_lists_its_runs_versions_history_and_aliases(older: Registry) -> None:
     assert [run.run_id for run in older.runs.list()] == [row["run_id"] for row in reversed(ROWS["run"])]
-    assert [run.content_sha256 for run in older.runs.list()] == [row["content_sha256"] for row in reversed(ROWS["run"])]
+    assert [run.content_sha256 for run in older.runs.list()] == [
+        row["content_sha256"] for row in reversed(ROWS["run"])
+    ]
     for run in ROWS["run"]:
-        assert len(older.runs.predictions(run["run_id"])) == sum(row["run_id"] == run["run_id"] for row in ROWS["prediction"])
+        assert len(older.runs.predictions(run["run_id"])) == sum(
+            row["run_id"] == run["run_id"] for row in ROWS["prediction"]
+        )
     assert [version.content_sha256 for version in older.models.versions("m")] == [
         row["content_sha256"] for row in reversed(ROWS["model_version"])
     ]
@@ -72,19 +76,25 @@ def test_an_older_registry_lists_its_runs_versions_history_and_aliases(older: Re
 def test_the_statements_of_an_older_registry_are_the_ones_that_its_rows_give_today(older: Registry) -> None:
     for row in ROWS["attestation"]:
         version = older.models.get(f"m@v{row['number']}")
-        again = statement(version, older.runs.get(version.run_id), decision_of(older, version), tree_files(older, version))
+        again = statement(
+            version, older.runs.get(version.run_id), decision_of(older, version), tree_files(older, version)
+        )
         assert stored_document(older, version) == row["document"] == again
 
 
 def test_the_comparison_behind_each_older_version_is_found(older: Registry) -> None:
-    against = {row["to_version"]: row["decision"]["against"] for row in ROWS["promotion_log"] if row["decision"]}
+    against = {
+        row["to_version"]: row["decision"]["against"] for row in ROWS["promotion_log"] if row["decision"]
+    }
     for version in older.models.versions("m"):
         found = older.comparisons.find(version)
         assert found is not None
         assert (found.baseline_run_id, found.candidate_run_id) == (against[version.number], version.run_id)
 
 
-def test_a_comparison_that_an_older_registry_decided_is_the_same_one_today(older: Registry, tmp_path: Path) -> None:
+def test_a_comparison_that_an_older_registry_decided_is_the_same_one_today(
+    older: Registry, tmp_path: Path
+) -> None:
     for row in ROWS["alpha_spending"]:
         runs = older.runs.get(row["opponent_run_id"]), older.runs.get(row["candidate_run_id"])
         assert comparison_sha256(row["dataset_sha256"], *runs) == row["comparison_sha256"]
@@ -93,6 +103,8 @@ def test_a_comparison_that_an_older_registry_decided_is_the_same_one_today(older
     assert promote(older, again, weights(tmp_path, "third"), against=against).outcome == "promoted"
     assert older.models.history("m")[-1].decision["number"] == 3
     fresh = start(older)
-    assert promote(older, finish(older, fresh, made := weights(tmp_path, "sixth")), made).outcome == "promoted"
+    assert (
+        promote(older, finish(older, fresh, made := weights(tmp_path, "sixth")), made).outcome == "promoted"
+    )
     assert older.models.history("m")[-1].decision["number"] == len(ROWS["alpha_spending"]) + 1
     assert older.verify() == []
