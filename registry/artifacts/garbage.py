@@ -85,6 +85,8 @@ def sweep(
         scratch: folders in which killed processes may have left something.
         dry_run: remove nothing.
     """
+    # Asked once more: an artifact that was put since the survey may share blobs with what was dead then, and
+    # a blob that is stored already is not stored again.
     needed = _needed(kept)
     dead = [blob for blob in survey.dead if blob.sha256 not in needed]
     try:

@@ -69,8 +69,7 @@ class Store:
     def put(self, source: Path) -> str:
         """Keep a copy of a directory, atomically. What is kept is not sent again; a damaged copy is replaced.
 
-        Each file is read once: it is hashed while it is copied. Compare the result with the hash that you
-            expect.
+        Each file is read once, hashed while it is copied. Compare the result with the hash that you expect.
 
         Args:
             source: a directory of regular files.

@@ -80,7 +80,7 @@ def record(
 
 @pytest.fixture
 def names(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """What the examples speak of: a registry with a base run, two versions, a refusal, and a run that may be offered."""
+    """What the examples speak of: a registry with a base run, two versions, a refusal, and a run to offer."""
     monkeypatch.chdir(tmp_path)
     registry = open_registry(Path(".hallmark"))
     base, _ = record(registry, tmp_path, "20261124-101432-0f3e9a", "base", "baseline")
