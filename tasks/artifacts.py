@@ -13,6 +13,7 @@ from experiments.run_files import RunFiles
 from experiments.runs import RunRef, run_ref
 from registry import Registry
 from tasks import report
+from tasks.markdown import prose
 from tasks.retryable import harmless
 from trainer.contract import TrainResult
 
@@ -92,4 +93,4 @@ def _publish(key: str, description: str, text: Callable[[], str]) -> None:
     from prefect.artifacts import create_markdown_artifact
 
     with harmless(f"the artifact {key}"):
-        create_markdown_artifact(markdown=text(), key=key, description=description)
+        create_markdown_artifact(markdown=text(), key=key, description=prose(description))

@@ -7,6 +7,7 @@ from typing import Any
 from core.settings import get_settings
 from experiments.result import ALIAS, ExperimentResult, PromotionResult
 from registry import ModelVersion
+from tasks.markdown import prose
 from tasks.retryable import harmless
 
 PROMOTED, ROLLED_BACK = "hallmark.model.promoted", "hallmark.model.rolled_back"
@@ -60,8 +61,8 @@ def _emit(event: str, name: str, subject: str, message: str, facts: dict[str, An
 
     resource = {"prefect.resource.id": f"{event}/{name}", "prefect.resource.name": name}
     payload = {
-        "subject": f"Hallmark: {subject}",
-        "message": message,
+        "subject": f"Hallmark: {prose(subject)}",
+        "message": "\n".join(map(prose, message.splitlines())),
         "home": str(get_settings().home.absolute()),
         **facts,
     }

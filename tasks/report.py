@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from evaluation.comparison import Comparison, Group
 from evaluation.metrics import Metric, MetricsSnapshot
@@ -14,13 +13,12 @@ from experiments.comparing import Flip
 from experiments.differences import shown
 from experiments.reproducing import Reproduction
 from experiments.result import ExperimentResult
+from tasks.markdown import code, prose, table
 from trainer.contract import TrainResult
 
 SHOWN_TEXT = 160
 LARGEST_PICTURE = 400_000
 """Bytes of SVG that are put into a page; a larger one is named by its path."""
-
-SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
 
 
 def text_cell(text: str) -> str:
@@ -28,14 +26,7 @@ def text_cell(text: str) -> str:
     the page.
     """
     line = " ".join(text.split())
-    shown = line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…"
-    return SPECIAL.sub(r"\\\1", shown).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return code(line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…")
 
 
 def picture(svg: bytes, description: str) -> str:
@@ -50,16 +41,17 @@ def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
         snapshot: of the run.
         run: its name, or a link to it.
     """
+    groups = [("overall", snapshot.overall), *((code(name), of) for name, of in snapshot.categories.items())]
     rows = [
-        (name, category, str(metric.n), percent(metric.value), _interval(metric))
-        for category, metrics in {"overall": snapshot.overall, **snapshot.categories}.items()
+        (code(name), group, str(metric.n), percent(metric.value), _interval(metric))
+        for group, metrics in groups
         for name, metric in metrics.items()
     ]
     judged = [(text_cell(reason), str(count)) for reason, count in sorted(snapshot.counts.items())]
     if (cut := snapshot.truncated) is not None:
         judged += [
             ("prompt cut to fit the context", str(cut.prompts)),
-            ("completion cut at max\\_new\\_tokens", str(cut.completions)),
+            ("completion cut at `max_new_tokens`", str(cut.completions)),
         ]
         judged += [("of these without the full score", str(cut.completions_below_one))]
     counts = table(["judged", "items"], judged)
@@ -94,7 +86,7 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
     shown = (
         picture(curve, "loss by step")
         if curve is not None and small
-        else f"The loss curve is in `{curve_path}`."
+        else f"The loss curve is in {code(curve_path)}."
     )
     return "\n\n".join([f"Run {run}", shown, table(["", ""], facts)])
 
@@ -132,8 +124,9 @@ def comparison_report(
         f"{role} {links.get(run, run)}"
         for role, run in (("baseline", comparison.baseline_run), ("candidate", comparison.candidate_run))
     )
+    judged = f"On {code(comparison.dataset)}, judged by {code(comparison.judge)}"
     parts = [
-        f"On **{comparison.dataset}**, judged by **{comparison.judge}**: {runs}. p value: {comparison.test.replace('_', ' ')}.",
+        f"{judged}: {runs}. p value: {comparison.test.replace('_', ' ')}.",
         overall,
         picture(draw_comparison(comparison), "scores with intervals, overall and by category"),
     ]
@@ -179,13 +172,13 @@ def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:
         rows.append(
             ("repeated", links.get(verdict.repeats, verdict.repeats), "same inputs, same predictions")
         )
-    parts = [f"## {verdict.headline}", *verdict.reasons, table(["run", "", ""], rows)]
+    parts = [f"## {prose(verdict.headline)}", *map(prose, verdict.reasons), table(["run", "", ""], rows)]
     facts = [
-        ("version", f"{verdict.model_name} v{verdict.version}" if verdict.version else "none"),
-        ("champion", f"{verdict.model_name} v{verdict.champion}" if verdict.champion else "none"),
+        ("version", code(f"{verdict.model_name} v{verdict.version}") if verdict.version else "none"),
+        ("champion", code(f"{verdict.model_name} v{verdict.champion}") if verdict.champion else "none"),
         ("weights", f"sha256 `{verdict.weights_sha256}`"),
         ("predictions", f"sha256 `{verdict.predictions_sha256}`"),
-        ("model", f"`{verdict.weights}`"),
+        ("model", code(str(verdict.weights))),
     ]
     return "\n\n".join([*parts, table(["", ""], facts)])
 
@@ -204,7 +197,7 @@ def reproduction_report(reproduction: Reproduction) -> str:
         table(["environment", "recorded", "now"], changed) if changed else "The environment is unchanged."
     )
     runs = f"Run {reproduction.run_id}, repeated as run {reproduction.again}."
-    return "\n\n".join([f"## {reproduction.headline}", runs, table(["part", ""], parts), environment])
+    return "\n\n".join([f"## {prose(reproduction.headline)}", runs, table(["part", ""], parts), environment])
 
 
 def _groups(groups: Sequence[Group]) -> str:

@@ -20,6 +20,7 @@ from prefect.tasks import exponential_backoff
 
 from core.errors import HallmarkError
 from core.progress import Progress, is_listened_to, listening
+from tasks.markdown import prose
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -89,6 +90,23 @@ def task_logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
         return logging.getLogger("hallmark")
 
 
+def without_links(record: logging.LogRecord) -> bool:
+    """Write addresses in a log as http[:]//..., because Prefect's pages make a link of each, whoever wrote it."""
+    if getattr(record, "send_to_api", True):
+        record.msg, record.args = _without_links(record.getMessage()), None
+        if record.exc_info and record.exc_info[0]:
+            record.exc_text = _without_links(logging.Formatter().formatException(record.exc_info))
+    return True
+
+
+def _without_links(text: str) -> str:
+    return re.sub("(https?)://", r"\1[:]//", text, flags=re.IGNORECASE)
+
+
+for _shown_in_pages in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_shown_in_pages).addFilter(without_links)
+
+
 @contextmanager
 def harmless(what: str) -> Iterator[None]:
     """Log that something could not be shown, and go on: showing is never a reason for a task to fail."""
@@ -148,12 +166,12 @@ class _ProgressArtifact:
         if progress is None or progress is self.sent:
             return
         self.sent = progress
-        share = 100 * progress.done / progress.total
+        share, description = 100 * progress.done / progress.total, prose(progress.sentence())
         with harmless("progress"):
             if progress.stage in self.artifacts:
-                update_progress_artifact(self.artifacts[progress.stage], share, progress.sentence())
+                update_progress_artifact(self.artifacts[progress.stage], share, description)
             else:
                 key = re.sub(r"[^a-z0-9]+", "-", progress.stage.lower()).strip("-")
-                made = create_progress_artifact(share, f"progress-{key}", progress.sentence())
+                made = create_progress_artifact(share, f"progress-{key}", description)
                 assert isinstance(made, UUID)  # noqa: S101 - outside an event loop it is no coroutine
                 self.artifacts[progress.stage] = made

@@ -25,6 +25,11 @@ NIGHTLY = "nightly"
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ZOMBIE = "Its process stopped reporting. Start the same experiment again: it continues."
 NOTIFY_BLOCK = "hallmark-notify"
+RENAMED = (
+    "hallmark: mark zombies crashed",
+    *(f"hallmark: tell about a {what}" for what in ("promotion", "rollback", "refusal", "failure", "crash")),
+)
+"""Automations that have another name now; the old ones would act a second time."""
 
 
 def set_up(home: Path, environment: dict[str, str]) -> Iterator[str]:
@@ -239,6 +244,7 @@ def _deploy(home: Path, environment: dict[str, str]) -> str:
 def _set_up_automations(notify_url: str | None) -> str:
     from prefect.automations import Automation
 
+    _remove_automations(RENAMED)
     done = []
     for name, description, trigger, actions in _automations(_notification(notify_url)):
         try:
@@ -255,9 +261,18 @@ def _set_up_automations(notify_url: str | None) -> str:
     without = (
         ""
         if notify_url
-        else ". Set HALLMARK_NOTIFY_URL to a webhook to be told about promotions, refusals and failures"
+        else ". For notifications of promotions, refusals and failures, set HALLMARK_NOTIFY_URL to a webhook"
     )
     return f"automations: {', '.join(done)}{without}"
+
+
+def _remove_automations(names: tuple[str, ...]) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        for name in names:
+            for automation in client.read_automations_by_name(name):
+                client.delete_automation(automation.id)
 
 
 def _content(trigger: Any, actions: list[Any]) -> Any:
@@ -276,7 +291,7 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
 
     endings = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     yield (
-        "hallmark: mark zombies crashed",
+        "hallmark: mark dead runs as crashed",
         "A flow run whose process has stopped reporting, because it or its machine was killed, is marked as crashed.",
         EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
@@ -301,7 +316,7 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
         # of a crash, the flow run that was asked for, not those inside of it
         related = ResourceSpecification({"prefect.resource.role": "deployment"} if title == "crash" else {})
         yield (
-            f"hallmark: tell about a {title}",
+            f"hallmark: notify of a {title}",
             f"Posts a message to HALLMARK_NOTIFY_URL at every event {event}.",
             EventTrigger(
                 match_related=related,

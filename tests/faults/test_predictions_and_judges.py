@@ -232,7 +232,7 @@ def test_what_was_cut_off_is_counted_apart_from_what_is_wrong(home: Path, tmp_pa
     assert snapshot.counts == {"correct": 2, "wrong": 2}
     assert snapshot.truncated == Truncation(prompts=0, completions=2, completions_below_one=1)
     report = metrics_report(snapshot, run.run_id)
-    assert "| completion cut at max\\_new\\_tokens | 2 |" in report
+    assert "| completion cut at `max_new_tokens` | 2 |" in report
     assert "| of these without the full score | 1 |" in report
 
 

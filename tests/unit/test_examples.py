@@ -17,6 +17,7 @@ MODULES = (
     "evaluation.statistics",
     "experiments.config",
     "experiments.differences",
+    "tasks.markdown",
 )
 
 
