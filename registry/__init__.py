@@ -1,4 +1,4 @@
-"""What was run, what it scored, and which model version may be served. Knows nothing of prefect, torch or jax."""
+"""What was run, what it scored, and which model version may be served. Needs no prefect, torch or jax."""
 
 from registry.log import PromotionConflict
 from registry.opening import open_registry, open_store, upgrade

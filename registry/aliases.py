@@ -1,4 +1,4 @@
-"""Aliases beside the champion: set, removed, protected; and any alias rolled back. Every move is in the log."""
+"""Aliases moved by hand: set, removed, protected, rolled back. Every move is in the log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Aliases:
         self.artifacts = artifacts
 
     def set(self, model: str, alias: str, to_version: int, reason: str, actor: str) -> ModelVersion:
-        """Point an alias that is not protected at a version, after its artifact was hashed. Makes a new alias.
+        """Point a new alias, or one that is not protected, at a version, after its artifact was hashed.
 
         Raises:
             InputError: the alias is protected, its name is not allowed, or there is no such version.
@@ -89,6 +89,8 @@ class Aliases:
 
         Example:
             >>> registry.aliases.remove("tiny-reasoner", "staging", "tried out", "ana")
+            >>> [alias.name for alias in registry.aliases.list("tiny-reasoner")]
+            ['champion', 'stable']
         """
         with self.database.writing() as session:
             require_model(session, model)
@@ -131,7 +133,7 @@ class Aliases:
 
         Example:
             >>> [(alias.name, alias.version) for alias in registry.aliases.list("tiny-reasoner")]
-            [('champion', 2), ('staging', 1)]
+            [('champion', 2), ('stable', 1), ('staging', 1)]
         """
         with self.database.reading() as session:
             require_model(session, model)
@@ -162,6 +164,8 @@ def _existing(session: Session, model: str, alias: str) -> tuple[Alias, ModelVer
     row = session.exec(select(Alias).where(Alias.model == model, Alias.name == alias)).first()
     version = aliased(session, model, alias)
     if row is None or version is None:
-        names = session.exec(select(Alias.name).where(Alias.model == model).order_by(col(Alias.name)).limit(10)).all()
+        names = session.exec(
+            select(Alias.name).where(Alias.model == model).order_by(col(Alias.name)).limit(10)
+        ).all()
         raise InputError(f"{model}: has no alias {alias[:80]}. There are {', '.join(names) or 'none'}.")
     return row, version

@@ -1,8 +1,8 @@
 """The ledger of alpha: which comparison this is on a golden dataset, and what the one before it left over.
 
-A family is one model on one golden dataset. Its comparisons are numbered, and the level of each follows from its number
-(`evaluation.alpha`), so that together they spend no more than alpha however many nights there are. A comparison that was
-significant hands its level on to the next one.
+A family is one model on one golden dataset. Its comparisons are numbered, and the level of each follows from
+its number (`evaluation.alpha`), so that together they spend no more than alpha however many nights there are.
+A comparison that was significant hands its level on to the next one.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Turn:
 def comparison_sha256(dataset_sha256: str, opponent: Run, candidate: Run) -> str:
     """What makes two comparisons one: the same dataset, judge, and predictions on both sides.
 
-    The evaluator is deterministic, so the same candidate that is offered again gives the same predictions, and asking
-    again is no new chance for luck.
+    The evaluator is deterministic, so the same candidate that is offered again gives the same predictions,
+    and asking again is no new chance for luck.
     """
     judge = candidate.judge, candidate.judge_fingerprint
     return sha256_json([dataset_sha256, *judge, opponent.predictions_sha256, candidate.predictions_sha256])
@@ -71,8 +71,8 @@ def take_turn(session: Session, model: str, dataset_sha256: str, opponent: Run, 
     family = {"model": model, "dataset_sha256": dataset_sha256}
     connection = session.connection()
     known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).scalar()
-    # Numbers are dense, so the newest smaller one is the comparison before it: for one that is known the one it followed
-    # then, so that asking again gives the same level; for a new one the last of the family.
+    # Numbers are dense, so the newest smaller one is the comparison before it: for one that is known the one
+    # it followed then, so that asking again gives the same level; for a new one the last of the family.
     before = connection.execute(_BEFORE, {**family, "number": known or MANY}).first()
     number = known or (before[0] if before else 0) + 1
     carried = before[1] if before is not None and before[2] else 0.0
@@ -80,9 +80,15 @@ def take_turn(session: Session, model: str, dataset_sha256: str, opponent: Run, 
 
 
 def spend(
-    session: Session, turn: Turn, opponent: Run, candidate: Run, p_value: float, level: float, significant: bool
+    session: Session,
+    turn: Turn,
+    opponent: Run,
+    candidate: Run,
+    p_value: float,
+    level: float,
+    significant: bool,
 ) -> None:
-    """Record a comparison that was decided for the first time. One that is known has spent its level already."""
+    """Record a comparison that was decided for the first time. A known one has spent its level already."""
     if turn.known:
         return
     row = {

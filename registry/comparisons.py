@@ -54,7 +54,7 @@ class Comparisons:
         return row
 
     def find(self, version: ModelVersion) -> Comparison | None:
-        """The comparison on which a version was promoted: its run with what was served before, or with the base model's.
+        """The comparison on which a version was promoted: with what was served before, or with the base.
 
         The same two runs always compare the same, so the first such row is as good as any.
 
@@ -62,10 +62,15 @@ class Comparisons:
             None where no such comparison was recorded.
 
         Example:
-            >>> registry.comparisons.find(registry.models.get("tiny-reasoner@v2")).delta
-            0.25
+            >>> comparison = registry.comparisons.find(registry.models.get("tiny-reasoner@v2"))
+            >>> comparison.delta, comparison.p_value
+            (0.25, 0.012)
         """
-        found = select(Comparison).where(Comparison.candidate_run_id == version.run_id).order_by(col(Comparison.id))
+        found = (
+            select(Comparison)
+            .where(Comparison.candidate_run_id == version.run_id)
+            .order_by(col(Comparison.id))
+        )
         with self.database.reading() as session:
             opponents = _opponents(session, version)
             return next((row for row in session.exec(found) if row.baseline_run_id in opponents), None)
@@ -80,8 +85,11 @@ def _opponents(session: Session, version: ModelVersion) -> Sequence[str]:
     against, before = (row.decision.get("against"), row.from_version) if row else (None, None)
     if against is not None:
         return [against]
-    # Decided before the log said against which run: then it was the champion's run, or, without a champion, the base's.
+    # Decided before the log said against which run: then it was the champion's run, or, without a champion,
+    # the base's.
     if before is None:
         return session.exec(select(Run.run_id).where(Run.model_sha256 == version.parent_sha256)).all()
-    earlier = select(ModelVersion.run_id).where(ModelVersion.model == version.model, ModelVersion.number == before)
+    earlier = select(ModelVersion.run_id).where(
+        ModelVersion.model == version.model, ModelVersion.number == before
+    )
     return session.exec(earlier).all()

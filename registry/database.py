@@ -26,13 +26,15 @@ def parse_url(url: str) -> URL:
     """A database URL with the driver we use.
 
     Raises:
-        InputError: not a URL, or neither SQLite nor PostgreSQL. The message never holds the URL, which may hold a password.
+        InputError: not a URL, or neither SQLite nor PostgreSQL. The message leaves the URL out, as it may
+            hold a password.
     """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise InputError(
-            "the registry URL is not a database URL; expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
+            "the registry URL is not a database URL; "
+            "expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
         ) from None
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
@@ -40,7 +42,9 @@ def parse_url(url: str) -> URL:
         if not parsed.database or parsed.database == ":memory:":
             raise InputError("the registry needs a database file that outlives the process: sqlite:///PATH")
         return parsed
-    raise InputError(f"registry database {parsed.drivername!r} is not supported; use sqlite:///PATH or postgresql://...")
+    raise InputError(
+        f"registry database {parsed.drivername!r} is not supported; use sqlite:///PATH or postgresql://..."
+    )
 
 
 def connect(url: str | URL, timeout_s: float = 30.0) -> Engine:
@@ -58,9 +62,13 @@ def connect(url: str | URL, timeout_s: float = 30.0) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, timeout_s)
     try:
-        engine = create_engine(parsed, json_serializer=canonical_json, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        engine = create_engine(
+            parsed, json_serializer=canonical_json, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+        )
     except ImportError:
-        raise ResourceError("the PostgreSQL driver is not installed; install it with: pip install 'hallmark[postgres]'") from None
+        raise ResourceError(
+            "the PostgreSQL driver is not installed; install it with: pip install 'hallmark[postgres]'"
+        ) from None
     timeout_ms = max(1, round(timeout_s * 1000))
 
     @event.listens_for(engine, "begin")
@@ -73,23 +81,32 @@ def connect(url: str | URL, timeout_s: float = 30.0) -> Engine:
 
 
 def _sqlite(url: URL, timeout_s: float) -> Engine:
-    # Connections are kept: closing the last one writes the whole WAL back to the database, which takes longer than a
-    # transaction. Without a limit, since a thread may read while it writes.
-    engine = create_engine(url, json_serializer=canonical_json, max_overflow=-1, connect_args={"timeout": timeout_s})
+    # Connections are kept: closing the last one writes the whole WAL back to the database, which takes longer
+    # than a transaction. Their number has no limit, since a thread may read while it writes.
+    engine = create_engine(
+        url, json_serializer=canonical_json, max_overflow=-1, connect_args={"timeout": timeout_s}
+    )
     sqlite_engines.add(engine)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # transactions begin where we say, below
         # recursive_triggers makes INSERT OR REPLACE fire the triggers that refuse deletes.
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "recursive_triggers = ON"):
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "recursive_triggers = ON",
+        ):
             connection.execute(f"PRAGMA {pragma}")
         record.info["file"] = _identity(url)
 
     @event.listens_for(engine, "checkout")
     def check(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
         if record.info["file"] != _identity(url):
-            raise DisconnectionError("the file was replaced")  # never seen: the pool opens the file that is there now
+            raise DisconnectionError(
+                "the file was replaced"
+            )  # never seen: the pool opens the file that is there now
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -109,7 +126,7 @@ def _identity(url: URL) -> tuple[int, int] | None:
 
 
 def _leave_to_parent() -> None:
-    """In a forked child: open connections anew. The parent's are neither used nor closed, since SQLite's locks are not inherited."""
+    """In a forked child: open new connections; the parent's are left alone, as SQLite's locks do not fork."""
     for engine in sqlite_engines:
         inherited_pools.append(engine.pool)
         engine.dispose(close=False)
@@ -131,7 +148,11 @@ class Database:
         self.engine = engine
         self._writer = engine.execution_options(writes=True)
         # PostgreSQL would show each statement another state; SQLite keeps a reader's state by itself.
-        self._reader = engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
+        self._reader = (
+            engine
+            if engine.dialect.name == "sqlite"
+            else engine.execution_options(isolation_level="REPEATABLE READ")
+        )
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -141,9 +162,19 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """The only writer, until the transaction commits at the end or rolls back on an error."""
-        with database_errors(self.engine.url), Session(self._writer, expire_on_commit=False) as session, session.begin():
-            session.connection()  # else the transaction would begin with the first statement, and what was seen before it might be old
+        """The only writer, from here until the transaction commits at the end, or rolls back on an error.
+
+        The lock is SQLite's BEGIN IMMEDIATE, or an advisory lock of PostgreSQL. It is waited for, and it ends
+        with the transaction.
+        """
+        with (
+            database_errors(self.engine.url),
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            # Begin, and with that take the write lock, now: a transaction that began with its first statement
+            # would let a caller look at something before it holds the lock.
+            session.connection()
             yield session
 
     @contextmanager

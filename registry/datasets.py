@@ -58,7 +58,7 @@ def _known(session: Session, key: str, version: str, sha256: str) -> Dataset | N
     known = session.exec(select(Dataset).where(Dataset.key == key, Dataset.version == version)).first()
     if known is not None and known.sha256 != sha256:
         raise IntegrityError(
-            f"dataset {key}-{version}: changed since it was registered: expected sha256 {known.sha256}, found {sha256}. "
-            "Restore the file, or give the changed one a new version."
+            f"dataset {key}-{version}: changed since it was registered: expected sha256 {known.sha256}, "
+            f"found {sha256}. Restore the file, or give the changed one a new version."
         )
     return known

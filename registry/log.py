@@ -56,8 +56,9 @@ def append_log(
         actor: who asked.
         decision: the gate's answer as JSON.
     """
-    # Ids are given here, not by the database: dense ids show a missing row, and an auto-increment skips one after a
-    # rollback. Each row hashes the one before, so changing or removing any row breaks every hash that follows.
+    # Ids are given here, not by the database: dense ids show a missing row, and an auto-increment skips one
+    # after a rollback. Each row hashes the one before, so changing or removing any row breaks every hash that
+    # follows.
     last = session.connection().execute(_LAST).first()
     row = PromotionLog(
         id=last[0] + 1 if last else 1,
@@ -84,7 +85,9 @@ def log_hash(row: PromotionLog) -> str:
     return sha256_json(row.model_dump(exclude={"hash"}))
 
 
-def move_alias(session: Session, model: str, alias: str, before: ModelVersion | None, after: ModelVersion) -> None:
+def move_alias(
+    session: Session, model: str, alias: str, before: ModelVersion | None, after: ModelVersion
+) -> None:
     """Compare and swap: point an alias at a version if it still points where it did.
 
     Raises:
@@ -98,5 +101,6 @@ def move_alias(session: Session, model: str, alias: str, before: ModelVersion | 
     swapped: Any = session.connection().execute(_SWAP, places)
     if swapped.rowcount != 1:
         raise PromotionConflict(
-            f"{model}@{alias}: no longer v{before.number}; another promotion came first. Run the same command again."
+            f"{model}@{alias}: no longer v{before.number}; another promotion came first. "
+            "Run the same command again."
         )

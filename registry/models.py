@@ -1,4 +1,4 @@
-"""Registered models: their versions, and the log of every decision about them. Reading only; `promotion` writes."""
+"""Registered models: their versions, and every decision about them. Reading only; `promotion` writes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Models:
         self.artifacts = artifacts
 
     def versions(self, model: str, limit: int | None = None) -> list[ModelVersion]:
-        """A model's versions, newest first. Their manifests are not loaded; `get` gives one version with everything.
+        """A model's versions, newest first. Their manifests are not loaded; `get` gives a whole version.
 
         Raises:
             InputError: there is no such model; lists those there are.
@@ -59,7 +59,9 @@ class Models:
             >>> [version.number for version in registry.models.versions("tiny-reasoner")]
             [2, 1]
         """
-        found = select(ModelVersion).where(ModelVersion.model == model).order_by(col(ModelVersion.number).desc())
+        found = (
+            select(ModelVersion).where(ModelVersion.model == model).order_by(col(ModelVersion.number).desc())
+        )
         with self.database.reading() as session:
             require_model(session, model)
             return list(session.exec(found.limit(limit).options(defer(cast(Any, ModelVersion.manifest)))))
@@ -88,7 +90,7 @@ class Models:
             return aliased(session, model, alias)
 
     def directory(self, reference: str) -> tuple[Path, str]:
-        """The verified model directory of NAME@ALIAS or NAME@vN, and its version as NAME@vN. Nothing may write to it.
+        """The verified directory of NAME@ALIAS or NAME@vN, and its NAME@vN. Nothing may write to it.
 
         Raises:
             InputError: there is no such version.
@@ -109,7 +111,8 @@ class Models:
             InputError: there is no such model; lists those there are.
 
         Example:
-            >>> [(row.action, row.to_version) for row in registry.models.history("tiny-reasoner")]
+            >>> decisions = registry.models.history("tiny-reasoner")
+            >>> [(row.action, row.to_version) for row in decisions if row.alias == "champion"]
             [('promoted', 1), ('refused', None), ('promoted', 2)]
         """
         found = select(PromotionLog).where(PromotionLog.model == model).order_by(col(PromotionLog.id).desc())
@@ -121,7 +124,11 @@ class Models:
         """The in-toto statement of a version, or its signed envelope.
 
         Returns:
-            None for a version that was promoted before there were statements; `provenance.stored_document` makes one.
+            None for a version that was promoted without one; `provenance.stored_document` makes it.
+
+        Example:
+            >>> registry.models.attestation("tiny-reasoner", 2) is None
+            True
         """
         found = select(Attestation.document).where(Attestation.model == model, Attestation.number == number)
         with self.database.reading() as session:
@@ -135,7 +142,11 @@ class Models:
             >>> registry.models.list()
             [ModelSummary(name='tiny-reasoner', champion=2, versions=2)]
         """
-        versions = select(ModelVersion.model, func.count().label("count")).group_by(col(ModelVersion.model)).subquery()
+        versions = (
+            select(ModelVersion.model, func.count().label("count"))
+            .group_by(col(ModelVersion.model))
+            .subquery()
+        )
         champion = select(Alias.model, Alias.version).where(Alias.name == CHAMPION).subquery()
         found = (
             select(RegisteredModel.name, champion.c.version, func.coalesce(versions.c.count, 0))
@@ -159,7 +170,9 @@ def find_version(session: Session, reference: str) -> ModelVersion:
     number = NUMBER.fullmatch(which)
     version = numbered(session, model, int(number[1])) if number else aliased(session, model, which)
     if version is None:
-        raise InputError(f"{model}: has no {'version' if number else 'alias'} {which}. {_known(session, model)}")
+        raise InputError(
+            f"{model}: has no {'version' if number else 'alias'} {which}. {_known(session, model)}"
+        )
     return version
 
 
@@ -196,7 +209,13 @@ def version_sha256(version: ModelVersion, run: Run) -> str:
 
 
 def _known(session: Session, model: str) -> str:
-    newest = select(ModelVersion.number).where(ModelVersion.model == model).order_by(col(ModelVersion.number).desc())
+    newest = (
+        select(ModelVersion.number)
+        .where(ModelVersion.model == model)
+        .order_by(col(ModelVersion.number).desc())
+    )
     numbers = session.exec(newest.limit(10)).all()
-    aliases = session.exec(select(Alias.name).where(Alias.model == model).order_by(col(Alias.name)).limit(10)).all()
+    aliases = session.exec(
+        select(Alias.name).where(Alias.model == model).order_by(col(Alias.name)).limit(10)
+    ).all()
     return f"There are {', '.join([*aliases, *(f'v{number}' for number in numbers)]) or 'none'}."

@@ -25,20 +25,27 @@ def registry_url(home: Path, url: str | None = None) -> URL:
     return URL.create("sqlite", database=str(home.absolute() / "registry.db"))
 
 
-def open_registry(home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None) -> Registry:
+def open_registry(
+    home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None
+) -> Registry:
     """Open the registry, making it first when there is none.
 
     Args:
         home: folder of the SQLite database, of the artifacts and of their checkouts.
         url: database to use instead of SQLite in `home`.
         timeout_s: how long a writer waits for another one, in seconds.
-        artifacts: folder or fsspec URL of the artifacts instead of `artifacts` in `home`. Nothing of it is opened yet.
+        artifacts: folder or fsspec URL of the artifacts instead of `artifacts` in `home`; not opened yet.
 
     Raises:
         InputError: the schema is older or newer than this version of Hallmark, or a URL is not usable.
         IntegrityError: the file is not an intact database.
         TransientError: the database is locked or the server is away.
         ResourceError: wrong password, no permission. No message holds a password.
+
+    Example:
+        >>> registry = open_registry(Path(".hallmark"))
+        >>> registry.models.get("tiny-reasoner@champion").number
+        2
     """
     store = open_store(home, artifacts)
     database = _connected(home, url, timeout_s)
@@ -59,14 +66,20 @@ def open_store(home: Path, artifacts: str | None = None) -> Store:
     return Store(artifacts or home.absolute() / "artifacts", home.absolute() / "checkouts")
 
 
-def upgrade(home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None) -> Converted:
-    """Migrate the registry to the newest schema, in one transaction, and a local artifact store to its newest layout.
+def upgrade(
+    home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None
+) -> Converted:
+    """Migrate the registry, in one transaction, to the newest schema, and a local store to the newest layout.
 
     Returns:
         How many artifacts were moved, and which are damaged.
 
     Raises:
         HallmarkError: what `open_registry` raises.
+
+    Example:
+        >>> upgrade(Path(".hallmark"))
+        Converted(moved=0, damaged=())
     """
     store = open_store(home, artifacts)
     database = _connected(home, url, timeout_s)

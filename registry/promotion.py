@@ -78,7 +78,7 @@ Attest = Callable[[ModelVersion, Run, dict[str, Any], Sequence[TreeEntry]], dict
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A run that is offered to an alias, and on which terms: the arguments of `registry.registry.Registry.offer`."""
+    """A run that is offered, and the terms: the arguments of `registry.registry.Registry.offer`."""
 
     model: str
     run_id: str
@@ -94,8 +94,14 @@ class Offer:
 
 
 Outcome = Literal["promoted", "forced", "refused", "passed", "already_champion"]
-"""What became of an offer: promoted by the gate; forced, against the gate; refused by the gate; passed, when the gate
-agreed and promotion was not wanted; already_champion, when the very weights are what the alias points at."""
+"""What became of an offer.
+
+- promoted: the gate agreed, and the alias moved.
+- refused: the gate did not agree.
+- forced: the gate did not agree, and the alias moved all the same.
+- passed: the gate agreed, and promotion was not wanted.
+- already_champion: the alias points at these very weights.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +156,17 @@ def decide(database: Database, artifacts: Store, offer: Offer) -> OfferResult:
     check_name(offer.alias, "alias")
     stored: str | None = None
     for _ in range(ATTEMPTS):
-        # Asked without the write lock first: weights are stored only when the gate agrees, and storing gigabytes must
-        # not hold up every other writer. What is found here decides nothing but that.
+        # Asked without the write lock first: weights are stored only when the gate agrees, and storing
+        # gigabytes must not hold up every other writer. What is found here decides nothing but that.
         with database.reading() as session:
             case = _assessed(session, offer)
-        # Weights before the version: an artifact that no version names does no harm (garbage collection removes it),
-        # a version without its artifact would.
+        # Weights before the version: an artifact that no version names does no harm (garbage collection
+        # removes it), a version without its artifact would.
         if isinstance(case, _Case) and case.moves and stored is None:
             stored = _store_weights(artifacts, case)
-        # Asked again under the write lock, which lasts until the commit: nobody else moves the alias, numbers a version,
-        # takes a turn in the ledger of alpha or extends the log between what the gate sees here and what is written.
-        # This answer counts.
+        # Asked again under the write lock, which lasts until the commit: nobody else moves the alias, numbers
+        # a version, takes a turn in the ledger of alpha or extends the log between what the gate sees here
+        # and what is written. This answer counts.
         with database.writing() as session:
             case = _assessed(session, offer)
             if not isinstance(case, _Case):
@@ -173,13 +179,13 @@ def decide(database: Database, artifacts: Store, offer: Offer) -> OfferResult:
         # The champion changed since the gate was asked, or the artifact was collected as garbage: once more.
         stored = None
     raise TransientError(
-        f"{offer.model}@{offer.alias}: run {offer.run_id} could not be promoted in {ATTEMPTS} attempts, since its artifact "
-        "or the champion changed each time. Run the same command again."
+        f"{offer.model}@{offer.alias}: run {offer.run_id} could not be promoted in {ATTEMPTS} attempts, "
+        "since its artifact or the champion changed each time. Run the same command again."
     )
 
 
 def _assessed(session: Session, offer: Offer) -> _Case | OfferResult:
-    """The offer with the gate's answer, or, where the very weights are what the alias points at, its result."""
+    """The offer with the gate's answer; or its result, where the alias points at these very weights."""
     candidate = finished_run(session, offer.run_id)
     current = aliased(session, offer.model, offer.alias)
     if current is not None and current.weights_sha256 == candidate.model_sha256:
@@ -193,14 +199,15 @@ def _assessed(session: Session, offer: Offer) -> _Case | OfferResult:
 
 
 def _opponent(session: Session, current: ModelVersion | None, candidate: Run, against: str | None) -> Run:
-    """The run to beat. Never a run of other weights than the champion's: that would be a way round the gate."""
+    """The run to beat. Never one of other weights than the champion's: that would be a way round the gate."""
     given = finished_run(session, against) if against else None
     if current is None:
         if (base := given or like_run(session, candidate.parent_model_sha256, candidate)) is not None:
             return base
         raise InputError(
-            f"run {candidate.run_id}: nothing to compare it with: there is no champion and no run of its base model. "
-            f"Run: hallmark baseline --base-model {candidate.base_model}, or name a run with --against."
+            f"run {candidate.run_id}: nothing to compare it with: there is no champion and no run of its "
+            f"base model. Run: hallmark baseline --base-model {candidate.base_model}, "
+            "or name a run with --against."
         )
     if given is not None and given.model_sha256 == current.weights_sha256:
         return given
@@ -212,8 +219,8 @@ def _store_weights(artifacts: Store, case: _Case) -> str:
     stored = artifacts.put(weights)
     if stored != run.model_sha256:
         raise IntegrityError(
-            f"{weights}: changed since run {run.run_id} judged these weights: expected sha256 {run.model_sha256}, "
-            f"found {stored}."
+            f"{weights}: changed since run {run.run_id} judged these weights: "
+            f"expected sha256 {run.model_sha256}, found {stored}."
         )
     return stored
 

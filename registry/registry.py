@@ -65,9 +65,9 @@ class Registry:
     ) -> OfferResult:
         """Ask the gate about a run, and when it agrees make its weights a version and point the alias at it.
 
-        The gate is asked first without the write lock, and again inside the transaction that writes, against the
-        champion as it is at that moment; what it says there counts. The same weights are never a second version. A
-        refusal is recorded too.
+        The gate is asked first without the write lock, and again inside the transaction that writes, against
+        the champion as it is at that moment; what it says there counts. The same weights are never a second
+        version. A refusal is recorded too.
 
         Args:
             model: the registered model; made when it is new.
@@ -75,8 +75,9 @@ class Registry:
             gate: decides.
             weights: gives the model directory that the run judged; called only when the alias is to move.
             actor: who asks, for the log.
-            against: run to compare with where it judged the champion's weights, or where there is no champion. Default:
-                the newest run of the champion's, else the base model's, weights on the same dataset by the same judge.
+            against: run to compare with where it judged the champion's weights, or where there is no
+                champion. Default: the newest run of the champion's, else the base model's, weights on the
+                same dataset by the same judge.
             parent_model: what the model was trained from.
             alias: which alias moves.
             force_reason: promote even if the gate refuses; recorded.
@@ -84,7 +85,8 @@ class Registry:
             attest: makes the provenance statement of a new version.
 
         Raises:
-            InputError: the run is not finished, a name is not allowed, or there is nothing comparable to compare with.
+            InputError: the run is not finished, a name is not allowed, or there is nothing comparable to
+                compare with.
             IntegrityError: the weights are not the ones that the run judged.
             TransientError: its artifact was removed each time before it was promoted.
 
@@ -128,7 +130,8 @@ class Registry:
             grace_s: artifacts stored less than this many seconds ago stay.
 
         Raises:
-            InputError: no version is recorded here, so that nothing in the store is known to be this registry's.
+            InputError: no version is recorded here, so that nothing in the store is known to be this
+                registry's.
             IntegrityError: an artifact of a version is missing or damaged; nothing is removed.
             ResourceError: the store is not usable.
 

@@ -167,8 +167,8 @@ class Runs:
 
         Example:
             >>> overall = registry.runs.metrics(run.run_id)[0]
-            >>> overall.name, overall.value, overall.ci_low, overall.ci_high
-            ('answer_correctness', 0.4, 0.351, 0.451)
+            >>> overall.name, overall.value, overall.n, overall.ci_low, overall.ci_high
+            ('answer_correctness', 0.4, 5, 0.118, 0.769)
         """
         with self.database.reading() as session:
             return list(session.exec(select(Metric).where(Metric.run_id == run_id).order_by(col(Metric.id))))
@@ -189,7 +189,7 @@ class Runs:
 
         Example:
             >>> registry.runs.reasons(run.run_id)
-            {'correct': 144, 'empty': 3, 'wrong': 213}
+            {'correct': 2, 'empty': 1, 'wrong': 2}
         """
         counted = select(Prediction.reason, func.count()).where(Prediction.run_id == run_id)
         with self.database.reading() as session:
@@ -220,7 +220,7 @@ class Runs:
             return list(session.exec(same.order_by(col(Run.id).desc())))
 
     def repeated(self, run: Run) -> Run | None:
-        """The newest earlier run that a run repeats: the same inputs gave the same predictions, byte for byte."""
+        """The newest earlier run that a run repeats: same inputs, same predictions, byte for byte."""
         found = select(Run).where(
             Run.inputs_sha256 == run.inputs_sha256,
             Run.predictions_sha256 == run.predictions_sha256,
@@ -240,7 +240,7 @@ class Runs:
 
         Example:
             >>> registry.runs.count()
-            2
+            5
         """
         with self.database.reading() as session:
             return session.exec(select(func.count()).select_from(Run)).one()
@@ -254,15 +254,17 @@ class Runs:
 
         Example:
             >>> [(run.run_id, run.status) for run in registry.runs.list(limit=2)]
-            [('20261124-101500-ab12cd', 'finished'), ('20261124-101432-0f3e9a', 'finished')]
+            [('20261127-020010-3c0ff1', 'finished'), ('20261126-020007-91be04', 'finished')]
         """
         found = select(Run).order_by(col(Run.id).desc()).limit(limit)
         with self.database.reading() as session:
-            return session.exec((found.where(Run.kind == kind) if kind else found).options(*WITHOUT_DOCUMENTS)).all()
+            return session.exec(
+                (found.where(Run.kind == kind) if kind else found).options(*WITHOUT_DOCUMENTS)
+            ).all()
 
 
-# Statements that every promotion asks several times are built once: building one costs more than SQLite takes to
-# answer it.
+# Statements that every promotion asks several times are built once: building one costs more than SQLite takes
+# to answer it.
 _METRICS = Metric.__table__  # type: ignore[attr-defined]
 _PREDICTIONS = Prediction.__table__  # type: ignore[attr-defined]
 _RUN = select(Run).where(Run.run_id == bindparam("run_id"))
@@ -292,7 +294,9 @@ def find_run(session: Session, reference: str) -> Run:
     if exact is not None:
         return exact
     newest_first = select(Run).order_by(col(Run.id).desc())
-    starts = newest_first.where(col(Run.run_id).startswith(reference, autoescape=True)).limit(CANDIDATES_SHOWN + 1)
+    starts = newest_first.where(col(Run.run_id).startswith(reference, autoescape=True)).limit(
+        CANDIDATES_SHOWN + 1
+    )
     found = list(session.exec(starts)) if reference else []
     if len(found) == 1:
         return found[0]
@@ -311,13 +315,14 @@ def finished_run(session: Session, reference: str) -> Run:
         raise InputError(f"run {run.run_id} failed and has no scores: {run.error}")
     if run.status != "finished":
         raise InputError(
-            f"run {run.run_id} is not finished. Wait for it, or start the same experiment again: it continues."
+            f"run {run.run_id} is not finished. "
+            "Wait for it, or start the same experiment again: it continues."
         )
     return run
 
 
 def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | None:
-    """The newest finished run that judged these weights on the same dataset and by the same judge as another run."""
+    """The newest finished run of some weights with the dataset and judge of another run."""
     same = {name: getattr(like, name) for name in ("dataset_id", "judge", "judge_fingerprint", "id")}
     return session.exec(_LIKE_RUN, params={"model_sha256": model_sha256, **same}).first()
 
@@ -325,7 +330,8 @@ def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | Non
 def run_scores(session: Session, run_id: str) -> dict[str, float]:
     """See `Runs.scores`."""
     rows = session.connection().execute(_SCORES, {"run_id": run_id}).all()
-    return {trace_id: score for trace_id, score in rows}  # noqa: C416  dict() takes rows for mappings, which is slower
+    # Not dict(rows): it takes the rows for mappings, which is slower.
+    return {trace_id: score for trace_id, score in rows}  # noqa: C416
 
 
 def weights_in_use(session: Session) -> set[str]:

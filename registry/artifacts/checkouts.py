@@ -1,4 +1,4 @@
-"""Directories that are made from stored contents, and stored contents that are made from directories."""
+"""Checkouts: local directories made from blobs; and the copies that blobs are made from."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ _Made = TypeVar("_Made")
 
 
 def each(work: Callable[[_Given], _Made], values: Iterable[_Given], threads: int) -> list[_Made]:
-    """The results for all values, in their order, worked on side by side. The first error is raised."""
+    """The results for all values, in their order, computed by several threads. The first error is raised."""
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, values))
 
 
 def copied(source: Path, tree: Path, name: str, count: Count = uncounted) -> TreeEntry:
-    """Copy one file into a new directory, below folders that are made for it, and tell what arrived.
+    """Copy one file into a new directory, making folders as needed.
 
     Args:
         source: the file.
         tree: the directory.
-        name: in it.
-        count: is told of every piece that arrived.
+        name: the file's, in the directory.
+        count: is called for every piece that was copied.
+
+    Returns:
+        The copy as an entry of the directory's tree.
 
     Raises:
         InputError: it cannot be read.
@@ -102,6 +105,9 @@ def appear(tree: Path, target: Path) -> None:
     try:
         tree.replace(target)
     except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # another process was faster with the same files
+        if error.errno not in (
+            errno.EEXIST,
+            errno.ENOTEMPTY,
+        ):  # another process was faster with the same files
             raise
     fsync_directory(target.parent)

@@ -1,4 +1,4 @@
-"""Stores from before there were blobs: whole directories at `<root>/<first two>/<sha256>/`, moved into blobs."""
+"""Stores made before there were blobs: directories at `<root>/<first two>/<sha256>/`, which become blobs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Converted(NamedTuple):
 
 
 def convert_all(blobs: LocalBlobs) -> Converted:
-    """Move every old directory into blobs. Raises ResourceError when the disk is full or cannot be written."""
+    """Move every old directory into blobs; raise ResourceError when the disk is full or cannot be written."""
     moved, damaged = 0, []
     for directory in sorted(blobs.root.glob("[0-9a-f][0-9a-f]/*")):
         try:
@@ -42,7 +42,7 @@ def convert_all(blobs: LocalBlobs) -> Converted:
 
 
 def convert(blobs: LocalBlobs, sha256: str) -> bool:
-    """Move one old directory into blobs. It stays whole until its tree object is written, whenever this process is killed.
+    """Move one old directory into blobs. It stays whole until its tree object is written.
 
     Returns:
         Whether there was one.
@@ -68,7 +68,10 @@ def _move(blobs: LocalBlobs, directory: Path) -> None:
     try:
         files = tree_files(directory)
         hashes = each(sha256_file, files.values(), HASHING_THREADS)
-        entries = [TreeEntry(name, path.stat().st_size, found) for (name, path), found in zip(files.items(), hashes, strict=True)]
+        entries = [
+            TreeEntry(name, path.stat().st_size, found)
+            for (name, path), found in zip(files.items(), hashes, strict=True)
+        ]
         found = f"found sha256 {tree_sha256(entries)}"
     except InputError as error:
         entries, found = None, str(error)

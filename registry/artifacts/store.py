@@ -1,4 +1,4 @@
-"""Directories of files, kept by the sha256 of their content: written once, atomically, and verified when they are read."""
+"""The artifact store: directories kept by their sha256, written once, atomically, and verified when read."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ _Made = TypeVar("_Made")
 class Store:
     """Artifacts: directories that are kept by their sha256.
 
-    The content of every file is kept once, as a blob under its sha256. A tree object, which is a blob too, lists the files
-    of a directory; its sha256 is the directory's.
+    The content of every file is kept once, as a blob under its sha256. A tree object, which is a blob too,
+    lists the files of a directory; its sha256 is the directory's.
 
     Args:
-        url: a folder, or any URL of fsspec such as `s3://bucket/prefix`. Credentials are those of fsspec and its clients.
+        url: a folder, or any URL of fsspec such as `s3://bucket/prefix`. Credentials are those of fsspec and
+            its clients.
         checkouts: local folder of the directories that are read, at `checkouts/<sha256>/`.
 
     Raises:
@@ -66,9 +67,9 @@ class Store:
         return self.checkouts / sha256
 
     def put(self, source: Path) -> str:
-        """Keep a copy of a directory, atomically. What is kept already is not sent again; a damaged copy is replaced.
+        """Keep a copy of a directory, atomically. What is kept is not sent again; a damaged copy is replaced.
 
-        Each file is read once: it is hashed while it is copied. Compare the result with the hash that you expect.
+        Each file is read once, hashed while it is copied. Compare the result with the hash that you expect.
 
         Args:
             source: a directory of regular files.
@@ -112,8 +113,8 @@ class Store:
             ResourceError: the disk is full, or the remote place is not usable.
 
         Example:
-            >>> sorted(path.name for path in registry.artifacts.get(sha256).iterdir())
-            ['config.json', 'model.safetensors', 'tokenizer.json']
+            >>> sorted(path.name for path in registry.artifacts.get(version.weights_sha256).iterdir())
+            ['config.json', 'model.safetensors']
         """
         checkout = self.path(sha256)
         if not is_intact(checkout, sha256):
@@ -134,7 +135,7 @@ class Store:
             ResourceError: the disk is full, or the remote place is not usable.
 
         Example:
-            >>> registry.artifacts.export(sha256, Path("copy-of-the-model"))
+            >>> registry.artifacts.export(version.weights_sha256, Path("copy-of-the-model"))
         """
         if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
             raise InputError(f"{target}: exists and is not an empty directory. Name a new one.")
@@ -151,8 +152,8 @@ class Store:
             IntegrityError: the tree object is missing or changed, or names a file outside the artifact.
 
         Example:
-            >>> [(file.name, file.size) for file in registry.artifacts.files(sha256)]
-            [('config.json', 733), ('model.safetensors', 3814592), ('tokenizer.json', 10611)]
+            >>> [(file.name, file.size) for file in registry.artifacts.files(version.weights_sha256)]
+            [('config.json', 2), ('model.safetensors', 6)]
         """
         data = self.blobs.read(sha256)
         if data is None and self._convert(sha256):
@@ -165,7 +166,9 @@ class Store:
         try:
             return parse_manifest(data)
         except IntegrityError as error:
-            raise IntegrityError(f"artifact {sha256}: refused at {self.blobs.where(sha256)}: {error}") from None
+            raise IntegrityError(
+                f"artifact {sha256}: refused at {self.blobs.where(sha256)}: {error}"
+            ) from None
 
     def has(self, sha256: str) -> bool:
         """Whether the tree object and all of its files are stored with the right size. No content is hashed.
@@ -191,6 +194,10 @@ class Store:
 
         Yields:
             For each file that is missing or changed the artifact's sha256 and a sentence.
+
+        Example:
+            >>> list(registry.artifacts.check([version.weights_sha256]))
+            []
         """
         trees: dict[str, list[TreeEntry]] = {}
         for sha256 in hashes:
@@ -208,10 +215,14 @@ class Store:
                     yield sha256, f"{entry.name}: {changed(self.blobs, entry.sha256, found[entry.sha256])}"
 
     def count(self) -> int:
-        """How many contents are stored.
+        """How many blobs are stored: contents of files, and tree objects.
 
         Raises:
             ResourceError: the place is not usable.
+
+        Example:
+            >>> registry.artifacts.count()
+            5
         """
         self.blobs.require_place()
         return sum(1 for _ in self.blobs.list())
@@ -221,12 +232,16 @@ class Store:
         return not any(True for _ in self.blobs.list())
 
     def convert_old_layout(self) -> old_layout.Converted:
-        """Move the directories of a local store made before there were blobs. May be killed and repeated at any time.
+        """Move the directories of a local store made before there were blobs. May be killed and repeated.
 
         Raises:
             ResourceError: the disk is full or cannot be written.
         """
-        return old_layout.convert_all(self.blobs) if isinstance(self.blobs, LocalBlobs) else old_layout.Converted()
+        return (
+            old_layout.convert_all(self.blobs)
+            if isinstance(self.blobs, LocalBlobs)
+            else old_layout.Converted()
+        )
 
     def survey(self, keep: set[str], grace_s: float) -> Survey:
         """Look for what no kept artifact needs. Lists the whole store, so it may take long; `sweep` is quick.
@@ -262,8 +277,12 @@ class Store:
     def _kept(self, keep: set[str]) -> dict[str, list[TreeEntry]]:
         """The artifacts that stay, and their files; none for one that is not stored."""
         hashes = sorted(keep)
-        stored = self._each(lambda sha256: self.blobs.size(sha256) is not None or self._convert(sha256), hashes)
-        return {sha256: self.files(sha256) if there else [] for sha256, there in zip(hashes, stored, strict=True)}
+        stored = self._each(
+            lambda sha256: self.blobs.size(sha256) is not None or self._convert(sha256), hashes
+        )
+        return {
+            sha256: self.files(sha256) if there else [] for sha256, there in zip(hashes, stored, strict=True)
+        }
 
     def _show(self, sha256: str, tree: Path, entries: list[TreeEntry]) -> None:
         """Make the copy that was just stored the checkout, so that `path` is there from now on."""

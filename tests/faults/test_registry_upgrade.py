@@ -28,8 +28,8 @@ CONTENT = Path(__file__).parents[1] / "data" / "registry-0002.json"
 """Rows that a registry of schema 0002 wrote, with its own hashes; 0001 has the same tables."""
 
 
-def make_registry(home: Path, url: str | None, revision: str) -> None:
-    """A registry as the release with that schema left it."""
+def make_registry(home: Path, url: str | None, revision: str, content: Path = CONTENT) -> None:
+    """A registry as the version of Hallmark with that schema left it."""
     home.mkdir(exist_ok=True)
     database = Database(connect(database_url(home, url)))
     config = Config()
@@ -39,7 +39,7 @@ def make_registry(home: Path, url: str | None, revision: str) -> None:
         command.upgrade(config, revision)
         tables = MetaData()
         tables.reflect(connection)
-        rows = json.loads(CONTENT.read_text())
+        rows = json.loads(content.read_text())
         for table in tables.sorted_tables:
             for row in rows.get(table.name, []):
                 connection.execute(insert(table).values(row))

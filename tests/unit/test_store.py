@@ -303,7 +303,7 @@ def test_a_place_is_shown_without_its_secrets(url: str, shown: str, tmp_path: Pa
 
 @pytest.mark.parametrize("url", ["s3://someone:hunter2secret@bucket/x", "gs://hunter2secret@bucket"])
 def test_credentials_in_a_bucket_address_are_refused_without_showing_them(url: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not belong into") as caught:
+    with pytest.raises(InputError, match="does not belong in") as caught:
         Store(url, tmp_path)
     assert "hunter2" not in str(caught.value)
 
