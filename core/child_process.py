@@ -1,8 +1,8 @@
-"""Heavy work in a process of its own: it gives all its memory back, has its own threads, and dies with its parent.
+"""Heavy work in its own process: it gives all memory back, has its own threads, and dies with its parent.
 
-The parent writes one line of JSON (what to do) to the child's standard input and keeps the pipe open. The child
-answers with JSON lines: progress, then one result or one error. When the pipe closes, the parent is gone and the
-child ends.
+The parent writes one line of JSON (what to do) to the child's standard input and keeps the pipe open. The
+child answers with JSON lines: progress, then one result or one error. When the pipe closes, the parent is
+gone and the child ends.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def run_child(
         spec: what to do.
         result: class of the answer.
         threads: CPU threads for every library in the child.
-        log: file that receives whatever the child's libraries print, and the traceback of an unexpected error.
+        log: file that receives whatever the child's libraries print, and the traceback of an unexpected
+            error.
         listener: gets the child's progress.
         keep: descriptors of locks that the child holds with us, so that they outlive us if we are killed.
 
@@ -99,11 +100,11 @@ def _started(module: str, threads: int, log: Path, keep: tuple[int, ...]) -> Ite
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """NPROC sizes XLA's thread pools, OMP_NUM_THREADS torch's. The rest keeps the libraries quiet and off the network.
+    """NPROC sizes XLA's thread pools, OMP_NUM_THREADS torch's. The rest: quiet, and off the network.
 
-    XLA allocates its buffers again at every step, and the page faults cost up to a third of it, so glibc asks for
-    huge pages. OpenMP's threads sleep while they wait: spinning, they made inference 40 times slower on a machine
-    with other work.
+    XLA allocates its buffers again at every step, and the page faults cost up to a third of it, so glibc asks
+    for huge pages. OpenMP's threads sleep while they wait: spinning, they made inference 40 times slower on a
+    machine with other work.
     """
     count = str(threads)
     return {
@@ -156,7 +157,7 @@ class Job(Generic[Spec]):
 
 @contextmanager
 def answering(spec: type[Spec]) -> Iterator[Job[Spec]]:
-    """The child's side: read the spec; the block does the work and answers. An error in it is answered too.
+    """The child's side: reads the spec; the block does the work and answers. An error in it is answered too.
 
     It is a block rather than a call, so that nothing of ours stands between the child's module and its work.
 
@@ -201,7 +202,7 @@ def _end_with_parent() -> None:
 
 
 def raise_on_termination() -> None:
-    """Make SIGTERM and SIGINT end the work with an error instead of at once, so that children and records are tidied."""
+    """Make SIGTERM and SIGINT raise an error instead of ending the process, so that work ends in order."""
 
     def stop(signum: int, _frame: object) -> None:
         raise InterruptedWork(interruption(signum), signum)

@@ -30,7 +30,7 @@ class IntegrityError(HallmarkError):
 
 
 class ResourceError(HallmarkError):
-    """Something the work needs is not there: disk space, a card, a server, a package."""
+    """Something the work needs is not there: disk space, a GPU, a server, a package."""
 
     exit_code = 4
 

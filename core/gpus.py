@@ -1,4 +1,4 @@
-"""One card, one job: work on a GPU waits until no other process of Hallmark on this machine is using it."""
+"""One job per GPU: work on a GPU waits until no other process of Hallmark on this machine is using it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from core.settings import get_settings
 LOOK_EVERY_SECONDS = 0.5
 SAY_EVERY_SECONDS = 30.0
 CPU = "cpu"
+SHARED_FOLDER = Path("/tmp/hallmark-locks")  # noqa: S108 - for every user, so not below a TMPDIR of one's own
 
 
 def ask_driver(fields: str) -> list[str]:
-    """A line for every card that the NVIDIA driver lists; none where there is no driver.
+    """One line for every GPU that the NVIDIA driver lists; none where there is no driver.
 
     Args:
         fields: what to ask for, as `nvidia-smi --help-query-gpu` names it, separated by commas.
@@ -35,31 +36,31 @@ def ask_driver(fields: str) -> list[str]:
 
 @cache
 def _installed_gpus() -> tuple[tuple[str, str], ...]:
-    """Index and UUID of every card."""
+    """Index and UUID of every GPU."""
     rows = [line.split(",") for line in ask_driver("index,uuid") if line.count(",") == 1]
     return tuple((index.strip(), uuid.strip()) for index, uuid in rows)
 
 
 def visible_gpus() -> list[str]:
-    """UUIDs of the cards that CUDA_VISIBLE_DEVICES leaves visible, sorted, so that all take locks in the same order."""
+    """UUIDs of the GPUs that CUDA_VISIBLE_DEVICES leaves visible.
+
+    They are sorted, so that everybody takes several locks in the same order and nobody waits in a circle.
+    """
     installed = _installed_gpus()
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
         return sorted(uuid for _, uuid in installed)
     names = [name.strip() for name in wanted.split(",") if name.strip()]
-    return sorted(
-        {
-            uuid
-            for index, uuid in installed
-            if any(name == index or (len(name) > 1 and uuid.startswith(name)) for name in names)
-        }
-    )
+
+    def is_named(index: str, uuid: str) -> bool:
+        return any(name == index or (len(name) > 1 and uuid.startswith(name)) for name in names)
+
+    return sorted({uuid for index, uuid in installed if is_named(index, uuid)})
 
 
 def lock_folder() -> Path:
-    """Where the locks are: one folder a machine for the cards, whatever HALLMARK_HOME and user."""
-    settings = get_settings()
-    folder = settings.locks or Path("/tmp/hallmark-locks")  # noqa: S108 - every user's, and not below a TMPDIR of somebody's own
+    """Where the locks are: one folder per machine, whatever HALLMARK_HOME, since its GPUs are everybody's."""
+    folder = get_settings().locks or SHARED_FOLDER
     if not folder.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):
@@ -69,16 +70,17 @@ def lock_folder() -> Path:
 
 @contextmanager
 def own_device(what: str, listener: Listener, *, cpu: bool = False) -> Iterator[tuple[int, ...]]:
-    """Hold every visible card for the length of the block; wait for whoever holds one, and say for whom.
+    """Hold every visible GPU for the length of the block; wait for whoever holds one, and say for whom.
 
     Args:
         what: what this job is, for those who wait for it.
-        listener: is told whom this job waits for.
-        cpu: the work stays on the CPU although there are cards.
+        listener: gets whom this job waits for, and since when that one holds the GPU.
+        cpu: the work stays on the CPU although there are GPUs.
 
     Yields:
-        Descriptors to hand to the process that uses the device: the lock then lives as long as that process does,
-        even when this one is killed. Empty on the CPU, unless HALLMARK_EXCLUSIVE=always lets CPU work take turns too.
+        Descriptors to hand to the process that uses the device: the lock then lives as long as that process
+        does, even when this one is killed. Empty on the CPU, unless HALLMARK_EXCLUSIVE=always makes CPU work
+        wait too.
 
     Raises:
         ResourceError: the folder of the locks cannot be written.
@@ -97,17 +99,14 @@ def own_device(what: str, listener: Listener, *, cpu: bool = False) -> Iterator[
 
 def _wait_for(device: str, what: str, listener: Listener) -> int:
     path = lock_folder() / f"{device}.lock"
-    told, told_at = "", float("-inf")
+    said, said_at = "", float("-inf")
     while (descriptor := acquire(path, what, shared=True)) is None:
         owner = holder(path)
         sentence = owner.sentence() if owner else ""
-        if owner and (sentence != told or time.monotonic() - told_at > SAY_EVERY_SECONDS):
-            told, told_at = sentence, time.monotonic()
-            listener(
-                Progress(
-                    stage="waiting", done=0, total=0, unit="", note=f"for {_name(device)}, used by {sentence}"
-                )
-            )
+        if owner and (sentence != said or time.monotonic() - said_at > SAY_EVERY_SECONDS):
+            said, said_at = sentence, time.monotonic()
+            note = f"for {_name(device)}, used by {sentence}"
+            listener(Progress(stage="waiting", done=0, total=0, unit="", note=note))
         time.sleep(LOOK_EVERY_SECONDS)
     return descriptor
 

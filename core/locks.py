@@ -1,7 +1,8 @@
 """Locks that die with their process, with a note of who holds them.
 
-The lock is the operating system's (flock): the kernel drops it the moment the last process that holds the file open is
-gone, however it ended. The note in the file is for people; a stale one is never taken for a lock.
+The lock is the operating system's (flock): the kernel drops it the moment the last process that holds the
+file open is gone, however it ended. The note in the file is for people; a stale one is never taken for a
+lock.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from core.files import raise_for_os_error
 
-LOOKS = 3
+ATTEMPTS = 3
 
 
 class Holder(BaseModel):
@@ -62,20 +63,16 @@ def acquire(
     if not _lock(descriptor):
         os.close(descriptor)
         return None
-    note = (
-        Holder(pid=os.getpid(), what=what, since=datetime.now(UTC), address=address)
-        .model_dump_json()
-        .encode()
-    )
+    note = Holder(pid=os.getpid(), what=what, since=datetime.now(UTC), address=address)
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, note, 0)
+    os.pwrite(descriptor, note.model_dump_json().encode(), 0)
     os.set_inheritable(descriptor, inheritable)
     return descriptor
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock, trying for a moment: whoever looks at the holder holds the lock for some microseconds."""
-    for _ in range(LOOKS):
+    """Lock, trying for a moment: whoever asks for the holder holds the lock for some microseconds."""
+    for _ in range(ATTEMPTS):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -110,7 +107,7 @@ def _note(content: bytes) -> Holder:
 
 
 def _open(path: Path, mode: int) -> int:
-    """Open for locking. Without O_CREAT first: Linux forbids it on another user's file in a folder like /tmp."""
+    """Open for locking. First without O_CREAT: Linux forbids it on another's file in a folder like /tmp."""
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What long work says while it runs: how far, how fast, how long still. Who listens decides how it looks."""
+"""What long work says while it runs: how far, how fast, how long. Listeners decide how it looks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pydantic import BaseModel
 
 
 class Progress(BaseModel):
-    """One report of a stage.
+    """One report of long work.
 
     Attributes:
         stage: what is being done, as a person would say it.
         done: finished so far, in `unit`.
         total: all there is to do; 0 for a wait whose length nobody knows.
-        unit: items, steps.
+        unit: what is counted: items, steps, MB.
         rate: finished per second; 0 until it is known.
         seconds_left: estimate; None until it is known.
         note: anything else worth seeing, such as the loss.
@@ -40,18 +40,17 @@ class Progress(BaseModel):
             return f"{self.stage} {self.note}"
         left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
         note = f", {self.note}" if self.note else ""
-        return (
-            f"{self.stage}: {self.done}/{self.total} {self.unit}, {self.rate:.1f} {self.unit}/s{left}{note}"
-        )
+        speed = f"{self.rate:.1f} {self.unit}/s"
+        return f"{self.stage}: {self.done}/{self.total} {self.unit}, {speed}{left}{note}"
 
 
 Listener = Callable[[Progress], None]
 Count = Callable[[int], None]
-"""Is told how many more bytes were read or sent."""
+"""Called with how many more bytes were read or sent."""
 
 MB = 1_000_000
 QUIET_S = 1.0
-"""What is done within so many seconds is not worth a word."""
+"""Work that takes no longer than this, in seconds, is not reported."""
 
 _listener: ContextVar[Listener | None] = ContextVar("hallmark_listener", default=None)
 
@@ -67,7 +66,7 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def is_listened_to() -> bool:
-    """Whether somebody listens to what is done here."""
+    """Whether anybody listens to what is done here."""
     return _listener.get() is not None
 
 
@@ -78,7 +77,7 @@ def current_listener() -> Listener:
 
 @dataclass
 class Meter:
-    """Turns counts into reports with rate and time left, a few each second at most.
+    """Turns counts into reports with rate and time left, a few per second at most.
 
     Attributes:
         every: least seconds between two reports; the first and the last are always made.
@@ -126,7 +125,7 @@ class Meter:
 
 
 def quiet_meter(stage: str, total: int, unit: str) -> Meter:
-    """A meter for whoever listens here, that says nothing about what takes no more than a moment."""
+    """A meter for whoever listens here, silent about work that takes no longer than `QUIET_S`."""
     meter = Meter(stage, total, unit, current_listener(), quiet=QUIET_S)
     meter.update(0)
     return meter

@@ -14,11 +14,14 @@ class Settings(BaseSettings):
 
     Attributes:
         home: folder of runs, artifacts and the SQLite registry.
-        registry_url: database of the registry; empty means SQLite in `home`. May hold a password, so it is never recorded.
-        artifacts: folder or fsspec URL of the artifacts; empty means `artifacts` in `home`. A password in it is never recorded.
-        locks: folder of the locks of the cards; default is one in the machine's temporary folder.
-        exclusive: "gpu": work on a card waits for its turn; "always": work on the CPU too.
-        notify_url: address that automations post their messages to. May hold a token, so it is never recorded.
+        registry_url: database of the registry; None is SQLite in `home`. May hold a password, so it is never
+            recorded.
+        artifacts: folder or fsspec URL of the artifacts; None is `artifacts` in `home`. A password in
+            it is never recorded.
+        locks: folder of the GPUs' locks; None is one in the machine's temporary folder.
+        exclusive: "gpu": work on a GPU waits for its turn; "always": work on the CPU too.
+        notify_url: address that automations post their messages to. May hold a token, so it is never
+            recorded.
         signing_key: private key (PEM, Ed25519) that signs the statement of a promoted version.
         signing_key_password: password of that key; a secret.
     """
@@ -32,8 +35,8 @@ class Settings(BaseSettings):
     artifacts: str | None = Field(
         None, description="folder or URL of the artifacts; default: artifacts in the home folder", repr=False
     )
-    locks: Path | None = Field(None, description="folder of the locks of the cards")
-    exclusive: Literal["gpu", "always"] = Field("gpu", description="what takes turns")
+    locks: Path | None = Field(None, description="folder of the GPUs' locks")
+    exclusive: Literal["gpu", "always"] = Field("gpu", description="what waits for its turn")
     notify_url: str | None = Field(
         None, description="webhook for messages about promotions, refusals and failures", repr=False
     )

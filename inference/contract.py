@@ -1,4 +1,4 @@
-"""How predictions are made: the settings, what the inference process is asked, and what it answers. Imports no torch."""
+"""How predictions are made: the settings, what the process is asked and what it answers. Without torch."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from core.config import Config
 
 
 class GenerationConfig(Config):
-    """How predictions are made. Greedy always; nothing here but `max_new_tokens` and `dtype` can change them."""
+    """How predictions are made. Always greedy; only `max_new_tokens` and `dtype` are meant to change them."""
 
     max_new_tokens: int = Field(128, ge=1, le=32_768, description="Longest completion, in tokens.")
     batch_size: int = Field(
         64, ge=1, le=4096, description="Prompts per batch. Changes speed and memory, never predictions."
     )
     dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="float32 is the judged default; bfloat16 can change predictions."
+        "float32", description="What to compute in. bfloat16 can change predictions."
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto takes the GPU when there is one."
+        "auto", description="auto takes the GPU where there is one."
     )
     threads: int = Field(2, ge=1, le=256, description="CPU threads. Recorded, because it can change results.")
     on_truncation: Literal["record", "refuse"] = Field(
-        "record", description="What to do with a prompt longer than the context."
+        "record",
+        description="A prompt beyond the context: record cuts it on the left and records it; refuse stops.",
     )
 
 
@@ -36,7 +37,8 @@ class PredictSpec(BaseModel):
         model: a checked local model directory.
         dataset: the exported dataset.jsonl.
         output: the run's directory; predictions.jsonl and predictions_meta.json are written there.
-        label: what the progress line says.
+        label: what the progress line begins with.
+        generation: the settings.
     """
 
     model: Path
@@ -50,9 +52,9 @@ class PredictResult(BaseModel):
     """What inference produced.
 
     Attributes:
-        predictions_sha256: of predictions.jsonl.
+        predictions_sha256: sha256 of predictions.jsonl.
         items: number of predictions.
-        resumed: how many were already there from an interrupted attempt.
+        resumed: how many of them an interrupted attempt had made.
         seconds: time spent generating.
     """
 
@@ -68,11 +70,16 @@ class PredictionMeta(BaseModel):
     Attributes:
         generation: the generation config as used, special token ids included.
         prompt_template: `plain@v1` or the hash of the chat template.
-        tokenizer_sha256: of the tokenizer's files.
+        tokenizer_sha256: sha256 over the tokenizer's files.
+        items: number of predictions.
+        prompt_tokens: sum over all prompts, as the model saw them.
+        completion_tokens: sum over all completions, without the tokens that end them.
         truncated_prompts: ids of items whose prompt was cut on the left to fit the context.
         reached_max_new_tokens: ids of items whose completion was cut off before it ended.
-        batch_size_used: smaller than asked for when the card's memory did not suffice.
-        timing: seconds, items a second, tokens a second; the only part that differs between two equal runs.
+        device: cpu or cuda.
+        dtype: what was computed in.
+        batch_size_used: smaller than asked for where the GPU had too little memory.
+        timing: seconds, items per second, tokens per second; all that differs between two equal runs.
     """
 
     generation: dict[str, Any]

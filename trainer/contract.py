@@ -1,4 +1,4 @@
-"""How a model is trained: the settings, what the training process is asked, and what it answers. Imports no jax."""
+"""How a model is trained: the settings, what the process is asked and what it answers. Without jax."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class LoraConfig(Config):
     rank: int = Field(16, ge=1, le=1024, description="Rank of each adapter.")
     alpha: float = Field(32.0, gt=0, le=65_536, description="Adapters are scaled by alpha / rank.")
     targets: tuple[LoraTarget, ...] = Field(
-        LORA_TARGETS, min_length=1, description="Which linear layers of every block get an adapter."
+        LORA_TARGETS, min_length=1, description="The linear layers of every block that get an adapter."
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="Share of an adapter's inputs that is dropped while training."
+        0.0, ge=0, lt=1, description="Share of an adapter's inputs that is dropped in training."
     )
 
 
@@ -36,31 +36,40 @@ class TrainConfig(Config):
         "train-v1", description="Training dataset: a built-in name, or the path of a .jsonl file."
     )
     method: Literal["full", "lora"] = Field(
-        "full", description="full trains every weight; lora trains adapters and merges them."
+        "full",
+        description="full trains every weight; lora trains adapters, merges them on export and keeps them in "
+        "PEFT's format too.",
     )
     lora: LoraConfig = Field(default_factory=LoraConfig)
     steps: int = Field(200, ge=1, le=10_000_000, description="Optimizer steps.")
     batch_size: int = Field(32, ge=1, le=65_536, description="Packed rows per step.")
     accumulation_steps: int = Field(
-        1, ge=1, le=65_536, description="Parts that a step's rows are computed in. More parts, less memory."
+        1,
+        ge=1,
+        le=65_536,
+        description="Parts in which the rows of a step are computed. More parts need less memory.",
     )
     sequence_length: int = Field(128, ge=8, le=1_048_576, description="Tokens per packed row.")
     packing: bool = Field(
-        True, description="Lay several traces side by side in a row; off: one trace a row, the rest padding."
+        True, description="Pack several examples into one row; off: one example per row, the rest padding."
     )
     optimizer: Literal["adamw", "adafactor"] = Field(
-        "adamw", description="adafactor keeps about half of adamw's states."
+        "adamw", description="adafactor keeps about half as many states as adamw."
     )
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate.")
+    learning_rate: float = Field(
+        2e-3, gt=0, le=1, description="Peak learning rate; after the warm-up it decays to a tenth."
+    )
     warmup_steps: int = Field(10, ge=0, description="Steps of linear warm-up before the cosine decay.")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled weight decay of matrices.")
+    weight_decay: float = Field(
+        0.01, ge=0, le=1, description="Decoupled weight decay of matrices; norms and biases have none."
+    )
     gradient_clip: float = Field(1.0, gt=0, description="Largest global gradient norm.")
     dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="What to compute in. Trained weights and states stay float32."
+        "float32", description="What to compute in. Trained weights and optimizer states stay float32."
     )
     remat: bool = Field(
         False,
-        description="Compute each layer again on the way back instead of keeping it: less memory, a third slower.",
+        description="Recompute activations in the backward pass: less memory, about a third slower.",
     )
     loss_chunk: int | None = Field(
         None, ge=1, description="Tokens whose logits are held at once. Default: what fits into 256 MB."
@@ -69,42 +78,53 @@ class TrainConfig(Config):
         0,
         ge=0,
         le=2**32 - 1,
-        description="Decides the order of the data, the held-out part and the adapters' start.",
+        description="Decides the order of the data, which part is held out, and how adapters start.",
     )
     held_out: float = Field(
-        0.0, ge=0, le=0.5, description="Share of the training set that is not trained on but watched."
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share of the training set that is held out: evaluated on, not trained on.",
     )
-    evaluate_every: int = Field(50, ge=1, description="Steps between two looks at the held-out loss.")
+    evaluate_every: int = Field(50, ge=1, description="Steps between two evaluations on the held-out part.")
     patience: int = Field(
-        0, ge=0, description="Stop after so many looks without a lower held-out loss; 0 never stops early."
+        0,
+        ge=0,
+        description="Stop after this many evaluations without a lower held-out loss; 0 never stops early. "
+        "The weights of the best step are kept.",
     )
     checkpoint_every: int = Field(
-        100, ge=1, description="Steps between two checkpoints, from which an interrupted training continues."
+        100,
+        ge=1,
+        description="Steps between two checkpoints, from the newest of which an interrupted run resumes.",
     )
     keep_checkpoints: int = Field(
-        2, ge=1, le=100, description="Newest checkpoints that are kept while training."
+        2, ge=1, le=100, description="How many of the newest checkpoints are kept during training."
     )
     data_parallel: int = Field(
         1, ge=1, description="Devices that share the rows of a step, each with all weights."
     )
     fsdp: int = Field(1, ge=1, description="Devices that share rows, weights and optimizer states.")
     memory_gb: float | None = Field(
-        None, gt=0, description="Memory of the card, in 10^9 bytes. Default: what the device says."
+        None,
+        gt=0,
+        description="Memory of the GPU, in 10^9 bytes. Default: what the device reports. "
+        "A training run that needs more is refused before it starts.",
     )
     threads: int = Field(
         2, ge=1, le=256, description="CPU threads. Recorded, because it changes the trained bytes."
     )
     allow_contamination: bool = Field(
-        False, description="Train although items overlap with the golden dataset. Recorded."
+        False,
+        description="Train although training items overlap with the golden dataset; the gate then refuses.",
     )
 
     @model_validator(mode="after")
     def _divides(self) -> TrainConfig:
         parts = self.accumulation_steps * self.data_parallel * self.fsdp
         if self.batch_size % parts:
-            raise ValueError(
-                f"batch_size {self.batch_size} must be a multiple of accumulation_steps x data_parallel x fsdp = {parts}"
-            )
+            product = "accumulation_steps x data_parallel x fsdp"
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of {product} = {parts}")
         return self
 
 
@@ -116,7 +136,9 @@ class TrainSpec(BaseModel):
         base_label: what to call it in the model card.
         dataset: the training .jsonl file.
         output: the run's directory; `model/`, `training.jsonl` and the checkpoints are written there.
-        inputs: what must be equal for an interrupted training to go on, beside the configuration: hashes, versions.
+        config: the settings.
+        inputs: hashes and versions that must be unchanged, as `config` must, for an interrupted job to
+            resume.
         cache: folder of compiled programs, which may be shared; None for none.
     """
 
@@ -134,16 +156,17 @@ class TrainResult(BaseModel):
 
     Attributes:
         model_sha256: over the files of `model/`.
-        steps: steps taken in all.
-        best_step: whose weights were kept: the lowest held-out loss, or the last step where nothing is held out.
-        first_loss: mean loss of the first step, in nats a token.
-        last_loss: mean loss of the last ten steps.
-        held_out_loss: at the best step; None where nothing is held out.
-        loss_tokens: completion tokens seen in all.
-        seconds: training time of this attempt, compilation included.
-        resumed: the step that an interrupted attempt had kept; 0 for none.
+        steps: steps taken in total.
+        best_step: whose weights were kept: that of the lowest held-out loss, or the last where nothing is
+            held out.
+        first_loss: mean loss of the first step, in nats per completion token.
+        last_loss: mean loss of the last ten steps, in nats per completion token.
+        held_out_loss: at the best step, in nats per completion token; None where nothing is held out.
+        loss_tokens: completion tokens seen in total.
+        seconds: time that this attempt took, compilation included.
+        resumed: the step from which this attempt resumed; 0 for none.
         stopped_early: patience ended it before its last step.
-        memory_bytes: what the compiled step needs on a device.
+        memory_bytes: what the compiled step needs on each device.
     """
 
     model_sha256: str
@@ -160,13 +183,13 @@ class TrainResult(BaseModel):
 
 
 class PlanSpec(BaseModel):
-    """Which configurations to weigh.
+    """The configurations whose memory is asked for: every method with every batch size and length.
 
     Attributes:
         model: a directory with a config.json; its weights are not read.
-        config: what the combinations below vary.
-        batches: rows of a step.
-        lengths: tokens of a row.
+        config: all other settings.
+        batches: rows per step.
+        lengths: tokens per row.
     """
 
     model: Path
@@ -190,16 +213,16 @@ class Memory(BaseModel):
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of them."""
         return self.weights + self.optimizer + self.working
 
     def __str__(self) -> str:
-        parts = f"weights {self.weights / GB:.2f}, optimizer {self.optimizer / GB:.2f}, activations and gradients {self.working / GB:.2f}"
-        return f"{self.total / GB:.2f} GB ({parts})"
+        states = f"weights {self.weights / GB:.2f}, optimizer {self.optimizer / GB:.2f}"
+        return f"{self.total / GB:.2f} GB ({states}, activations and gradients {self.working / GB:.2f})"
 
 
 class PlanRow(BaseModel):
-    """The memory of one combination."""
+    """The memory of one configuration."""
 
     method: str
     batch_size: int
@@ -208,11 +231,11 @@ class PlanRow(BaseModel):
 
 
 class PlanResult(BaseModel):
-    """All combinations.
+    """The memory of all configurations.
 
     Attributes:
-        parameters: of the model.
-        limit_bytes: memory of the card; None where neither setting nor device says.
+        parameters: how many the model has.
+        limit_bytes: memory of the GPU; None where neither the setting nor the device says.
         platform: what the steps were compiled for: cpu, gpu.
     """
 

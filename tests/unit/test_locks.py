@@ -70,7 +70,7 @@ def test_a_lock_lives_as_long_as_the_child_that_was_given_it(tmp_path: Path) -> 
     process, child = start(HOLD_BY_CHILD, path)
     process.kill()
     process.wait()
-    assert holder(path) is not None, "the card is still in use"
+    assert holder(path) is not None, "the GPU is still in use"
     os.kill(int(child), signal.SIGKILL)
     assert wait_until_free(path, 5)
 
@@ -120,7 +120,7 @@ def test_work_on_the_cpu_does_not_wait_unless_asked_to(locks: Path, monkeypatch:
         ("-1", []),
     ],
 )
-def test_the_cards_that_are_visible_are_the_ones_that_are_locked(
+def test_the_gpus_that_are_visible_are_the_ones_that_are_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: list[str]
 ) -> None:
     driver = tmp_path / "bin" / "nvidia-smi"
