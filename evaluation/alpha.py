@@ -1,10 +1,11 @@
 """Alpha spent over repeated comparisons, so that nightly luck is not promoted.
 
-Every comparison with a fresh candidate is another chance for luck. Comparison k on a golden dataset is therefore tested
-at a level of its own, and the levels of all comparisons, however many there will be, sum to alpha. By the union bound
-the chance that any candidate without a true gain passes is then at most alpha, whatever the dependence between the
-comparisons (alpha spending: Foster & Stine 2008, J. R. Stat. Soc. B 70:429; online Bonferroni and online fallback:
-Tian & Ramdas 2021, Stat. Methods Med. Res. 30:976, arXiv:1910.04900). docs/statistics.md has the argument and a simulation.
+Every comparison with a fresh candidate is another chance for luck. Comparison k on a golden dataset is
+therefore tested at a level of its own, and the levels of all comparisons, however many there will be, sum to
+alpha. By the union bound the chance that any candidate without a true gain passes is then at most alpha,
+whatever the dependence between the comparisons (alpha spending: Foster & Stine 2008, J. R. Stat. Soc. B
+70:429; online Bonferroni and online fallback: Tian & Ramdas 2021, Stat. Methods Med. Res. 30:976,
+arXiv:1910.04900). docs/statistics.md has the argument and a simulation.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ ZETA = 2.2857656656801301
 
 
 def weight(number: int) -> float:
-    """The share of alpha that belongs to a comparison: `number ** -1.6 / zeta(1.6)`. The shares of all numbers sum to 1.
+    """The share of alpha that belongs to a comparison: `number ** -1.6 / zeta(1.6)`. The shares of all
+    numbers sum to 1.
 
     Args:
         number: which comparison it is, from 1.
@@ -33,7 +35,7 @@ def spent_level(alpha: float, number: int, carried: float = 0.0) -> float:
     Args:
         alpha: the chance of any false promotion, over all comparisons together.
         number: which comparison with a fresh candidate it is on this golden dataset, from 1.
-        carried: level of the comparison before it where that one passed, else 0. A level that found a true gain is not
-            used up by it, so it goes on to the next (the fallback).
+        carried: level of the comparison before it where that one passed, else 0. A level that found a true
+            gain is not used up by it, so it goes on to the next (the fallback).
     """
     return alpha * weight(number) + carried

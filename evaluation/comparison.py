@@ -178,7 +178,8 @@ def compare(
         resamples: bootstrap samples and random sign patterns.
 
     Raises:
-        InputError: the runs were made under different conditions; names every field that differs, with both values.
+        InputError: the runs were made under different conditions; names every field that differs, with both
+            values.
         IntegrityError: the same dataset, but not the same items; names one.
     """
     _check_comparable(baseline, candidate)
@@ -211,7 +212,8 @@ def compare(
 
 @dataclass(frozen=True)
 class Pairs:
-    """Paired scores and their tests: McNemar's exact test for 0/1 scores, else the sign-flip permutation test.
+    """Paired scores and their tests: McNemar's exact test for 0/1 scores, else the sign-flip permutation
+    test.
 
     Attributes:
         before: float64 [items].
@@ -282,12 +284,14 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
     ]
     if differing:
         raise InputError(
-            f"runs {baseline.run_id} and {candidate.run_id} cannot be compared, because they differ in {'; '.join(differing)}. "
+            f"runs {baseline.run_id} and {candidate.run_id} cannot be compared, because they differ in "
+            f"{'; '.join(differing)}. "
             "Evaluate one of them again under the other's conditions."
         )
     if odd := sorted(baseline.scores.keys() ^ candidate.scores.keys()):
         raise IntegrityError(
-            f"runs {baseline.run_id} and {candidate.run_id} name the same dataset, but only one of them has item {odd[0]}."
+            f"runs {baseline.run_id} and {candidate.run_id} name the same dataset, but only one of them has "
+            f"item {odd[0]}."
         )
 
 

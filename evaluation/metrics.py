@@ -36,7 +36,8 @@ class Metric(BaseModel):
 
 
 class Truncation(BaseModel):
-    """How many items were cut off, and so may have been scored for what the model never read or never got to write.
+    """How many items were cut off, and so may have been scored for what the model never read or never got to
+    write.
 
     Attributes:
         prompts: items whose prompt was cut to fit the context.

@@ -20,7 +20,8 @@ class _Row(NamedTuple):
 
 
 def draw_comparison(comparison: Comparison) -> bytes:
-    """Both scores with their 95 % intervals, overall and by category, as an SVG. The same comparison is the same bytes.
+    """Both scores with their 95 % intervals, overall and by category, as an SVG. The same comparison is the
+    same bytes.
 
     Categories have Wilson intervals where scores are 0 or 1, else none.
 

@@ -34,10 +34,11 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
 
 
 def mcnemar_exact(gained: int, lost: int) -> float:
-    """Two-sided exact p value of McNemar's test (McNemar 1947, Psychometrika 12:153): is a change as often a gain as a loss?
+    """Two-sided exact p value of McNemar's test (McNemar 1947, Psychometrika 12:153): is a change as often a
+    gain as a loss?
 
-    Under the null hypothesis the discordant pairs fall either way with probability one half. That is symmetric, so the
-    p value is twice the one of the heavier side.
+    Under the null hypothesis the discordant pairs fall either way with probability one half. That is
+    symmetric, so the p value is twice the one of the heavier side.
 
     Args:
         gained: pairs that are wrong in the first and right in the second.
@@ -50,9 +51,11 @@ def mcnemar_exact(gained: int, lost: int) -> float:
 
 
 def mcnemar_superiority(gained: int, lost: int) -> float:
-    """One-sided exact p value of McNemar's test: how likely at least `gained` gains are when a change is as often a loss.
+    """One-sided exact p value of McNemar's test: how likely at least `gained` gains are when a change is as
+    often a loss.
 
-    The upper tail of a binomial distribution is a regularised incomplete beta function: P(X >= k) = I_p(k, n - k + 1).
+    The upper tail of a binomial distribution is a regularised incomplete beta function:
+    P(X >= k) = I_p(k, n - k + 1).
 
     Args:
         gained: pairs that are wrong in the first and right in the second.
@@ -72,7 +75,8 @@ def paired_permutation_p(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> float:
-    """P value of the sign-flip permutation test on paired differences (Fisher 1935, The Design of Experiments, 21).
+    """P value of the sign-flip permutation test on paired differences (Fisher 1935, The Design of
+    Experiments, 21).
 
     Args:
         differences: float64 [items], second less first.
@@ -107,7 +111,8 @@ def paired_permutation_p(
 def bootstrap_interval(
     values: Sequence[float] | FloatArray, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> Interval:
-    """Percentile bootstrap interval of a mean (Efron 1979, Ann. Statist. 7:1). On paired differences it is the paired bootstrap.
+    """Percentile bootstrap interval of a mean (Efron 1979, Ann. Statist. 7:1). On paired differences it is
+    the paired bootstrap.
 
     Args:
         values: float64 [items].
@@ -119,7 +124,8 @@ def bootstrap_interval(
     rng = np.random.default_rng(seed)
     levels, counts = np.unique(data, return_counts=True)
     step = max(1, BLOCK // len(levels))
-    # Drawing n items with replacement and counting each distinct value is one multinomial draw, far cheaper than n indices.
+    # Drawing n items with replacement and counting each distinct value is one multinomial draw, far cheaper
+    # than n indices.
     means = [
         rng.multinomial(len(data), counts / len(data), size=min(step, resamples - start)) @ levels / len(data)
         for start in range(0, resamples, step)
@@ -129,7 +135,9 @@ def bootstrap_interval(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted for testing several hypotheses at once (Holm 1979, Scand. J. Statist. 6:65), in the given order."""
+    """P values adjusted for testing several hypotheses at once (Holm 1979, Scand. J. Statist. 6:65), in the
+    given order.
+    """
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted = [0.0] * len(p_values)
     largest = 0.0
@@ -140,7 +148,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def smallest_significant_gain(discordant: int, n: int, level: float) -> float | None:
-    """The smallest gain in the mean that McNemar's one-sided exact test accepts when `discordant` of `n` answers change.
+    """The smallest gain in the mean that McNemar's one-sided exact test accepts when `discordant` of `n`
+    answers change.
 
     Args:
         discordant: pairs that differ.
@@ -148,7 +157,8 @@ def smallest_significant_gain(discordant: int, n: int, level: float) -> float | 
         level: the test's level.
 
     Returns:
-        (gained - lost) / n for the fewest gains whose p value is below the level; None where even all of them are too few.
+        (gained - lost) / n for the fewest gains whose p value is below the level; None where even all of them
+        are too few.
     """
     gained = bisect_left(
         range(discordant + 1),

@@ -26,7 +26,8 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
         registry: holds both.
 
     Raises:
-        InputError: a run is unknown or not finished, or the two are not comparable; names the fields that differ.
+        InputError: a run is unknown or not finished, or the two are not comparable; names the fields that
+            differ.
     """
     runs = finished_run(baseline, registry), finished_run(candidate, registry)
     first, second = (
@@ -132,7 +133,8 @@ def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunSc
 
 
 def dataset_file(run: Run, dataset: Dataset) -> Path:
-    """The items that a run was judged on: the run's own copy, else the built-in file; checked against the registered sha256.
+    """The items that a run was judged on: the run's own copy, else the built-in file; checked against the
+    registered sha256.
 
     Args:
         run: a run.
@@ -153,7 +155,8 @@ def dataset_file(run: Run, dataset: Dataset) -> Path:
     if built_in.is_file() and sha256_file(built_in) == dataset.sha256:
         return built_in
     raise InputError(
-        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are no longer at {own}. "
+        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are no "
+        f"longer at {own}. "
         "Bring the run's folder back, or judge the model again."
     )
 

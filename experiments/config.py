@@ -1,9 +1,11 @@
-"""The parameters of the flows. Defaults make a whole experiment on the built-in data and the tiny base model."""
+"""The parameters of the flows. The defaults run a whole experiment on the built-in data and the tiny base."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from pydantic import Field
 
@@ -13,7 +15,12 @@ from experiments.references import TINY_BASE, short_name
 from inference.contract import GenerationConfig
 from trainer.contract import TrainConfig
 
-MODEL_HELP = f"A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, or {TINY_BASE}."
+Kind = TypeVar("Kind", bound=Config)
+
+MODEL_HELP = (
+    "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, "
+    f"or {TINY_BASE}."
+)
 
 
 class EvaluateConfig(Config):
@@ -45,7 +52,8 @@ class TrainRunConfig(Config):
     @property
     def title(self) -> str:
         """Model, training set and dataset, for the names of flow runs."""
-        return f"{short_name(self.base_model)} with {_dataset_name(self.train.dataset)} on {_dataset_name(self.dataset)}"
+        data, judged_on = _dataset_name(self.train.dataset), _dataset_name(self.dataset)
+        return f"{short_name(self.base_model)} with {data} on {judged_on}"
 
     def evaluate(self, model: str, reuse: bool = True) -> EvaluateConfig:
         """The same judging for another model."""
@@ -60,7 +68,7 @@ class ExperimentConfig(TrainRunConfig):
     model_name: str = Field(
         "tiny-reasoner",
         pattern=MODEL_NAME_PATTERN,
-        description="Registered model that the trained one may join.",
+        description="Name in the registry; a promoted model becomes its next version.",
     )
     gate: GateConfig = Field(default_factory=GateConfig)
     promote: bool = Field(
@@ -84,22 +92,28 @@ def _dataset_name(dataset: str) -> str:
     return Path(dataset).stem if dataset.endswith(".jsonl") else dataset
 
 
-def load_experiment_config(file: str | None, overrides: dict[str, Any]) -> ExperimentConfig:
-    """An experiment's configuration from a TOML file and command line values, which win.
+def configured(
+    kind: type[Kind], config: Config | str | Path | None = None, settings: Mapping[str, Any] = MappingProxyType({})
+) -> Kind:
+    """A configuration from an object or a TOML file, and settings that win over it.
 
     Args:
-        file: path of a TOML file whose keys are those of `ExperimentConfig`, or None.
-        overrides: dotted names to values, as in {"train.steps": 100}; None means not given.
+        kind: the class of the configuration.
+        config: a configuration, or the path of a TOML file whose keys are the fields of `kind`.
+        settings: names to values, as in {"train": {"steps": 100}} or {"train.steps": 100}; None means not given.
 
     Raises:
         InputError: names every unknown key and every value out of bounds.
     """
-    values = read_toml(Path(file)) if file else {}
-    merge(values, nested(overrides))
-    return validated(ExperimentConfig, values, file or "configuration")
+    if isinstance(config, Config):
+        values = config.model_dump()
+    else:
+        values = read_toml(Path(config)) if config else {}
+    merge(values, nested(settings))
+    return validated(kind, values, str(config) if isinstance(config, str | Path) else "configuration")
 
 
-def nested(dotted: dict[str, Any]) -> dict[str, Any]:
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     """{"train.steps": 100, "seed": None} becomes {"train": {"steps": 100}}; None means not given."""
     values: dict[str, Any] = {}
     for name, value in dotted.items():
@@ -112,10 +126,10 @@ def nested(dotted: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def merge(values: dict[str, Any], winning: dict[str, Any]) -> None:
+def merge(values: dict[str, Any], winning: Mapping[str, Any]) -> None:
     """Put `winning` into `values`, table by table."""
     for name, value in winning.items():
-        if isinstance(value, dict) and isinstance(values.get(name), dict):
+        if isinstance(value, Mapping) and isinstance(values.get(name), dict):
             merge(values[name], value)
         else:
             values[name] = value

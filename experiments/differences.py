@@ -44,7 +44,9 @@ def shown(value: Any) -> str:
 
 
 def first_differing_value(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Difference | None:
-    """The first id with another value, in the recorded order, and how many there are; None when all are equal."""
+    """The first id with another value, in the recorded order, and how many there are; None when all are
+    equal.
+    """
     ids = [*recorded, *(trace_id for trace_id in now if trace_id not in recorded)]
     differing = [trace_id for trace_id in ids if recorded.get(trace_id) != now.get(trace_id)]
     if not differing:
@@ -56,7 +58,9 @@ def first_differing_value(recorded: Mapping[str, Any], now: Mapping[str, Any]) -
 
 
 def first_differing_tree(recorded: Path, now: Path) -> Difference | None:
-    """The first file that differs in two directories: one that only one of them has, or the first byte that differs in it."""
+    """The first file that differs in two directories: one that only one of them has, or the first byte that
+    differs in it.
+    """
     trees = [
         {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
         for root in (recorded, now)
@@ -77,7 +81,9 @@ def first_differing_tree(recorded: Path, now: Path) -> Difference | None:
 
 
 def first_differing_byte(left: Path, right: Path) -> int | None:
-    """The offset of the first byte that differs in two files, or where the shorter one ends; None when they are equal."""
+    """The offset of the first byte that differs in two files, or where the shorter one ends; None when they
+    are equal.
+    """
     offset = 0
     with left.open("rb") as first, right.open("rb") as second:
         while True:

@@ -1,4 +1,6 @@
-"""Making room: trained models that nobody needs any more. What they scored stays; training again gives the same bytes."""
+"""Making room: trained models that nobody needs any more. What they scored stays; training again gives the
+same bytes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The phases of a run: export, train, predict, judge, record. Each is idempotent: what is done is not done again."""
+"""The phases of a run: export, train, predict, judge, record. Each is idempotent: what is done is not done
+again.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ def export_dataset(run: RunRef, plan: RunPlan) -> Path:
             shutil.copyfileobj(source, file)
     if (found := sha256_file(target)) != plan.dataset.sha256:
         raise IntegrityError(
-            f"{plan.dataset.path}: changed while the run was starting: expected sha256 {plan.dataset.sha256}, found {found}."
+            f"{plan.dataset.path}: changed while the run was starting: expected sha256 "
+            f"{plan.dataset.sha256}, found {found}."
         )
     return target
 
@@ -81,7 +84,9 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
 
 
 def training_inputs(plan: RunPlan) -> dict[str, Any]:
-    """What decides a training's result beside its configuration. A checkpoint of other inputs is never continued."""
+    """What decides a training's result beside its configuration. A checkpoint of other inputs is never
+    continued.
+    """
     return {
         "base_sha256": plan.model.sha256,
         "dataset_sha256": plan.training.dataset.sha256 if plan.training else None,
@@ -180,9 +185,12 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         plan: says who judges.
 
     Raises:
-        InputError: a prediction is missing, doubled or unknown; a missing one is an error, never a score of zero.
-        JudgeError: the judge failed on items; all of them are in judge_errors.jsonl, and neither scores nor metrics are written.
-        IntegrityError: predictions.jsonl is not the file that inference wrote, or the judge is not the one that was planned with.
+        InputError: a prediction is missing, doubled or unknown; a missing one is an error, never a score of
+            zero.
+        JudgeError: the judge failed on items; all of them are in judge_errors.jsonl, and neither scores nor
+            metrics are written.
+        IntegrityError: predictions.jsonl is not the file that inference wrote, or the judge is not the one
+            that was planned with.
     """
     items = list(read_items(run.files.dataset))
     predictions_sha256 = check_predictions_sha256(run)
@@ -212,7 +220,8 @@ def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str
     judge = load_judge(plan.judge)
     if (found := judge_fingerprint(judge)) != plan.judge_fingerprint:
         raise IntegrityError(
-            f"judge {plan.judge}: its code changed while the run was under way: fingerprint {plan.judge_fingerprint} was planned, "
+            f"judge {plan.judge}: its code changed while the run was under way: fingerprint "
+            f"{plan.judge_fingerprint} was planned, "
             f"{found} is installed. Start the run again."
         )
     try:
@@ -223,7 +232,8 @@ def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str
             ({"trace_id": id_, "error": problem} for id_, problem in error.failures.items()),
         )
         remedy = (
-            f"All of them are in {run.files.judge_errors}. The predictions are kept: when the judge is repaired, "
+            f"All of them are in {run.files.judge_errors}. The predictions are kept: when the judge is "
+            "repaired, "
             f"`hallmark rejudge {run.run_id} --judge {plan.judge}` judges them without predicting again."
         )
         raise JudgeError(plan.judge, error.failures, len(items), remedy) from error
@@ -244,7 +254,8 @@ def check_predictions_sha256(run: RunRef) -> str:
         )
     if (found := sha256_file(run.files.predictions)) != expected:
         raise IntegrityError(
-            f"{run.files.predictions}: changed since it was written: expected sha256 {expected}, found {found}."
+            f"{run.files.predictions}: changed since it was written: expected sha256 {expected}, found "
+            f"{found}."
         )
     return expected
 
@@ -252,7 +263,8 @@ def check_predictions_sha256(run: RunRef) -> str:
 def record_run(run: RunRef, plan: RunPlan, judged: Judged, registry: Registry) -> None:
     """Put metrics, predictions and scores into the registry, in one transaction, and mark the run finished.
 
-    The trained weights are hashed here, after they were judged: what is recorded is what made the predictions.
+    The trained weights are hashed here, after they were judged: what is recorded is what made the
+        predictions.
     """
     model_sha256 = sha256_tree(run.files.model) if plan.training else plan.model.sha256
     evaluation_sha256 = plan.evaluation_sha256(model_sha256)

@@ -18,11 +18,13 @@ from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
     TRAINING_PACKAGES,
+    deciding_environment,
     environment,
+    evaluation_sha256,
+    inference_environment,
     lock_sha256,
 )
 from experiments.references import ResolvedModel, resolve_model
-from experiments.surroundings import evaluation_sha256, inference_surroundings, surroundings
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import Overlap, find_overlaps
@@ -89,26 +91,34 @@ class RunPlan(BaseModel):
         """What a person calls the run: model, kind, dataset."""
         return f"{self.model.label} {self.kind} {self.dataset.name}"
 
+    def inference(self) -> dict[str, Any]:
+        """The environment that decides the predictions; recorded, so that they can be judged again later."""
+        return inference_environment()
+
     def evaluation_sha256(self, model_sha256: str) -> str:
-        """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the scores."""
+        """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the
+        scores.
+        """
         return evaluation_sha256(
             model=model_sha256,
             dataset=self.dataset.sha256,
             generation=self.generation,
-            inference=inference_surroundings(),
+            inference=self.inference(),
             judge=self.judge,
             fingerprint=self.judge_fingerprint,
         )
 
     def inputs_sha256(self) -> str:
-        """Hash of every input of the whole run, training included. Equal hash: an interrupted run may be continued."""
+        """Hash of every input of the whole run, training included. Equal hash: an interrupted run may be
+        continued.
+        """
         training = None
         if self.training is not None:
             training = {
                 "config": self.training.config.model_dump(),
                 "dataset": self.training.dataset.sha256,
                 "uv_lock": lock_sha256(),  # a changed lock is another run; its checkpoints are not continued
-                **surroundings(TRAINING_CODE, TRAINING_PACKAGES),
+                **deciding_environment(TRAINING_CODE, TRAINING_PACKAGES),
             }
         return sha256_json(
             {"kind": self.kind, "evaluation": self.evaluation_sha256(self.model.sha256), "training": training}
@@ -146,7 +156,7 @@ class RunPlan(BaseModel):
             "generation": self.generation.model_dump(),
             "training": self._training_manifest(),
             **({"reproduces": self.reproduces} if self.reproduces else {}),
-            "inference": inference_surroundings(),
+            "inference": self.inference(),
             "environment": environment(packages),
         }
 
@@ -178,7 +188,8 @@ _planned: ContextVar[Mapping[str, RunPlan]] = ContextVar("hallmark_planned", def
 def planned(plans: Plans) -> Iterator[None]:
     """Inside the block these plans are taken as they are, so that nothing is read, hashed and planned twice.
 
-    A plan holds for the moments between checking an experiment and starting it, never for longer than the block.
+    A plan holds for the moments between checking an experiment and starting it, never for longer than the
+    block.
 
     Example:
         >>> plan = plan_evaluation(config, workspace)
@@ -203,7 +214,8 @@ def settled_plan(wanted: EvaluateConfig | TrainRunConfig | str) -> RunPlan | Non
 
 
 def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
-    """Settle the baseline and the trained run of an experiment, which have model, dataset and judge in common.
+    """Settle the baseline and the trained run of an experiment, which have model, dataset and judge in
+    common.
 
     Raises:
         HallmarkError: see `plan_training`.
@@ -233,10 +245,12 @@ def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
 
 
 def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
-    """Settle a trained run: all of the above, and the contamination guard. Each dataset is read once, by the guard.
+    """Settle a trained run: all of the above, and the contamination guard. Each dataset is read once, by the
+    guard.
 
     Raises:
-        InputError: also when training items overlap with golden items and the configuration does not allow it.
+        InputError: also when training items overlap with golden items and the configuration does not allow
+            it.
     """
     if (plan := settled_plan(config)) is not None:
         return plan
@@ -305,7 +319,8 @@ def _contaminated(train: Dataset, golden: Dataset, overlaps: list[Overlap]) -> I
     )
     more = f"\n  and {len(overlaps) - SHOWN_OVERLAPS} more" if len(overlaps) > SHOWN_OVERLAPS else ""
     return InputError(
-        f"{train.path}: {len(overlaps)} training items overlap with {golden.name}; a gain would be memory, not skill:\n"
+        f"{train.path}: {len(overlaps)} training items overlap with {golden.name}; a gain would be memory, "
+        "not skill:\n"
         f"{shown}{more}\nRemove them, or set train.allow_contamination to train all the same; "
         "it is recorded, and the gate will refuse."
     )

@@ -29,8 +29,9 @@ def champion_reference(model_name: str, registry: Registry) -> str | None:
 class Gatekeeper:
     """The gate as the registry asks it: compares the scores that it is given and applies the rule.
 
-    The registry asks twice, the second time inside its transaction. The rule is applied each time; the runs are compared
-    again only if anything about them differs from the last time, since a comparison depends on nothing else.
+    The registry asks twice, the second time inside its transaction. The rule is applied each time; the runs
+    are compared again only if anything about them differs from the last time, since a comparison depends on
+    nothing else.
 
     Attributes:
         gate: the rule's numbers.
@@ -82,20 +83,24 @@ def promote_run(
         model_name: registered model.
         gate: the rule.
         workspace: its registry holds the runs.
-        against: run to compare with; default is the champion's run, else the newest run of the candidate's base model.
+        against: run to compare with; default is the champion's run, else the newest run of the candidate's
+            base model.
         force_reason: promote even if the gate refuses; recorded with the decision.
         alias: which alias it may get.
 
     Raises:
-        InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it with.
+        InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it
+            with.
     """
     champion = workspace.registry.champion(model_name, alias)
     if against is not None and champion is not None:
         opponent = finished_run(against, workspace.registry)
         if opponent.model_sha256 != champion.weights_sha256:
             raise InputError(
-                f"--against {opponent.run_id}: did not judge {model_name}@{alias}, which is v{champion.number}. The gate compares with "
-                f"what is served: name a run of its weights, or make one with: hallmark evaluate registry:{model_name}@{alias}"
+                f"--against {opponent.run_id}: did not judge {model_name}@{alias}, which is "
+                f"v{champion.number}. The gate compares with "
+                "what is served: name a run of its weights, or make one with: hallmark evaluate "
+                f"registry:{model_name}@{alias}"
             )
     return _offer(reference, model_name, gate, workspace, against, alias, force_reason, promote=True)
 

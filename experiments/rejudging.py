@@ -19,9 +19,9 @@ from core.files import (
     write_jsonl,
 )
 from experiments.comparing import dataset_file, finished_run
+from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
 from experiments.runs import RunRef, continue_or_start, origin_of, owned, run_ref
-from experiments.surroundings import evaluation_sha256
 from experiments.workspace import Workspace
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
@@ -54,14 +54,17 @@ class RejudgePlan:
 
     @property
     def inference(self) -> dict[str, Any]:
-        """The surroundings in which the predictions were made.
+        """The environment in which the predictions were made.
 
-        A run from before they were recorded gets some that no other run has: it is never taken for a fresh evaluation.
+        A run from before they were recorded gets some that no other run has: it is never taken for a fresh
+            evaluation.
         """
         return self.origin.manifest.get("inference") or {"unknown but for run": self.origin.run_id}
 
     def evaluation_sha256(self) -> str:
-        """What a fresh evaluation by this judge would have, in the surroundings in which the predictions were made."""
+        """What a fresh evaluation by this judge would have, in the environment in which the predictions were
+        made.
+        """
         where = f"manifest of run {self.origin.run_id}"
         return evaluation_sha256(
             model=self.model_sha256,
@@ -98,7 +101,8 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
     """Settle a re-judging.
 
     Args:
-        reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning of one.
+        reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning of
+            one.
         judge: as NAME@vN.
         registry: holds the run.
 
@@ -132,7 +136,9 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
 
 
 def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
-    """The newest finished run with these predictions and this judge; for a trained run, one with the same training behind it."""
+    """The newest finished run with these predictions and this judge; for a trained run, one with the same
+    training behind it.
+    """
     for run in registry.evaluated_runs(plan.evaluation_sha256()):
         same = (run.kind, run.predictions_sha256) == (plan.source.kind, plan.predictions_sha256)
         if same and (run.kind == "baseline" or origin_of(run, registry).run_id == plan.origin.run_id):
@@ -141,10 +147,11 @@ def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
 
 
 def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
-    """Judge a run's recorded predictions by another judge, as a new finished run of the same kind and weights.
+    """Judge a run's recorded predictions by another judge, as a new finished run of the same kind and
+    weights.
 
-    The new run has a folder of its own with everything but the weights, which stay in the folder of the run that made them.
-    Where a run with the same predictions and the same judge is recorded, that one is taken.
+    The new run has a folder of its own with everything but the weights, which stay in the folder of the run
+    that made them. Where a run with the same predictions and the same judge is recorded, that one is taken.
 
     Args:
         reference: run id, or a unique beginning of one.
@@ -152,7 +159,8 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
         workspace: its registry holds the run and records the new one.
 
     Raises:
-        InputError: see `plan_rejudging`; also `JudgeError`, or the dataset's items are no longer on this machine.
+        InputError: see `plan_rejudging`; also `JudgeError`, or the dataset's items are no longer on this
+            machine.
         IntegrityError: the predictions or the items are not the recorded ones.
     """
     registry = workspace.registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.config import validated
 from core.errors import HallmarkError, IntegrityError
@@ -27,7 +27,7 @@ from trainer.contract import TrainConfig
 
 
 class Changed(BaseModel):
-    """A part of the surroundings that is not as it was.
+    """A part of the environment that is not as it was.
 
     Attributes:
         field: as in packages.torch.
@@ -39,21 +39,23 @@ class Changed(BaseModel):
 
 
 class Reproduction(Tabular, BaseModel):
-    """What came of doing a run again.
+    """What came of repeating a run.
 
     Attributes:
         run_id: the recorded run.
         again: the run that repeated it.
         identical: whether predictions, scores and weights are the same bytes.
         parts: each part that was compared, and its first difference; None where it is identical.
-        surroundings: what is not as it was when the recorded run was made.
+        environment: what is not as it was when the recorded run was made.
     """
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     run_id: str
     again: str
     identical: bool
     parts: dict[str, Difference | None]
-    surroundings: list[Changed]
+    environment: list[Changed] = Field(alias="surroundings")  # the name that documents have for it
 
     @property
     def headline(self) -> str:
@@ -71,9 +73,9 @@ class Reproduction(Tabular, BaseModel):
             for name, found in self.parts.items()
         ]
         changed = [
-            f"{each.field}: was {shown(each.recorded)}, is {shown(each.now)}." for each in self.surroundings
+            f"{each.field}: was {shown(each.recorded)}, is {shown(each.now)}." for each in self.environment
         ]
-        return compared + (changed or ["The surroundings are as they were."])
+        return compared + (changed or ["The environment is unchanged."])
 
     def table_caption(self) -> str:
         """The answer in a line."""
@@ -157,7 +159,8 @@ def _model(recorded: dict[str, Any], workspace: Workspace) -> ResolvedModel:
     found = resolve_model(pinned, workspace.home, workspace.registry.model_directory)
     if found.sha256 != recorded["sha256"]:
         raise IntegrityError(
-            f"{found.path}: is not the recorded model any more: expected sha256 {recorded['sha256']}, found {found.sha256}."
+            f"{found.path}: is not the recorded model any more: expected sha256 {recorded['sha256']}, found "
+            f"{found.sha256}."
         )
     return found.model_copy(update={"reference": reference, "revision": revision})
 
@@ -178,7 +181,8 @@ def _training(recorded: dict[str, Any] | None, run_id: str) -> TrainingPlan | No
 
 
 def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) -> Reproduction:
-    """Compare a repeated run with the recorded one: weights, predictions, scores, and the surroundings of both.
+    """Compare a repeated run with the recorded one: weights, predictions, scores, and the environment of
+    both.
 
     Args:
         plan: from `plan_reproduction`.
@@ -203,7 +207,7 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
         again=repeated.run_id,
         identical=not any(parts.values()),
         parts=parts,
-        surroundings=changed_surroundings(recorded, plan),
+        environment=changed_environment(recorded, plan),
     )
 
 
@@ -219,7 +223,7 @@ def _weights(recorded: Run, repeated: Run, registry: Registry) -> Difference | N
     )
 
 
-def changed_surroundings(recorded: Run, plan: RunPlan) -> list[Changed]:
+def changed_environment(recorded: Run, plan: RunPlan) -> list[Changed]:
     """What is not as it was: code, packages, Python, hardware, switches, the judge's code."""
     before = flat({**recorded.manifest["environment"], "judge": recorded.judge_fingerprint})
     packages = tuple(recorded.manifest["environment"]["packages"])

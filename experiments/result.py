@@ -19,8 +19,8 @@ class PromotionResult(Tabular, BaseModel):
     """What became of a run that was offered to an alias.
 
     Attributes:
-        outcome: promoted; forced, against the gate; refused; passed, when promotion was not wanted; already_champion,
-            when the very weights are what the alias points at.
+        outcome: promoted; forced, against the gate; refused; passed, when promotion was not wanted;
+            already_champion, when the very weights are what the alias points at.
         model_name: the registered model.
         alias: the alias that the run was offered to.
         run_id: the candidate.
@@ -81,7 +81,8 @@ class ExperimentResult(Tabular, BaseModel):
         gate_comparison: trained against that run; None for already_champion, which needs no comparison.
         decision: the gate's answer; None for already_champion.
         model_name: the registered model.
-        version: number of the version that the trained weights have in the registry; None when they have none.
+        version: number of the version that the trained weights have in the registry; None when they have
+            none.
         champion: number of the champion version after the decision; None when there is none.
         weights_sha256: of the trained model's directory.
         weights: where the trained model is: in the artifact store when it has a version, else in the run.

@@ -23,6 +23,18 @@ if TYPE_CHECKING:  # it imports what a run computes with, and a list of runs has
     from experiments.plan import RunPlan
 
 
+LOOKED_AT = 200
+"""Newest baseline runs among which an explanation is sought."""
+
+CHANGED_PARTS = {
+    "code": "Hallmark's inference code",
+    "packages": "the packages that predict",
+    "python": "Python",
+    "hardware": "the hardware",
+    "judge": "the judge's code",
+}
+
+
 class RunRef(BaseModel):
     """A run as flows and tasks hand it on: small, and JSON.
 
@@ -43,11 +55,45 @@ class RunRef(BaseModel):
 
 
 def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
-    """The newest finished run whose scores were made from exactly this plan's inputs, where the plan allows reuse."""
+    """The newest finished run whose scores were made from exactly this plan's inputs, where the plan allows
+    reuse.
+    """
     if not plan.reuse or plan.training is not None:
         return None
     run = registry.find_evaluated(plan.evaluation_sha256(plan.model.sha256))
     return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True) if run else None
+
+
+def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
+    """Why the newest run of the same model, dataset, judge and settings is not taken, in a sentence.
+
+    Args:
+        plan: of an evaluation for which `find_reusable` found nothing.
+        registry: holds the earlier runs.
+
+    Returns:
+        None where there is no such run, or where the plan does not want one.
+    """
+    if not plan.reuse or plan.training is not None:
+        return None
+    inference = plan.inference()
+    for listed in registry.list_runs(limit=LOOKED_AT, kind="baseline"):
+        if (listed.status, listed.model_sha256, listed.judge) != ("finished", plan.model.sha256, plan.judge):
+            continue
+        run = registry.get_run(listed.run_id)
+        recorded = run.manifest.get("inference") or {}
+        settings = {**run.manifest["generation"], "batch_size": plan.generation.batch_size}
+        if (
+            run.manifest["dataset"]["sha256"] != plan.dataset.sha256
+            or settings != plan.generation.model_dump()
+        ):
+            continue
+        changed = sorted(name for name, value in inference.items() if recorded.get(name) != value)
+        if run.judge_fingerprint != plan.judge_fingerprint or not changed:
+            changed.append("judge")
+        parts = ", ".join(CHANGED_PARTS[name] for name in changed)
+        return f"run {run.run_id} is not reused: {parts} changed since it was made"
+    return None
 
 
 def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
@@ -139,7 +185,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return interruption(signal.SIGINT)
     if isinstance(error, SystemExit):
-        return "its process was told to exit, as when its worker is gone. What was finished is kept; the same command continues."
+        return (
+            "its process was asked to exit, as when its worker is gone. What was finished is kept; "
+            "the same command continues."
+        )
     if isinstance(number := getattr(error, "signal", None), int):  # Prefect's TerminationSignal
         return interruption(number)
     return f"{type(error).__name__}: {error}"
@@ -169,14 +218,18 @@ def _is_abandoned(directory: Path) -> bool:
 
 
 def current_status(run: Run) -> str:
-    """The run's status as it is now: `interrupted` where it is recorded as running but no process of this machine works on it."""
+    """The run's status as it is now: `interrupted` where it is recorded as running but no process of this
+    machine works on it.
+    """
     if run.status == "running" and _is_abandoned(Path(run.directory)):
         return "interrupted"
     return run.status
 
 
 def origin_of(run: Run, registry: Registry) -> Run:
-    """The run whose model wrote a run's predictions: itself, or what it was judged again from. The weights are in that run's folder."""
+    """The run whose model wrote a run's predictions: itself, or what it was judged again from. The weights
+    are in that run's folder.
+    """
     while source := run.manifest.get("rejudged_from"):
         run = registry.get_run(source)
     return run

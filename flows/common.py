@@ -1,4 +1,6 @@
-"""What all flows have in common: validated parameters, small results as JSON, an event when they fail, a run that is held."""
+"""What all flows have in common: validated parameters, small results as JSON, an event when they fail, a run
+that is held.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ REPORTED_OTHERWISE = (GateRefused, InterruptedWork)
 
 
 def report_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
-    """Emit `hallmark.run.failed` for a flow run that nobody called; a refusal has an event of its own, a stop is no failure."""
+    """Emit `hallmark.run.failed` for a flow run that nobody called; a refusal has an event of its own, a stop
+    is no failure.
+    """
     del flow
     if flow_run.parent_task_run_id is not None:
         return
@@ -51,5 +55,5 @@ def loop_flow(
 
 
 def working_on(run: RunRef) -> AbstractContextManager[None]:
-    """Hold a run while a flow works on it, and record why when the work fails. See `experiments.runs.owned`."""
+    """Hold a run while a flow works on it, and record why when it fails. See `experiments.runs.owned`."""
     return owned(run, open_workspace().registry)

@@ -13,7 +13,9 @@ from tasks.retryable import retryable, task_logger
 
 @retryable("judge again")
 def rejudge(run: str, judge: str) -> RunRef:
-    """Take a run's predictions, judge them, record the new run; one that is recorded already is taken instead."""
+    """Take a run's predictions, judge them, record the new run; one that is recorded already is taken
+    instead.
+    """
     again = rejudging.rejudge(run, judge, open_workspace())
     if not again.reused:
         remember_flow_run(again)
@@ -23,7 +25,7 @@ def rejudge(run: str, judge: str) -> RunRef:
 
 @retryable("plan the reproduction")
 def plan_reproduction(target: str) -> RunPlan:
-    """Read the run's manifest; find its model, datasets and judge, and check that they are the recorded ones."""
+    """Read the run's manifest; find its model, datasets and judge, and check that they have not changed."""
     return reproducing.plan_reproduction(target, open_workspace())
 
 

@@ -24,7 +24,9 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
 
 
 def text_cell(text: str) -> str:
-    """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over the page."""
+    """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over
+    the page.
+    """
     line = " ".join(text.split())
     shown = line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…"
     return SPECIAL.sub(r"\\\1", shown).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
@@ -84,7 +86,7 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         ("completion tokens", f"{result.loss_tokens:,}"),
         (
             "time",
-            f"{result.seconds:.1f} s, {result.loss_tokens / max(result.seconds, 1e-9):,.0f} completion tokens/s",
+            f"{result.seconds:.1f} s, {_rate(result):,.0f} completion tokens/s",
         ),
         ("weights", f"sha256 `{result.model_sha256}`"),
     ]
@@ -95,6 +97,10 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         else f"The loss curve is in `{curve_path}`."
     )
     return "\n\n".join([f"Run {run}", shown, table(["", ""], facts)])
+
+
+def _rate(result: TrainResult) -> float:
+    return result.loss_tokens / max(result.seconds, 1e-9)
 
 
 def comparison_report(
@@ -192,15 +198,13 @@ def reproduction_report(reproduction: Reproduction) -> str:
     ]
     changed = [
         (text_cell(each.field), text_cell(shown(each.recorded)), text_cell(shown(each.now)))
-        for each in reproduction.surroundings
+        for each in reproduction.environment
     ]
-    surroundings = (
-        table(["surroundings", "recorded", "now"], changed)
-        if changed
-        else "The surroundings are as they were."
+    environment = (
+        table(["environment", "recorded", "now"], changed) if changed else "The environment is unchanged."
     )
     runs = f"Run {reproduction.run_id}, repeated as run {reproduction.again}."
-    return "\n\n".join([f"## {reproduction.headline}", runs, table(["part", ""], parts), surroundings])
+    return "\n\n".join([f"## {reproduction.headline}", runs, table(["part", ""], parts), environment])
 
 
 def _groups(groups: Sequence[Group]) -> str:

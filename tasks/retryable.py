@@ -1,4 +1,6 @@
-"""One decorator for every task: its progress is shown, and it is retried with back-off and jitter, but only where that can help."""
+"""One decorator for every task: its progress is shown, and it is retried with back-off and jitter, but only
+where that can help.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def is_transient(_task: Any, _run: Any, state: Any) -> bool:
 
 @contextmanager
 def progress_shown() -> Iterator[None]:
-    """Send progress to whoever listens in this process, else to Prefect: a log line every ten seconds, and a progress artifact."""
+    """Send progress to whoever listens in this process, else to Prefect: a log line every ten seconds, and a
+    progress artifact.
+    """
     if is_listened_to():
         yield
         return
@@ -113,7 +117,9 @@ class _PrefectListener:
 
 
 class _ProgressArtifact:
-    """Sends the latest progress now and then, from a thread of its own: a server that is slow or away never holds up the work."""
+    """Sends the latest progress now and then, from a thread of its own: a server that is slow or away never
+    holds up the work.
+    """
 
     def __init__(self) -> None:
         self.latest: Progress | None = None

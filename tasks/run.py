@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.progress import current_listener
+from core.progress import Progress, current_listener
 from experiments import phases, runs
 from experiments import plan as planning
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
@@ -20,7 +20,9 @@ from trainer.contract import TrainResult
 
 @retryable("plan the experiment")
 def plan_experiment(config: ExperimentConfig) -> Plans:
-    """Settle both runs before anything is computed: a bad training set is found before the base model predicts."""
+    """Settle both runs before anything is computed: a bad training set is found before the base model
+    predicts.
+    """
     return planning.plan_experiment(config, open_workspace())
 
 
@@ -42,6 +44,8 @@ def begin(plan: RunPlan) -> RunRef:
     workspace = open_workspace()
     if (reusable := runs.find_reusable(plan, workspace.registry)) is not None:
         return reusable
+    if (reason := runs.why_not_reused(plan, workspace.registry)) is not None:
+        current_listener()(Progress(stage="predicting again:", done=0, total=0, unit="", note=reason))
     run = runs.begin_run(plan, workspace.registry, workspace.runs)
     remember_flow_run(run)
     return run

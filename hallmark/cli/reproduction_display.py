@@ -22,11 +22,11 @@ def show_reproduction(reproduction: Reproduction) -> None:
         out.print(f"             recorded  {shown(difference.recorded)}", markup=False, soft_wrap=True)
         out.print(f"             now       {shown(difference.now)}", markup=False, soft_wrap=True)
     out.print()
-    if not reproduction.surroundings:
-        out.print("The surroundings are as they were: code, packages, Python, hardware, switches, judge.")
+    if not reproduction.environment:
+        out.print("The environment is unchanged: code, packages, Python, hardware, switches, judge.")
         return
     out.print(Text("Not as it was when the run was recorded", "bold"))
-    for changed in reproduction.surroundings:
+    for changed in reproduction.environment:
         out.print(
             f"  {changed.field}: was {shown(changed.recorded)}, is {shown(changed.now)}",
             markup=False,

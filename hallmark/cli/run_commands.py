@@ -256,9 +256,9 @@ def _evaluate(
     _check_evaluation(wanted)
 
     def load() -> Any:
-        import importlib
+        from flows import evaluate as flows
 
-        return getattr(importlib.import_module(f"flows.{name}"), name)
+        return getattr(flows, name)
 
     _report_run(run_flow(load, wanted), json)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import hallmark
 from core.errors import HallmarkError, InputError, ResourceError
-from hallmark.workstation.prefect_environment import HEARTBEAT_SECONDS
+from hallmark.workstation.prefect_environment import HEARTBEAT_SECONDS, own_temporary_folder
 from hallmark.workstation.services import beside_python
 
 PROJECT = Path(hallmark.__file__).parent.parent
 POOL = "gpu"
-NIGHTLY_CRON = "15 4 * * *"
-"""A quarter past four: no time zone skips or repeats that hour when its clocks change."""
+NIGHTLY = "nightly"
+"""Slug of the schedules in prefect.yaml that HALLMARK_NIGHTLY_CRON and the time zone apply to."""
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ZOMBIE = "Its process stopped reporting. Start the same experiment again: it continues."
 NOTIFY_BLOCK = "hallmark-notify"
@@ -41,23 +42,27 @@ def set_up(home: Path, environment: dict[str, str]) -> Iterator[str]:
         raise InputError(
             f"{PROJECT}: no prefect.yaml. Deploying needs a checkout of the project: clone it and run `make up` there."
         )
-    deployment = deployment_environment(home, environment)
+    deployments(home, environment)  # refuses a time zone that does not exist before anything is set up
     os.environ.update(environment)
     yield _set_up_pool()
-    yield _deploy(deployment)
+    yield _deploy(home, environment)
     yield _set_up_automations(environment.get("HALLMARK_NOTIFY_URL"))
 
 
-def deployment_environment(home: Path, environment: dict[str, str]) -> dict[str, str]:
-    """What prefect.yaml reads from the environment: folders, schedule, version of the code.
+def deployments(home: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The content of prefect.yaml with what this machine adds: folders, the code's version, the nightly schedule.
+
+    Args:
+        home: HALLMARK_HOME, absolute.
+        environment: HALLMARK_PROJECT, HALLMARK_NIGHTLY_CRON and HALLMARK_TIMEZONE are read.
 
     Raises:
         InputError: HALLMARK_TIMEZONE is not a time zone.
     """
+    import yaml
+
     from experiments.environment import code_version
 
-    version = code_version()
-    commit = version["git_commit"]
     zone = environment.get("HALLMARK_TIMEZONE") or local_time_zone()
     try:
         ZoneInfo(zone)
@@ -65,16 +70,23 @@ def deployment_environment(home: Path, environment: dict[str, str]) -> dict[str,
         raise InputError(
             f"HALLMARK_TIMEZONE={zone}: no such time zone. Use a name such as Europe/Berlin."
         ) from None
-    return {
-        **environment,
-        "HALLMARK_PROJECT": environment.get("HALLMARK_PROJECT") or str(PROJECT),
-        "HALLMARK_HOME": str(home),
-        "HALLMARK_VERSION": f"{commit[:12]}{'-dirty' if version['git_dirty'] else ''}"
-        if commit
-        else version["hallmark"],
-        "HALLMARK_NIGHTLY_CRON": environment.get("HALLMARK_NIGHTLY_CRON") or NIGHTLY_CRON,
-        "HALLMARK_TIMEZONE": zone,
-    }
+    document: dict[str, Any] = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
+    folder = environment.get("HALLMARK_PROJECT") or str(PROJECT)
+    document["pull"] = [{"prefect.deployments.steps.set_working_directory": {"directory": folder}}]
+    code = code_version()
+    dirty = "-dirty" if code["git_dirty"] else ""
+    version = f"{code['git_commit'][:12]}{dirty}" if code["git_commit"] else code["hallmark"]
+    for deployment in document["deployments"]:
+        deployment["version"] = version
+        # YAML's anchor makes one pool of all: the variable is set once, in each of them
+        deployment["work_pool"]["job_variables"]["env"]["HALLMARK_HOME"] = str(home)
+        for schedule in deployment.get("schedules", []):
+            if schedule["slug"] == NIGHTLY:
+                schedule |= {
+                    "cron": environment.get("HALLMARK_NIGHTLY_CRON") or schedule["cron"],
+                    "timezone": zone,
+                }
+    return document
 
 
 def local_time_zone() -> str:
@@ -203,23 +215,23 @@ def _set_up_pool() -> str:
     return f"work pool {POOL}: there already, one job at a time"
 
 
-def _deploy(environment: dict[str, str]) -> str:
-    command = [beside_python("prefect"), "--no-prompt", "deploy", "--all"]
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+def _deploy(home: Path, environment: dict[str, str]) -> str:
+    import yaml
+
+    document = deployments(home, environment)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=own_temporary_folder(home)) as file:
+        yaml.safe_dump(document, file, sort_keys=False)
+        file.flush()
+        command = [beside_python("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", file.name]
+        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise HallmarkError(
             f"prefect deploy --all failed in {PROJECT}:\n{(done.stdout + done.stderr)[-3000:]}"
         )
-    import yaml
-
-    names = [
-        deployment["name"]
-        for deployment in yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))[
-            "deployments"
-        ]
-    ]
-    zone, cron = environment["HALLMARK_TIMEZONE"], environment["HALLMARK_NIGHTLY_CRON"]
-    return f"deployments: {len(names)}, of code {environment['HALLMARK_VERSION']}; nightly-smoke at {cron!r} ({zone})"
+    found = document["deployments"]
+    [schedule] = next(each["schedules"] for each in found if each["name"] == "nightly-smoke")
+    when = f"nightly-smoke at {schedule['cron']!r} ({schedule['timezone']})"
+    return f"deployments: {len(found)}, of code {found[0]['version']}; {when}"
 
 
 def _set_up_automations(notify_url: str | None) -> str:

@@ -44,11 +44,11 @@ def test_no_gain_is_not_better() -> None:
 def test_a_gain_that_may_be_luck_is_not_enough_evidence_and_says_what_would_have_been() -> None:
     decision = verdict([0.0] * 3 + [1.0] * 27, [1.0] * 30)
     assert (decision.answer, decision.promote) == ("not_enough_evidence", False)
-    assert "With 3 changed answers no gain can be" in decision.reasons[0]
+    assert "With 3 changed answers, no gain could have been significant" in decision.reasons[0]
     wider = verdict([0.0] * 12 + [1.0] * 18, [1.0] * 8 + [0.0] * 4 + [1.0] * 14 + [0.0] * 4)
     assert wider.answer == "not_enough_evidence"
     assert wider.smallest_gain == pytest.approx(8 / 30)
-    assert "With 12 changed answers the smallest gain that can be is 26.7 points" in wider.reasons[0]
+    assert "With 12 changed answers, a gain of less than 26.7 points could not have been significant" in wider.reasons[0]
 
 
 def test_a_later_comparison_needs_more_evidence_and_a_carried_level_less() -> None:
@@ -84,7 +84,7 @@ def test_contamination_stops_the_promotion() -> None:
 def test_a_smaller_gain_than_asked_for_is_not_better() -> None:
     decision = verdict([0.0] * 10 + [1.0] * 90, [1.0] * 100, min_delta=0.2)
     assert decision.answer == "not_better"
-    assert "a gain above 20.0 points was asked for" in decision.reasons[0]
+    assert "a gain above 20.0 points is required" in decision.reasons[0]
 
 
 binary = st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0]), st.sampled_from("abc")), min_size=1, max_size=60)

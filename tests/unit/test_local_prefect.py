@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,11 @@ from hallmark.workstation.services import SERVER
 pytestmark = pytest.mark.unit
 
 PROJECT = Path(__file__).parents[2]
+[NIGHTLY_CRON] = {
+    schedule["cron"]
+    for deployment in yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    for schedule in deployment.get("schedules", [])
+}
 
 
 def test_the_server_is_closed_by_default(tmp_path: Path) -> None:
@@ -74,7 +80,7 @@ def test_a_client_finds_the_server_of_its_home_unless_it_was_given_another(tmp_p
 
 def test_a_time_zone_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="HALLMARK_TIMEZONE=Mars/Olympus: no such time zone"):
-        setup.deployment_environment(tmp_path, {"HALLMARK_TIMEZONE": "Mars/Olympus"})
+        setup.deployments(tmp_path, {"HALLMARK_TIMEZONE": "Mars/Olympus"})
 
 
 def test_the_nightly_hour_happens_exactly_once_a_night_in_every_time_zone() -> None:
@@ -89,7 +95,7 @@ def test_the_nightly_hour_happens_exactly_once_a_night_in_every_time_zone() -> N
         if offsets in seen:  # the same clock under another name
             continue
         seen.add(offsets)
-        schedule = CronSchedule(cron=setup.NIGHTLY_CRON, timezone=name)
+        schedule = CronSchedule(cron=NIGHTLY_CRON, timezone=name)
         dates = asyncio.run(schedule.get_dates(n=760, start=start))
         nights = Counter(date.astimezone(zone).date() for date in dates)
         assert set(nights.values()) == {1}, name
@@ -97,16 +103,25 @@ def test_the_nightly_hour_happens_exactly_once_a_night_in_every_time_zone() -> N
     assert len(seen) > 50
 
 
-def test_every_flow_is_deployed_with_its_version_and_a_night_is_no_try_at_the_champion() -> None:
+def test_every_flow_is_deployed_with_its_version_and_a_night_is_no_try_at_the_champion(tmp_path: Path) -> None:
     from experiments.config import ExperimentConfig
 
-    document = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
-    flows = {path.stem for path in (PROJECT / "flows").glob("*.py")} - {"__init__", "carry_out", "options"}
-    assert {found["entrypoint"].partition(":")[2] for found in document["deployments"]} == flows
-    assert {found["version"] for found in document["deployments"]} == {"{{ $HALLMARK_VERSION }}"}
+    document = setup.deployments(tmp_path, {"HALLMARK_TIMEZONE": "Europe/Berlin"})
+    flows = {path.stem for path in (PROJECT / "flows").glob("*.py")} - {"__init__", "common"}
+    assert {found["entrypoint"].partition(":")[2] for found in document["deployments"]} == flows | {"baseline"}
+    [version] = {found["version"] for found in document["deployments"]}
+    assert version
     [nightly] = [found for found in document["deployments"] if found["name"] == "nightly-smoke"]
     config = ExperimentConfig.model_validate(nightly["parameters"]["config"])
     assert not config.promote
     assert config.model_name != ExperimentConfig().model_name
     [schedule] = nightly["schedules"]
-    assert (schedule["cron"], schedule["timezone"]) == ("{{ $HALLMARK_NIGHTLY_CRON }}", "{{ $HALLMARK_TIMEZONE }}")
+    assert (schedule["cron"], schedule["timezone"]) == (NIGHTLY_CRON, "Europe/Berlin")
+    moved = setup.deployments(tmp_path, {"HALLMARK_NIGHTLY_CRON": "30 5 * * 1-5", "HALLMARK_TIMEZONE": "UTC"})
+    [schedule] = next(each["schedules"] for each in moved["deployments"] if each["name"] == "nightly-smoke")
+    assert (schedule["cron"], schedule["timezone"]) == ("30 5 * * 1-5", "UTC")
+
+
+def test_prefect_yaml_needs_no_variable_of_ours() -> None:
+    text = (PROJECT / "prefect.yaml").read_text()
+    assert re.findall(r"{{.*?}}", text) == ["{{ $PWD }}"], "a shell sets PWD; anything else would be an empty string"

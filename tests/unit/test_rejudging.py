@@ -14,7 +14,7 @@ from experiments.comparing import compare_runs
 from experiments.environment import code_sha256
 from experiments.promoting import weights_of
 from experiments.rejudging import plan_rejudging, rejudge
-from experiments.runs import find_reusable
+from experiments.runs import find_reusable, why_not_reused
 from experiments.workspace import Workspace, open_workspace
 from judges import judge_fingerprint, load_judge
 from tests.judging_support import plan_of, recorded_run, small_dataset
@@ -86,6 +86,19 @@ def test_after_a_change_of_surroundings_a_fresh_evaluation_is_made(place: Worksp
     fresh = plan_of(place, dataset=dataset, judge="exact_match@v1")
     assert place.registry.get_run(again.run_id).evaluation_sha256 != fresh.evaluation_sha256(fresh.model.sha256)
     assert find_reusable(fresh, place.registry) is None
+
+
+def test_why_a_recorded_run_is_not_reused_is_said(place: Workspace, dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = recorded_run(place, loose, dataset=dataset)
+    assert find_reusable(plan_of(place, dataset=dataset), place.registry) is not None
+    monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
+    changed = plan_of(place, dataset=dataset)
+    assert find_reusable(changed, place.registry) is None
+    reason = why_not_reused(changed, place.registry)
+    assert reason == f"run {first.run_id} is not reused: Python changed since it was made"
+    other_settings = plan_of(place, dataset=dataset, generation={"max_new_tokens": 7})
+    assert why_not_reused(other_settings, place.registry) is None, "another question, not the same one again"
+    assert why_not_reused(plan_of(place, dataset=dataset, reuse=False), place.registry) is None
 
 
 def test_a_run_whose_surroundings_were_not_recorded_never_passes_for_a_fresh_one(place: Workspace, dataset: str) -> None:

@@ -70,7 +70,7 @@ def test_a_run_that_came_out_the_same_is_identical_and_another_one_shows_where(h
     plan = plan_reproduction(first.run_id, workspace)
     found = compare_with_recorded(plan, run_ref(same), workspace)
     assert (found.identical, set(found.parts)) == (True, {"weights", "predictions", "scores"})
-    assert found.surroundings == []
+    assert found.environment == []
     found = compare_with_recorded(plan, run_ref(other), workspace)
     assert not found.identical
     assert found.headline.startswith("NOT IDENTICAL: weights, predictions, scores")
@@ -83,7 +83,7 @@ def test_what_changed_around_a_run_is_named_beside_the_difference(home: Path, mo
     run = record_baseline(workspace)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math")
     found = compare_with_recorded(plan_reproduction(run.run_id, workspace), run_ref(run), workspace)
-    assert [(each.field, each.recorded, each.now) for each in found.surroundings] == [
+    assert [(each.field, each.recorded, each.now) for each in found.environment] == [
         ("switches.XLA_FLAGS", None, "--xla_cpu_enable_fast_math")
     ]
 
