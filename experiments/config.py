@@ -77,7 +77,9 @@ class ExperimentConfig(TrainRunConfig):
     reuse_baseline: bool = Field(
         True, description="Take the recorded baseline where one exists for exactly these inputs."
     )
-    fail_unless_promoted: bool = Field(False, description="End as failed when the gate says no, for CI.")
+    fail_unless_promoted: bool = Field(
+        False, description="End as failed, with exit code 5, when the gate says no; for CI."
+    )
 
     def baseline(self) -> EvaluateConfig:
         """The part that concerns the base model's run."""
@@ -93,7 +95,9 @@ def _dataset_name(dataset: str) -> str:
 
 
 def configured(
-    kind: type[Kind], config: Config | str | Path | None = None, settings: Mapping[str, Any] = MappingProxyType({})
+    kind: type[Kind],
+    config: Config | str | Path | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Kind:
     """A configuration from an object or a TOML file, and settings that win over it.
 
@@ -105,12 +109,13 @@ def configured(
     Raises:
         InputError: names every unknown key and every value out of bounds.
     """
+    values: dict[str, Any] = {}
     if isinstance(config, Config):
         values = config.model_dump()
-    else:
-        values = read_toml(Path(config)) if config else {}
-    merge(values, nested(settings))
-    return validated(kind, values, str(config) if isinstance(config, str | Path) else "configuration")
+    elif config is not None:
+        values = read_toml(Path(config))
+    source = str(config) if isinstance(config, str | Path) else "configuration"
+    return validated(kind, merged(values, nested(settings)), source)
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,18 +123,18 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in dotted.items():
         if value is not None:
-            *path, last = name.split(".")
-            place = values
-            for part in path:
-                place = place.setdefault(part, {})
-            place[last] = value
+            for part in reversed(name.split(".")):
+                value = {part: value}
+            values = merged(values, value)
     return values
 
 
-def merge(values: dict[str, Any], winning: Mapping[str, Any]) -> None:
-    """Put `winning` into `values`, table by table."""
+def merged(values: Mapping[str, Any], winning: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with `winning` put over it, table by table."""
+    result = dict(values)
     for name, value in winning.items():
-        if isinstance(value, Mapping) and isinstance(values.get(name), dict):
-            merge(values[name], value)
-        else:
-            values[name] = value
+        known = result.get(name)
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            value = merged(known, value)
+        result[name] = value
+    return result

@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from core.errors import HallmarkError
+from core.settings import get_settings
 from hallmark.progress import err
 
 out = Console(highlight=False, soft_wrap=False)
@@ -23,6 +25,12 @@ Json = Annotated[
         "--json", help="Print one JSON document instead of text; nothing else goes to standard output."
     ),
 ]
+
+RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")]
+Model = Annotated[str, typer.Argument(help="Registered model.")]
+Alias = Annotated[str, typer.Option(help="Which alias moves.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+Reason = Annotated[str, typer.Option(help="Why; recorded in the history.")]
 
 
 def emit(value: Any) -> None:
@@ -63,3 +71,14 @@ def errors_as_exit_codes() -> Iterator[None]:
             1,
         )
         sys.exit(1)
+
+
+def home() -> Path:
+    """HALLMARK_HOME, absolute."""
+    return get_settings().home.absolute()
+
+
+def relative(path: Path) -> str:
+    """A path from the working directory where it is below it, else absolute."""
+    shown = os.path.relpath(path)
+    return str(path) if shown.startswith("..") else shown
