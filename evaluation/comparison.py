@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from core.errors import InputError, IntegrityError
 from core.files import canonical_json
+from core.tabular import Row, Tabular
 from evaluation.metrics import Metric, is_binary, metric
+from evaluation.numbers import p_text, percent, points
 from evaluation.statistics import (
     FloatArray,
     bootstrap_interval,
@@ -81,8 +83,8 @@ class Group(Record):
     p_holm: float
 
 
-class Comparison(Record):
-    """Candidate against baseline.
+class Comparison(Tabular, Record):
+    """Candidate against baseline. A notebook shows it as a table; `to_frame()` gives that as a DataFrame.
 
     Attributes:
         delta: candidate less baseline, in mean score.
@@ -112,6 +114,51 @@ class Comparison(Record):
     bands: list[Group]
     gained: list[str]
     lost: list[str]
+
+    def table_caption(self) -> str:
+        """The answer in a line."""
+        return (
+            f"run {self.candidate_run} against run {self.baseline_run} on {self.dataset}, judged by {self.judge}: "
+            f"{percent(self.baseline.value)} to {percent(self.candidate.value)}, {points(self.delta)} points "
+            f"({points(self.ci_low)} to {points(self.ci_high)}), p = {p_text(self.p_value)}"
+        )
+
+    def table_rows(self) -> list[Row]:
+        """Overall, then each category and each difficulty band; scores and deltas are shares, from 0 to 1.
+
+        The interval is for the overall delta only. `p_value` is Holm-adjusted within categories and within bands.
+        """
+        overall = {
+            "by": None,
+            "group": "overall",
+            "items": self.n,
+            "baseline": self.baseline.value,
+            "candidate": self.candidate.value,
+            "delta": self.delta,
+            "ci_low": self.ci_low,
+            "ci_high": self.ci_high,
+            "p_value": self.p_value,
+            "better": len(self.gained),
+            "worse": len(self.lost),
+        }
+        categories = [_group_row("category", group) for group in self.categories]
+        return [overall, *categories, *(_group_row("difficulty", group) for group in self.bands)]
+
+
+def _group_row(by: str, group: Group) -> Row:
+    return {
+        "by": by,
+        "group": group.name,
+        "items": group.n,
+        "baseline": group.baseline,
+        "candidate": group.candidate,
+        "delta": group.delta,
+        "ci_low": None,
+        "ci_high": None,
+        "p_value": group.p_holm,
+        "better": group.gained,
+        "worse": group.lost,
+    }
 
 
 def scores_by_id(scores: Iterable[Score]) -> dict[str, float]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from pydantic import Field
 
@@ -12,6 +14,8 @@ from evaluation.gate import GateConfig
 from experiments.references import TINY_BASE, short_name
 from inference.contract import GenerationConfig
 from trainer.contract import TrainConfig
+
+Kind = TypeVar("Kind", bound=Config)
 
 MODEL_HELP = (
     "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, "
@@ -73,7 +77,9 @@ class ExperimentConfig(TrainRunConfig):
     reuse_baseline: bool = Field(
         True, description="Take the recorded baseline where one exists for exactly these inputs."
     )
-    fail_unless_promoted: bool = Field(False, description="End as failed when the gate says no, for CI.")
+    fail_unless_promoted: bool = Field(
+        False, description="End as failed, with exit code 5, when the gate says no; for CI."
+    )
 
     def baseline(self) -> EvaluateConfig:
         """The part that concerns the base model's run."""
@@ -88,26 +94,35 @@ def _dataset_name(dataset: str) -> str:
     return Path(dataset).stem if dataset.endswith(".jsonl") else dataset
 
 
-def load_experiment_config(file: str | None, overrides: dict[str, Any]) -> ExperimentConfig:
-    """An experiment's configuration from a TOML file and command line values, which win.
+def configured(
+    kind: type[Kind],
+    config: Config | str | Path | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> Kind:
+    """A configuration from an object or a TOML file, and settings that win over it.
 
     Args:
-        file: path of a TOML file whose keys are those of `ExperimentConfig`, or None.
-        overrides: dotted names to values, as in {"train.steps": 100}; None means not given.
+        kind: the class of the configuration.
+        config: a configuration, or the path of a TOML file whose keys are the fields of `kind`.
+        settings: names to values, as in {"train": {"steps": 100}} or {"train.steps": 100}; None means not given.
 
     Raises:
         InputError: names every unknown key and every value out of bounds.
 
     Example:
-        >>> load_experiment_config(None, {"train.steps": 100, "model_name": "support"}).train.steps
+        >>> configured(ExperimentConfig, None, {"train.steps": 100, "model_name": "support"}).train.steps
         100
     """
-    values = read_toml(Path(file)) if file else {}
-    merge(values, nested(overrides))
-    return validated(ExperimentConfig, values, file or "configuration")
+    values: dict[str, Any] = {}
+    if isinstance(config, Config):
+        values = config.model_dump()
+    elif config is not None:
+        values = read_toml(Path(config))
+    source = str(config) if isinstance(config, str | Path) else "configuration"
+    return validated(kind, merged(values, nested(settings)), source)
 
 
-def nested(dotted: dict[str, Any]) -> dict[str, Any]:
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     """{"train.steps": 100, "seed": None} becomes {"train": {"steps": 100}}; None means not given.
 
     Example:
@@ -117,18 +132,18 @@ def nested(dotted: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in dotted.items():
         if value is not None:
-            *path, last = name.split(".")
-            place = values
-            for part in path:
-                place = place.setdefault(part, {})
-            place[last] = value
+            for part in reversed(name.split(".")):
+                value = {part: value}
+            values = merged(values, value)
     return values
 
 
-def merge(values: dict[str, Any], winning: dict[str, Any]) -> None:
-    """Put `winning` into `values`, table by table."""
+def merged(values: Mapping[str, Any], winning: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with `winning` put over it, table by table."""
+    result = dict(values)
     for name, value in winning.items():
-        if isinstance(value, dict) and isinstance(values.get(name), dict):
-            merge(values[name], value)
-        else:
-            values[name] = value
+        known = result.get(name)
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            value = merged(known, value)
+        result[name] = value
+    return result

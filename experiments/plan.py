@@ -179,7 +179,7 @@ def _pin(dataset: DatasetRef) -> dict[str, Any]:
 
 
 Plans = dict[str, RunPlan]
-"""Settled plans by `EvaluateConfig` or `TrainRunConfig`, as its JSON."""
+"""Settled plans by what was asked for, as `plan_key` writes it."""
 
 _planned: ContextVar[Mapping[str, RunPlan]] = ContextVar("hallmark_planned", default=MappingProxyType({}))
 
@@ -190,12 +190,27 @@ def planned(plans: Plans) -> Iterator[None]:
 
     A plan holds for the moments between checking an experiment and starting it, never for longer than the
     block.
+
+    Example:
+        >>> plan = plan_evaluation(config, workspace)
+        >>> with planned({plan_key(config): plan}):
+        ...     evaluate(config)
     """
     token = _planned.set({**_planned.get(), **plans})
     try:
         yield
     finally:
         _planned.reset(token)
+
+
+def plan_key(wanted: EvaluateConfig | TrainRunConfig | str) -> str:
+    """What a plan is kept under: a configuration as its JSON, or the name of a run to reproduce."""
+    return wanted if isinstance(wanted, str) else f"{type(wanted).__name__} {wanted.model_dump_json()}"
+
+
+def settled_plan(wanted: EvaluateConfig | TrainRunConfig | str) -> RunPlan | None:
+    """The plan that an enclosing `planned` block holds for this; None where there is none."""
+    return _planned.get().get(plan_key(wanted))
 
 
 def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
@@ -209,7 +224,7 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
     baseline = training.model_copy(
         update={"kind": "baseline", "training": None, "reuse": config.reuse_baseline}
     )
-    return {_key(config.trained()): training, _key(config.baseline()): baseline}
+    return {plan_key(config.trained()): training, plan_key(config.baseline()): baseline}
 
 
 def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
@@ -228,7 +243,7 @@ def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
         >>> plan.name, plan.dataset.items
         ('tiny-base baseline golden-v1', 360)
     """
-    if (plan := _planned.get().get(_key(config))) is not None:
+    if (plan := settled_plan(config)) is not None:
         return plan
     dataset, plan = _settle(config, workspace)
     return plan.model_copy(update={"dataset": dataset_ref(dataset, sum(1 for _ in dataset.items()))})
@@ -242,7 +257,7 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
         InputError: also when training items overlap with golden items and the configuration does not allow
             it.
     """
-    if (plan := _planned.get().get(_key(config))) is not None:
+    if (plan := settled_plan(config)) is not None:
         return plan
     golden, plan = _settle(config.evaluate(config.base_model, reuse=False), workspace)
     read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
@@ -255,10 +270,6 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
     return plan.model_copy(
         update={"kind": "trained", "dataset": dataset_ref(golden, items.count), "training": training}
     )
-
-
-def _key(config: EvaluateConfig | TrainRunConfig) -> str:
-    return f"{type(config).__name__} {config.model_dump_json()}"
 
 
 def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunPlan]:

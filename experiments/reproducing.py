@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.config import validated
 from core.errors import HallmarkError, IntegrityError
+from core.tabular import Row, Tabular
 from experiments.comparing import dataset_file
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
 from experiments.environment import environment
-from experiments.plan import DatasetRef, RunPlan, TrainingPlan, dataset_ref
+from experiments.plan import DatasetRef, RunPlan, TrainingPlan, dataset_ref, settled_plan
 from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.run_files import RunFiles
 from experiments.runs import RunRef
@@ -37,7 +38,7 @@ class Changed(BaseModel):
     now: Any
 
 
-class Reproduction(BaseModel):
+class Reproduction(Tabular, BaseModel):
     """What came of repeating a run.
 
     Attributes:
@@ -76,6 +77,23 @@ class Reproduction(BaseModel):
         ]
         return compared + (changed or ["The environment is unchanged."])
 
+    def table_caption(self) -> str:
+        """The answer in a line."""
+        return self.headline
+
+    def table_rows(self) -> list[Row]:
+        """A row for each part that was compared."""
+        return [
+            {
+                "part": name,
+                "identical": found is None,
+                "first_difference": found.where if found else None,
+                "recorded": shown(found.recorded) if found else None,
+                "now": shown(found.now) if found else None,
+            }
+            for name, found in self.parts.items()
+        ]
+
 
 class NotReproduced(HallmarkError):
     """A repeated run came out differently, and the caller asked for that to be a failure."""
@@ -107,6 +125,8 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         InputError: the run, its model, its datasets or its judge are no longer to be had.
         IntegrityError: they are, but are not the recorded ones.
     """
+    if (plan := settled_plan(target)) is not None:
+        return plan
     run = find_run(target, workspace.registry)
     manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
     return RunPlan(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from core.tabular import Row, Tabular
 from evaluation.comparison import Comparison
 from evaluation.gate import GateDecision
 from experiments.runs import RunRef
@@ -14,7 +15,7 @@ from registry import Outcome
 ALIAS = "champion"
 
 
-class PromotionResult(BaseModel):
+class PromotionResult(Tabular, BaseModel):
     """What became of a run that was offered to an alias.
 
     Attributes:
@@ -46,8 +47,29 @@ class PromotionResult(BaseModel):
         """Why, in whole sentences."""
         return self.decision.reasons if self.decision else []
 
+    def table_caption(self) -> str:
+        """The outcome and why."""
+        return ". ".join([self.headline, *self.reasons])
 
-class ExperimentResult(BaseModel):
+    def table_rows(self) -> list[Row]:
+        """One row: what was decided about which run, and on what evidence."""
+        comparison, decision = self.comparison, self.decision
+        return [
+            {
+                "outcome": self.outcome,
+                "model": self.model_name,
+                "alias": self.alias,
+                "version": self.version,
+                "run": self.run_id,
+                "against": comparison.baseline_run if comparison else None,
+                "delta": comparison.delta if comparison else None,
+                "p_better": comparison.p_better if comparison else None,
+                "level": decision.level if decision else None,
+            }
+        ]
+
+
+class ExperimentResult(Tabular, BaseModel):
     """The answer to "is the trained model better than the base, and may it replace what we serve?"
 
     Attributes:
@@ -103,6 +125,14 @@ class ExperimentResult(BaseModel):
     def stands(self) -> bool:
         """Whether the trained weights are champion now."""
         return self.outcome in ("promoted", "already_champion")
+
+    def table_caption(self) -> str:
+        """The outcome and why."""
+        return ". ".join([self.headline, *self.reasons])
+
+    def table_rows(self) -> list[Row]:
+        """Trained against base: see `Comparison.table_rows`."""
+        return self.comparison.table_rows()
 
 
 def _headline(outcome: Outcome, model: str, version: int | None, alias: str) -> str:

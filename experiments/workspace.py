@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.settings import Settings, get_settings
+from core.tabular import Row, Tabular
 from registry import Registry, open_registry
 
 
-@dataclass(frozen=True)
-class Workspace:
+@dataclass(frozen=True, repr=False)
+class Workspace(Tabular):
     """Where everything is kept.
 
     Attributes:
@@ -25,6 +26,23 @@ class Workspace:
     def runs(self) -> Path:
         """Folder of the runs."""
         return self.home / "runs"
+
+    def table_caption(self) -> str:
+        """Where it is."""
+        return f"workspace {self.home}"
+
+    def table_rows(self) -> list[Row]:
+        """One row: the places, and how much is recorded."""
+        registry = self.registry
+        return [
+            {
+                "home": str(self.home),
+                "registry": registry.description,
+                "artifacts": registry.artifacts.place,
+                "runs": registry.runs.count(),
+                "models": len(registry.models.list()),
+            }
+        ]
 
 
 def open_workspace(settings: Settings | None = None) -> Workspace:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import typer
 
+from core.errors import InputError
 from hallmark.cli.terminal import Json, emit, out
 
 State = Literal["ok", "missing", "warning", "problem"]
@@ -30,9 +31,9 @@ def doctor(
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the memory that training the model needs.")
     ] = False,
-    batch: Annotated[str, typer.Option(help="With --plan: rows of a step, separated by commas.")] = "1,4,16",
+    batch: Annotated[str, typer.Option(help="With --plan: rows per step, separated by commas.")] = "1,4,16",
     length: Annotated[
-        str, typer.Option(help="With --plan: tokens of a row, separated by commas.")
+        str, typer.Option(help="With --plan: tokens per row, separated by commas.")
     ] = "512,1024,2048",
     settings: Annotated[
         list[str] | None,
@@ -44,12 +45,12 @@ def doctor(
 ) -> None:
     """Check packages, GPU, disk, registry and built-in data, and say what to do about what is not right.
 
-    With --model and --plan: the memory that each way of training the model needs, against the card's.
+    With --model and --plan: the memory that each way of training the model needs, against the GPU's.
     """
     if plan or model:
-        from hallmark.cli.plan_display import show_plan
-
-        show_plan(model or "tiny-base", batch, length, settings, json)
+        _memory(
+            model or "tiny-base", _numbers("--batch", batch), _numbers("--length", length), settings, json
+        )
         return
     findings = list(_findings())
     broken = any(finding.state == "problem" for finding in findings)
@@ -62,6 +63,29 @@ def doctor(
             out.print(finding.detail, markup=False, soft_wrap=True)
     if broken:
         raise typer.Exit(4)
+
+
+def _memory(
+    model: str, batches: list[int], lengths: list[int], settings: list[str] | None, json: bool
+) -> None:
+    from experiments.config import TrainRunConfig, configured
+    from hallmark.cli.options import parse_settings
+    from hallmark.cli.show.memory import show_memory
+    from hallmark.memory import training_memory
+
+    config = configured(TrainRunConfig, None, {"base_model": model, **parse_settings(settings)})
+    result = training_memory(config, batches, lengths)
+    if json:
+        emit(result.model_dump(mode="json"))
+    else:
+        show_memory(model, result, config.train.dtype)
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise InputError(f"{option} {text}: expected positive numbers separated by commas, as in 1,4,16")
+    return [int(part) for part in parts]
 
 
 def _findings() -> Iterator[Finding]:

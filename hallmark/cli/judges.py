@@ -1,23 +1,21 @@
-"""`hallmark judges`, `hallmark rejudge`: who judges, and recorded predictions judged again."""
+"""`hallmark judges`: who can judge."""
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from hallmark.cli.terminal import Json, emit, out
 
-judges = typer.Typer(no_args_is_help=True, help="Judges: list.")
+app = typer.Typer(no_args_is_help=True, help="Judges: list.")
 
 
-@judges.callback()
+@app.callback()
 def _judges() -> None:
     """Judges: list."""
 
 
-@judges.command("list")
+@app.command("list")
 def list_judges(json: Json = False) -> None:
     """List the installed judges: fingerprint, the package that brings each, what it does."""
     from judges import list_judges as installed
@@ -41,23 +39,3 @@ def list_judges(json: Json = False) -> None:
                 ),
                 soft_wrap=True,
             )
-
-
-def rejudge(
-    run: Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")],
-    judge: Annotated[
-        str, typer.Option("--judge", help="Judge as name@vN; `hallmark judges list` shows them.")
-    ],
-    json: Json = False,
-) -> None:
-    """Judge a finished run's predictions by another judge, as a new run; nothing is predicted anew."""
-    from experiments.rejudging import rejudge as judge_again
-    from experiments.workspace import open_workspace
-    from hallmark.cli.run_display import run_document, show_run
-
-    workspace = open_workspace()
-    again = judge_again(run, judge, workspace)
-    if json:
-        emit(run_document(workspace.registry, again.run_id, reused=again.reused))
-    else:
-        show_run(workspace.registry, again.run_id, reused=again.reused)

@@ -10,40 +10,26 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from hallmark import api
 from hallmark.cli.terminal import Json, emit, out
+from hallmark.cli.workspace import open_registry
 
 Reference = Annotated[str, typer.Argument(help="NAME@champion or NAME@v3.")]
 
 
-def export_model(
+def export(
     reference: Reference,
     directory: Annotated[Path, typer.Argument(help="A new or empty directory.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     json: Json = False,
 ) -> None:
     """Write a version's files, model card, statement and metrics to a directory, to push to the hub or to serve as it is."""
-    from experiments.workspace import open_workspace
-    from provenance import configured_key
-    from provenance.export import check_target, export
-
-    key = configured_key()
-    check_target(directory, force=force)
-    registry = open_workspace().registry
-    version = registry.models.get(reference)
-    files = export(registry, version, directory, key=key, force=force)
+    exported = api.export(reference, directory, force=force)
     if json:
-        emit(
-            {
-                "model": version.model,
-                "version": version.number,
-                "directory": str(directory.absolute()),
-                "files": files,
-            }
-        )
+        emit({**asdict(exported), "directory": str(exported.directory)})
         return
-    out.print(
-        Text(f"{version.model} v{version.number}: {files} files in {directory}", "bold green"), soft_wrap=True
-    )
+    where = f"{exported.files} files in {directory}"
+    out.print(Text(f"{exported.model} v{exported.version}: {where}", "bold green"), soft_wrap=True)
     out.print(f"check it:  hallmark models verify-export {directory}", markup=False, soft_wrap=True)
     out.print(f"push it:   hf upload ORG/NAME {directory}", markup=False, soft_wrap=True)
 
@@ -88,10 +74,9 @@ def verify_export(
 def statement(reference: Reference, json: Json = False) -> None:
     """Print the statement of a version (in-toto, SLSA Provenance), or the signed envelope of it, as an export holds it."""
     from core.files import canonical_json
-    from experiments.workspace import open_workspace
     from provenance import configured_key, stored_document
 
-    registry = open_workspace().registry
+    registry = open_registry()
     document = stored_document(registry, registry.models.get(reference), configured_key())
     if json:
         emit(document)

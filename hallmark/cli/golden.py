@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from hallmark.cli.terminal import Json, emit, out
 
@@ -24,6 +22,7 @@ File = Annotated[
 def list_datasets(json: Json = False) -> None:
     """List the built-in datasets."""
     from golden.datasets import built_in_names, load_dataset
+    from hallmark.cli.show.tables import plain_table
 
     rows = []
     for name in built_in_names():
@@ -33,9 +32,7 @@ def list_datasets(json: Json = False) -> None:
     if json:
         emit(rows)
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("dataset", "items", "sha256"):
-        table.add_column(column, justify="right" if column == "items" else "left")
+    table = plain_table(["dataset", "items", "sha256"], right=(1,))
     for row in rows:
         table.add_row(str(row["name"]), str(row["items"]), str(row["sha256"]))
     out.print(table)
@@ -48,23 +45,25 @@ def check(file: File, json: Json = False) -> None:
     Stops at the first problem and names file, line and field.
     """
     from golden.datasets import load_dataset
+    from golden.freezing import category_counts
 
     dataset = load_dataset(file)
-    categories = Counter(item.category for item in dataset.items())
+    categories = category_counts(dataset)
+    items = sum(categories.values())
     facts = {
         "name": dataset.name,
         "path": str(dataset.path),
         "sha256": dataset.sha256,
-        "items": categories.total(),
-        "categories": dict(sorted(categories.items())),
+        "items": items,
+        "categories": categories,
         "frozen": dataset.manifest is not None,
     }
     if json:
         emit(facts)
         return
-    out.print(f"{dataset.name}: {categories.total()} items, all good", markup=False)
+    out.print(f"{dataset.name}: {items} items, all good", markup=False)
     out.print(f"sha256 {dataset.sha256}")
-    for category, count in sorted(categories.items()):
+    for category, count in categories.items():
         out.print(f"  {category:<24} {count:>6}", markup=False)
     out.print(
         "frozen: the sha256 is the manifest's"
@@ -82,32 +81,17 @@ def freeze(
     json: Json = False,
 ) -> None:
     """Write the manifest that pins a dataset's sha256, so that no later change goes unnoticed."""
-    from core.errors import InputError
     from golden.datasets import load_dataset
-    from golden.manifest import Manifest, manifest_path, write_manifest
+    from golden.freezing import freeze as write
+    from golden.manifest import manifest_path
 
     dataset = load_dataset(file)
-    if dataset.manifest is not None:
-        raise InputError(
-            f"{manifest_path(dataset.path)}: {dataset.name} is frozen already. A change is a new version."
-        )
-    categories = Counter(item.category for item in dataset.items())
-    manifest = Manifest(
-        name=dataset.name,
-        items=categories.total(),
-        sha256=dataset.sha256,
-        categories=dict(sorted(categories.items())),
-        licence=licence,
-        made_by=made_by,
-    )
-    write_manifest(dataset.path, manifest)
+    manifest = write(dataset, licence, made_by)
     if json:
         emit(manifest.model_dump())
-    else:
-        out.print(
-            f"{manifest_path(dataset.path)}: {dataset.name} is frozen, {manifest.items} items, sha256 {dataset.sha256}",
-            markup=False,
-        )
+        return
+    pinned = f"{manifest.items} items, sha256 {dataset.sha256}"
+    out.print(f"{manifest_path(dataset.path)}: {dataset.name} is frozen, {pinned}", markup=False)
 
 
 @app.command()
@@ -116,7 +100,7 @@ def guard(
     golden: Annotated[str, typer.Argument(help="Golden dataset.")] = "golden-v1",
     json: Json = False,
 ) -> None:
-    """Find training items that contain golden items. Exits with 2 when there are any."""
+    """Find training items that repeat golden items. Exits with 2 when there are any."""
     from golden.datasets import load_dataset
     from golden.guard import find_overlaps
 

@@ -9,10 +9,10 @@ import typer
 
 from hallmark.cli.terminal import Json, emit, out
 
-registry = typer.Typer(no_args_is_help=True, help="The registry's database and artifacts: upgrade, gc.")
+app = typer.Typer(no_args_is_help=True, help="The registry's database and artifacts: upgrade, gc.")
 
 
-@registry.command()
+@app.command()
 def upgrade(json: Json = False) -> None:
     """Bring the database to the schema of this version of Hallmark, in one transaction, and a local artifact store to its layout."""
     from core.settings import get_settings
@@ -34,15 +34,15 @@ def upgrade(json: Json = False) -> None:
         raise typer.Exit(3)
 
 
-@registry.command()
+@app.command()
 def gc(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     models_older_than: Annotated[
         float | None,
         typer.Option(
             min=0,
             metavar="DAYS",
-            help="Also remove the model/ folder of trained runs that finished so many days ago.",
+            help="Also remove the model/ folder of trained runs that finished more than this many days ago.",
         ),
     ] = None,
     json: Json = False,
