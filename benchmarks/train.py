@@ -2,20 +2,23 @@
 
     python benchmarks/train.py [--model DIR] [--dataset FILE] [--repeats 3] [--tunix-python PATH]
 
-The figure is loss-bearing tokens a second: completion tokens that entered the loss, over the time that the steps took,
-reading of batches included. Prompts and padding count for nothing, for anybody.
+The figure is loss-bearing tokens a second: completion tokens that entered the loss, over the time that the
+steps took, reading of batches included. Prompts and padding count for nothing, for anybody.
 
 Rules:
 
-- The same model, data, thread count and environment variables; float32; AdamW with the same rates, betas, weight decay,
-  clipping, warm-up and cosine decay; loss on completions alone.
-- Every contender consumes at least `--traces` traces after its warm-up, in whole steps, from a seeded shuffle. Peers take
-  `--batch` traces a step; Hallmark takes `--rows` rows of `--length` tokens, which by default hold a few traces more.
-- Warm-up steps, in which compilers work, are not counted; the time up to their end is printed on its own ("start").
-- Peers do what is normal for them. Hugging Face Trainer pads a batch to its longest trace, with attention by PyTorch's
-  fused kernel (sdpa), its second row with batches grouped by length (it sorts 50 batches at a time, longest first, so that
-  fewer traces than 50 x `--batch` would be the long ones only). PeftTrainer runs its own Qwen3 on traces padded to the
-  longest of all, since XLA compiles a program for every shape. Hallmark packs; its second row pads like PeftTrainer.
+- The same model, data, thread count and environment variables; float32; AdamW with the same rates, betas,
+  weight decay, clipping, warm-up and cosine decay; loss on completions alone.
+- Every contender consumes at least `--traces` traces after its warm-up, in whole steps, from a seeded
+  shuffle. Peers take `--batch` traces a step; Hallmark takes `--rows` rows of `--length` tokens, which by
+  default hold a few traces more.
+- Warm-up steps, in which compilers work, are not counted; the time up to their end is printed on its own
+  ("start").
+- Peers do what is normal for them. Hugging Face Trainer pads a batch to its longest trace, with attention by
+  PyTorch's fused kernel (sdpa), its second row with batches grouped by length (it sorts 50 batches at a time,
+  longest first, so that fewer traces than 50 x `--batch` would be the long ones only). PeftTrainer runs its
+  own Qwen3 on traces padded to the longest of all, since XLA compiles a program for every shape. Hallmark
+  packs; its second row pads like PeftTrainer.
 - Each run has a process of its own. Repeats are interleaved, and the best of each counts.
 """
 
@@ -49,7 +52,8 @@ class Result:
         seconds: that the counted steps took.
         cpu_seconds: processor time of the counted steps, over all threads.
         start: seconds from the start of the process to the end of the warm-up.
-        loss: of the last step, to see that everybody trains the same thing; NaN where the trainer does not tell.
+        loss: of the last step, to see that everybody trains the same thing; NaN where the trainer does not
+            tell.
     """
 
     loss_tokens: int

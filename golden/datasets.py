@@ -116,8 +116,8 @@ def read_items(path: Path) -> Iterator[Item]:
     """Read the items of a .jsonl file one by one, in flat memory.
 
     Raises:
-        InputError: `file:line: field: problem` at the first bad line; a trace_id that occurs twice (both lines named);
-            no item at all. A bad line is never skipped.
+        InputError: `file:line: field: problem` at the first bad line; a trace_id that occurs twice (both
+            lines named); no item at all. A bad line is never skipped.
     """
     seen: set[int] = (
         set()

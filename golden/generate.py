@@ -31,7 +31,8 @@ def questions(seed: int, per_band: int, taken: Container[str] = ()) -> Iterator[
 
     Args:
         seed: decides everything.
-        per_band: how many items to make for each skill in each band; fewer where a skill has no more different questions.
+        per_band: how many items to make for each skill in each band; fewer where a skill has no more
+            different questions.
         taken: prompts that must not occur.
     """
     rng = Random(seed)

@@ -24,7 +24,8 @@ class Overlap(BaseModel):
     """One training item that overlaps with one golden item.
 
     Attributes:
-        kind: `exact` prompt, `normalised` prompt (case or white space differs), or a shared `ngram` of 8 words.
+        kind: `exact` prompt, `normalised` prompt (case or white space differs), or a shared `ngram` of 8
+            words.
         shared: the text they share.
     """
 
@@ -54,8 +55,9 @@ def ngrams(text: str) -> Iterator[str]:
 def find_overlaps(train: Iterable[Item], golden: Iterable[Item]) -> Iterator[Overlap]:
     """Find training items that contain golden prompts.
 
-    Golden prompts are compared with the whole training text (prompt, steps, answer), since a golden question quoted in
-    a worked step leaks just as well. Memory grows with the golden set only, so the training set may be of any length.
+    Golden prompts are compared with the whole training text (prompt, steps, answer), since a golden question
+    quoted in a worked step leaks just as well. Memory grows with the golden set only, so the training set may
+    be of any length.
 
     Args:
         train: training items.

@@ -1,7 +1,7 @@
 """The eight skills that golden-v1 tests: small reasoning tasks whose answers can be checked by hand.
 
-Each skill is a function of a random generator and a difficulty band that gives a prompt, the worked steps that lead
-to the answer, and the answer. No skill ever asks a question that has two right answers.
+Each skill is a function of a random generator and a difficulty band that gives a prompt, the worked steps
+that lead to the answer, and the answer. No skill ever asks a question that has two right answers.
 """
 
 from __future__ import annotations

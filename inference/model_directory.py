@@ -15,8 +15,8 @@ def check_model_directory(path: Path) -> None:
     """Refuse a folder that does not hold a whole Hugging Face model with safetensors weights.
 
     Raises:
-        InputError: says what is missing and where it was looked for. Pickled weights are refused, since loading them
-            runs code.
+        InputError: says what is missing and where it was looked for. Pickled weights are refused, since
+            loading them runs code.
     """
     if not path.exists():
         raise InputError(f"{path}: no such model directory")

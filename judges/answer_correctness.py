@@ -2,10 +2,13 @@
 
 Frozen: a change of what this code does is a new version, beside this one.
 
-1. The answer is the first line with text after the last `Answer:` (upper or lower case). Without one it is the whole text.
-2. Both answers are normalised: Unicode NFKC, case folded, white space folded, surrounding punctuation removed.
-3. Where both are numbers they are compared as numbers, else as strings. A number is an optional sign, digits with or without
-   well-placed thousands commas, and an optional decimal part; a leading currency sign is put aside.
+1. The answer is the first line with text after the last `Answer:` (upper or lower case). Without one it is
+   the whole text.
+2. Both answers are normalised: Unicode NFKC, case folded, white space folded, surrounding punctuation
+   removed.
+3. Where both are numbers they are compared as numbers, else as strings. A number is an optional sign, digits
+   with or without well-placed thousands commas, and an optional decimal part; a leading currency sign is put
+   aside.
 """
 
 from __future__ import annotations

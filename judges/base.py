@@ -15,7 +15,8 @@ class Score(BaseModel):
     Attributes:
         trace_id: the item.
         score: 0 (wrong) to 1 (right).
-        extracted: the answer that the judge found in the prediction, as it compared it; None when it found none.
+        extracted: the answer that the judge found in the prediction, as it compared it; None when it found
+            none.
         reason: a short fixed word, such as correct, wrong or empty.
     """
 
@@ -33,7 +34,8 @@ class Judge(Protocol):
     Attributes:
         name: as in answer_correctness.
         version: as in v1.
-        libraries: optional; names of the installed packages whose versions decide its scores, for its fingerprint to cover.
+        libraries: optional; names of the installed packages whose versions decide its scores, for its
+            fingerprint to cover.
     """
 
     name: str

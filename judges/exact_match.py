@@ -2,8 +2,9 @@
 
 Frozen: a change of what this code does is a new version, beside this one.
 
-The answer is the first line with text after the last `Answer:` (upper or lower case); without one it is the whole text. White
-space around it and around the right answer is removed, and nothing else: case, punctuation and the way a number is written count.
+The answer is the first line with text after the last `Answer:` (upper or lower case); without one it is the
+whole text. White space around it and around the right answer is removed, and nothing else: case, punctuation
+and the way a number is written count.
 """
 
 from __future__ import annotations

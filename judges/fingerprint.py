@@ -19,11 +19,13 @@ CONTRACT = "judges.base"
 def judge_fingerprint(judge: Judge) -> str:
     """The sha256 of a judge's code as Python understands it: comments, docstrings and layout do not count.
 
-    The code is the judge's module, and every module of the same top-level package that it imports, directly or through another, so
-    that a judge may keep its helpers in a file of their own and a change there shows too. Of what it imports from other packages only
-    the versions count, and only of those it names in `libraries`. What it imports by other means than an import statement is not seen.
+    The code is the judge's module, and every module of the same top-level package that it imports, directly
+    or through another, so that a judge may keep its helpers in a file of their own and a change there shows
+    too. Of what it imports from other packages only the versions count, and only of those it names in
+    `libraries`. What it imports by other means than an import statement is not seen.
 
-    A judge of one module without `libraries` has the plain hash of that module, and adding either never changes another's.
+    A judge of one module without `libraries` has the plain hash of that module, and adding either never
+    changes another's.
 
     Args:
         judge: as `load_judge` gives it.

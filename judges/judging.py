@@ -52,7 +52,8 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
 
     Raises:
         MissingPrediction: names the first trace_id without a prediction.
-        JudgeError: after the last item: the judge raised, or its score was for another item or out of bounds; names every item.
+        JudgeError: after the last item: the judge raised, or its score was for another item or out of bounds;
+            names every item.
     """
     failures: dict[str, str] = {}
     count, meter = 0, quiet_meter("judge", len(predictions), "items")

@@ -2,13 +2,15 @@ r"""`math_equivalence@v1`: is the final answer the right one, as mathematics? 1/
 
 Frozen: a change of what this code, or math_formulas.py, does is a new version, beside this one.
 
-1. The answer is the first line with text after the last `Answer:`, without one the last `\boxed{...}`, without either the whole
-   text. Inside that, a last `\boxed{...}` counts alone, and so does the one formula between dollar signs.
+1. The answer is the first line with text after the last `Answer:`, without one the last `\boxed{...}`,
+   without either the whole text. Inside that, a last `\boxed{...}` counts alone, and so does the one formula
+   between dollar signs.
 2. An answer that is the right one character for character (case and white space folded) is right.
-3. Else both are read as one LaTeX formula each by math-verify and compared as mathematics. Nothing is fished out of a sentence:
-   what holds a word is text, and text is only ever compared with text.
-4. There is no clock. A formula that is too large to compute with has the reason `too_complex`: bounds on its text (`too_large`)
-   and on the number of calls (`bounded`) are the same on every machine. A right answer beyond the bounds is an error.
+3. Else both are read as one LaTeX formula each by math-verify and compared as mathematics. Nothing is fished
+   out of a sentence: what holds a word is text, and text is only ever compared with text.
+4. There is no clock. A formula that is too large to compute with has the reason `too_complex`: bounds on its
+   text (`too_large`) and on the number of calls (`bounded`) are the same on every machine. A right answer
+   beyond the bounds is an error.
 """
 
 from __future__ import annotations

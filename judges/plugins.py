@@ -54,7 +54,8 @@ def load_judge(reference: str) -> Judge:
         reference: as in answer_correctness@v1.
 
     Raises:
-        InputError: not of that form, no such judge, no such version, or the plug-in cannot be loaded or is no judge; lists what there is.
+        InputError: not of that form, no such judge, no such version, or the plug-in cannot be loaded or is no
+            judge; lists what there is.
         ResourceError: a library that the judge needs is not installed.
     """
     match = REFERENCE.fullmatch(reference)

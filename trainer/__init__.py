@@ -1,1 +1,1 @@
-"""Fine-tuning in JAX, Flax NNX and Optax, with Hugging Face directories at both ends. jax loads when the work starts."""
+"""Fine-tuning in JAX, Flax NNX and Optax, from Hugging Face directory to Hugging Face directory."""

@@ -1,4 +1,4 @@
-"""The loss curve: a line a step while training, a picture at the end."""
+"""The loss curve: a line per step during training, a picture at the end."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ class StepRecord(BaseModel):
 
     Attributes:
         step: from 1.
-        loss: mean negative log-likelihood of the step's completion tokens, in nats.
+        loss: mean cross entropy of the step's completion tokens, in nats per token.
         learning_rate: as applied.
         gradient_norm: global norm before clipping.
-        loss_tokens: tokens that bore loss.
-        held_out_loss: mean loss of the held-out traces after this step; None where nobody looked.
+        loss_tokens: completion tokens of the step.
+        held_out_loss: mean cross entropy of the held-out traces after this step, in nats per completion
+            token; None where they were not evaluated.
     """
 
     step: int
@@ -32,7 +33,7 @@ class StepRecord(BaseModel):
 
 
 class Curve:
-    """The records of a training, kept in a file as they come.
+    """The records of a training run, written to a file as they come.
 
     Args:
         path: training.jsonl.
@@ -43,7 +44,7 @@ class Curve:
         self.records: list[StepRecord] = []
 
     def begin(self, after: int) -> None:
-        """Keep the records up to a step, of which a checkpoint knows, and drop later ones."""
+        """Keep the records up to a step, after which training resumes, and drop later ones."""
         found = _whole_lines(self.path) if after and self.path.is_file() else []
         self.records = [record for record in found if record.step <= after]
         write_jsonl(self.path, (record.model_dump() for record in self.records))
@@ -62,7 +63,7 @@ def _whole_lines(path: Path) -> list[StepRecord]:
 
 
 def draw_curve(records: Iterable[StepRecord], path: Path, smoothing: int = 20) -> None:
-    """Draw loss and held-out loss over the steps as an SVG. The same records are the same bytes.
+    """Draw loss and held-out loss over the steps as an SVG. The same records give the same bytes.
 
     Args:
         records: the curve.
@@ -93,7 +94,7 @@ def draw_curve(records: Iterable[StepRecord], path: Path, smoothing: int = 20) -
                 markersize=3,
                 label="held-out traces",
             )
-        axes.set(xlabel="step", ylabel="loss (nats a completion token)", ylim=(0, None))
+        axes.set(xlabel="step", ylabel="loss (nats per completion token)", ylim=(0, None))
         axes.legend(frameon=False)
         with atomic_writer(path) as file:
             figure.savefig(file, format="svg", metadata={"Date": None})

@@ -28,29 +28,31 @@ from trainer.model.lora import merge_into, save_adapter
 from trainer.step import TrainStep, trainable_decoder
 
 TAIL = 10
+"""Over how many steps the last loss is averaged."""
 
 
 def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     """Fine-tune `spec.base` and write the result to `spec.output / "model"`.
 
-    An interrupted job goes on from its newest checkpoint and ends in the same bytes as an undisturbed one.
+    An interrupted job resumes from its newest checkpoint and ends in the same bytes as an undisturbed one.
 
     Args:
         spec: the job.
-        listener: gets progress in steps, with loss, learning rate and tokens a second.
+        listener: gets progress in steps, with loss, learning rate and tokens per second.
 
     Raises:
-        InputError: the base cannot be trained, a training item does not fit, or the job's inputs changed since it began.
+        InputError: the base cannot be trained, a training item does not fit, or the job's inputs changed
+            since it began.
         IntegrityError: the base's weights are damaged.
-        ResourceError: the step needs more memory than the card has.
-        HallmarkError: the loss became NaN.
+        ResourceError: the step needs more memory than the GPU has.
+        HallmarkError: the loss became NaN or infinite.
     """
     started = time.monotonic()
     report = _Reporter(spec, listener)
     _set_up_jax(spec)
-    arch, config = read_architecture(spec.base), spec.config
-    mesh = make_mesh(config)
-    step = TrainStep(arch, config, mesh)
+    config = spec.config
+    arch = read_architecture(spec.base)
+    step = TrainStep(arch, config, make_mesh(config))
     memory = check_memory(step, arch)
     dataset = tokenize(spec.dataset, load_tokenizer(spec.base), spec.output / "tokens", listener)
     dataset.check_lengths(config.sequence_length)
@@ -71,19 +73,18 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     trained = training.run(state)
     if trained.stopped_early:
         taken = len(curve.records)
-        Meter("train", taken, "steps", listener).update(
-            taken, note=f"stopped early, keeping step {trained.step}"
-        )
+        note = f"stopped early, keeping the weights of step {trained.step}"
+        Meter("train", taken, "steps", listener).update(taken, note=note)
     _export(spec, arch, step.decoder(trained.state), trained, curve)
-    for kept in (latest, best):
-        kept.remove()
+    for checkpoints in (latest, best):
+        checkpoints.remove()
     shutil.rmtree(spec.output / "checkpoints", ignore_errors=True)
     shutil.rmtree(spec.output / "tokens", ignore_errors=True)
     return _result(spec, trained, curve, time.monotonic() - started, memory.total)
 
 
 def _set_up_jax(spec: TrainSpec) -> None:
-    if "JAX_COORDINATOR_ADDRESS" in os.environ:  # several hosts; see the how-to on training
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:  # several hosts; see docs/fine-tune.md
         jax.distributed.initialize()
     if spec.cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(spec.cache))
@@ -91,6 +92,7 @@ def _set_up_jax(spec: TrainSpec) -> None:
 
 
 def _records(spec: TrainSpec) -> tuple[Curve, Checkpoints, Checkpoints]:
+    """What is written while training: curve, checkpoints to resume from, weights of the best step."""
     inputs = {"config": spec.config.model_dump(mode="json"), **spec.inputs}
     folder = spec.output / "checkpoints"
     return (
@@ -101,24 +103,27 @@ def _records(spec: TrainSpec) -> tuple[Curve, Checkpoints, Checkpoints]:
 
 
 def load_tokenizer(directory: Path) -> Any:
-    """The tokenizer of a model directory; nothing is fetched and no code of the model's runs."""
+    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
 
 
 class _Reporter:
-    """Turns records into progress: loss, learning rate and tokens a second."""
+    """Turns records into progress: loss, learning rate and completion tokens per second."""
 
     def __init__(self, spec: TrainSpec, listener: Listener) -> None:
-        self.steps, self.listener = spec.config.steps, listener
-        self.tokens, self.since = 0, 0.0
+        self.steps = spec.config.steps
+        self.listener = listener
+        self.tokens = 0
+        self.since = 0.0
         self.meter: Meter | None = None
         Meter("train", self.steps, "steps", listener).update(0, note="compiling the training step")
 
     def __call__(self, record: StepRecord) -> None:
         if self.meter is None:  # the clock starts after the first step, which may not be number 1
-            self.meter, self.since = Meter("train", self.steps, "steps", self.listener), time.monotonic()
+            self.meter = Meter("train", self.steps, "steps", self.listener)
+            self.since = time.monotonic()
             self.meter.update(record.step - 1)
         else:
             self.tokens += record.loss_tokens
@@ -129,20 +134,18 @@ class _Reporter:
 
 
 def _export(spec: TrainSpec, arch: Architecture, decoder: Decoder, trained: Trained, curve: Curve) -> None:
-    """Write the model directory; adapters are merged into the base's weights in float32, and kept beside it."""
-    target = spec.output / "model"
+    """Write the model directory and the curve. Adapters are merged in float32, and also kept apart."""
     if spec.config.method == "lora":
         save_adapter(decoder, spec.config.lora, spec.base_label, spec.output / "adapter")
         merged = load_decoder(spec.base, arch)
         merge_into(decoder, merged)
         decoder = merged
     last = curve.records[trained.step - 1]
-    save_decoder(
-        decoder,
-        spec.base,
-        target,
-        lambda folder: write_model_card(folder, spec, sha256_file(spec.dataset), last),
-    )
+
+    def describe(directory: Path) -> None:
+        write_model_card(directory, spec, sha256_file(spec.dataset), last)
+
+    save_decoder(decoder, spec.base, spec.output / "model", describe)
     draw_curve(curve.records, spec.output / "loss_curve.svg")
 
 

@@ -1,4 +1,4 @@
-"""The training loop: step, record, evaluate on held-out traces, keep checkpoints; resume an interrupted one."""
+"""The training loop: step, record, evaluate on held-out traces, keep checkpoints; resume where it ended."""
 
 from __future__ import annotations
 
@@ -156,8 +156,8 @@ class Training:
             config = self.config
             raise HallmarkError(
                 f"training stopped: the loss became {loss} and the gradient norm {norm} at step {number} of "
-                f"{config.steps}. Nothing was kept. Lower train.learning_rate (now {config.learning_rate:g}) or raise "
-                f"train.warmup_steps (now {config.warmup_steps})."
+                f"{config.steps}. Nothing was kept. Lower train.learning_rate (now {config.learning_rate:g}) "
+                f"or raise train.warmup_steps (now {config.warmup_steps})."
             )
         return StepRecord(
             step=number,

@@ -1,8 +1,8 @@
 """Make the tiny base model: `python -m trainer.make_tiny_base OUTPUT`.
 
-A Qwen3 of 0.8 M parameters with a character tokenizer, trained from random weights on the easy questions of the eight
-skills (never on golden items). It is the base that every experiment without a model of one's own starts from: small
-enough to commit, good enough to be worth improving.
+A Qwen3 of 0.8 M parameters with a character tokenizer, trained from random weights on the easy questions of
+the eight skills (never on golden items). It is the base that every experiment without a model of one's own
+starts from: small enough to commit, good enough to be worth improving.
 """
 
 from __future__ import annotations
@@ -41,16 +41,20 @@ tags: [hallmark]
 
 # tiny-base
 
-A Qwen3 of 0.8 M parameters with a character tokenizer, made by `python -m trainer.make_tiny_base`: 1,200 steps from random
-weights on easy questions of eight small reasoning skills, and a few harder ones. It answers just under half of golden-v1, none
-of which it has seen, and can learn more in about a minute on two processor cores. It is made for trying out Hallmark
-and knows nothing of the world. The script gives a model of this kind, but no longer these bytes: the order in which the trainer
+A Qwen3 of 0.8 M parameters with a character tokenizer, made by `python -m trainer.make_tiny_base`: \
+1,200 steps from random
+weights on easy questions of eight small reasoning skills, and a few harder ones. \
+It answers just under half of golden-v1, none
+of which it has seen, and can learn more in about a minute on two processor cores. \
+It is made for trying out Hallmark
+and knows nothing of the world. The script gives a model of this kind, but no longer these bytes: \
+the order in which the trainer
 shows its data has changed since.
 """
 
 
 def make_tokenizer() -> Any:
-    """One token a character: printable ASCII and the line feed. Anything else is `<unk>`."""
+    """One token per character: printable ASCII and the line feed. Anything else is `<unk>`."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -72,7 +76,7 @@ def make_tokenizer() -> Any:
 
 
 def write_random_base(directory: Path) -> None:
-    """Write the untrained model and its tokenizer as a Hugging Face directory."""
+    """Write the untrained model, in float32, and its tokenizer as a Hugging Face directory."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 

@@ -20,6 +20,7 @@ from trainer.model.architecture import Architecture, read_architecture
 from trainer.step import TrainStep
 
 METHODS = ("full", "lora")
+"""What `hallmark doctor --plan` compares."""
 
 
 def memory_of(step: TrainStep) -> Memory:
@@ -39,7 +40,7 @@ def memory_of(step: TrainStep) -> Memory:
 
 
 def budget(config: TrainConfig) -> int | None:
-    """The memory of one device, in bytes: as configured, else as the device says; None on a CPU, which says nothing."""
+    """The memory of one device, in bytes: as configured, else as it reports; None for a CPU."""
     if config.memory_gb is not None:
         return int(config.memory_gb * GB)
     statistics = jax.local_devices()[0].memory_stats() or {}
@@ -47,30 +48,31 @@ def budget(config: TrainConfig) -> int | None:
 
 
 def check_memory(step: TrainStep, arch: Architecture) -> Memory:
-    """Compile the step and refuse it where it needs more memory than there is.
+    """The memory of the compiled step, which must not be more than there is.
 
     Raises:
-        ResourceError: with the numbers, and three settings that need less with what each would need.
+        ResourceError: it is; with both numbers, and what settings that need less would need.
     """
-    needed, limit = memory_of(step), budget(step.config)
+    needed = memory_of(step)
+    limit = budget(step.config)
     if limit is None or needed.total <= limit:
         return needed
     raise ResourceError(
-        f"training needs {needed} on a GPU of {limit / GB:.2f} GB. Nothing was started. Settings that need less:\n"
+        f"training needs {needed} on a GPU of {limit / GB:.2f} GB. Nothing was started. "
+        "Settings that need less:\n"
         + "\n".join(f"  {line}" for line in _remedies(arch, step.config, step.mesh, limit))
     )
 
 
 def _remedies(arch: Architecture, config: TrainConfig, mesh: Mesh, limit: int) -> list[str]:
-    parts = config.batch_size // (config.data_parallel * config.fsdp)
-    changes: list[dict[str, Any]] = [
+    """One line for each change of the settings that needs less, for all of them, and with half the length."""
+    rows_per_device = config.batch_size // (config.data_parallel * config.fsdp)
+    possible: list[dict[str, Any]] = [
         {"remat": True},
-        {"accumulation_steps": parts},
+        {"accumulation_steps": rows_per_device},  # one row at a time
         {"method": "lora", "dtype": "bfloat16"},
     ]
-    changes = [
-        change for change in changes if any(getattr(config, name) != value for name, value in change.items())
-    ]
+    changes = [change for change in possible if config.model_copy(update=change) != config]
     together = {name: value for change in changes for name, value in change.items()}
     if together not in changes:
         changes.append(together)

@@ -21,7 +21,8 @@ def make_mesh(config: TrainConfig) -> Mesh:
     Raises:
         ResourceError: there are fewer devices than the configuration asks for.
     """
-    wanted, devices = config.data_parallel * config.fsdp, jax.devices()
+    wanted = config.data_parallel * config.fsdp
+    devices = jax.devices()
     if wanted > len(devices):
         raise ResourceError(
             f"train.data_parallel x train.fsdp asks for {wanted} devices, but there are {len(devices)} "
@@ -31,23 +32,25 @@ def make_mesh(config: TrainConfig) -> Mesh:
 
 
 def sharding_of(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
-    """Fully sharded data parallelism (Zhao et al. 2023, arXiv:2304.11277): the largest axis that divides is shared out."""
+    """How an array of this shape is shared out: its largest axis that the FSDP axis divides, if any.
+
+    This is fully sharded data parallelism (Zhao et al. 2023, arXiv:2304.11277).
+    """
     fsdp = mesh.shape["fsdp"]
     axes = [axis for axis, size in enumerate(shape) if size % fsdp == 0 and size >= fsdp]
     if fsdp == 1 or not axes:
         return NamedSharding(mesh, PartitionSpec())
     largest = max(axes, key=lambda axis: shape[axis])
-    return NamedSharding(
-        mesh, PartitionSpec(*(["fsdp" if axis == largest else None for axis in range(len(shape))]))
-    )
+    names = ["fsdp" if axis == largest else None for axis in range(len(shape))]
+    return NamedSharding(mesh, PartitionSpec(*names))
 
 
 def shardings(mesh: Mesh, tree: Any) -> Any:
-    """The sharding of every array of a tree."""
+    """The sharding of every array of a tree, as a tree like it."""
     return jax.tree.map(lambda leaf: sharding_of(mesh, leaf.shape), tree)
 
 
 def placed(mesh: Mesh, rows: np.ndarray) -> jax.Array:
-    """Put a batch [parts, rows, time], which every process holds whole, on the devices."""
+    """Put one array of a batch, int32 [parts, rows, time], on the devices. Every process holds all of it."""
     sharding = NamedSharding(mesh, ROWS)
     return jax.make_array_from_callback(rows.shape, sharding, lambda index: rows[index])

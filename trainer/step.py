@@ -142,7 +142,7 @@ def _renewed(keys: Tree, number: Array) -> Tree:
 
 
 def summed_loss(model: Decoder, batch: DeviceBatch, chunk: int | None = None) -> Array:
-    """Cross entropy summed over the completion tokens of a batch, never holding the logits of all its tokens at once.
+    """Cross entropy summed over the completion tokens of a batch, with the logits of some of them at a time.
 
     Args:
         model: the decoder.
@@ -161,17 +161,17 @@ def summed_loss(model: Decoder, batch: DeviceBatch, chunk: int | None = None) ->
         return _summed(model, hidden, targets)
     pieces = -(-time // length)
     padding = pieces * length - time
-    # Time is padded to whole pieces and cut: [rows, time, hidden] becomes [pieces, rows, length, hidden] for the scan.
+    # Padded to whole pieces and cut, for the scan: [rows, time, hidden] to [pieces, rows, length, hidden].
     hidden = jnp.pad(hidden, ((0, 0), (0, padding), (0, 0))).reshape(rows, pieces, length, -1).swapaxes(0, 1)
     targets = jnp.pad(targets, ((0, 0), (0, padding)), constant_values=-1)
     targets = targets.reshape(rows, pieces, length).swapaxes(0, 1)
-    # Rematerialised: else the backward pass would need the logits of all pieces, which the scan would have to keep.
+    # Logits are computed again in the backward pass; else the scan would keep those of all pieces for it.
     piece = jax.checkpoint(lambda total, part: (total + _summed(model, *part), None))
     return jax.lax.scan(piece, jnp.zeros((), jnp.float32), (hidden, targets))[0]
 
 
 def _summed(model: Decoder, hidden: Array, targets: Array) -> Array:
-    """The same for hidden states [rows, time, hidden] and targets [rows, time], with all their logits at once."""
+    """The same for hidden states [rows, time, hidden] and targets [rows, time], all logits at once."""
     losses = optax.softmax_cross_entropy_with_integer_labels(model.logits(hidden), jnp.maximum(targets, 0))
     return jnp.sum(losses * (targets >= 0))
 
@@ -183,7 +183,7 @@ def evaluation_loss(graph: Graph, config: TrainConfig, state: TrainState, batch:
 
 
 def trainable_decoder(model: Decoder, config: TrainConfig) -> Decoder:
-    """The decoder as the method wants it: unchanged, or with adapters and its own weights in the compute dtype."""
+    """The decoder as the method wants it: for LoRA with adapters, its own weights in the compute dtype."""
     if config.method == "lora":
         for _, parameter in nnx.iter_graph(model):
             if isinstance(parameter, nnx.Param):

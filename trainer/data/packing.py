@@ -1,4 +1,4 @@
-"""Traces to packed batches: whole traces laid side by side in rows, each seeing only itself. NumPy only, no jax."""
+"""Traces to packed batches: whole traces side by side in rows, each seeing only itself. Imports no jax."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ Int64Array = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class HostBatch:
-    """Arrays int32 [batch, time]; `targets` is the next token, or -1 where there is no loss."""
+    """A packed batch in the host's memory. All arrays are int32 [rows, time].
+
+    Attributes:
+        tokens: token ids; 0 on padding.
+        positions: each token's place in its own trace, from 0.
+        segments: which trace of its row a token belongs to, from 1; 0 on padding. Tokens see their own
+            segment only.
+        targets: the next token of the same trace, or -1 where there is no loss: on prompts and padding.
+    """
 
     tokens: Int32Array
     positions: Int32Array
@@ -24,19 +32,23 @@ class HostBatch:
 
 
 def pack(sizes: Int64Array, length: int) -> list[list[int]]:
-    """Share traces out over rows: the longest left opens a row, then those that fill the rest of it best.
+    """Share traces out over rows: the longest one left opens a row, then those that fill the rest of it best.
 
-    This is bin packing by minimum bin slack with the largest item fixed (MBS', Fleszar & Hindi 2002, Computers &
-    Operations Research 29(7)).
+    This is bin packing by minimum bin slack with the largest item fixed (MBS', Fleszar & Hindi 2002,
+    Computers & Operations Research 29(7)).
 
     Args:
         sizes: int64 [traces], tokens of each trace, 1 to `length`.
-        length: tokens in a row.
+        length: tokens per row.
 
     Returns:
         The rows: indices into `sizes`, each exactly once.
+
+    Example:
+        >>> pack(np.array([10, 8, 5, 5, 7, 5]), 20)
+        [[0, 5, 3], [1, 2, 4]]
     """
-    stock: dict[int, list[int]] = {}
+    stock: dict[int, list[int]] = {}  # size -> traces of that size that are still to be placed
     for index, size in enumerate(sizes.tolist()):
         stock.setdefault(size, []).append(index)
     descending = sorted(stock, reverse=True)
@@ -52,9 +64,12 @@ def pack(sizes: Int64Array, length: int) -> list[list[int]]:
 def _best_fill(stock: dict[int, list[int]], descending: list[int], room: int) -> list[int]:
     """The sizes, out of those in stock, whose sum is the largest that `room` holds; long ones first.
 
-    A subset sum by dynamic programming: bit s of a number says that the sum s can be reached.
+    A subset sum by dynamic programming over bits: bit s of a number is 1 where some sizes add up to s. Adding
+    one more trace of a size shifts the bits by that size, so all sums are updated by one shift and one "or".
     """
-    reachable, sizes, mask = [1], [0], (1 << (room + 1)) - 1
+    reachable = [1]  # reachable[n]: the sums that the first n sizes can make; at first only 0
+    sizes = [0]  # sizes[n]: which size was added last to make reachable[n]
+    mask = (1 << (room + 1)) - 1  # sums beyond the room are dropped
     for size in descending:
         copies = min(len(stock[size]), room // size)
         if copies:
@@ -63,9 +78,11 @@ def _best_fill(stock: dict[int, list[int]], descending: list[int], room: int) ->
                 sums |= (sums << size) & mask
             reachable.append(sums)
             sizes.append(size)
-            if sums >> room:
+            if sums >> room:  # the room can be filled to the last token
                 break
-    total, taken = reachable[-1].bit_length() - 1, []
+    # Back from the largest sum: a size is taken for as long as what is left cannot be made without it.
+    total = reachable[-1].bit_length() - 1
+    taken: list[int] = []
     for number in range(len(sizes) - 1, 0, -1):
         while not reachable[number - 1] >> total & 1:
             taken.append(sizes[number])
@@ -80,38 +97,47 @@ def lay_out(
     rows: Sequence[Int64Array],
     length: int,
 ) -> HostBatch:
-    """Lay traces side by side.
+    """Lay traces side by side, all rows at once: no loop over tokens or traces.
 
     Args:
-        tokens: unsigned integers, the token ids of all traces one after another.
-        offsets: int64 [traces + 1], where each trace begins and ends.
+        tokens: unsigned integers [tokens], the token ids of all traces one after another.
+        offsets: int64 [traces + 1], where each trace begins and ends in `tokens`.
         prompt_lengths: int32 [traces], how many tokens of each trace bear no loss.
-        rows: the traces of each row; a row may be empty.
-        length: tokens in a row.
+        rows: int64 indices of the traces of each row; a row may be empty.
+        length: tokens per row.
+
+    Returns:
+        A batch of [len(rows), length].
     """
+    # For every trace, in the order in which they are laid out: int64 [laid-out traces].
     traces = np.concatenate(rows)
-    counts = np.array([len(row) for row in rows], np.int64)
+    counts = np.array([len(row) for row in rows], np.int64)  # traces of each row
     sizes = offsets[traces + 1] - offsets[traces]
-    begins = np.cumsum(sizes) - sizes  # of each trace, were all rows one
+    begins = np.cumsum(sizes) - sizes  # of each trace, if all rows were one without padding
     row_sizes = np.bincount(np.repeat(np.arange(len(rows)), counts), sizes, len(rows)).astype(np.int64)
+    # How far padding at the end of earlier rows moves a row's traces, in the flattened [rows * length].
     shifts = np.repeat(np.arange(len(rows)) * length - (np.cumsum(row_sizes) - row_sizes), counts)
     segments = np.arange(1, len(traces) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
 
     def spread(values: NDArray[Any]) -> NDArray[Any]:
+        """One value per trace to one value per token."""
         return np.repeat(values, sizes)
 
+    # For every token that is laid out: [laid-out tokens].
     place = np.arange(int(sizes.sum()))
     position = place - spread(begins)
     token = tokens[place + spread(offsets[traces] - begins)].astype(np.int32)
+    # A token bears loss as the target of the one before it, so the last token of a prompt has a target.
     next_bears_loss = (position + 1 >= spread(prompt_lengths[traces])) & (position + 1 < spread(sizes))
     cells = place + spread(shifts)
 
-    def rectangle(values: NDArray[Any], empty: int = 0) -> Int32Array:
-        filled = np.full(len(rows) * length, empty, np.int32)
+    def rectangle(values: NDArray[Any], padding: int = 0) -> Int32Array:
+        """One value per token to int32 [rows, length]."""
+        filled = np.full(len(rows) * length, padding, np.int32)
         filled[cells] = values
         return filled.reshape(len(rows), length)
 
     targets = np.where(next_bears_loss, np.append(token[1:], -1), -1)
     return HostBatch(
-        rectangle(token), rectangle(position), rectangle(spread(segments)), rectangle(targets, -1)
+        rectangle(token), rectangle(position), rectangle(spread(segments)), rectangle(targets, padding=-1)
     )

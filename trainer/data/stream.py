@@ -1,4 +1,4 @@
-"""Training data as batches: a part held out, the rest streamed, packed and shuffled in flat memory. NumPy only, no jax."""
+"""Training data as batches: a part held out, the rest packed, shuffled, streamed in flat memory. No jax."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.data.tokens import TokenizedDataset, tokenize
 __all__ = ["PackedStream", "TokenizedDataset", "evaluation_batches", "held_out", "tokenize"]
 
 WINDOW_ROWS, WINDOW_TRACES = 256, 10_000
-"""Traces are shared out over about so many rows at a time, and so many traces at most: more fill rows better, but more slowly."""
+"""About how many rows and at most how many traces are packed at a time: more fill rows better, but slower."""
 
 Rows = list[Int64Array]
 """The traces of each row."""
@@ -46,7 +46,8 @@ def held_out(dataset: TokenizedDataset, fraction_or_count: float, seed: int) -> 
     count = math.ceil(fraction_or_count * total) if fraction_or_count < 1 else int(fraction_or_count)
     if not 0 <= count < total:
         raise InputError(
-            f"{count} of {total} traces cannot be held out: at least one must be left to train on. Hold out fewer."
+            f"{count} of {total} traces cannot be held out: at least one must be left to train on. "
+            "Hold out fewer."
         )
     order = _random(_SPLIT, seed).permutation(total)
     return np.sort(order[count:]), np.sort(order[:count])
@@ -61,18 +62,19 @@ class _Place(NamedTuple):
 
 
 class PackedStream(Iterator[HostBatch]):
-    """An endless stream of packed batches; every epoch holds every trace once, in a new order decided by the seed.
+    """An endless stream of packed batches; every epoch holds every trace once, in an order of its own.
 
-    The order of an epoch is cut into windows. A window's traces are shared out over rows, and its rows shuffled, since
-    packing puts long traces first. So a place in the stream is three numbers, whatever the size of the dataset.
+    The order of an epoch is cut into windows. A window's traces are shared out over rows, and its rows
+    shuffled, since packing puts long traces first. So a place in the stream is three numbers, whatever the
+    size of the dataset.
 
     Args:
         dataset: the traces.
-        indices: which of them to stream; all when None.
-        batch: rows in a batch.
-        length: tokens in a row.
-        seed: decides the order.
-        packing: False puts one trace in a row.
+        indices: int64, which of them to stream; None: all.
+        batch: rows per batch.
+        length: tokens per row.
+        seed: decides the order of every epoch.
+        packing: False puts one trace into each row.
         state: what `state()` returned on a stream with the same arguments, to continue there.
 
     Raises:
@@ -90,21 +92,19 @@ class PackedStream(Iterator[HostBatch]):
         packing: bool = True,
         state: dict[str, int] | None = None,
     ) -> None:
-        self._dataset, self._batch, self._length, self._seed, self._packing = (
-            dataset,
-            batch,
-            length,
-            seed,
-            packing,
-        )
+        self._dataset = dataset
+        self._batch = batch
+        self._length = length
+        self._seed = seed
+        self._packing = packing
         self._indices = np.arange(len(dataset)) if indices is None else indices
         if not len(self._indices):
             raise InputError("there are no traces to train on")
         dataset.check_lengths(length)
         self._windows = _window_count(dataset, self._indices, length)
         self._place = _Place(**state) if state else _Place()
-        self._order: tuple[int, Int64Array] | None = None
-        self._rows: tuple[int, int, Rows] | None = None
+        self._order: tuple[int, Int64Array] | None = None  # of the epoch that was read last
+        self._rows: tuple[int, int, Rows] | None = None  # of the epoch and window that were read last
 
     def state(self) -> dict[str, int]:
         """Where the next batch begins, as JSON values."""
@@ -125,6 +125,7 @@ class PackedStream(Iterator[HostBatch]):
         return _batch(self._dataset, rows, self._length)
 
     def _window_rows(self, epoch: int, window: int) -> Rows:
+        """The rows of a window, packed and shuffled."""
         if self._rows is None or self._rows[:2] != (epoch, window):
             traces = self._indices[_slice(self._epoch_order(epoch), window, self._windows)]
             rows = _share_out(self._dataset, traces, self._length, self._packing)
@@ -133,6 +134,7 @@ class PackedStream(Iterator[HostBatch]):
         return self._rows[2]
 
     def _epoch_order(self, epoch: int) -> Int64Array:
+        """Int64 [indices], a permutation of their places."""
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, _random(_ORDER, self._seed, epoch).permutation(len(self._indices))
         return self._order[1]
@@ -141,14 +143,17 @@ class PackedStream(Iterator[HostBatch]):
 def evaluation_batches(
     dataset: TokenizedDataset, indices: Int64Array, *, batch: int, length: int, packing: bool = True
 ) -> Iterator[HostBatch]:
-    """Each of some traces once, always in the same order; empty rows, which bear no loss, fill up the last batch.
+    """Each of some traces once, in a fixed order; empty rows, which bear no loss, complete the last batch.
 
     Args:
         dataset: the traces.
-        indices: which of them.
-        batch: rows in a batch.
-        length: tokens in a row.
-        packing: False puts one trace in a row.
+        indices: int64, which of them.
+        batch: rows per batch.
+        length: tokens per row.
+        packing: False puts one trace into each row.
+
+    Yields:
+        Batches of [batch, length].
 
     Raises:
         InputError: a trace is longer than a row.
@@ -167,6 +172,7 @@ def evaluation_batches(
 
 
 def _window_count(dataset: TokenizedDataset, indices: Int64Array, length: int) -> int:
+    """In how many windows the traces are packed."""
     rows = int(dataset.sizes[indices].sum()) / length
     return max(1, round(rows / WINDOW_ROWS), math.ceil(len(indices) / WINDOW_TRACES))
 
@@ -177,6 +183,7 @@ def _slice(values: Int64Array, number: int, count: int) -> Int64Array:
 
 
 def _share_out(dataset: TokenizedDataset, traces: Int64Array, length: int, packing: bool) -> Rows:
+    """Some traces as rows, whose indices are into the dataset."""
     if not packing:
         return [traces[number : number + 1] for number in range(len(traces))]
     sizes = dataset.offsets[traces + 1] - dataset.offsets[traces]

@@ -1,4 +1,4 @@
-"""A dataset as token ids on disk: made once for a training run, then mapped, so that memory is flat. NumPy only, no jax."""
+"""A dataset as token ids on disk: made once per training run, then mapped, so memory is flat. No jax."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ from trainer.data.packing import Int32Array, Int64Array
 CHUNK = 1000
 """Items that are encoded at a time."""
 LAYOUT = 1
-"""Raised when the files change, so that older ones are made anew."""
+"""Raised when the layout of the files changes, so that older ones are made again."""
 
 
 @dataclass(frozen=True)
 class TokenizedDataset:
-    """The traces of a dataset as token ids, in file order, one after another; maps of files, so that memory is flat.
+    """The traces of a dataset as token ids, in file order; the arrays are maps of files, so memory is flat.
 
     Attributes:
-        tokens: uint16 or uint32; each trace is a prompt, then a completion ended by the end-of-sequence token.
-        offsets: int64 [traces + 1], where each trace begins and ends.
+        tokens: uint16 or uint32 [tokens], the traces one after another; each is a prompt, then a completion
+            ended by the end-of-sequence token.
+        offsets: int64 [traces + 1], where each trace begins and ends in `tokens`.
         prompt_lengths: int32 [traces], how many tokens of each trace belong to the prompt and bear no loss.
         source: the .jsonl file; line n is trace n - 1.
     """
@@ -67,11 +68,11 @@ class TokenizedDataset:
 
     @property
     def loss_tokens(self) -> int:
-        """Tokens that bear loss in one epoch. A trace's very first token never does, since nothing predicts it."""
+        """Tokens that bear loss in one epoch. The first of a trace never does, since nothing predicts it."""
         return self.total_tokens - int(np.maximum(self.prompt_lengths, 1).sum(dtype=np.int64))
 
     def trace_id(self, index: int) -> str:
-        """Whose trace it is, read back from the source."""
+        """The id of trace `index`, read back from the source."""
         with open_for_reading(self.source) as file:
             return str(json.loads(next(islice(file, index, None)))["trace_id"])
 
@@ -81,24 +82,24 @@ class TokenizedDataset:
         Raises:
             InputError: names the longest trace, its length and the setting to raise.
         """
-        sizes = self.sizes
-        longest = int(sizes.argmax())
-        if sizes[longest] > length:
+        longest = int(self.sizes.argmax())
+        size = int(self.sizes[longest])
+        if size > length:
             raise InputError(
-                f"training item {self.trace_id(longest)}: {sizes[longest]} tokens do not fit into train.sequence_length {length}. "
-                f"Set it to {sizes[longest]} or more, or shorten the item."
+                f"training item {self.trace_id(longest)}: {size} tokens do not fit into "
+                f"train.sequence_length {length}. Set it to {size} or more, or shorten the item."
             )
 
 
 def tokenize(
     dataset_path: Path, tokenizer: Any, folder: Path, listener: Listener | None = None
 ) -> TokenizedDataset:
-    """Tokenise a dataset into a folder, or open what an earlier call with the same data and tokenizer left there.
+    """Tokenise a dataset into a folder, or open what an earlier call with the same inputs left there.
 
     Args:
         dataset_path: the .jsonl file.
         tokenizer: a Hugging Face tokenizer.
-        folder: appears whole or not at all; one of another dataset, tokenizer or chat template is replaced.
+        folder: appears atomically; one of another dataset, tokenizer or chat template is replaced.
         listener: gets progress in traces.
 
     Raises:
@@ -108,7 +109,8 @@ def tokenize(
     open_for_reading(dataset_path).close()
     if tokenizer.eos_token_id is None:
         raise InputError(
-            f"{tokenizer.name_or_path}: tokenizer_config.json names no eos_token. Without one no model learns where to stop."
+            f"{tokenizer.name_or_path}: tokenizer_config.json names no eos_token. "
+            "Without one no model learns where to stop."
         )
     dtype = "uint16" if max(tokenizer.get_vocab().values()) < 1 << 16 else "uint32"
     key = {
@@ -125,6 +127,7 @@ def tokenize(
 
 
 def _files(dtype: str) -> tuple[tuple[str, str], ...]:
+    """Names and dtypes of the files."""
     return ("tokens", dtype), ("offsets", "int64"), ("prompts", "int32")
 
 
@@ -133,6 +136,7 @@ def _map(path: Path, dtype: str) -> NDArray[Any]:
 
 
 def _tokenizer_sha256(tokenizer: Any) -> str:
+    """The sha256 over the files as which it is saved, so of whatever can change its ids."""
     with tempfile.TemporaryDirectory() as name:
         tokenizer.save_pretrained(name)
         return sha256_tree(Path(name))
@@ -159,9 +163,10 @@ def _write(
 def _write_arrays(
     dataset_path: Path, tokenizer: Any, folder: Path, dtype: str, listener: Listener | None
 ) -> None:
+    """Encode chunk by chunk and append to the files, so that memory is flat."""
     meter = Meter("tokenize", _count_lines(dataset_path), "traces", listener or (lambda _: None))
     items = read_items(dataset_path)
-    done, end = 0, 0
+    done, end = 0, 0  # traces and tokens that are written
     with ExitStack() as stack:
         tokens, offsets, prompts = (
             stack.enter_context((folder / f"{name}.bin").open("wb")) for name, _ in _files(dtype)
@@ -170,11 +175,10 @@ def _write_arrays(
         while chunk := list(islice(items, CHUNK)):
             encoded = encode_items(tokenizer, chunk)
             sizes = np.array([len(prompt) + len(completion) for prompt, completion in encoded], np.int64)
-            tokens.write(
-                np.fromiter(
-                    chain.from_iterable(chain.from_iterable(encoded)), dtype, int(sizes.sum())
-                ).tobytes()
-            )
+            ids = chain.from_iterable(
+                chain.from_iterable(encoded)
+            )  # prompt, completion, prompt, completion, ...
+            tokens.write(np.fromiter(ids, dtype, int(sizes.sum())).tobytes())
             offsets.write((end + np.cumsum(sizes)).tobytes())
             prompts.write(np.array([len(prompt) for prompt, _ in encoded], np.int32).tobytes())
             done, end = done + len(chunk), end + int(sizes.sum())

@@ -1,4 +1,4 @@
-"""The model card of a trained model. It holds no time and no run id: the same training is the same bytes."""
+"""The model card of a trained model. It holds no time and no run id: the same inputs give the same bytes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ def write_model_card(directory: Path, spec: TrainSpec, dataset_sha256: str, last
     Args:
         directory: the model directory.
         spec: the training job.
-        dataset_sha256: of the training file.
-        last: record of the last step.
+        dataset_sha256: sha256 of the training file.
+        last: record of the step whose weights were kept.
     """
     values = spec.config.model_dump(mode="json", exclude={"lora"} if spec.config.method == "full" else None)
     settings = "\n".join(f"| {name} | {value} |" for name, value in sorted(values.items()))
     method = "Full fine-tuning" if spec.config.method == "full" else "LoRA, merged,"
+    dataset = f"`{spec.dataset.stem}` (sha256 `{dataset_sha256}`)"
+    loss = f"Step {last.step}: loss {last.loss:.4f} nats a token."
+    # The card is one of the model's files: with another text, the same training gives another model_sha256.
     text = f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -29,8 +32,8 @@ tags: [hallmark]
 
 # Fine-tuned from {spec.base_label}
 
-{method} with Hallmark (JAX, Flax NNX, Optax) on `{spec.dataset.stem}` (sha256 `{dataset_sha256}`), loss on the
-completion only. Step {last.step}: loss {last.loss:.4f} nats a token. How well it does is in the registry, beside
+{method} with Hallmark (JAX, Flax NNX, Optax) on {dataset}, loss on the
+completion only. {loss} How well it does is in the registry, beside
 the version that was promoted.
 
 | setting | value |

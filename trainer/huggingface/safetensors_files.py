@@ -1,7 +1,7 @@
 """The safetensors files of a model directory, one or sharded, read and written one tensor at a time.
 
-The format: https://github.com/huggingface/safetensors#format. We write it ourselves because the library wants all tensors of
-a file in memory at once, in the dtype they are stored in.
+The format: https://github.com/huggingface/safetensors#format. It is written here, because the library wants
+all tensors of a file in memory at once, in the dtype in which they are stored.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ class Stored:
     """A tensor to be written.
 
     Attributes:
-        dtype: to be stored as: "float32", "bfloat16" or "float16".
-        value: called when it is written; gives an array of any float dtype.
+        name: as Hugging Face calls it.
+        dtype: what it is stored as: "float32", "bfloat16" or "float16".
+        shape: as it is stored.
+        value: called when it is written; gives an array of this shape and any float dtype.
     """
 
     name: str
@@ -62,7 +64,7 @@ def weight_files(directory: Path) -> list[Path]:
 
 
 def open_tensors(directory: Path) -> dict[str, Callable[[], jax.Array]]:
-    """All tensors of a model directory by name; each is read when it is called for.
+    """All tensors of a model directory by name, in the dtype they are stored in; each is read when called.
 
     Raises:
         InputError: a file is missing, or a tensor has a dtype that cannot be trained.
@@ -83,7 +85,8 @@ def stored_tensors(path: Path) -> dict[str, str]:
         IntegrityError: it is damaged.
     """
     with _open(path) as file:
-        codes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        names = list(file.keys())
+        codes = {name: file.get_slice(name).get_dtype() for name in names}
     for name, code in codes.items():
         if code not in DTYPES:
             raise InputError(

@@ -71,7 +71,10 @@ SANDWICH_NORM = {
 
 
 def parameter_names(model: Decoder) -> Iterator[tuple[str, nnx.Param[Any], bool]]:
-    """Every parameter with its Hugging Face tensor name, and whether Hugging Face stores it transposed."""
+    """Every parameter with its Hugging Face tensor name, and whether Hugging Face stores it transposed.
+
+    A linear layer's kernel is [in, out] here and [out, in] there.
+    """
     norms = SANDWICH_NORM if model.arch.sandwich_norms else NORM
     yield EMBEDDING, model.embed.embedding, False
     for number, layer in enumerate(model.layers):
@@ -103,31 +106,31 @@ def load_decoder(directory: Path, arch: Architecture, **decoder_options: Any) ->
         decoder_options: handed to `Decoder`: dtype, remat.
 
     Raises:
-        InputError: a tensor is missing, surplus, or of another shape or dtype than can be trained; names the tensor.
+        InputError: a tensor is missing, surplus, or of another shape or dtype than can be trained; names the
+            tensor.
         IntegrityError: a safetensors file is damaged; names the file.
     """
     tensors = open_tensors(directory)
     model = nnx.eval_shape(lambda: Decoder(arch, nnx.Rngs(0), **decoder_options))
-    for name, parameter, transposed in parameter_names(model):
+    for name, parameter, transposed in parameter_names(model):  # one tensor in memory at a time
         if name not in tensors:
             raise InputError(f"{directory}: tensor {name} is missing, though config.json calls for it")
         value = tensors.pop(name)()
         _fill(parameter, value.T if transposed else value, f"{directory}: tensor {name}", transposed)
-    if (
-        arch.tied_embeddings
-        and HEAD in tensors
-        and not np.array_equal(tensors.pop(HEAD)(), model.embed.embedding[...])
-    ):
-        raise InputError(
-            f"{directory}: tensor {HEAD} differs from {EMBEDDING}, though config.json says tie_word_embeddings: true. "
-            "Set it to false to train both."
-        )
+    if arch.tied_embeddings and HEAD in tensors:
+        head = tensors.pop(HEAD)()
+        if not np.array_equal(head, model.embed.embedding[...]):
+            raise InputError(
+                f"{directory}: tensor {HEAD} differs from {EMBEDDING}, though config.json says "
+                "tie_word_embeddings: true. Set it to false to train both."
+            )
     if surplus := [name for name in tensors if not name.endswith(HARMLESS)]:
         raise InputError(f"{directory}: tensor {min(surplus)} does not belong to {arch.name}")
     return model
 
 
 def _fill(parameter: nnx.Param[Any], value: jax.Array, where: str, transposed: bool) -> None:
+    """Give a parameter its value as float32; shapes in the message are as Hugging Face has them."""
     if value.shape != parameter.shape:
         expected, found = (shape[::-1] if transposed else shape for shape in (parameter.shape, value.shape))
         raise InputError(f"{where} has shape {list(found)}, but config.json says {list(expected)}")
@@ -144,13 +147,13 @@ def save_decoder(
 ) -> None:
     """Write a Hugging Face directory: the weights as safetensors, and the base's config and tokenizer.
 
-    The directory appears whole or not at all.
+    The directory appears atomically.
 
     Args:
         model: the trained decoder.
         base: the model directory that config, tokenizer and the layout of the weights are taken from.
         directory: where to write; replaced when it exists.
-        describe: called with the unfinished directory, to add files such as a model card.
+        describe: called with the directory before it appears, to add files such as a model card.
         dtype: what to store weights as, such as "float32"; None: each tensor as the base has it.
     """
     temporary = directory.with_name(f".{directory.name}.partial")

@@ -1,7 +1,8 @@
 """What a Hugging Face `config.json` says about a decoder, reduced to what our decoder needs. Imports no jax.
 
-Reads the spelling of transformers 5 (`rope_parameters`, `layer_types`) and the older one (`rope_theta`, `rope_scaling`,
-`rope_local_base_freq`, `sliding_window_pattern`). What a config leaves out has the value that transformers gives it.
+Reads the spelling of transformers 5 (`rope_parameters`, `layer_types`) and the older one (`rope_theta`,
+`rope_scaling`, `rope_local_base_freq`, `sliding_window_pattern`). What a config leaves out has the value that
+transformers gives it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Family:
     Attributes:
         attention_bias: q, k and v have a bias.
         qk_norm: heads of q and k are normalised.
-        gemma: norms scale by one plus their weight and surround both halves of a block; embeddings are scaled.
+        gemma: norms scale by one plus their weight and surround both halves of a block; embeddings are
+            scaled.
         defaults: config fields that may be left out, where they differ from one family to another.
     """
 
@@ -68,16 +70,26 @@ class Architecture:
     """Sizes and switches of a decoder.
 
     Attributes:
+        name: the architecture, as in config.json: "Qwen3ForCausalLM".
+        vocab_size: token ids that it knows.
+        hidden_size: size of the vectors between layers.
+        layers: how many blocks there are.
+        heads: query heads of a layer.
+        kv_heads: key and value heads of a layer; a divisor of `heads`.
+        head_dim: size of a head, even.
+        mlp_size: size inside the gated MLP.
         activation: of the gated MLP, "silu" or "gelu_pytorch_tanh".
         attention_bias: q, k and v have a bias.
         qk_norm: heads of q and k are normalised.
+        norm_eps: what norms add to the mean square.
         sandwich_norms: each half of a block is normalised after as well as before, as in Gemma.
         norm_offset: added to a norm's weight; 1 in Gemma, whose weights are kept around zero.
         embedding_scale: what embeddings are multiplied by.
         attention_scale: what attention scores are multiplied by.
         attention_softcap: bound of the tanh on the attention scores, if any.
         logit_softcap: bound of the tanh on the logits, if any.
-        windows: for every layer, how many tokens a token sees, itself included; None where it sees all before it.
+        windows: for every layer, how many tokens a token sees, itself included; None where it sees all before
+            it.
         rope: rotary positions of the layers that see all.
         local_rope: rotary positions of the layers with a window.
         tied_embeddings: the output head is the embedding.
@@ -113,8 +125,14 @@ def read_architecture(directory: Path) -> Architecture:
     """Read a model directory's config.json.
 
     Raises:
-        InputError: the file is missing or broken, a field is missing or of the wrong kind, or the architecture or one of
-            its options is not supported; names the field, what was found and what is supported.
+        InputError: the file is missing or broken, a field is missing or of the wrong kind, or the
+            architecture or one of its options is not supported; names the field, what was found and what is
+            supported.
+
+    Example:
+        >>> arch = read_architecture(Path("golden/base/tiny-base"))
+        >>> arch.name, arch.layers, arch.hidden_size
+        ('Qwen3ForCausalLM', 4, 128)
     """
     path = directory / "config.json"
     config = read_json(path)
@@ -140,10 +158,8 @@ def _architecture(path: Path, name: str, config: dict[str, Any]) -> Architecture
         return value
 
     family = FAMILIES[name]
-    hidden_size, heads = (
-        size("hidden_size", config["hidden_size"]),
-        size("num_attention_heads", config["num_attention_heads"]),
-    )
+    hidden_size = size("hidden_size", config["hidden_size"])
+    heads = size("num_attention_heads", config["num_attention_heads"])
     kv_heads = size("num_key_value_heads", config.get("num_key_value_heads") or heads)
     head_dim = size("head_dim", config.get("head_dim") or hidden_size // heads)
     if heads % kv_heads or head_dim % 2:
@@ -196,8 +212,9 @@ def _windows(path: Path, name: str, config: dict[str, Any]) -> tuple[int | None,
     kinds = config.get("layer_types") or usual
     allowed = {FULL} if window is None else {FULL, SLIDING}
     if len(kinds) != layers or not allowed.issuperset(kinds):
+        supported = " or ".join(sorted(allowed))
         raise InputError(
-            f"{path}: layer_types: {kinds!r} cannot be trained; supported: {layers} of {' or '.join(sorted(allowed))}."
+            f"{path}: layer_types: {kinds!r} cannot be trained; supported: {layers} of {supported}."
         )
     return tuple(window if kind == SLIDING else None for kind in kinds)
 

@@ -1,4 +1,4 @@
-"""A decoder-only transformer in Flax NNX. One module covers Llama, Qwen and Gemma; the config says which parts it has.
+"""A decoder-only transformer in Flax NNX. One module covers Llama, Qwen and Gemma, part by part.
 
 Parameters are float32, whatever the compute dtype: they are cast where they are used.
 """
@@ -20,6 +20,7 @@ from trainer.model.rotary import rotary_tables, rotate
 
 Array = jax.Array
 Tables = tuple[Array, Array]
+"""Cosines and sines of every position, float32 [batch, time, 1, head_dim]."""
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
@@ -30,8 +31,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 def over_tokens(function: Callable[[Array], Array], x: Array) -> Array:
     """Apply a map of vectors to x [..., size], all tokens laid end to end.
 
-    The values do not change. The gradient of a kernel becomes one matrix product; left to itself, XLA contracts batch
-    and time as two axes, which the CPU does at half the speed.
+    The values do not change. The gradient of a kernel becomes one matrix product; left to itself, XLA
+    contracts batch and time as two axes, which the CPU does at half the speed.
 
     Args:
         function: from [tokens, size] to [tokens, features].
@@ -52,7 +53,10 @@ class Linear(nnx.Linear):
 
 
 class RMSNorm(nnx.Module):
-    """Root mean square normalisation over the last axis (Zhang & Sennrich 2019, arXiv:1910.07467), computed in float32."""
+    """Root mean square normalisation over the last axis (Zhang & Sennrich 2019, arXiv:1910.07467).
+
+    Computed in float32, returned in the dtype of its input.
+    """
 
     def __init__(self, size: int, arch: Architecture) -> None:
         self.scale = nnx.Param(jnp.full(size, 1.0 - arch.norm_offset))
@@ -60,18 +64,21 @@ class RMSNorm(nnx.Module):
         self.eps = arch.norm_eps
 
     def __call__(self, x: Array) -> Array:
+        """[..., size] to the same."""
         wide = x.astype(jnp.float32)
         normal = wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + self.eps)
         return ((self.offset + self.scale[...]) * normal).astype(x.dtype)
 
 
 class Attention(nnx.Module):
-    """Grouped-query causal self-attention with rotary positions; optional bias on q, k, v and norms on q and k."""
+    """Grouped-query causal self-attention with rotary positions; some with biases or q and k norms."""
 
     def __init__(self, arch: Architecture, window: int | None, rngs: nnx.Rngs, dtype: DTypeLike) -> None:
         linear = partial(Linear, dtype=dtype, rngs=rngs)
-        width, bias = arch.hidden_size, arch.attention_bias
-        self.arch, self.window = arch, window
+        width = arch.hidden_size
+        bias = arch.attention_bias
+        self.arch = arch
+        self.window = window
         self.q = linear(width, arch.heads * arch.head_dim, use_bias=bias)
         self.k = linear(width, arch.kv_heads * arch.head_dim, use_bias=bias)
         self.v = linear(width, arch.kv_heads * arch.head_dim, use_bias=bias)
@@ -80,6 +87,7 @@ class Attention(nnx.Module):
         self.k_norm = RMSNorm(arch.head_dim, arch) if arch.qk_norm else None
 
     def __call__(self, x: Array, tables: Tables, segments: Array) -> Array:
+        """[batch, time, hidden] to the same; segments are int32 [batch, time]."""
         arch = self.arch
         q = self.q(x).reshape(*x.shape[:2], arch.heads, arch.head_dim)
         k = self.k(x).reshape(*x.shape[:2], arch.kv_heads, arch.head_dim)
@@ -104,6 +112,7 @@ class GatedMLP(nnx.Module):
         self.activation = arch.activation
 
     def __call__(self, x: Array) -> Array:
+        """[batch, time, hidden] to the same."""
         return self.down(ACTIVATIONS[self.activation](self.gate(x)) * self.up(x))
 
 
@@ -119,6 +128,7 @@ class Block(nnx.Module):
         self.mlp_post_norm = RMSNorm(arch.hidden_size, arch) if arch.sandwich_norms else None
 
     def __call__(self, x: Array, tables: Tables, segments: Array) -> Array:
+        """[batch, time, hidden] to the same; segments are int32 [batch, time]."""
         mixed = self.attention(self.attention_norm(x), tables, segments)
         x = x + (mixed if self.attention_post_norm is None else self.attention_post_norm(mixed))
         fed = self.mlp(self.mlp_norm(x))
@@ -130,7 +140,7 @@ def _apply(block: Block, x: Array, tables: Tables, segments: Array) -> Array:
 
 
 def _apply_again(block: Block, x: Array, tables: Tables, segments: Array) -> Array:
-    """As `_apply`, keeping only its inputs for the way back (Chen et al. 2016, arXiv:1604.06174)."""
+    """As `_apply`, keeping only the inputs for the backward pass (Chen et al. 2016, arXiv:1604.06174)."""
     graph, state = nnx.split(block)
     result: Array = jax.checkpoint(lambda state, *inputs: nnx.merge(graph, state)(*inputs))(
         state, x, tables, segments
@@ -149,10 +159,13 @@ class Decoder(nnx.Module):
         Args:
             arch: sizes and switches.
             rngs: where the weights come from.
-            dtype: what to compute in; norms, softmax and logits are float32, and so are the parameters, always.
-            remat: compute each block again on the way back instead of keeping what it computed, to save memory.
+            dtype: what to compute in; norms, softmax and logits are float32, and so are the parameters,
+                always.
+            remat: compute each block again in the backward pass instead of keeping its activations.
         """
-        self.arch, self.dtype, self.remat = arch, jnp.dtype(dtype), remat
+        self.arch = arch
+        self.dtype = jnp.dtype(dtype)
+        self.remat = remat
         self.embed = nnx.Embed(arch.vocab_size, arch.hidden_size, dtype=dtype, rngs=rngs)
         self.layers = nnx.List([Block(arch, window, rngs, dtype) for window in arch.windows])
         self.norm = RMSNorm(arch.hidden_size, arch)
@@ -163,7 +176,7 @@ class Decoder(nnx.Module):
         )
 
     def __call__(self, tokens: Array, positions: Array, segments: Array) -> Array:
-        """Logits of the next token at every place: float32 [batch, time, vocab]. Arguments as for `hidden`."""
+        """Logits of the next token at every place, float32 [batch, time, vocab]. Arguments: see `hidden`."""
         return self.logits(self.hidden(tokens, positions, segments))
 
     def hidden(self, tokens: Array, positions: Array, segments: Array) -> Array:
@@ -172,7 +185,8 @@ class Decoder(nnx.Module):
         Args:
             tokens: int32 [batch, time], token ids.
             positions: int32 [batch, time], each token's place in its own segment, from 0.
-            segments: int32 [batch, time], number of the segment from 1; 0 is padding. Tokens see their own only.
+            segments: int32 [batch, time], number of the segment from 1; 0 is padding. Tokens see their own
+                only.
 
         Returns:
             [batch, time, hidden], compute dtype.
@@ -187,7 +201,7 @@ class Decoder(nnx.Module):
         return self.norm(x)
 
     def logits(self, hidden: Array) -> Array:
-        """Logits of hidden states [..., hidden]: multiplied in the compute dtype, summed and returned in float32."""
+        """Logits of hidden states [..., hidden]: float32 [..., vocab], the products in the compute dtype."""
         if self.head is None:
             weights, pattern = self.embed.embedding[...], "th,vh->tv"
         else:

@@ -1,4 +1,4 @@
-"""Low-rank adapters: added to a decoder's linear layers, trained alone, merged on export, saved as PEFT reads them."""
+"""Low-rank adapters: added to linear layers, trained alone, merged on export, saved as PEFT reads them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class DropoutKey(nnx.Variable[Array]):
 
 
 class LoraLinear(nnx.Module):
-    """A frozen linear layer plus a trained product of two thin matrices (Hu et al. 2021, arXiv:2106.09685)."""
+    """A frozen linear layer plus a trained product of two thin matrices (Hu et al. 2021, arXiv:2106.09685).
+
+    y = x W + alpha / rank * (x A) B, with W [in, out], A [in, rank] and B [rank, out].
+    """
 
     def __init__(self, base: nnx.Linear, config: LoraConfig, rngs: nnx.Rngs) -> None:
         self.base = base
@@ -46,6 +49,7 @@ class LoraLinear(nnx.Module):
         self.deterministic = False
 
     def __call__(self, x: Array) -> Array:
+        """[..., in] to [..., out]."""
         result: Array = self.base(x) + self.scale * self.adapter(self._dropped(x))
         return result
 
@@ -62,7 +66,7 @@ class LoraLinear(nnx.Module):
 
 
 def add_lora(model: Decoder, config: LoraConfig, rngs: nnx.Rngs) -> None:
-    """Give the target layers of every block an adapter. The second matrix starts at zero, so the model starts unchanged."""
+    """Give the target layers of every block an adapter. B starts at zero, so the model starts unchanged."""
     for layer in model.layers:
         for target in config.targets:
             home = getattr(layer, PLACES[target])
@@ -70,7 +74,7 @@ def add_lora(model: Decoder, config: LoraConfig, rngs: nnx.Rngs) -> None:
 
 
 def adapters(model: Decoder) -> Iterator[tuple[int, str, LoraLinear]]:
-    """Every adapter with its layer's number and its target's name."""
+    """Every adapter: the number of its layer, the name of its target, and itself."""
     for number, layer in enumerate(model.layers):
         for target, place in PLACES.items():
             linear = getattr(getattr(layer, place), target)

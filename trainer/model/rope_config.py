@@ -1,4 +1,4 @@
-"""What a Hugging Face `config.json` says about rotary positions, in either of its spellings. Imports no jax."""
+"""What a Hugging Face `config.json` says about rotary positions, in both of its spellings. Imports no jax."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Rope:
     Attributes:
         theta: base of the frequencies.
         kind: "default"; "linear" divides all frequencies by `factor`; "llama3" only the low ones.
+        factor: how many times longer the context became.
         low_freq_factor: llama3: wavelengths above original_context / low_freq_factor are stretched.
         high_freq_factor: llama3: wavelengths below original_context / high_freq_factor are left alone.
         original_context: llama3: the context before stretching, in tokens.
@@ -49,8 +50,9 @@ def read_ropes(path: Path, config: dict[str, Any], *, per_layer_type: bool) -> t
     nested = any(key in current for key in LAYER_TYPES)
     if per_layer_type:
         if current and not nested:
+            supported = " and ".join(LAYER_TYPES)
             raise InputError(
-                f"{path}: rope_parameters: {sorted(current)}; supported: one entry each for {' and '.join(LAYER_TYPES)}."
+                f"{path}: rope_parameters: {sorted(current)}; supported: one entry each for {supported}."
             )
         full = {"rope_theta": theta, **(current.get("full_attention") or {}), **older}
         local = {"rope_theta": config["rope_local_base_freq"], **(current.get("sliding_attention") or {})}
@@ -63,6 +65,8 @@ def read_ropes(path: Path, config: dict[str, Any], *, per_layer_type: bool) -> t
 
 
 def _rope(path: Path, config: dict[str, Any], given: dict[str, Any]) -> Rope:
+    """What one entry says, `given`; the length of the context is in the config itself."""
+
     def number(key: str) -> float:
         value = given.get(key)
         if not isinstance(value, int | float) or not value > 0:
@@ -73,8 +77,9 @@ def _rope(path: Path, config: dict[str, Any], given: dict[str, Any]) -> Rope:
 
     kind = given.get("rope_type") or given.get("type") or "default"
     if kind not in ROPE_TYPES:
+        supported = ", ".join(ROPE_TYPES)
         raise InputError(
-            f"{path}: rope_parameters.rope_type: {kind!r} cannot be trained yet; supported: {', '.join(ROPE_TYPES)}."
+            f"{path}: rope_parameters.rope_type: {kind!r} cannot be trained yet; supported: {supported}."
         )
     share = given.get("partial_rotary_factor", config.get("partial_rotary_factor")) or 1.0
     if share != 1.0:

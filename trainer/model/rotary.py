@@ -12,13 +12,13 @@ Array = jax.Array
 
 
 def frequencies(rope: Rope, head_dim: int) -> np.ndarray:
-    """Radians a token, float32 [head_dim / 2].
+    """Radians per position, float32 [head_dim / 2].
 
-    "linear" is position interpolation (Chen et al. 2023, arXiv:2306.15595). "llama3" (Grattafiori et al. 2024,
-    arXiv:2407.21783) divides long wavelengths by the factor, keeps short ones and blends in between.
+    "linear" is position interpolation (Chen et al. 2023, arXiv:2306.15595). "llama3" (Grattafiori et al.
+    2024, arXiv:2407.21783) divides long wavelengths by the factor, keeps short ones and blends in between.
     """
     plain = rope.theta ** -(np.arange(0, head_dim, 2) / head_dim)
-    kept = np.zeros_like(plain)
+    kept = np.zeros_like(plain)  # share of each frequency that is not stretched
     if rope.kind == "llama3":
         turns = rope.original_context * plain / (2 * np.pi)  # full turns within the original context
         kept = np.clip(
@@ -44,7 +44,10 @@ def rotary_tables(positions: Array, head_dim: int, rope: Rope) -> tuple[Array, A
 
 
 def rotate(x: Array, cos: Array, sin: Array) -> Array:
-    """Apply rotary position embedding to x [batch, time, heads, head_dim]; computed in float32, returned in x's dtype."""
+    """Apply rotary position embedding to x, float [batch, time, heads, head_dim].
+
+    Computed in float32, returned in x's dtype. `cos` and `sin` are from `rotary_tables`.
+    """
     wide = x.astype(jnp.float32)
-    left, right = jnp.split(wide, 2, axis=-1)
+    left, right = jnp.split(wide, 2, axis=-1)  # each pair of a left and a right value is turned by one angle
     return (wide * cos + jnp.concatenate([-right, left], axis=-1) * sin).astype(x.dtype)
