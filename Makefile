@@ -1,6 +1,6 @@
 # make run   the whole experiment on this machine, with embedded defaults
 # make test  every test
-# Both install what they need: uv into .tools/ when it is absent, Python packages into .venv/.
+# Both install what they need: uv into .tools/ if it is absent, Python packages into .venv/.
 
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
@@ -10,7 +10,7 @@ ARGS ?=
 PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-core bench bench-registry pictures lint types format lock-check install install-peers clean
+.PHONY: help run up down test test-core bench bench-registry architecture pictures lint types format lock-check install install-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -18,7 +18,7 @@ help: ## list the targets
 run: install ## run the whole experiment on CPU: base against trained on golden-v1, judged and promoted
 	@.venv/bin/hallmark experiment $(ARGS)
 
-up: install ## start Prefect's server and the worker, and set up deployments, nightly and automations; docs/operate.md
+up: install ## start the Prefect server and the worker; set up deployments, the nightly run and automations; docs/operate.md
 	@.venv/bin/hallmark up $(ARGS)
 
 down: install ## stop the worker and the server
@@ -31,31 +31,35 @@ test-core: $(UV) ## run the unit tests in an environment without torch and jax
 	UV_PROJECT_ENVIRONMENT=.venv-core $(UV) sync --locked --quiet --extra postgres --extra s3 --extra math
 	.venv-core/bin/pytest -m unit $(PARALLEL) $(ARGS)
 
-bench: install-peers ## measure training against peers; docs/benchmarks.md tells how to read it
+bench: install-peers ## measure training against peers; docs/benchmarks.md explains the figures
 	.venv/bin/python benchmarks/train.py $(ARGS)
 
-bench-registry: $(UV) ## measure the registry beside MLflow's, which gets an environment of its own
+bench-registry: $(UV) ## measure the registry against MLflow's, in its own environment
 	UV_PROJECT_ENVIRONMENT=.venv-mlflow $(UV) sync --locked --quiet --extra postgres --group mlflow
 	.venv-mlflow/bin/python benchmarks/registry.py $(ARGS)
 
-pictures: install ## make the pictures of the documentation from a fresh experiment
+architecture: install ## draw the imports between the rooms, for docs/architecture.md
+	.venv/bin/python docs/architecture.py
+
+pictures: install ## make the pictures in the documentation from a new experiment
 	rm -rf .pictures
 	HALLMARK_PICTURES=$(CURDIR)/docs/images .venv/bin/pytest tests/e2e/test_workstation.py -k "form or ui_shows"
 	HALLMARK_HOME=.pictures sh -c '.venv/bin/hallmark experiment --json | .venv/bin/python docs/pictures.py'
 	rm -rf .pictures
 
-lint: install ## check style
+lint: install ## check style, and that no import climbs
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports --no-logo --no-cache
 
 types: install-peers ## check types, strictly
 	.venv/bin/mypy
 
-format: install ## mend style
+format: install ## fix style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-lock-check: $(UV) ## check that uv.lock belongs to pyproject.toml
+lock-check: $(UV) ## check that uv.lock matches pyproject.toml
 	$(UV) lock --check
 
 install: $(UV) ## install everything into .venv from uv.lock

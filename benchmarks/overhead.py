@@ -75,23 +75,21 @@ def measure(way: str, steps: int) -> float:
 
 def plain_experiment(config: ExperimentConfig, workspace: Workspace) -> None:
     """What flows/experiment.py does, without Prefect."""
-    from experiments import phases as steps
-    from experiments import plan, promoting, runs
+    from experiments import phases, plan, promoting, runs
     from experiments.comparing import compare_runs
 
     def work(planned: plan.RunPlan) -> runs.RunRef:
         run = runs.begin_run(planned, workspace.registry, workspace.runs)
         with runs.owned(run, workspace.registry):
-            steps.export_dataset(run, planned)
+            phases.export_dataset(run, planned)
             if planned.training:
-                steps.train_model(run, planned, lambda _: None)
-            steps.predict_items(run, planned, lambda _: None)
-            steps.judge_run(run, planned)
-            steps.record_run(run, planned, workspace.registry)
+                phases.train_model(run, planned, lambda _: None)
+            phases.predict_items(run, planned, lambda _: None)
+            phases.record_run(run, planned, phases.judge_run(run, planned), workspace.registry)
         return run
 
-    base = work(plan.plan_evaluation(config.evaluate(config.base_model), workspace.registry, workspace.home))
-    trained = work(plan.plan_training(config.trained(), workspace.registry, workspace.home))
+    base = work(plan.plan_evaluation(config.evaluate(config.base_model), workspace))
+    trained = work(plan.plan_training(config.trained(), workspace))
     comparison = compare_runs(base.run_id, trained.run_id, workspace.registry)
     promoting.promote_if_better(config, base, trained, base, comparison, workspace)
 
@@ -116,7 +114,7 @@ def in_a_process(way: str, steps: int, home: Path, address: str) -> float:
 
 def start_server(home: Path) -> tuple[subprocess.Popen[bytes], str]:
     """A Prefect server as `hallmark up` starts it; gives its address."""
-    from hallmark.local.setup import wait_for_server
+    from hallmark.workstation.setup import wait_for_server
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

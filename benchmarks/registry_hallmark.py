@@ -20,7 +20,7 @@ from experiments.phases import metric_rows
 from experiments.promoting import Gatekeeper
 from golden.datasets import load_dataset
 from judges.base import Score
-from registry import MetricRow, Offer, PredictionRow, Run, open_registry
+from registry import MetricRow, OfferResult, PredictionRow, Run, open_registry
 
 MODEL = "tiny-reasoner"
 JUDGE = "answer_correctness@v1"
@@ -39,7 +39,7 @@ class Hallmark:
         self.golden = load_dataset("golden-v1")
         self.items = list(self.golden.items())
         self.runs = 0
-        dataset = self.registry.register_dataset("golden", "v1", self.golden.sha256, len(self.items))
+        dataset = self.registry.datasets.register("golden", "v1", self.golden.sha256, len(self.items))
         self.dataset_id = dataset.id
         self.base = self.finished_run(0.4, kind="baseline")
         self.offer(self.finished_run(0.4), force_reason="so that the others are better")
@@ -76,45 +76,45 @@ class Hallmark:
     def after_promotion(self) -> None:
         """The weak version becomes champion again, so that the next candidate is better too."""
         if self.champion() != self.weak:
-            self.registry.rollback(MODEL, self.weak, "for the next round", "someone")
+            self.registry.aliases.rollback(MODEL, self.weak, "for the next round", "someone")
 
     def newest_versions(self) -> int:
-        return len(self.registry.list_versions(MODEL, limit=20))
+        return len(self.registry.models.versions(MODEL, limit=20))
 
     def all_versions(self) -> int:
-        return len(self.registry.list_versions(MODEL))
+        return len(self.registry.models.versions(MODEL))
 
     def models(self) -> int:
-        return len(self.registry.list_models())
+        return len(self.registry.models.list())
 
     def history(self) -> int:
-        return len(self.registry.history(MODEL, 50))
+        return len(self.registry.models.history(MODEL, 50))
 
     def champion(self) -> int:
-        return self.registry.get_version(f"{MODEL}@champion").number
+        return self.registry.models.get(f"{MODEL}@champion").number
 
     def numbered(self) -> int:
-        return self.registry.get_version(f"{MODEL}@v2").number
+        return self.registry.models.get(f"{MODEL}@v2").number
 
     def newest_runs(self) -> int:
-        return len(self.registry.list_runs(20))
+        return len(self.registry.runs.list(20))
 
     def write_scores(self, items: int) -> str:
         """Record a run of many items, texts, scores and reasons, hashed. Returns its id."""
         scores = [float(self.random.random() < 0.5) for _ in range(items)]
         rows = [PredictionRow(f"item-{n}", f"One step.\nAnswer: {n}", score, str(n), "correct") for n, score in enumerate(scores)]
-        dataset = self.registry.register_dataset("large", "v1", digest("large"), items)
+        dataset = self.registry.datasets.register("large", "v1", digest("large"), items)
         run = self.started_run("trained", dataset.id)
         self.finish(run, [MetricRow("answer_correctness", 0.5, items)], rows, digest(run.run_id))
         return run.run_id
 
     def compare(self, first: str, second: str, categories: dict[str, str]) -> Comparison:
         """Read the scores of two runs and compare them."""
-        return compare(*(run_scores(run, self.registry.run_scores(run), categories) for run in (first, second)))
+        return compare(*(run_scores(run, self.registry.runs.scores(run), categories) for run in (first, second)))
 
     # How a run comes to be.
 
-    def offer(self, run: Run, force_reason: str | None = None) -> Offer:
+    def offer(self, run: Run, force_reason: str | None = None) -> OfferResult:
         weights = Path(run.directory) / "model"
         gatekeeper = Gatekeeper(GateConfig())
         return self.registry.offer(
@@ -133,12 +133,12 @@ class Hallmark:
             for item in self.items
         ]
         rows = [PredictionRow(s.trace_id, f"A step.\nAnother.\nAnswer: {s.extracted}", s.score, s.extracted, s.reason) for s in scores]
-        weights = BASE_WEIGHTS if kind == "baseline" else self.registry.artifacts.put_tree(folder / "model")
+        weights = BASE_WEIGHTS if kind == "baseline" else self.registry.artifacts.put(folder / "model")
         return self.finish(run, metric_rows(summarise(scores, self.items, "answer_correctness")), rows, weights)
 
     def started_run(self, kind: str, dataset_id: int) -> Run:
         self.runs += 1
-        return self.registry.start_run(
+        return self.registry.runs.start(
             run_id=f"run-{self.runs:06}",
             kind=kind,
             name="tiny-base trained golden-v1",
@@ -182,7 +182,7 @@ class Hallmark:
             "predictions_sha256": predictions_sha256,
             "timing": {"seconds": 10.0},
         }
-        return self.registry.finish_run(
+        return self.registry.runs.finish(
             run.run_id,
             model_sha256=model_sha256,
             evaluation_sha256=digest(f"evaluation of {run.run_id}"),

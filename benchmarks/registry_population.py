@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 from registry import MetricRow, PredictionRow, Registry, Run
 from registry.columns import now
 from registry.log import log_hash
-from registry.promotion import version_sha256
+from registry.models import version_sha256
 from registry.runs import content_sha256
 from registry.tables import Alias, AlphaSpending, Metric, ModelVersion, Prediction, PromotionLog, Row
 

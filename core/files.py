@@ -123,6 +123,30 @@ def raise_for_os_error(error: OSError, path: Path, needed: int | None = None) ->
     raise ResourceError(f"{path}: {error.strerror or error}") from error
 
 
+def make_home(home: Path) -> None:
+    """Make the home folder where there is none, for its owner alone, whatever the umask. One that is there stays as it is.
+
+    Whatever may be the first to write below the home calls this before.
+
+    Args:
+        home: HALLMARK_HOME; what is above it is made as the umask says.
+
+    Raises:
+        ResourceError: it cannot be made, or is a file.
+    """
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            home.mkdir(mode=0o700)
+        except OSError:
+            if not home.is_dir():
+                raise
+        else:
+            home.chmod(0o700)  # a strange umask may have taken more
+    except OSError as error:
+        raise_for_os_error(error, home)
+
+
 @contextmanager
 def atomic_writer(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """Write a file so that it appears whole or not at all: temporary file, fsync, rename.

@@ -8,18 +8,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.verdict import Verdict
-from hallmark.cli.verdict_display import show_verdict
+from experiments.result import ExperimentResult
+from hallmark.cli.show.result import show_result
 
 IMAGES = Path(__file__).parent / "images"
 
 
 def main() -> None:
-    """Render the verdict on standard input as a terminal, in docs/images/experiment.svg."""
-    verdict = Verdict.model_validate_json(sys.stdin.read())
+    """Render the result on standard input as a terminal, in docs/images/experiment.svg."""
+    result = ExperimentResult.model_validate_json(sys.stdin.read())
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=102, file=nowhere, force_terminal=True, highlight=False)
-        show_verdict(verdict, console)
+        show_result(result, console)
     IMAGES.mkdir(exist_ok=True)
     console.save_svg(str(IMAGES / "experiment.svg"), title="hallmark experiment")
 

@@ -1,10 +1,11 @@
 """Alpha spent over repeated comparisons, so that nightly luck is not promoted.
 
-Every comparison with a fresh candidate is another chance for luck. Comparison k on a golden dataset is therefore tested
-at a level of its own, and the levels of all comparisons, however many there will be, sum to alpha. By the union bound
-the chance that any candidate without a true gain passes is then at most alpha, whatever the dependence between the
-comparisons (alpha spending: Foster & Stine 2008, J. R. Stat. Soc. B 70:429; online Bonferroni and online fallback:
-Tian & Ramdas 2021, Stat. Methods Med. Res. 30:976, arXiv:1910.04900). docs/statistics.md has the argument and a simulation.
+Every comparison with a fresh candidate is another chance for luck. Comparison k on a golden dataset is
+therefore tested at a level of its own, and the levels of all comparisons, however many there will be, sum to
+alpha. By the union bound the chance that any candidate without a true gain passes is then at most alpha,
+whatever the dependence between the comparisons (alpha spending: Foster & Stine 2008, J. R. Stat. Soc. B
+70:429; online Bonferroni and online fallback: Tian & Ramdas 2021, Stat. Methods Med. Res. 30:976,
+arXiv:1910.04900). docs/statistics.md has the argument and a simulation.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ ZETA = 2.2857656656801301
 
 
 def weight(number: int) -> float:
-    """The share of alpha that belongs to a comparison: `number ** -1.6 / zeta(1.6)`. The shares of all numbers sum to 1.
+    """The share of alpha that belongs to a comparison: `number ** -1.6 / zeta(1.6)`. All shares sum to 1.
 
     Args:
         number: which comparison it is, from 1.
+
+    Example:
+        >>> round(weight(1), 4), round(weight(10), 4)
+        (0.4375, 0.011)
     """
     return math.pow(number, -EXPONENT) / ZETA
 
@@ -33,7 +38,11 @@ def spent_level(alpha: float, number: int, carried: float = 0.0) -> float:
     Args:
         alpha: the chance of any false promotion, over all comparisons together.
         number: which comparison with a fresh candidate it is on this golden dataset, from 1.
-        carried: level of the comparison before it where that one passed, else 0. A level that found a true gain is not
-            used up by it, so it goes on to the next (the fallback).
+        carried: level of the comparison before it where that one passed, else 0. A level that found a true
+            gain is not used up by it, so it goes on to the next (the fallback).
+
+    Example:
+        >>> round(spent_level(0.05, number=1), 4)
+        0.0219
     """
     return alpha * weight(number) + carried

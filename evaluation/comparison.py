@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from core.errors import InputError, IntegrityError
 from core.files import canonical_json
+from core.tabular import Row, Tabular
 from evaluation.metrics import Metric, is_binary, metric
+from evaluation.numbers import p_text, percent, points
 from evaluation.statistics import (
     FloatArray,
     bootstrap_interval,
@@ -81,8 +83,8 @@ class Group(Record):
     p_holm: float
 
 
-class Comparison(Record):
-    """Candidate against baseline.
+class Comparison(Tabular, Record):
+    """Candidate against baseline. A notebook shows it as a table; `to_frame()` gives that as a DataFrame.
 
     Attributes:
         delta: candidate less baseline, in mean score.
@@ -113,13 +115,60 @@ class Comparison(Record):
     gained: list[str]
     lost: list[str]
 
+    def table_caption(self) -> str:
+        """The answer in a line."""
+        return (
+            f"run {self.candidate_run} against run {self.baseline_run} on {self.dataset}, judged by {self.judge}: "
+            f"{percent(self.baseline.value)} to {percent(self.candidate.value)}, {points(self.delta)} points "
+            f"({points(self.ci_low)} to {points(self.ci_high)}), p = {p_text(self.p_value)}"
+        )
+
+    def table_rows(self) -> list[Row]:
+        """Overall, then each category and each difficulty band; scores and deltas are shares, from 0 to 1.
+
+        The interval is for the overall delta only. `p_value` is Holm-adjusted within categories and within bands.
+        """
+        overall = {
+            "by": None,
+            "group": "overall",
+            "items": self.n,
+            "baseline": self.baseline.value,
+            "candidate": self.candidate.value,
+            "delta": self.delta,
+            "ci_low": self.ci_low,
+            "ci_high": self.ci_high,
+            "p_value": self.p_value,
+            "better": len(self.gained),
+            "worse": len(self.lost),
+        }
+        categories = [_group_row("category", group) for group in self.categories]
+        return [overall, *categories, *(_group_row("difficulty", group) for group in self.bands)]
+
+
+def _group_row(by: str, group: Group) -> Row:
+    return {
+        "by": by,
+        "group": group.name,
+        "items": group.n,
+        "baseline": group.baseline,
+        "candidate": group.candidate,
+        "delta": group.delta,
+        "ci_low": None,
+        "ci_high": None,
+        "p_value": group.p_holm,
+        "better": group.gained,
+        "worse": group.lost,
+    }
+
 
 def scores_by_id(scores: Iterable[Score]) -> dict[str, float]:
     """trace_id -> score."""
     return {score.trace_id: score.score for score in scores}
 
 
-def compare(baseline: RunScores, candidate: RunScores, seed: int = 0, resamples: int = RESAMPLES) -> Comparison:
+def compare(
+    baseline: RunScores, candidate: RunScores, seed: int = 0, resamples: int = RESAMPLES
+) -> Comparison:
     """Compare two runs, pairing their scores by trace_id.
 
     Args:
@@ -129,8 +178,18 @@ def compare(baseline: RunScores, candidate: RunScores, seed: int = 0, resamples:
         resamples: bootstrap samples and random sign patterns.
 
     Raises:
-        InputError: the runs were made under different conditions; names every field that differs, with both values.
+        InputError: the runs were made under different conditions; names every field that differs, with both
+            values.
         IntegrityError: the same dataset, but not the same items; names one.
+
+    Example:
+        >>> def run(name: str, scores: list[float]) -> RunScores:
+        ...     ids = [f"q-{number}" for number in range(len(scores))]
+        ...     fixed = ("golden-v1", "sha256", "answer_correctness@v1", "fingerprint", {})
+        ...     return RunScores(name, *fixed, dict(zip(ids, scores)), dict.fromkeys(ids, "addition"), {})
+        >>> found = compare(run("base", [0, 0, 0, 0, 0, 1]), run("trained", [1, 1, 1, 1, 1, 0]))
+        >>> len(found.gained), found.lost, found.p_value
+        (5, ['q-5'], 0.21875)
     """
     _check_comparable(baseline, candidate)
     ids = list(baseline.scores)
@@ -162,7 +221,7 @@ def compare(baseline: RunScores, candidate: RunScores, seed: int = 0, resamples:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Paired scores and their tests: McNemar's exact test for 0/1 scores, else the sign-flip permutation test.
+    """Paired scores and their tests: McNemar's exact one for 0/1 scores, else sign-flip permutation.
 
     Attributes:
         before: float64 [items].
@@ -217,7 +276,11 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
     differing = [
         f"{name}: {_shown(left)} against {_shown(right)}"
         for name, left, right in (
-            ("dataset", (baseline.dataset, baseline.dataset_sha256), (candidate.dataset, candidate.dataset_sha256)),
+            (
+                "dataset",
+                (baseline.dataset, baseline.dataset_sha256),
+                (candidate.dataset, candidate.dataset_sha256),
+            ),
             ("judge", baseline.judge, candidate.judge),
             ("judge_fingerprint", baseline.judge_fingerprint, candidate.judge_fingerprint),
             *(
@@ -229,12 +292,14 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
     ]
     if differing:
         raise InputError(
-            f"runs {baseline.run_id} and {candidate.run_id} cannot be compared, because they differ in {'; '.join(differing)}. "
+            f"runs {baseline.run_id} and {candidate.run_id} cannot be compared, because they differ in "
+            f"{'; '.join(differing)}. "
             "Evaluate one of them again under the other's conditions."
         )
     if odd := sorted(baseline.scores.keys() ^ candidate.scores.keys()):
         raise IntegrityError(
-            f"runs {baseline.run_id} and {candidate.run_id} name the same dataset, but only one of them has item {odd[0]}."
+            f"runs {baseline.run_id} and {candidate.run_id} name the same dataset, but only one of them has "
+            f"item {odd[0]}."
         )
 
 
@@ -247,7 +312,10 @@ def _groups(ids: Sequence[str], pairs: Pairs, labels: Mapping[str, str]) -> list
     parts = {str(name): pairs.at(np.flatnonzero(label == place)) for place, name in enumerate(names)}
     ordered = sorted(parts, key=lambda name: (DIFFICULTY.get(name, 0), name))
     p_values = [parts[name].p_value() for name in ordered]
-    return [_group(name, parts[name], p, adjusted) for name, p, adjusted in zip(ordered, p_values, holm(p_values), strict=True)]
+    return [
+        _group(name, parts[name], p, adjusted)
+        for name, p, adjusted in zip(ordered, p_values, holm(p_values), strict=True)
+    ]
 
 
 def _group(name: str, pairs: Pairs, p_value: float, p_holm: float) -> Group:

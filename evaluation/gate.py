@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from core.config import Config
 from core.errors import HallmarkError
@@ -13,32 +13,42 @@ from evaluation.comparison import Comparison, Record
 from evaluation.numbers import points
 from evaluation.statistics import smallest_significant_gain
 
+Answer = Literal["better", "not_better", "not_enough_evidence"]
+
 
 class GateConfig(Config):
     """The rule that decides on promotion."""
 
     alpha: float = Field(
-        0.05, gt=0, le=0.5, description="Chance of any false promotion, over all comparisons on one golden dataset together."
+        0.05,
+        gt=0,
+        le=0.5,
+        description="Chance of any false promotion, across all comparisons on one golden dataset.",
     )
-    category_alpha: float = Field(0.05, gt=0, le=0.5, description="Level, Holm-adjusted, at which a category counts as fallen.")
+    category_alpha: float = Field(
+        0.05, gt=0, le=0.5, description="Level, Holm-adjusted, at which a category counts as fallen."
+    )
     min_delta: float = Field(0.0, ge=0, lt=1, description="The gain in mean score must be larger than this.")
 
 
-class Decision(Record):
+class GateDecision(Record):
     """What the gate says.
 
     Attributes:
-        verdict: better; not_better; or not_enough_evidence, when there is a gain that may be luck.
+        answer: better; not_better; or not_enough_evidence, when there is a gain that may be luck.
         promote: whether the run may be promoted.
         reasons: why, in whole sentences with the numbers.
-        number: which comparison it was on this golden dataset, from 1; the same one asked again keeps its number.
+        number: which comparison it was on this golden dataset, from 1; the same one asked again keeps its
+            number.
         level: its share of alpha, which the one-sided p value had to be below.
         significant: whether it was.
-        smallest_gain: the smallest gain that would have been significant with as many changed answers; None when none
-            would, and for scores other than 0 and 1.
+        smallest_gain: the smallest gain that would have been significant with as many changed answers; None
+            when none would, and for scores other than 0 and 1.
     """
 
-    verdict: Literal["better", "not_better", "not_enough_evidence"]
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    answer: Answer = Field(alias="verdict")  # the name that recorded decisions have for it
     promote: bool
     reasons: list[str]
     number: int
@@ -52,14 +62,17 @@ class GateRefused(HallmarkError):
 
     exit_code = 5
 
-    def __init__(self, decision: Decision | None) -> None:
+    def __init__(self, decision: GateDecision | None) -> None:
         super().__init__("not promoted: " + " ".join(decision.reasons if decision else []))
 
 
-def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, number: int = 1, carried: float = 0.0) -> Decision:
+def decide(
+    comparison: Comparison, gate: GateConfig, *, guard_clean: bool, number: int = 1, carried: float = 0.0
+) -> GateDecision:
     """Apply the rule.
 
-    Better means: the gain is larger than `min_delta` and significant at this comparison's share of alpha, no category
+    Better means: the gain is larger than `min_delta` and significant at this comparison's share of alpha, no
+    category
     falls significantly, and no golden item was in the training set.
 
     Args:
@@ -68,18 +81,25 @@ def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, numbe
         guard_clean: whether the contamination guard found nothing.
         number: which comparison this is on the golden dataset, from 1.
         carried: level that the comparison before it left over; see `evaluation.alpha`.
+
+    Example:
+        >>> decision = decide(comparison, GateConfig(), guard_clean=True)  # doctest: +SKIP
+        >>> decision.answer, decision.promote  # doctest: +SKIP
+        ('better', True)
     """
     level = spent_level(gate.alpha, number, carried)
     significant = comparison.delta > 0 and comparison.p_better < level
     smallest = None
     if comparison.test == "mcnemar_exact":
-        smallest = smallest_significant_gain(len(comparison.gained) + len(comparison.lost), comparison.n, level)
+        smallest = smallest_significant_gain(
+            len(comparison.gained) + len(comparison.lost), comparison.n, level
+        )
     share = f"the share of alpha {gate.alpha:g} for comparison {number} on {comparison.dataset}"
-    verdict, evidence = _evidence(comparison, gate, level, share, smallest)
+    answer, evidence = _evidence(comparison, gate, level, share, smallest)
     objections = _objections(comparison, gate, guard_clean)
-    return Decision(
-        verdict="not_better" if objections and verdict == "better" else verdict,
-        promote=verdict == "better" and not objections,
+    return GateDecision(
+        answer="not_better" if objections and answer == "better" else answer,
+        promote=answer == "better" and not objections,
         reasons=[evidence, *objections],
         number=number,
         level=level,
@@ -90,25 +110,40 @@ def decide(comparison: Comparison, gate: GateConfig, *, guard_clean: bool, numbe
 
 def _evidence(
     comparison: Comparison, gate: GateConfig, level: float, share: str, smallest: float | None
-) -> tuple[Literal["better", "not_better", "not_enough_evidence"], str]:
-    gain, p = f"{points(comparison.delta)} points on {comparison.n} items", f"one-sided p = {comparison.p_better:.2g}"
+) -> tuple[Answer, str]:
     if comparison.delta <= gate.min_delta:
-        wanted = "any gain" if gate.min_delta == 0 else f"a gain above {100 * gate.min_delta:.1f} points"
-        return "not_better", f"The score changed by {gain}, and {wanted} was asked for."
+        return "not_better", _no_gain(comparison, gate)
+    gain = f"The gain of {points(comparison.delta)} points on {comparison.n} items"
+    p = f"one-sided p = {comparison.p_better:.2g}"
     changed = len(comparison.gained) + len(comparison.lost)
-    if smallest is None:
-        limit = f" With {changed} changed answers no gain can be." if comparison.test == "mcnemar_exact" else ""
-    else:
-        limit = f" With {changed} changed answers the smallest gain that can be is {100 * smallest:.1f} points."
+    limit = ""
+    if smallest is not None:
+        least = f"a gain of less than {100 * smallest:.1f} points could not have been significant"
+        limit = f" With {changed} changed answers, {least}."
+    elif comparison.test == "mcnemar_exact":
+        limit = f" With {changed} changed answers, no gain could have been significant."
     if comparison.p_better < level:
-        return "better", f"The gain of {gain} is significant ({p}, below {level:.2g}, {share}).{limit}"
-    return "not_enough_evidence", f"The gain of {gain} may be luck: it is not significant ({p}, not below {level:.2g}, {share}).{limit}"
+        return "better", f"{gain} is significant ({p}, below {level:.2g}, {share}).{limit}"
+    luck = f"{gain} may be luck: it is not significant ({p}, not below {level:.2g}, {share})."
+    return "not_enough_evidence", luck + limit
+
+
+def _no_gain(comparison: Comparison, gate: GateConfig) -> str:
+    change = "did not change"
+    if comparison.delta:
+        verb = "rose" if comparison.delta > 0 else "fell"
+        change = f"{verb} by {abs(100 * comparison.delta):.1f} points"
+    required = "a gain" if gate.min_delta == 0 else f"a gain above {100 * gate.min_delta:.1f} points"
+    return f"The score {change} on {comparison.n} items; {required} is required."
 
 
 def _objections(comparison: Comparison, gate: GateConfig, guard_clean: bool) -> list[str]:
-    fallen = [group for group in comparison.categories if group.delta < 0 and group.p_holm < gate.category_alpha]
+    fallen = [
+        group for group in comparison.categories if group.delta < 0 and group.p_holm < gate.category_alpha
+    ]
     found = [
-        f"Category {group.name} fell by {-100 * group.delta:.1f} points (Holm p = {group.p_holm:.2g}, below {gate.category_alpha:g})."
+        f"Category {group.name} fell by {-100 * group.delta:.1f} points (Holm p = {group.p_holm:.2g}, below "
+        f"{gate.category_alpha:g})."
         for group in fallen
     ]
     if not guard_clean:

@@ -36,7 +36,7 @@ class Metric(BaseModel):
 
 
 class Truncation(BaseModel):
-    """How many items were cut off, and so may have been scored for what the model never read or never got to write.
+    """How many items were cut off: scored for what the model never read, or never got to write.
 
     Attributes:
         prompts: items whose prompt was cut to fit the context.
@@ -78,8 +78,15 @@ def is_binary(values: Sequence[float] | FloatArray) -> bool:
 def metric(values: Sequence[float] | FloatArray) -> Metric:
     """The mean of some scores with its 95 % interval.
 
+    Args:
+        values: float64 [items], each 0 to 1.
+
     Raises:
         InputError: there are no scores.
+
+    Example:
+        >>> metric([1, 0, 1, 1]).value
+        0.75
     """
     scores = np.asarray(values, dtype=np.float64)
     if not len(scores):
@@ -92,7 +99,9 @@ def metric(values: Sequence[float] | FloatArray) -> Metric:
     return Metric(value=mean, n=len(scores), ci_low=low, ci_high=high, method=method)
 
 
-def count_truncated(scores: Mapping[str, float], prompts: Collection[str], completions: Collection[str]) -> Truncation:
+def count_truncated(
+    scores: Mapping[str, float], prompts: Collection[str], completions: Collection[str]
+) -> Truncation:
     """Count the items that were cut off.
 
     Args:
@@ -126,6 +135,12 @@ def summarise(
 
     Raises:
         InputError: there are no scores.
+
+    Example:
+        >>> item = Item(trace_id="q-1", prompt="1+1?", steps=[], final_answer="2", category="addition")
+        >>> right = Score(trace_id="q-1", score=1.0, extracted="2", reason="correct")
+        >>> summarise([right], [item], "answer_correctness").categories["addition"]["answer_correctness"].value
+        1.0
     """
     by_category: dict[str, list[float]] = defaultdict(list)
     for score, item in zip(scores, items, strict=True):
@@ -134,5 +149,7 @@ def summarise(
         overall={name: metric([score.score for score in scores])},
         categories={category: {name: metric(values)} for category, values in sorted(by_category.items())},
         counts=dict(sorted(Counter(score.reason for score in scores).items())),
-        truncated=count_truncated({score.trace_id: score.score for score in scores}, truncated_prompts, cut_completions),
+        truncated=count_truncated(
+            {score.trace_id: score.score for score in scores}, truncated_prompts, cut_completions
+        ),
     )

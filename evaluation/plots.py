@@ -20,7 +20,7 @@ class _Row(NamedTuple):
 
 
 def draw_comparison(comparison: Comparison) -> bytes:
-    """Both scores with their 95 % intervals, overall and by category, as an SVG. The same comparison is the same bytes.
+    """Both scores with their 95 % intervals, overall and by category, as an SVG: equal input, equal bytes.
 
     Categories have Wilson intervals where scores are 0 or 1, else none.
 
@@ -33,7 +33,13 @@ def draw_comparison(comparison: Comparison) -> bytes:
     from matplotlib.figure import Figure
 
     rows = _rows(comparison)
-    style: Any = {"svg.hashsalt": "hallmark", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    style: Any = {
+        "svg.hashsalt": "hallmark",
+        "svg.fonttype": "none",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
     with mpl.rc_context(style):
         figure = Figure(figsize=(7, 0.9 + 0.32 * len(rows)), layout="constrained")
         axes: Any = figure.subplots()
@@ -43,11 +49,16 @@ def draw_comparison(comparison: Comparison) -> bytes:
                 (row.after, row.after_interval, BLUE, 0.13),
             ):
                 if interval:
-                    axes.plot([100 * end for end in interval], [place + shift] * 2, color=colour, linewidth=1.4)
+                    axes.plot(
+                        [100 * end for end in interval], [place + shift] * 2, color=colour, linewidth=1.4
+                    )
                 axes.plot([100 * value], [place + shift], "o", color=colour, markersize=5 if place else 7)
         axes.plot([], [], "o-", color=GREY, label="baseline")
         axes.plot([], [], "o-", color=BLUE, label="candidate")
-        axes.set(xlim=(-1, 101), xlabel=f"{comparison.judge.partition('@')[0].replace('_', ' ')} (%), with 95 % intervals")
+        axes.set(
+            xlim=(-1, 101),
+            xlabel=f"{comparison.judge.partition('@')[0].replace('_', ' ')} (%), with 95 % intervals",
+        )
         axes.set_yticks(range(len(rows)), [f"{row.name} ({row.n})" for row in rows])
         axes.invert_yaxis()
         axes.grid(axis="x", color="#eeeeee")
@@ -60,13 +71,21 @@ def draw_comparison(comparison: Comparison) -> bytes:
 
 def _rows(comparison: Comparison) -> list[_Row]:
     first, second = comparison.baseline, comparison.candidate
-    overall = _Row("overall", comparison.n, first.value, second.value, (first.ci_low, first.ci_high), (second.ci_low, second.ci_high))
+    overall = _Row(
+        "overall",
+        comparison.n,
+        first.value,
+        second.value,
+        (first.ci_low, first.ci_high),
+        (second.ci_low, second.ci_high),
+    )
     binary = comparison.test == "mcnemar_exact"
 
     def interval(value: float, n: int) -> Interval | None:
         return wilson_interval(round(value * n), n) if binary else None
 
     groups = [
-        _Row(g.name, g.n, g.baseline, g.candidate, interval(g.baseline, g.n), interval(g.candidate, g.n)) for g in comparison.categories
+        _Row(g.name, g.n, g.baseline, g.candidate, interval(g.baseline, g.n), interval(g.candidate, g.n))
+        for g in comparison.categories
     ]
     return [overall, *groups]

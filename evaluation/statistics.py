@@ -24,6 +24,11 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
         successes: how many of `n`, 0 to n.
         n: number of items, at least 1.
         confidence: between 0 and 1.
+
+    Example:
+        >>> low, high = wilson_interval(169, 360)
+        >>> f"{low:.3f} to {high:.3f}"
+        '0.418 to 0.521'
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = successes / n
@@ -34,10 +39,11 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
 
 
 def mcnemar_exact(gained: int, lost: int) -> float:
-    """Two-sided exact p value of McNemar's test (McNemar 1947, Psychometrika 12:153): is a change as often a gain as a loss?
+    """Two-sided exact p value of McNemar's test (McNemar 1947, Psychometrika 12:153): is a change as often a
+    gain as a loss?
 
-    Under the null hypothesis the discordant pairs fall either way with probability one half. That is symmetric, so the
-    p value is twice the one of the heavier side.
+    Under the null hypothesis the discordant pairs fall either way with probability one half. That is
+    symmetric, so the p value is twice the one of the heavier side.
 
     Args:
         gained: pairs that are wrong in the first and right in the second.
@@ -45,14 +51,20 @@ def mcnemar_exact(gained: int, lost: int) -> float:
 
     Returns:
         The p value; 1 without any discordant pair.
+
+    Example:
+        >>> mcnemar_exact(gained=8, lost=1)
+        0.0390625
     """
     return min(1.0, 2 * mcnemar_superiority(max(gained, lost), min(gained, lost)))
 
 
 def mcnemar_superiority(gained: int, lost: int) -> float:
-    """One-sided exact p value of McNemar's test: how likely at least `gained` gains are when a change is as often a loss.
+    """One-sided exact p value of McNemar's test: how likely at least `gained` gains are when a change is as
+    often a loss.
 
-    The upper tail of a binomial distribution is a regularised incomplete beta function: P(X >= k) = I_p(k, n - k + 1).
+    The upper tail of a binomial distribution is a regularised incomplete beta function:
+    P(X >= k) = I_p(k, n - k + 1).
 
     Args:
         gained: pairs that are wrong in the first and right in the second.
@@ -60,6 +72,10 @@ def mcnemar_superiority(gained: int, lost: int) -> float:
 
     Returns:
         The p value of "not better"; 1 without any gain.
+
+    Example:
+        >>> mcnemar_superiority(gained=8, lost=1)
+        0.01953125
     """
     from scipy.special import betainc
 
@@ -72,7 +88,8 @@ def paired_permutation_p(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> float:
-    """P value of the sign-flip permutation test on paired differences (Fisher 1935, The Design of Experiments, 21).
+    """P value of the sign-flip permutation test on paired differences (Fisher 1935, The Design of
+    Experiments, 21).
 
     Args:
         differences: float64 [items], second less first.
@@ -82,11 +99,16 @@ def paired_permutation_p(
 
     Returns:
         The p value, never 0 (Phipson & Smyth 2010, arXiv:1603.05766).
+
+    Example:
+        >>> paired_permutation_p([0.25, 0.5, 0.25, 0.75, 0.5], "greater")
+        0.03125
     """
     from scipy.stats import permutation_test
 
     values = np.asarray(differences, dtype=np.float64)
-    values = values[values != 0]  # no sign changes a zero; the mean over all items is the same statistic, scaled
+    # no sign changes a zero; the mean over all items is the same statistic, scaled
+    values = values[values != 0]
     if not len(values):
         return 1.0
     result = permutation_test(
@@ -102,20 +124,28 @@ def paired_permutation_p(
     return float(result.pvalue)
 
 
-def bootstrap_interval(values: Sequence[float] | FloatArray, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
-    """Percentile bootstrap interval of a mean (Efron 1979, Ann. Statist. 7:1). On paired differences it is the paired bootstrap.
+def bootstrap_interval(
+    values: Sequence[float] | FloatArray, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of a mean (Efron 1979, Ann. Statist. 7:1). On paired differences it is
+    the paired bootstrap.
 
     Args:
         values: float64 [items].
         confidence: between 0 and 1.
         resamples: how many samples with replacement.
         seed: decides the samples.
+
+    Example:
+        >>> bootstrap_interval([1.0, 1.0, 0.0, 1.0], resamples=100)
+        (0.25, 1.0)
     """
     data = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     levels, counts = np.unique(data, return_counts=True)
     step = max(1, BLOCK // len(levels))
-    # Drawing n items with replacement and counting each distinct value is one multinomial draw, far cheaper than n indices.
+    # Drawing n items with replacement and counting each distinct value is one multinomial draw, far cheaper
+    # than n indices.
     means = [
         rng.multinomial(len(data), counts / len(data), size=min(step, resamples - start)) @ levels / len(data)
         for start in range(0, resamples, step)
@@ -125,7 +155,18 @@ def bootstrap_interval(values: Sequence[float] | FloatArray, confidence: float =
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted for testing several hypotheses at once (Holm 1979, Scand. J. Statist. 6:65), in the given order."""
+    """P values adjusted for testing several hypotheses at once (Holm 1979, Scand. J. Statist. 6:65).
+
+    Args:
+        p_values: one for each hypothesis, in any order.
+
+    Returns:
+        The adjusted p values, in the given order.
+
+    Example:
+        >>> holm([0.5, 0.125, 0.25])
+        [0.5, 0.375, 0.5]
+    """
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted = [0.0] * len(p_values)
     largest = 0.0
@@ -136,7 +177,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def smallest_significant_gain(discordant: int, n: int, level: float) -> float | None:
-    """The smallest gain in the mean that McNemar's one-sided exact test accepts when `discordant` of `n` answers change.
+    """The smallest gain in the mean that McNemar's one-sided exact test accepts when `discordant` of `n`
+    answers change.
 
     Args:
         discordant: pairs that differ.
@@ -144,7 +186,16 @@ def smallest_significant_gain(discordant: int, n: int, level: float) -> float | 
         level: the test's level.
 
     Returns:
-        (gained - lost) / n for the fewest gains whose p value is below the level; None where even all of them are too few.
+        (gained - lost) / n for the fewest gains whose p value is below the level; None where even all of them
+        are too few.
+
+    Example:
+        >>> smallest_significant_gain(discordant=60, n=300, level=0.05 * 0.4375)
+        0.06
     """
-    gained = bisect_left(range(discordant + 1), True, key=lambda gained: mcnemar_superiority(gained, discordant - gained) < level)
+    gained = bisect_left(
+        range(discordant + 1),
+        True,
+        key=lambda gained: mcnemar_superiority(gained, discordant - gained) < level,
+    )
     return (2 * gained - discordant) / n if gained <= discordant and 2 * gained > discordant else None

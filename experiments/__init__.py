@@ -1,1 +1,3 @@
-"""The loop as plain functions, without Prefect: plan a run, export, predict, train, judge, compare, decide, promote."""
+"""The loop as plain functions, without Prefect: plan a run, export, predict, train, judge, compare, decide,
+promote.
+"""

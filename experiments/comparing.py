@@ -14,7 +14,7 @@ from evaluation.comparison import Comparison, RunScores, compare
 from experiments.runs import run_ref
 from golden.datasets import BUILT_IN, read_items
 from inference.contract import PredictionMeta
-from registry import Dataset, Registry, Run, promotion
+from registry import Dataset, Registry, Run
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
@@ -26,10 +26,19 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
         registry: holds both.
 
     Raises:
-        InputError: a run is unknown or not finished, or the two are not comparable; names the fields that differ.
+        InputError: a run is unknown or not finished, or the two are not comparable; names the fields that
+            differ.
+
+    Example:
+        >>> comparison = compare_runs("20261125-205318", "20261125-205329", registry)
+        >>> comparison.delta, len(comparison.gained), len(comparison.lost)
+        (0.364, 141, 10)
     """
-    runs = finished_run(baseline, registry), finished_run(candidate, registry)
-    first, second = (conditions(run, registry.run_scores(run.run_id), registry.get_dataset(run.dataset_id)) for run in runs)
+    runs = registry.runs.finished(baseline), registry.runs.finished(candidate)
+    first, second = (
+        conditions(run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id))
+        for run in runs
+    )
     comparison = compare(first, second)
     record(comparison, registry)
     return comparison
@@ -38,7 +47,7 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
 def record(comparison: Comparison, registry: Registry) -> None:
     """Put a comparison into the registry, and beside the candidate where its run is still on this machine."""
     document = comparison.model_dump(mode="json")
-    registry.record_comparison(
+    registry.comparisons.record(
         comparison.baseline_run,
         comparison.candidate_run,
         delta=comparison.delta,
@@ -47,7 +56,7 @@ def record(comparison: Comparison, registry: Registry) -> None:
         ci_high=comparison.ci_high,
         report=document,
     )
-    files = run_ref(registry.get_run(comparison.candidate_run)).files
+    files = run_ref(registry.runs.get(comparison.candidate_run)).files
     if files.directory.is_dir():
         write_json(files.comparison, document)
 
@@ -75,28 +84,27 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
         comparison: of two runs.
         count: how many of each, at most.
         registry: holds both runs.
+
+    Example:
+        >>> better, worse = flips(comparison, 5, registry)
+        >>> worse[0].prompt, worse[0].answer, worse[0].after
+        ('What is 47 + 38?', '85', 'Answer: 75')
     """
     runs = (comparison.baseline_run, comparison.candidate_run)
-    before, after = ({row.trace_id: row.prediction for row in registry.run_predictions(run)} for run in runs)
+    before, after = ({row.trace_id: row.prediction for row in registry.runs.predictions(run)} for run in runs)
     wanted = {*comparison.gained[:count], *comparison.lost[:count]}
-    run = registry.get_run(comparison.candidate_run)
-    dataset = dataset_file(run, registry.get_dataset(run.dataset_id))
+    run = registry.runs.get(comparison.candidate_run)
+    dataset = dataset_file(run, registry.datasets.get(run.dataset_id))
     items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
 
     def flip(trace_id: str) -> Flip:
-        return Flip(trace_id, items[trace_id].prompt, items[trace_id].final_answer, before[trace_id], after[trace_id])
+        return Flip(
+            trace_id, items[trace_id].prompt, items[trace_id].final_answer, before[trace_id], after[trace_id]
+        )
 
-    return [flip(trace_id) for trace_id in comparison.gained[:count]], [flip(trace_id) for trace_id in comparison.lost[:count]]
-
-
-def finished_run(reference: str, registry: Registry) -> Run:
-    """A run that can be compared or promoted.
-
-    Raises:
-        InputError: it is unknown, still running, or failed; says why.
-    """
-    with registry.database.reading() as session:
-        return promotion.finished_run(session, reference)
+    return [flip(trace_id) for trace_id in comparison.gained[:count]], [
+        flip(trace_id) for trace_id in comparison.lost[:count]
+    ]
 
 
 def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunScores:
@@ -126,7 +134,8 @@ def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunSc
 
 
 def dataset_file(run: Run, dataset: Dataset) -> Path:
-    """The items that a run was judged on: the run's own copy, else the built-in file; checked against the registered sha256.
+    """The items that a run was judged on: the run's own copy, else the built-in file; checked against the
+    registered sha256.
 
     Args:
         run: a run.
@@ -139,13 +148,16 @@ def dataset_file(run: Run, dataset: Dataset) -> Path:
     own = run_ref(run).files.dataset
     if own.is_file():
         if (found := sha256_file(own)) != dataset.sha256:
-            raise IntegrityError(f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}.")
+            raise IntegrityError(
+                f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}."
+            )
         return own
     built_in = BUILT_IN / f"{dataset.key}-{dataset.version}.jsonl"
     if built_in.is_file() and sha256_file(built_in) == dataset.sha256:
         return built_in
     raise InputError(
-        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are no longer at {own}. "
+        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are no "
+        f"longer at {own}. "
         "Bring the run's folder back, or judge the model again."
     )
 

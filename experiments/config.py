@@ -1,9 +1,11 @@
-"""The parameters of the flows. Defaults make a whole experiment on the built-in data and the tiny base model."""
+"""The parameters of the flows. The defaults run a whole experiment on the built-in data and the tiny base."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from pydantic import Field
 
@@ -13,14 +15,21 @@ from experiments.references import TINY_BASE, short_name
 from inference.contract import GenerationConfig
 from trainer.contract import TrainConfig
 
-MODEL_HELP = f"A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, or {TINY_BASE}."
+Kind = TypeVar("Kind", bound=Config)
+
+MODEL_HELP = (
+    "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, "
+    f"or {TINY_BASE}."
+)
 
 
 class EvaluateConfig(Config):
     """Judge one model on one dataset; no training."""
 
     model: str = Field(TINY_BASE, description=MODEL_HELP)
-    dataset: str = Field("golden-v1", description="Golden dataset: a built-in name, or the path of a .jsonl file.")
+    dataset: str = Field(
+        "golden-v1", description="Golden dataset: a built-in name, or the path of a .jsonl file."
+    )
     judge: str = Field("answer_correctness@v1", description="Judge, as name@vN.")
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     reuse: bool = Field(True, description="Take the recorded run where one exists for exactly these inputs.")
@@ -43,21 +52,38 @@ class TrainRunConfig(Config):
     @property
     def title(self) -> str:
         """Model, training set and dataset, for the names of flow runs."""
-        return f"{short_name(self.base_model)} with {_dataset_name(self.train.dataset)} on {_dataset_name(self.dataset)}"
+        data, judged_on = _dataset_name(self.train.dataset), _dataset_name(self.dataset)
+        return f"{short_name(self.base_model)} with {data} on {judged_on}"
 
     def evaluate(self, model: str, reuse: bool = True) -> EvaluateConfig:
         """The same judging for another model."""
-        return EvaluateConfig(model=model, dataset=self.dataset, judge=self.judge, generation=self.generation, reuse=reuse)
+        return EvaluateConfig(
+            model=model, dataset=self.dataset, judge=self.judge, generation=self.generation, reuse=reuse
+        )
 
 
 class ExperimentConfig(TrainRunConfig):
     """Base against trained, judged on the same items; the better one may become champion."""
 
-    model_name: str = Field("tiny-reasoner", pattern=MODEL_NAME_PATTERN, description="Registered model that the trained one may join.")
+    model_name: str = Field(
+        "tiny-reasoner",
+        pattern=MODEL_NAME_PATTERN,
+        description="Name in the registry; a promoted model becomes its next version.",
+    )
     gate: GateConfig = Field(default_factory=GateConfig)
-    promote: bool = Field(True, description="Promote when the gate passes. Off: decide, record, and leave the champion.")
-    reuse_baseline: bool = Field(True, description="Take the recorded baseline where one exists for exactly these inputs.")
-    fail_unless_promoted: bool = Field(False, description="End as failed when the gate says no, for CI.")
+    promote: bool = Field(
+        True, description="Promote when the gate passes. Off: decide, record, and leave the champion."
+    )
+    reuse_baseline: bool = Field(
+        True, description="Take the recorded baseline where one exists for exactly these inputs."
+    )
+    fail_unless_promoted: bool = Field(
+        False, description="End as failed, with exit code 5, when the gate says no; for CI."
+    )
+
+    def baseline(self) -> EvaluateConfig:
+        """The part that concerns the base model's run."""
+        return self.evaluate(self.base_model, reuse=self.reuse_baseline)
 
     def trained(self) -> TrainRunConfig:
         """The part that concerns the trained run."""
@@ -68,38 +94,56 @@ def _dataset_name(dataset: str) -> str:
     return Path(dataset).stem if dataset.endswith(".jsonl") else dataset
 
 
-def load_experiment_config(file: str | None, overrides: dict[str, Any]) -> ExperimentConfig:
-    """An experiment's configuration from a TOML file and command line values, which win.
+def configured(
+    kind: type[Kind],
+    config: Config | str | Path | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> Kind:
+    """A configuration from an object or a TOML file, and settings that win over it.
 
     Args:
-        file: path of a TOML file whose keys are those of `ExperimentConfig`, or None.
-        overrides: dotted names to values, as in {"train.steps": 100}; None means not given.
+        kind: the class of the configuration.
+        config: a configuration, or the path of a TOML file whose keys are the fields of `kind`.
+        settings: names to values, as in {"train": {"steps": 100}} or {"train.steps": 100}; None means not given.
 
     Raises:
         InputError: names every unknown key and every value out of bounds.
+
+    Example:
+        >>> configured(ExperimentConfig, None, {"train.steps": 100, "model_name": "support"}).train.steps
+        100
     """
-    values = read_toml(Path(file)) if file else {}
-    merge(values, nested(overrides))
-    return validated(ExperimentConfig, values, file or "configuration")
+    values: dict[str, Any] = {}
+    if isinstance(config, Config):
+        values = config.model_dump()
+    elif config is not None:
+        values = read_toml(Path(config))
+    source = str(config) if isinstance(config, str | Path) else "configuration"
+    return validated(kind, merged(values, nested(settings)), source)
 
 
-def nested(dotted: dict[str, Any]) -> dict[str, Any]:
-    """{"train.steps": 100, "seed": None} becomes {"train": {"steps": 100}}; None means not given."""
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """{"train.steps": 100, "seed": None} becomes {"train": {"steps": 100}}; None means not given.
+
+    Example:
+        >>> nested({"train.steps": 100, "judge": None})
+        {'train': {'steps': 100}}
+    """
     values: dict[str, Any] = {}
     for name, value in dotted.items():
         if value is not None:
-            *path, last = name.split(".")
-            place = values
-            for part in path:
-                place = place.setdefault(part, {})
-            place[last] = value
+            for part in reversed(name.split(".")):
+                value = {part: value}
+            values = merged(values, value)
     return values
 
 
-def merge(values: dict[str, Any], winning: dict[str, Any]) -> None:
-    """Put `winning` into `values`, table by table."""
+def merged(values: Mapping[str, Any], winning: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with `winning` put over it, table by table."""
+    result = dict(values)
     for name, value in winning.items():
-        if isinstance(value, dict) and isinstance(values.get(name), dict):
-            merge(values[name], value)
-        else:
-            values[name] = value
+        known = result.get(name)
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            value = merged(known, value)
+        result[name] = value
+    return result

@@ -1,4 +1,6 @@
-"""What a run's result may depend on besides its inputs: code, packages, hardware, switches. Recorded, never guessed."""
+"""What a result may depend on besides its inputs: code, packages, hardware, switches. Recorded, never
+guessed.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,21 @@ from typing import Any
 import core
 from core.files import sha256_file, sha256_json
 from core.gpus import ask_driver
+from inference.contract import GenerationConfig
 
 PROJECT = Path(__file__).parent.parent
 INFERENCE_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-TRAINING_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "safetensors", "transformers", "tokenizers")
+TRAINING_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "safetensors",
+    "transformers",
+    "tokenizers",
+)
 INFERENCE_CODE = ("inference", "golden/rendering.py", "golden/datasets.py", "core/child_process.py")
 JUDGING_CODE = ("judges/base.py", "judges/judging.py")  # a judge itself has a fingerprint of its own
 TRAINING_CODE = ("trainer", "golden/rendering.py", "golden/datasets.py", "core/child_process.py")
@@ -47,7 +60,7 @@ def _version(name: str) -> str:
 
 @cache
 def code_sha256(parts: tuple[str, ...]) -> str:
-    """The sha256 over the Python sources that make a result, so that changed code never passes for the same."""
+    """The sha256 of the Python sources that make a result, so that changed code never passes as the same."""
     files: list[Path] = []
     for part in parts:
         path = PROJECT / part
@@ -71,7 +84,10 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 @cache
@@ -83,8 +99,9 @@ def code_version() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(PROJECT), *arguments]
     try:
-        done = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, timeout=20, check=True)  # noqa: S603, S607
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
@@ -107,3 +124,56 @@ def environment(packages: tuple[str, ...]) -> dict[str, Any]:
         "hardware": hardware(),
         "switches": {name: os.environ[name] for name in SWITCHES if name in os.environ},
     }
+
+
+def deciding_environment(code: tuple[str, ...], packages: tuple[str, ...]) -> dict[str, Any]:
+    """What decides a result beside its inputs, as it is now: code, packages, Python, hardware.
+
+    Args:
+        code: files and folders of ours, relative to the project.
+        packages: distributions whose versions count.
+    """
+    return {
+        "code": code_sha256(code),
+        "packages": package_versions(packages),
+        "python": platform.python_version(),
+        "hardware": {name: value for name, value in hardware().items() if name != "cores"},
+    }
+
+
+def inference_environment() -> dict[str, Any]:
+    """What decides predictions besides model, dataset and generation settings; recorded, so that they can be
+    judged again later.
+    """
+    return deciding_environment(INFERENCE_CODE, INFERENCE_PACKAGES)
+
+
+def evaluation_sha256(
+    *,
+    model: str,
+    dataset: str,
+    generation: GenerationConfig,
+    inference: dict[str, Any],
+    judge: str,
+    fingerprint: str,
+) -> str:
+    """Hash of every input that decides the scores of a model. Equal hash: the scores are the same.
+
+    Args:
+        model: sha256 of the weights that were judged.
+        dataset: sha256 of the golden dataset.
+        generation: settings; the batch size changes no prediction and does not count.
+        inference: the environment in which the predictions were made.
+        judge: NAME@vN. What runs it, and on which Python, counts as it is now.
+        fingerprint: of the judge.
+    """
+    return sha256_json(
+        {
+            "model": model,
+            "dataset": dataset,
+            "generation": generation.model_dump(exclude={"batch_size"}),
+            "inference": inference,
+            "judge": [judge, fingerprint],
+            "judging": {"code": code_sha256(JUDGING_CODE), "python": platform.python_version()},
+        }
+    )

@@ -1,4 +1,6 @@
-"""Making room: trained models that nobody needs any more. What they scored stays; training again gives the same bytes."""
+"""Making room: trained models that nobody needs any more. What they scored stays; training again gives the
+same bytes.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +48,9 @@ def remove_models(workspace: Workspace, older_than_days: float, dry_run: bool = 
     """
     registry = workspace.registry
     before = (datetime.now(UTC) - timedelta(days=older_than_days)).isoformat()
-    in_use = registry.weights_in_use()
+    in_use = registry.runs.weights_in_use()
     removed: list[RemovedModel] = []
-    for run in registry.list_runs(limit=1_000_000, kind="trained"):
+    for run in registry.runs.list(limit=1_000_000, kind="trained"):
         old = run.status == "finished" and (run.finished_at or "") < before
         if old and run.model_sha256 not in in_use and Path(run.directory).parent == workspace.runs:
             removed.extend(_remove_model(run, workspace, dry_run))
@@ -65,7 +67,7 @@ def _remove_model(run: Run, workspace: Workspace, dry_run: bool) -> Iterator[Rem
     try:
         if files.model.is_dir():
             size = sum(path.lstat().st_size for path in files.model.rglob("*") if not path.is_dir())
-            stored = run.model_sha256 is not None and workspace.registry.artifacts.has_tree(run.model_sha256)
+            stored = run.model_sha256 is not None and workspace.registry.artifacts.has(run.model_sha256)
             if not dry_run:
                 remove_tree(files.model, files.directory)
             yield RemovedModel(run.run_id, files.model, size, stored)

@@ -1,20 +1,29 @@
-"""The steps inside a run: export, train, predict, judge. Each is idempotent: what is done already is not done again."""
+"""The phases of a run: export, train, predict, judge, record. Each is idempotent: what is done is not done
+again.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from core.child_process import run_child
 from core.errors import InputError, IntegrityError
-from core.files import atomic_writer, read_json, read_jsonl, sha256_file, sha256_tree, write_json, write_jsonl
+from core.files import atomic_writer, read_json, sha256_file, sha256_tree, write_json, write_jsonl
 from core.gpus import own_device
 from core.progress import Listener
 from evaluation.metrics import MetricsSnapshot, summarise
-from experiments.environment import TRAINING_CODE, TRAINING_PACKAGES, code_sha256, lock_sha256, package_versions
+from experiments.environment import (
+    TRAINING_CODE,
+    TRAINING_PACKAGES,
+    code_sha256,
+    lock_sha256,
+    package_versions,
+)
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
 from golden.datasets import read_items
@@ -37,7 +46,8 @@ def export_dataset(run: RunRef, plan: RunPlan) -> Path:
             shutil.copyfileobj(source, file)
     if (found := sha256_file(target)) != plan.dataset.sha256:
         raise IntegrityError(
-            f"{plan.dataset.path}: changed while the run was starting: expected sha256 {plan.dataset.sha256}, found {found}."
+            f"{plan.dataset.path}: changed while the run was starting: expected sha256 "
+            f"{plan.dataset.sha256}, found {found}."
         )
     return target
 
@@ -63,14 +73,20 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
         cache=run.directory.parent.parent / "cache" / "jax",
     )
     threads = plan.training.config.threads
-    with own_device(f"training, run {run.run_id}", listener, cpu=os.environ.get("JAX_PLATFORMS") == "cpu") as locks:
-        result = run_child("trainer", spec, TrainResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
+    with own_device(
+        f"training, run {run.run_id}", listener, cpu=os.environ.get("JAX_PLATFORMS") == "cpu"
+    ) as locks:
+        result = run_child(
+            "trainer", spec, TrainResult, threads=threads, log=run.files.log, listener=listener, keep=locks
+        )
     write_json(run.files.training_result, result.model_dump())
     return result
 
 
 def training_inputs(plan: RunPlan) -> dict[str, Any]:
-    """What decides a training's result beside its configuration. A checkpoint of other inputs is never continued."""
+    """What decides a training's result beside its configuration. A checkpoint of other inputs is never
+    continued.
+    """
     return {
         "base_sha256": plan.model.sha256,
         "dataset_sha256": plan.training.dataset.sha256 if plan.training else None,
@@ -107,7 +123,15 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
     )
     threads = plan.generation.threads
     with own_device(f"inference, run {run.run_id}", listener, cpu=plan.generation.device == "cpu") as locks:
-        return run_child("inference", spec, PredictResult, threads=threads, log=run.files.log, listener=listener, keep=locks)
+        return run_child(
+            "inference",
+            spec,
+            PredictResult,
+            threads=threads,
+            log=run.files.log,
+            listener=listener,
+            keep=locks,
+        )
 
 
 class Judging(Protocol):
@@ -122,19 +146,58 @@ class Judging(Protocol):
         """What its code was when the plan was made."""
 
 
-def judge_run(run: RunRef, plan: Judging) -> MetricsSnapshot:
+class Judged:
+    """What judging found, handed on to be recorded, so that nothing is read back from the disk.
+
+    A plain class on purpose: Prefect looks for futures inside dataclasses and models, item by item.
+
+    Attributes:
+        scores: one for each item, in dataset order.
+        predictions: trace_id -> what the model wrote.
+        predictions_sha256: of predictions.jsonl.
+        predictions_meta: the content of predictions_meta.json.
+        metrics: aggregates of the scores.
+    """
+
+    __slots__ = ("metrics", "predictions", "predictions_meta", "predictions_sha256", "scores")
+
+    def __init__(
+        self,
+        *,
+        scores: Sequence[Score],
+        predictions: Mapping[str, str],
+        predictions_sha256: str,
+        predictions_meta: Mapping[str, Any],
+        metrics: MetricsSnapshot,
+    ) -> None:
+        self.scores = scores
+        self.predictions = predictions
+        self.predictions_sha256 = predictions_sha256
+        self.predictions_meta = predictions_meta
+        self.metrics = metrics
+
+
+def judge_run(run: RunRef, plan: Judging) -> Judged:
     """Score every prediction and write scores.jsonl and metrics.json.
 
+    Args:
+        run: its files hold dataset and predictions.
+        plan: says who judges.
+
     Raises:
-        InputError: a prediction is missing, doubled or unknown; a missing one is an error, never a score of zero.
-        JudgeError: the judge failed on items; all of them are in judge_errors.jsonl, and neither scores nor metrics are written.
-        IntegrityError: predictions.jsonl is not the file that inference wrote, or the judge is not the one that was planned with.
+        InputError: a prediction is missing, doubled or unknown; a missing one is an error, never a score of
+            zero.
+        JudgeError: the judge failed on items; all of them are in judge_errors.jsonl, and neither scores nor
+            metrics are written.
+        IntegrityError: predictions.jsonl is not the file that inference wrote, or the judge is not the one
+            that was planned with.
     """
     items = list(read_items(run.files.dataset))
-    check_predictions_sha256(run)
+    predictions_sha256 = check_predictions_sha256(run)
     predictions = read_predictions(run.files.predictions, items)
-    scores = _judged(run, plan, items, predictions)
-    meta = PredictionMeta.model_validate(read_json(run.files.predictions_meta))
+    scores = _scored(run, plan, items, predictions)
+    recorded = read_json(run.files.predictions_meta)
+    meta = PredictionMeta.model_validate(recorded)
     snapshot = summarise(
         scores,
         items,
@@ -144,22 +207,33 @@ def judge_run(run: RunRef, plan: Judging) -> MetricsSnapshot:
     )
     write_jsonl(run.files.scores, (score.model_dump() for score in scores))
     write_json(run.files.metrics, snapshot.model_dump())
-    return snapshot
+    return Judged(
+        scores=scores,
+        predictions=predictions,
+        predictions_sha256=predictions_sha256,
+        predictions_meta=recorded,
+        metrics=snapshot,
+    )
 
 
-def _judged(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str, str]) -> list[Score]:
+def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str, str]) -> list[Score]:
     judge = load_judge(plan.judge)
     if (found := judge_fingerprint(judge)) != plan.judge_fingerprint:
         raise IntegrityError(
-            f"judge {plan.judge}: its code changed while the run was under way: fingerprint {plan.judge_fingerprint} was planned, "
+            f"judge {plan.judge}: its code changed while the run was under way: fingerprint "
+            f"{plan.judge_fingerprint} was planned, "
             f"{found} is installed. Start the run again."
         )
     try:
         scores = list(judge_items(items, predictions, judge))
     except JudgeError as error:
-        write_jsonl(run.files.judge_errors, ({"trace_id": id_, "error": problem} for id_, problem in error.failures.items()))
+        write_jsonl(
+            run.files.judge_errors,
+            ({"trace_id": id_, "error": problem} for id_, problem in error.failures.items()),
+        )
         remedy = (
-            f"All of them are in {run.files.judge_errors}. The predictions are kept: when the judge is mended, "
+            f"All of them are in {run.files.judge_errors}. The predictions are kept: when the judge is "
+            "repaired, "
             f"`hallmark rejudge {run.run_id} --judge {plan.judge}` judges them without predicting again."
         )
         raise JudgeError(plan.judge, error.failures, len(items), remedy) from error
@@ -175,40 +249,52 @@ def check_predictions_sha256(run: RunRef) -> str:
     """
     expected = str(read_json(run.files.predictions_meta)["predictions_sha256"])
     if not run.files.predictions.is_file():
-        raise InputError(f"{run.files.predictions}: missing. Run the experiment again; it continues from what is there.")
+        raise InputError(
+            f"{run.files.predictions}: missing. Run the experiment again; it continues from what is there."
+        )
     if (found := sha256_file(run.files.predictions)) != expected:
-        raise IntegrityError(f"{run.files.predictions}: changed since it was written: expected sha256 {expected}, found {found}.")
+        raise IntegrityError(
+            f"{run.files.predictions}: changed since it was written: expected sha256 {expected}, found "
+            f"{found}."
+        )
     return expected
 
 
-def record_run(run: RunRef, plan: RunPlan, registry: Registry) -> None:
-    """Put metrics, predictions and scores into the registry, in one transaction, and mark the run finished."""
+def record_run(run: RunRef, plan: RunPlan, judged: Judged, registry: Registry) -> None:
+    """Put metrics, predictions and scores into the registry, in one transaction, and mark the run finished.
+
+    The trained weights are hashed here, after they were judged: what is recorded is what made the
+        predictions.
+    """
     model_sha256 = sha256_tree(run.files.model) if plan.training else plan.model.sha256
-    record_scores(run, registry, model_sha256=model_sha256, evaluation_sha256=plan.evaluation_sha256(model_sha256))
+    evaluation_sha256 = plan.evaluation_sha256(model_sha256)
+    record_judged(run, judged, registry, model_sha256=model_sha256, evaluation_sha256=evaluation_sha256)
 
 
-def record_scores(run: RunRef, registry: Registry, *, model_sha256: str, evaluation_sha256: str) -> None:
+def record_judged(
+    run: RunRef, judged: Judged, registry: Registry, *, model_sha256: str, evaluation_sha256: str
+) -> None:
     """The same, for weights that are known.
 
     Args:
-        run: its files hold dataset, predictions, scores and metrics.
+        run: a run that is under way.
+        judged: what judging found.
         registry: where it is recorded.
         model_sha256: of the weights that were judged.
         evaluation_sha256: hash of every input that decides the scores.
     """
-    items = list(read_items(run.files.dataset))
-    predictions = read_predictions(run.files.predictions, items)
-    scores = [Score.model_validate(value) for _, value in read_jsonl(run.files.scores)]
-    snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
-    registry.finish_run(
+    registry.runs.finish(
         run.run_id,
         model_sha256=model_sha256,
         evaluation_sha256=evaluation_sha256,
-        predictions_sha256=sha256_file(run.files.predictions),
-        metrics=metric_rows(snapshot),
-        predictions_meta=read_json(run.files.predictions_meta),
+        predictions_sha256=judged.predictions_sha256,
+        metrics=metric_rows(judged.metrics),
+        predictions_meta=dict(judged.predictions_meta),
         predictions=[
-            PredictionRow(score.trace_id, predictions[score.trace_id], score.score, score.extracted, score.reason) for score in scores
+            PredictionRow(
+                score.trace_id, judged.predictions[score.trace_id], score.score, score.extracted, score.reason
+            )
+            for score in judged.scores
         ],
     )
 

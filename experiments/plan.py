@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from core.errors import InputError
 from core.files import sha256_json
-from experiments.config import EvaluateConfig, TrainRunConfig
+from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
     TRAINING_PACKAGES,
+    deciding_environment,
     environment,
+    evaluation_sha256,
+    inference_environment,
     lock_sha256,
 )
 from experiments.references import ResolvedModel, resolve_model
-from experiments.surroundings import evaluation_sha256, inference_surroundings, surroundings
+from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import Overlap, find_overlaps
+from golden.schema import Item
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
-from registry import Registry
 from trainer.contract import TrainConfig
 from trainer.model.architecture import read_architecture
 
@@ -84,44 +91,72 @@ class RunPlan(BaseModel):
         """What a person calls the run: model, kind, dataset."""
         return f"{self.model.label} {self.kind} {self.dataset.name}"
 
+    def inference(self) -> dict[str, Any]:
+        """The environment that decides the predictions; recorded, so that they can be judged again later."""
+        return inference_environment()
+
     def evaluation_sha256(self, model_sha256: str) -> str:
-        """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the scores."""
+        """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the
+        scores.
+        """
         return evaluation_sha256(
             model=model_sha256,
             dataset=self.dataset.sha256,
             generation=self.generation,
-            inference=inference_surroundings(),
+            inference=self.inference(),
             judge=self.judge,
             fingerprint=self.judge_fingerprint,
         )
 
     def inputs_sha256(self) -> str:
-        """Hash of every input of the whole run, training included. Equal hash: an interrupted run may be continued."""
+        """Hash of every input of the whole run, training included. Equal hash: an interrupted run may be
+        continued.
+        """
         training = None
         if self.training is not None:
             training = {
                 "config": self.training.config.model_dump(),
                 "dataset": self.training.dataset.sha256,
                 "uv_lock": lock_sha256(),  # a changed lock is another run; its checkpoints are not continued
-                **surroundings(TRAINING_CODE, TRAINING_PACKAGES),
+                **deciding_environment(TRAINING_CODE, TRAINING_PACKAGES),
             }
-        return sha256_json({"kind": self.kind, "evaluation": self.evaluation_sha256(self.model.sha256), "training": training})
+        return sha256_json(
+            {"kind": self.kind, "evaluation": self.evaluation_sha256(self.model.sha256), "training": training}
+        )
 
     def manifest(self, run_id: str) -> dict[str, Any]:
         """The content of manifest.json."""
-        packages = tuple(sorted({*INFERENCE_PACKAGES, *(TRAINING_PACKAGES if self.training else ()), "prefect", "sqlmodel", "scipy"}))
+        packages = tuple(
+            sorted(
+                {
+                    *INFERENCE_PACKAGES,
+                    *(TRAINING_PACKAGES if self.training else ()),
+                    "prefect",
+                    "sqlmodel",
+                    "scipy",
+                }
+            )
+        )
         return {
             "format": 1,
             "run_id": run_id,
             "kind": self.kind,
             "inputs_sha256": self.inputs_sha256(),
-            "model": {"reference": self.model.reference, "sha256": self.model.sha256, "revision": self.model.revision},
+            "model": {
+                "reference": self.model.reference,
+                "sha256": self.model.sha256,
+                "revision": self.model.revision,
+            },
             "dataset": {**_pin(self.dataset), "bands": self.dataset.bands},
-            "judge": {"name": self.judge, "fingerprint": self.judge_fingerprint, "libraries": library_versions(load_judge(self.judge))},
+            "judge": {
+                "name": self.judge,
+                "fingerprint": self.judge_fingerprint,
+                "libraries": library_versions(load_judge(self.judge)),
+            },
             "generation": self.generation.model_dump(),
             "training": self._training_manifest(),
             **({"reproduces": self.reproduces} if self.reproduces else {}),
-            "inference": inference_surroundings(),
+            "inference": self.inference(),
             "environment": environment(packages),
         }
 
@@ -143,21 +178,109 @@ def _pin(dataset: DatasetRef) -> dict[str, Any]:
     return {"name": dataset.name, "sha256": dataset.sha256, "items": dataset.items}
 
 
-def plan_evaluation(config: EvaluateConfig, registry: Registry, home: Path) -> RunPlan:
+Plans = dict[str, RunPlan]
+"""Settled plans by what was asked for, as `plan_key` writes it."""
+
+_planned: ContextVar[Mapping[str, RunPlan]] = ContextVar("hallmark_planned", default=MappingProxyType({}))
+
+
+@contextmanager
+def planned(plans: Plans) -> Iterator[None]:
+    """Inside the block these plans are taken as they are, so that nothing is read, hashed and planned twice.
+
+    A plan holds for the moments between checking an experiment and starting it, never for longer than the
+    block.
+
+    Example:
+        >>> plan = plan_evaluation(config, workspace)
+        >>> with planned({plan_key(config): plan}):
+        ...     evaluate(config)
+    """
+    token = _planned.set({**_planned.get(), **plans})
+    try:
+        yield
+    finally:
+        _planned.reset(token)
+
+
+def plan_key(wanted: EvaluateConfig | TrainRunConfig | str) -> str:
+    """What a plan is kept under: a configuration as its JSON, or the name of a run to reproduce."""
+    return wanted if isinstance(wanted, str) else f"{type(wanted).__name__} {wanted.model_dump_json()}"
+
+
+def settled_plan(wanted: EvaluateConfig | TrainRunConfig | str) -> RunPlan | None:
+    """The plan that an enclosing `planned` block holds for this; None where there is none."""
+    return _planned.get().get(plan_key(wanted))
+
+
+def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
+    """Settle the baseline and the trained run of an experiment, which have model, dataset and judge in
+    common.
+
+    Raises:
+        HallmarkError: see `plan_training`.
+    """
+    training = plan_training(config.trained(), workspace)
+    baseline = training.model_copy(
+        update={"kind": "baseline", "training": None, "reuse": config.reuse_baseline}
+    )
+    return {plan_key(config.trained()): training, plan_key(config.baseline()): baseline}
+
+
+def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
     """Settle a baseline run: find the model, check the dataset line by line, load the judge.
+
+    Args:
+        config: what to judge, on what, by whom.
+        workspace: its registry knows the datasets and the registered models.
 
     Raises:
         InputError: the model, the dataset or the judge is unusable; names it.
         IntegrityError: the dataset or a registered model changed behind our back.
+
+    Example:
+        >>> plan = plan_evaluation(EvaluateConfig(model="tiny-base"), open_workspace())
+        >>> plan.name, plan.dataset.items
+        ('tiny-base baseline golden-v1', 360)
     """
+    if (plan := settled_plan(config)) is not None:
+        return plan
+    dataset, plan = _settle(config, workspace)
+    return plan.model_copy(update={"dataset": dataset_ref(dataset, sum(1 for _ in dataset.items()))})
+
+
+def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
+    """Settle a trained run: all of the above, and the contamination guard. Each dataset is read once, by the
+    guard.
+
+    Raises:
+        InputError: also when training items overlap with golden items and the configuration does not allow
+            it.
+    """
+    if (plan := settled_plan(config)) is not None:
+        return plan
+    golden, plan = _settle(config.evaluate(config.base_model, reuse=False), workspace)
+    read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
+    train = load_dataset(config.train.dataset)
+    traces, items = _Counted(train.items()), _Counted(golden.items())
+    overlaps = list(find_overlaps(traces, items))
+    if overlaps and not config.train.allow_contamination:
+        raise _contaminated(train, golden, overlaps)
+    training = TrainingPlan(config=config.train, dataset=dataset_ref(train, traces.count), overlaps=overlaps)
+    return plan.model_copy(
+        update={"kind": "trained", "dataset": dataset_ref(golden, items.count), "training": training}
+    )
+
+
+def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunPlan]:
+    """The plan of an evaluation whose items are not read and counted yet."""
     judge = load_judge(config.judge)
     dataset = load_dataset(config.dataset)
-    registry.check_dataset(dataset.key, dataset.version, dataset.sha256)
-    model = resolve_model(config.model, home, registry.model_directory)
-    return RunPlan(
+    workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
+    return dataset, RunPlan(
         kind="baseline",
-        model=model,
-        dataset=dataset_ref(dataset),
+        model=resolve_model(config.model, workspace.home, workspace.registry.models.directory),
+        dataset=dataset_ref(dataset, 0),
         judge=config.judge,
         judge_fingerprint=judge_fingerprint(judge),
         generation=config.generation,
@@ -165,45 +288,44 @@ def plan_evaluation(config: EvaluateConfig, registry: Registry, home: Path) -> R
     )
 
 
-def plan_training(config: TrainRunConfig, registry: Registry, home: Path) -> RunPlan:
-    """Settle a trained run: all of the above, and the contamination guard.
+class _Counted:
+    """Counts the items that somebody else reads. A bad line is found there, before anything heavy starts."""
 
-    Raises:
-        InputError: also when training items overlap with golden items and the configuration does not allow it.
+    def __init__(self, items: Iterator[Item]) -> None:
+        self.items = items
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self.items:
+            self.count += 1
+            yield item
+
+
+def dataset_ref(dataset: Dataset, items: int) -> DatasetRef:
+    """A dataset as a run sees it.
+
+    Args:
+        dataset: hashed and checked.
+        items: how many it has.
     """
-    plan = plan_evaluation(config.evaluate(config.base_model, reuse=False), registry, home)
-    read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
-    golden, train = load_dataset(config.dataset), load_dataset(config.train.dataset)
-    overlaps = guard(train, golden, allow=config.train.allow_contamination)
-    training = TrainingPlan(config=config.train, dataset=dataset_ref(train), overlaps=overlaps)
-    return plan.model_copy(update={"kind": "trained", "training": training})
-
-
-def dataset_ref(dataset: Dataset) -> DatasetRef:
-    """Read every item once, so that a bad line is found before anything heavy starts, and count them."""
-    items = sum(1 for _ in dataset.items())
     return DatasetRef(
-        key=dataset.key, version=dataset.version, path=dataset.path.absolute(), sha256=dataset.sha256, items=items, bands=dataset.bands
+        key=dataset.key,
+        version=dataset.version,
+        path=dataset.path.absolute(),
+        sha256=dataset.sha256,
+        items=items,
+        bands=dataset.bands,
     )
 
 
-def guard(train: Dataset, golden: Dataset, *, allow: bool) -> list[Overlap]:
-    """Run the contamination guard.
-
-    Args:
-        train: the training set.
-        golden: the dataset the model will be judged on.
-        allow: report overlaps instead of refusing them.
-
-    Raises:
-        InputError: there are overlaps and they are not allowed; shows the first pairs.
-    """
-    overlaps = list(find_overlaps(train.items(), golden.items()))
-    if overlaps and not allow:
-        shown = "\n".join(f"  {o.train_id} ~ {o.golden_id} ({o.kind}): {o.shared[:80]}" for o in overlaps[:SHOWN_OVERLAPS])
-        more = f"\n  and {len(overlaps) - SHOWN_OVERLAPS} more" if len(overlaps) > SHOWN_OVERLAPS else ""
-        raise InputError(
-            f"{train.path}: {len(overlaps)} training items overlap with {golden.name}; a gain would be memory, not skill:\n{shown}{more}\n"
-            "Remove them, or set train.allow_contamination to train all the same; it is recorded, and the gate will refuse."
-        )
-    return overlaps
+def _contaminated(train: Dataset, golden: Dataset, overlaps: list[Overlap]) -> InputError:
+    shown = "\n".join(
+        f"  {o.train_id} ~ {o.golden_id} ({o.kind}): {o.shared[:80]}" for o in overlaps[:SHOWN_OVERLAPS]
+    )
+    more = f"\n  and {len(overlaps) - SHOWN_OVERLAPS} more" if len(overlaps) > SHOWN_OVERLAPS else ""
+    return InputError(
+        f"{train.path}: {len(overlaps)} training items overlap with {golden.name}; a gain would be memory, "
+        "not skill:\n"
+        f"{shown}{more}\nRemove them, or set train.allow_contamination to train all the same; "
+        "it is recorded, and the gate will refuse."
+    )

@@ -6,36 +6,32 @@ import getpass
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel
 
 from core.errors import InputError
 from evaluation.comparison import Comparison, RunScores, compare
-from evaluation.gate import Decision, GateConfig, decide
-from experiments.comparing import conditions, finished_run, record
+from evaluation.gate import GateConfig, GateDecision, decide
+from experiments.comparing import conditions, record
 from experiments.config import ExperimentConfig
 from experiments.references import REGISTRY_PREFIX, resolve_model
+from experiments.result import ALIAS, ExperimentResult, PromotionResult
 from experiments.runs import RunRef, origin_of, run_ref
-from experiments.verdict import Outcome, Verdict
 from experiments.workspace import Workspace
 from provenance import attest, configured_key
 from registry import Evidence, Registry, Ruling, Run
 
-ALIAS = "champion"
-
 
 def champion_reference(model_name: str, registry: Registry) -> str | None:
     """How to name the champion of a registered model to `resolve_model`; None where there is no champion."""
-    return f"{REGISTRY_PREFIX}{model_name}@{ALIAS}" if registry.champion(model_name) else None
+    return f"{REGISTRY_PREFIX}{model_name}@{ALIAS}" if registry.models.aliased(model_name) else None
 
 
 @dataclass
 class Gatekeeper:
     """The gate as the registry asks it: compares the scores that it is given and applies the rule.
 
-    The registry asks twice, the second time inside its transaction. The rule is applied each time; the runs are compared
-    again only if anything about them differs from the last time, since a comparison depends on nothing else.
+    The registry asks twice, the second time inside its transaction. The rule is applied each time; the runs
+    are compared again only if anything about them differs from the last time, since a comparison depends on
+    nothing else.
 
     Attributes:
         gate: the rule's numbers.
@@ -45,7 +41,7 @@ class Gatekeeper:
 
     gate: GateConfig
     comparison: Comparison | None = None
-    decision: Decision | None = None
+    decision: GateDecision | None = None
     _asked: tuple[RunScores, RunScores, list[str]] | None = None
 
     def __call__(self, evidence: Evidence) -> Ruling:
@@ -56,7 +52,9 @@ class Gatekeeper:
         if self.comparison is None or asked != self._asked:
             self.comparison, self._asked = compare(opponent, candidate), asked
         clean = guard_clean(evidence.candidate)
-        decision = decide(self.comparison, self.gate, guard_clean=clean, number=evidence.number, carried=evidence.carried)
+        decision = decide(
+            self.comparison, self.gate, guard_clean=clean, number=evidence.number, carried=evidence.carried
+        )
         self.decision = decision
         return Ruling(
             promote=decision.promote,
@@ -68,26 +66,6 @@ class Gatekeeper:
         )
 
 
-class Promotion(BaseModel):
-    """What became of a run that was offered to an alias.
-
-    Attributes:
-        outcome: promoted; forced, against the gate; refused; passed, when promotion was not wanted; already_champion.
-        alias: which alias it was offered to.
-        version: number of the run's version; None where it has none.
-        decision: the gate's answer; None for already_champion.
-        comparison: candidate against what was served; None for already_champion.
-    """
-
-    outcome: Literal["promoted", "forced", "refused", "passed", "already_champion"]
-    model_name: str
-    alias: str
-    run_id: str
-    version: int | None
-    decision: Decision | None
-    comparison: Comparison | None
-
-
 def promote_run(
     reference: str,
     model_name: str,
@@ -97,7 +75,7 @@ def promote_run(
     against: str | None = None,
     force_reason: str | None = None,
     alias: str = ALIAS,
-) -> Promotion:
+) -> PromotionResult:
     """Ask the gate about a recorded run, promote it when the gate agrees, and record the decision.
 
     Args:
@@ -105,20 +83,29 @@ def promote_run(
         model_name: registered model.
         gate: the rule.
         workspace: its registry holds the runs.
-        against: run to compare with; default is the champion's run, else the newest run of the candidate's base model.
+        against: run to compare with; default is the champion's run, else the newest run of the candidate's
+            base model.
         force_reason: promote even if the gate refuses; recorded with the decision.
         alias: which alias it may get.
 
     Raises:
-        InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it with.
+        InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it
+            with.
+
+    Example:
+        >>> result = promote_run("20261125-205329", "support", GateConfig(), open_workspace())
+        >>> result.headline
+        'PROMOTED: support v1 is champion now'
     """
-    champion = workspace.registry.champion(model_name, alias)
+    champion = workspace.registry.models.aliased(model_name, alias)
     if against is not None and champion is not None:
-        opponent = finished_run(against, workspace.registry)
+        opponent = workspace.registry.runs.finished(against)
         if opponent.model_sha256 != champion.weights_sha256:
             raise InputError(
-                f"--against {opponent.run_id}: did not judge {model_name}@{alias}, which is v{champion.number}. The gate compares with "
-                f"what is served: name a run of its weights, or make one with: hallmark evaluate registry:{model_name}@{alias}"
+                f"--against {opponent.run_id}: did not judge {model_name}@{alias}, which is "
+                f"v{champion.number}. The gate compares with "
+                "what is served: name a run of its weights, or make one with: hallmark evaluate "
+                f"registry:{model_name}@{alias}"
             )
     return _offer(reference, model_name, gate, workspace, against, alias, force_reason, promote=True)
 
@@ -133,9 +120,9 @@ def _offer(
     force_reason: str | None = None,
     *,
     promote: bool,
-) -> Promotion:
+) -> PromotionResult:
     registry = workspace.registry
-    run = finished_run(reference, registry)
+    run = registry.runs.finished(reference)
     gatekeeper = Gatekeeper(gate)
     offer = registry.offer(
         model_name,
@@ -152,7 +139,7 @@ def _offer(
     )
     if gatekeeper.comparison is not None:
         record(gatekeeper.comparison, registry)
-    return Promotion(
+    return PromotionResult(
         outcome=offer.outcome,
         model_name=model_name,
         alias=alias,
@@ -164,8 +151,13 @@ def _offer(
 
 
 def promote_if_better(
-    config: ExperimentConfig, baseline: RunRef, trained: RunRef, against: RunRef, comparison: Comparison, workspace: Workspace
-) -> Verdict:
+    config: ExperimentConfig,
+    baseline: RunRef,
+    trained: RunRef,
+    against: RunRef,
+    comparison: Comparison,
+    workspace: Workspace,
+) -> ExperimentResult:
     """Offer the trained run of an experiment to the champion's alias, and sum the experiment up.
 
     Args:
@@ -177,17 +169,20 @@ def promote_if_better(
         workspace: its registry records the decision, whatever it is.
     """
     registry = workspace.registry
-    promotion = _offer(trained.run_id, config.model_name, config.gate, workspace, against.run_id, promote=config.promote)
-    run, champion = registry.get_run(trained.run_id), registry.champion(config.model_name)
-    outcome: Outcome = OUTCOMES[promotion.outcome]
+    promotion = _offer(
+        trained.run_id, config.model_name, config.gate, workspace, against.run_id, promote=config.promote
+    )
+    run, champion = registry.runs.get(trained.run_id), registry.models.aliased(config.model_name)
     opponent = promotion.comparison.baseline_run if promotion.comparison else against.run_id
-    repeated = registry.find_repeated(run)
-    return Verdict(
-        outcome=outcome,
+    repeated = registry.runs.repeated(run)
+    return ExperimentResult(
+        outcome=promotion.outcome,
         baseline=baseline,
         trained=trained,
         comparison=comparison,
-        against=against if opponent == against.run_id else RunRef(run_id=opponent, directory=Path(registry.get_run(opponent).directory)),
+        against=against
+        if opponent == against.run_id
+        else RunRef(run_id=opponent, directory=Path(registry.runs.get(opponent).directory)),
         gate_comparison=promotion.comparison,
         decision=promotion.decision,
         model_name=config.model_name,
@@ -198,14 +193,6 @@ def promote_if_better(
         predictions_sha256=run.predictions_sha256 or "",
         repeats=repeated.run_id if repeated else None,
     )
-
-
-OUTCOMES: dict[str, Outcome] = {
-    "promoted": "promoted",
-    "refused": "refused",
-    "passed": "passed_without_promotion",
-    "already_champion": "already_champion",
-}
 
 
 def guard_clean(run: Run) -> bool:
@@ -222,12 +209,12 @@ def weights_of(run: Run, workspace: Workspace) -> Path:
         IntegrityError: they are damaged in the store.
     """
     if run.kind == "baseline":
-        return resolve_model(run.base_model, workspace.home, workspace.registry.model_directory).path
+        return resolve_model(run.base_model, workspace.home, workspace.registry.models.directory).path
     path = run_ref(origin_of(run, workspace.registry)).files.model
     if not path.is_dir():
         store = workspace.registry.artifacts
-        if run.model_sha256 and store.has_tree(run.model_sha256):
-            return store.get_tree(run.model_sha256)
+        if run.model_sha256 and store.has(run.model_sha256):
+            return store.get(run.model_sha256)
         raise InputError(
             f"run {run.run_id}: its model is no longer at {path} nor in the artifact store, so it cannot be "
             "promoted. Train it again; it gives the same bytes."

@@ -1,4 +1,4 @@
-"""From what a person calls a model to a checked local directory. Never another model than the one asked for."""
+"""From what a person calls a model to a checked directory. Never another model than the one asked for."""
 
 from __future__ import annotations
 
@@ -51,13 +51,19 @@ def resolve_model(reference: str, home: Path, registered: Callable[[str], tuple[
     """Find a model, fetch it when it is on the hub, and check it.
 
     Args:
-        reference: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, or `ORG/NAME[@REVISION]`.
+        reference: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, or
+            `ORG/NAME[@REVISION]`.
         home: hub models are kept below it.
         registered: gives the verified directory and the version name of a registered model.
 
     Raises:
         InputError: there is no such model, or its directory is not whole.
         ResourceError: the hub cannot be reached or does not have it.
+
+    Example:
+        >>> found = resolve_model("tiny-base", workspace.home, workspace.registry.models.directory)
+        >>> found.path.name, found.sha256[:8]
+        ('tiny-base', '561ddc96')
     """
     if reference == TINY_BASE:
         return _local(reference, TINY_BASE_DIRECTORY)
@@ -74,7 +80,9 @@ def resolve_model(reference: str, home: Path, registered: Callable[[str], tuple[
 
 def _local(reference: str, path: Path, revision: str | None = None) -> ResolvedModel:
     check_model_directory(path)
-    return ResolvedModel(reference=reference, path=path.absolute(), sha256=sha256_tree(path), revision=revision)
+    return ResolvedModel(
+        reference=reference, path=path.absolute(), sha256=sha256_tree(path), revision=revision
+    )
 
 
 def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[Path, str]:
@@ -82,7 +90,8 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
 
     Args:
         repository: ORG/NAME.
-        revision: commit, tag or branch; None means the default branch. What it stands for is resolved to a commit.
+        revision: commit, tag or branch; None means the default branch. What it stands for is resolved to a
+            commit.
         home: models are kept in `home/hub/ORG--NAME@COMMIT`.
 
     Returns:
@@ -96,7 +105,8 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
         from huggingface_hub.errors import HFValidationError
     except ImportError:
         raise ResourceError(
-            f"{repository}: no directory here, and fetching it from the hub needs the inference extra: pip install 'hallmark[inference]'"
+            f"{repository}: no directory here, and fetching it from the hub needs the inference extra: pip "
+            "install 'hallmark[inference]'"
         ) from None
 
     def place(commit: str) -> Path:
@@ -114,10 +124,13 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
             partial.replace(target)
     except HFValidationError as error:
         raise InputError(f"{repository}: not a hub model: {error}") from error
-    except Exception as error:  # the hub's client lets the errors of its HTTP library through, whichever that is
+    except (
+        Exception
+    ) as error:  # the hub's client lets the errors of its HTTP library through, whichever that is
         reason = " ".join(str(error).split())[:200]
         raise ResourceError(
-            f"{repository}: no directory here, and the hub did not give it ({type(error).__name__}: {reason}). Check the name and the "
+            f"{repository}: no directory here, and the hub did not give it ({type(error).__name__}: "
+            f"{reason}). Check the name and the "
             "revision; offline, copy the model to a local directory and give its path."
         ) from error
     return target, commit

@@ -9,11 +9,19 @@ from typing import Any
 
 from core.config import validated
 from core.errors import IntegrityError
-from core.files import atomic_writer, read_json, sha256_file, sha256_json, sha256_tree, write_json, write_jsonl
-from experiments.comparing import dataset_file, finished_run
-from experiments.phases import judge_run, record_scores
+from core.files import (
+    atomic_writer,
+    read_json,
+    sha256_file,
+    sha256_json,
+    sha256_tree,
+    write_json,
+    write_jsonl,
+)
+from experiments.comparing import dataset_file
+from experiments.environment import evaluation_sha256
+from experiments.phases import judge_run, record_judged
 from experiments.runs import RunRef, continue_or_start, origin_of, owned, run_ref
-from experiments.surroundings import evaluation_sha256
 from experiments.workspace import Workspace
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
@@ -46,14 +54,17 @@ class RejudgePlan:
 
     @property
     def inference(self) -> dict[str, Any]:
-        """The surroundings in which the predictions were made.
+        """The environment in which the predictions were made.
 
-        A run from before they were recorded gets some that no other run has: it is never taken for a fresh evaluation.
+        A run from before they were recorded gets some that no other run has: it is never taken for a fresh
+            evaluation.
         """
         return self.origin.manifest.get("inference") or {"unknown but for run": self.origin.run_id}
 
     def evaluation_sha256(self) -> str:
-        """What a fresh evaluation by this judge would have, in the surroundings in which the predictions were made."""
+        """What a fresh evaluation by this judge would have, in the environment in which the predictions were
+        made.
+        """
         where = f"manifest of run {self.origin.run_id}"
         return evaluation_sha256(
             model=self.model_sha256,
@@ -90,7 +101,8 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
     """Settle a re-judging.
 
     Args:
-        reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning of one.
+        reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning of
+            one.
         judge: as NAME@vN.
         registry: holds the run.
 
@@ -98,14 +110,18 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
         InputError: the run is unknown or has no whole predictions, or the judge is unusable.
         ResourceError: a library that the judge needs is not installed.
     """
-    run = registry.get_run(reference)
+    run = registry.runs.get(reference)
     origin, files = origin_of(run, registry), run_ref(run).files
     if run.status == "failed" and files.judge_errors.is_file():  # all was predicted, and its judge failed
         meta = read_json(files.predictions_meta)
-        model = sha256_tree(run_ref(origin).files.model) if run.kind == "trained" else run.manifest["model"]["sha256"]
+        model = (
+            sha256_tree(run_ref(origin).files.model)
+            if run.kind == "trained"
+            else run.manifest["model"]["sha256"]
+        )
         predictions = meta["predictions_sha256"]
     else:
-        run = finished_run(reference, registry)
+        run = registry.runs.finished(reference)
         model, predictions, meta = run.model_sha256, run.predictions_sha256, run.predictions_meta
     return RejudgePlan(
         source=run,
@@ -113,15 +129,17 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
         model_sha256=str(model),
         predictions_sha256=str(predictions),
         predictions_meta=dict(meta or {}),
-        dataset_sha256=registry.get_dataset(run.dataset_id).sha256,
+        dataset_sha256=registry.datasets.get(run.dataset_id).sha256,
         judge=judge,
         judge_fingerprint=judge_fingerprint(load_judge(judge)),
     )
 
 
 def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
-    """The newest finished run with these predictions and this judge; for a trained run, one with the same training behind it."""
-    for run in registry.evaluated_runs(plan.evaluation_sha256()):
+    """The newest finished run with these predictions and this judge; for a trained run, one with the same
+    training behind it.
+    """
+    for run in registry.runs.evaluated(plan.evaluation_sha256()):
         same = (run.kind, run.predictions_sha256) == (plan.source.kind, plan.predictions_sha256)
         if same and (run.kind == "baseline" or origin_of(run, registry).run_id == plan.origin.run_id):
             return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True)
@@ -129,10 +147,11 @@ def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
 
 
 def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
-    """Judge a run's recorded predictions by another judge, as a new finished run of the same kind and weights.
+    """Judge a run's recorded predictions by another judge, as a new finished run of the same kind and
+    weights.
 
-    The new run has a folder of its own with everything but the weights, which stay in the folder of the run that made them.
-    Where a run with the same predictions and the same judge is recorded, that one is taken.
+    The new run has a folder of its own with everything but the weights, which stay in the folder of the run
+    that made them. Where a run with the same predictions and the same judge is recorded, that one is taken.
 
     Args:
         reference: run id, or a unique beginning of one.
@@ -140,14 +159,22 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
         workspace: its registry holds the run and records the new one.
 
     Raises:
-        InputError: see `plan_rejudging`; also `JudgeError`, or the dataset's items are no longer on this machine.
+        InputError: see `plan_rejudging`; also `JudgeError`, or the dataset's items are no longer on this
+            machine.
         IntegrityError: the predictions or the items are not the recorded ones.
+
+    Example:
+        >>> again = rejudge("20261125-205329", "exact_match@v1", open_workspace())
+        >>> again.reused
+        False
     """
     registry = workspace.registry
     plan = plan_rejudging(reference, judge, registry)
     if (found := find_rejudged(plan, registry)) is not None:
         return found
-    dataset_file(plan.source, registry.get_dataset(plan.source.dataset_id))  # else a run would begin that cannot go on
+    dataset_file(
+        plan.source, registry.datasets.get(plan.source.dataset_id)
+    )  # else a run would begin that cannot go on
     run = continue_or_start(
         plan.inputs_sha256(),
         plan.manifest,
@@ -163,8 +190,9 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     )
     with owned(run, registry):
         take_predictions(plan, run, registry)
-        judge_run(run, plan)
-        record_scores(run, registry, model_sha256=plan.model_sha256, evaluation_sha256=plan.evaluation_sha256())
+        judged = judge_run(run, plan)
+        evaluation = plan.evaluation_sha256()
+        record_judged(run, judged, registry, model_sha256=plan.model_sha256, evaluation_sha256=evaluation)
     return run
 
 
@@ -177,15 +205,23 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
         IntegrityError: they are not the bytes that were recorded.
     """
     source, files = run_ref(plan.source).files, run.files
-    _copy(dataset_file(plan.source, registry.get_dataset(plan.source.dataset_id)), files.dataset)
+    _copy(dataset_file(plan.source, registry.datasets.get(plan.source.dataset_id)), files.dataset)
     if source.predictions.is_file():
         _copy(source.predictions, files.predictions)
     else:
-        rows = registry.run_predictions(plan.source.run_id)
-        write_jsonl(files.predictions, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows))
+        rows = registry.runs.predictions(plan.source.run_id)
+        write_jsonl(
+            files.predictions, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows)
+        )
     if (found := sha256_file(files.predictions)) != plan.predictions_sha256:
-        where = source.predictions if source.predictions.is_file() else f"the registry's predictions of run {plan.source.run_id}"
-        raise IntegrityError(f"{where}: changed since the run: expected sha256 {plan.predictions_sha256}, found {found}.")
+        where = (
+            source.predictions
+            if source.predictions.is_file()
+            else f"the registry's predictions of run {plan.source.run_id}"
+        )
+        raise IntegrityError(
+            f"{where}: changed since the run: expected sha256 {plan.predictions_sha256}, found {found}."
+        )
     write_json(files.predictions_meta, plan.predictions_meta)
     for before, after in ((source.training, files.training), (source.loss_curve, files.loss_curve)):
         if before.is_file():

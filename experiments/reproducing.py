@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.config import validated
 from core.errors import HallmarkError, IntegrityError
-from experiments.comparing import dataset_file, finished_run
+from core.tabular import Row, Tabular
+from experiments.comparing import dataset_file
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
 from experiments.environment import environment
-from experiments.plan import DatasetRef, RunPlan, TrainingPlan, dataset_ref
+from experiments.plan import DatasetRef, RunPlan, TrainingPlan, dataset_ref, settled_plan
 from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.run_files import RunFiles
 from experiments.runs import RunRef
@@ -26,7 +27,7 @@ from trainer.contract import TrainConfig
 
 
 class Changed(BaseModel):
-    """A part of the surroundings that is not as it was.
+    """A part of the environment that is not as it was.
 
     Attributes:
         field: as in packages.torch.
@@ -37,22 +38,24 @@ class Changed(BaseModel):
     now: Any
 
 
-class Reproduction(BaseModel):
-    """What came of doing a run again.
+class Reproduction(Tabular, BaseModel):
+    """What came of repeating a run.
 
     Attributes:
         run_id: the recorded run.
         again: the run that repeated it.
         identical: whether predictions, scores and weights are the same bytes.
         parts: each part that was compared, and its first difference; None where it is identical.
-        surroundings: what is not as it was when the recorded run was made.
+        environment: what is not as it was when the recorded run was made.
     """
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     run_id: str
     again: str
     identical: bool
     parts: dict[str, Difference | None]
-    surroundings: list[Changed]
+    environment: list[Changed] = Field(alias="surroundings")  # the name that documents have for it
 
     @property
     def headline(self) -> str:
@@ -65,9 +68,31 @@ class Reproduction(BaseModel):
     @property
     def sentences(self) -> list[str]:
         """What was compared, with its first difference, and what is not as it was."""
-        compared = [f"{name}: identical." if found is None else f"{name}: {found.sentence}" for name, found in self.parts.items()]
-        changed = [f"{each.field}: was {shown(each.recorded)}, is {shown(each.now)}." for each in self.surroundings]
-        return compared + (changed or ["The surroundings are as they were."])
+        compared = [
+            f"{name}: identical." if found is None else f"{name}: {found.sentence}"
+            for name, found in self.parts.items()
+        ]
+        changed = [
+            f"{each.field}: was {shown(each.recorded)}, is {shown(each.now)}." for each in self.environment
+        ]
+        return compared + (changed or ["The environment is unchanged."])
+
+    def table_caption(self) -> str:
+        """The answer in a line."""
+        return self.headline
+
+    def table_rows(self) -> list[Row]:
+        """A row for each part that was compared."""
+        return [
+            {
+                "part": name,
+                "identical": found is None,
+                "first_difference": found.where if found else None,
+                "recorded": shown(found.recorded) if found else None,
+                "now": shown(found.now) if found else None,
+            }
+            for name, found in self.parts.items()
+        ]
 
 
 class NotReproduced(HallmarkError):
@@ -86,7 +111,7 @@ def find_run(target: str, registry: Registry) -> Run:
         InputError: there is none, or it is not finished.
     """
     reference = target.removeprefix(REGISTRY_PREFIX)
-    return finished_run(registry.get_version(reference).run_id if "@" in reference else reference, registry)
+    return registry.runs.finished(registry.models.get(reference).run_id if "@" in reference else reference)
 
 
 def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
@@ -100,8 +125,10 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         InputError: the run, its model, its datasets or its judge are no longer to be had.
         IntegrityError: they are, but are not the recorded ones.
     """
+    if (plan := settled_plan(target)) is not None:
+        return plan
     run = find_run(target, workspace.registry)
-    manifest, dataset = run.manifest, workspace.registry.get_dataset(run.dataset_id)
+    manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
     return RunPlan(
         kind="trained" if run.kind == "trained" else "baseline",
         model=_model(manifest["model"], workspace),
@@ -129,10 +156,11 @@ def _model(recorded: dict[str, Any], workspace: Workspace) -> ResolvedModel:
         pinned = REGISTRY_PREFIX + revision
     elif revision:
         pinned = f"{reference.partition('@')[0]}@{revision}"
-    found = resolve_model(pinned, workspace.home, workspace.registry.model_directory)
+    found = resolve_model(pinned, workspace.home, workspace.registry.models.directory)
     if found.sha256 != recorded["sha256"]:
         raise IntegrityError(
-            f"{found.path}: is not the recorded model any more: expected sha256 {recorded['sha256']}, found {found.sha256}."
+            f"{found.path}: is not the recorded model any more: expected sha256 {recorded['sha256']}, found "
+            f"{found.sha256}."
         )
     return found.model_copy(update={"reference": reference, "revision": revision})
 
@@ -144,14 +172,17 @@ def _training(recorded: dict[str, Any] | None, run_id: str) -> TrainingPlan | No
     dataset = load_dataset(config.dataset)
     pin = recorded["dataset"]
     if dataset.sha256 != pin["sha256"]:
-        raise IntegrityError(f"{dataset.path}: changed since the run: expected sha256 {pin['sha256']}, found {dataset.sha256}.")
-    place = dataset_ref(dataset)
+        raise IntegrityError(
+            f"{dataset.path}: changed since the run: expected sha256 {pin['sha256']}, found {dataset.sha256}."
+        )
+    place = dataset_ref(dataset, sum(1 for _ in dataset.items()))
     overlaps = [Overlap.model_validate(pair) for pair in recorded["contamination"]["pairs"]]
     return TrainingPlan(config=config, dataset=place, overlaps=overlaps)
 
 
 def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) -> Reproduction:
-    """Compare a repeated run with the recorded one: weights, predictions, scores, and the surroundings of both.
+    """Compare a repeated run with the recorded one: weights, predictions, scores, and the environment of
+    both.
 
     Args:
         plan: from `plan_reproduction`.
@@ -159,20 +190,24 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
         workspace: its registry holds both.
     """
     registry = workspace.registry
-    recorded, repeated = registry.get_run(plan.reproduces or ""), registry.get_run(again.run_id)
+    recorded, repeated = registry.runs.get(plan.reproduces or ""), registry.runs.get(again.run_id)
     parts = {"weights": _weights(recorded, repeated, registry)} if recorded.kind == "trained" else {}
-    before, after = registry.run_predictions(recorded.run_id), registry.run_predictions(repeated.run_id)
+    before, after = registry.runs.predictions(recorded.run_id), registry.runs.predictions(repeated.run_id)
     texts = ({row.trace_id: row.prediction for row in rows} for rows in (before, after))
-    scores = ({row.trace_id: [row.score, row.extracted, row.reason] for row in rows} for rows in (before, after))
+    scores = (
+        {row.trace_id: [row.score, row.extracted, row.reason] for row in rows} for rows in (before, after)
+    )
     parts["predictions"], parts["scores"] = first_differing_value(*texts), first_differing_value(*scores)
     if parts["predictions"] is None and recorded.predictions_sha256 != repeated.predictions_sha256:
-        parts["predictions"] = Difference(where="predictions.jsonl", recorded=recorded.predictions_sha256, now=repeated.predictions_sha256)
+        parts["predictions"] = Difference(
+            where="predictions.jsonl", recorded=recorded.predictions_sha256, now=repeated.predictions_sha256
+        )
     return Reproduction(
         run_id=recorded.run_id,
         again=repeated.run_id,
         identical=not any(parts.values()),
         parts=parts,
-        surroundings=changed_surroundings(recorded, plan),
+        environment=changed_environment(recorded, plan),
     )
 
 
@@ -180,18 +215,22 @@ def _weights(recorded: Run, repeated: Run, registry: Registry) -> Difference | N
     if recorded.model_sha256 == repeated.model_sha256:
         return None
     before, after = RunFiles(Path(recorded.directory)).model, RunFiles(Path(repeated.directory)).model
-    if not before.is_dir() and registry.artifacts.has_tree(recorded.model_sha256 or ""):
-        before = registry.artifacts.get_tree(recorded.model_sha256 or "")
+    if not before.is_dir() and registry.artifacts.has(recorded.model_sha256 or ""):
+        before = registry.artifacts.get(recorded.model_sha256 or "")
     found = first_differing_tree(before, after) if before.is_dir() else None
-    return found or Difference(where="model", recorded=f"sha256 {recorded.model_sha256}", now=f"sha256 {repeated.model_sha256}")
+    return found or Difference(
+        where="model", recorded=f"sha256 {recorded.model_sha256}", now=f"sha256 {repeated.model_sha256}"
+    )
 
 
-def changed_surroundings(recorded: Run, plan: RunPlan) -> list[Changed]:
+def changed_environment(recorded: Run, plan: RunPlan) -> list[Changed]:
     """What is not as it was: code, packages, Python, hardware, switches, the judge's code."""
     before = flat({**recorded.manifest["environment"], "judge": recorded.judge_fingerprint})
     packages = tuple(recorded.manifest["environment"]["packages"])
     after = flat({**environment(packages), "judge": plan.judge_fingerprint})
     fields = sorted(before.keys() | after.keys())
     return [
-        Changed(field=field, recorded=before.get(field), now=after.get(field)) for field in fields if before.get(field) != after.get(field)
+        Changed(field=field, recorded=before.get(field), now=after.get(field))
+        for field in fields
+        if before.get(field) != after.get(field)
     ]

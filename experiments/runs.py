@@ -23,6 +23,18 @@ if TYPE_CHECKING:  # it imports what a run computes with, and a list of runs has
     from experiments.plan import RunPlan
 
 
+LOOKED_AT = 200
+"""Newest baseline runs among which an explanation is sought."""
+
+CHANGED_PARTS = {
+    "code": "Hallmark's inference code",
+    "packages": "the packages that predict",
+    "python": "Python",
+    "hardware": "the hardware",
+    "judge": "the judge's code",
+}
+
+
 class RunRef(BaseModel):
     """A run as flows and tasks hand it on: small, and JSON.
 
@@ -43,11 +55,45 @@ class RunRef(BaseModel):
 
 
 def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
-    """The newest finished run whose scores were made from exactly this plan's inputs, where the plan allows reuse."""
+    """The newest finished run whose scores were made from exactly this plan's inputs, where the plan allows
+    reuse.
+    """
     if not plan.reuse or plan.training is not None:
         return None
-    run = registry.find_evaluated(plan.evaluation_sha256(plan.model.sha256))
+    run = next(iter(registry.runs.evaluated(plan.evaluation_sha256(plan.model.sha256))), None)
     return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True) if run else None
+
+
+def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
+    """Why the newest run of the same model, dataset, judge and settings is not taken, in a sentence.
+
+    Args:
+        plan: of an evaluation for which `find_reusable` found nothing.
+        registry: holds the earlier runs.
+
+    Returns:
+        None where there is no such run, or where the plan does not want one.
+    """
+    if not plan.reuse or plan.training is not None:
+        return None
+    inference = plan.inference()
+    for listed in registry.runs.list(limit=LOOKED_AT, kind="baseline"):
+        if (listed.status, listed.model_sha256, listed.judge) != ("finished", plan.model.sha256, plan.judge):
+            continue
+        run = registry.runs.get(listed.run_id)
+        recorded = run.manifest.get("inference") or {}
+        settings = {**run.manifest["generation"], "batch_size": plan.generation.batch_size}
+        if (
+            run.manifest["dataset"]["sha256"] != plan.dataset.sha256
+            or settings != plan.generation.model_dump()
+        ):
+            continue
+        changed = sorted(name for name, value in inference.items() if recorded.get(name) != value)
+        if run.judge_fingerprint != plan.judge_fingerprint or not changed:
+            changed.append("judge")
+        parts = ", ".join(CHANGED_PARTS[name] for name in changed)
+        return f"run {run.run_id} is not reused: {parts} changed since it was made"
+    return None
 
 
 def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
@@ -62,7 +108,9 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
         IntegrityError: the dataset's name is registered with other content.
         ResourceError: the folder cannot be written.
     """
-    dataset = registry.register_dataset(plan.dataset.key, plan.dataset.version, plan.dataset.sha256, plan.dataset.items)
+    dataset = registry.datasets.register(
+        plan.dataset.key, plan.dataset.version, plan.dataset.sha256, plan.dataset.items
+    )
     return continue_or_start(
         plan.inputs_sha256(),
         plan.manifest,
@@ -79,7 +127,11 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
 
 
 def continue_or_start(
-    inputs_sha256: str, manifest_of: Callable[[str], dict[str, Any]], registry: Registry, runs: Path, **columns: Any
+    inputs_sha256: str,
+    manifest_of: Callable[[str], dict[str, Any]],
+    registry: Registry,
+    runs: Path,
+    **columns: Any,
 ) -> RunRef:
     """Continue an interrupted run with the same inputs, or record that a new one starts.
 
@@ -90,14 +142,20 @@ def continue_or_start(
         runs: folder of the runs.
         columns: the remaining arguments of `Registry.start_run`.
     """
-    for run in registry.unfinished_runs(inputs_sha256):
+    for run in registry.runs.unfinished(inputs_sha256):
         if _is_abandoned(Path(run.directory)):
-            registry.resume_run(run.run_id)
+            registry.runs.resume(run.run_id)
             return RunRef(run_id=run.run_id, directory=Path(run.directory), continued=True)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     files, manifest = RunFiles(runs / run_id), manifest_of(run_id)
     write_json(files.manifest, manifest)
-    registry.start_run(run_id=run_id, inputs_sha256=inputs_sha256, manifest=manifest, directory=str(files.directory), **columns)
+    registry.runs.start(
+        run_id=run_id,
+        inputs_sha256=inputs_sha256,
+        manifest=manifest,
+        directory=str(files.directory),
+        **columns,
+    )
     return RunRef(run_id=run_id, directory=files.directory)
 
 
@@ -115,7 +173,7 @@ def owned(run: RunRef, registry: Registry) -> Iterator[None]:
         remove_unfinished(run.directory)
         yield
     except BaseException as error:
-        registry.fail_run(run.run_id, _reason(error))
+        registry.runs.fail(run.run_id, _reason(error))
         raise
     finally:
         os.close(lock)
@@ -127,7 +185,10 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return interruption(signal.SIGINT)
     if isinstance(error, SystemExit):
-        return "its process was told to exit, as when its worker is gone. What was finished is kept; the same command continues."
+        return (
+            "its process was asked to exit, as when its worker is gone. What was finished is kept; "
+            "the same command continues."
+        )
     if isinstance(number := getattr(error, "signal", None), int):  # Prefect's TerminationSignal
         return interruption(number)
     return f"{type(error).__name__}: {error}"
@@ -139,7 +200,9 @@ def _lock(directory: Path) -> int:
     if descriptor is None:
         owner = holder(path)
         by = f" (process {owner.pid})" if owner else ""
-        raise ResourceError(f"run {directory.name}: another process{by} is working on it. Wait for it to end.")
+        raise ResourceError(
+            f"run {directory.name}: another process{by} is working on it. Wait for it to end."
+        )
     return descriptor
 
 
@@ -155,16 +218,20 @@ def _is_abandoned(directory: Path) -> bool:
 
 
 def current_status(run: Run) -> str:
-    """The run's status as it is now: `interrupted` where it is recorded as running but no process of this machine works on it."""
+    """The run's status as it is now: `interrupted` where it is recorded as running but no process of this
+    machine works on it.
+    """
     if run.status == "running" and _is_abandoned(Path(run.directory)):
         return "interrupted"
     return run.status
 
 
 def origin_of(run: Run, registry: Registry) -> Run:
-    """The run whose model wrote a run's predictions: itself, or what it was judged again from. The weights are in that run's folder."""
+    """The run whose model wrote a run's predictions: itself, or what it was judged again from. The weights
+    are in that run's folder.
+    """
     while source := run.manifest.get("rejudged_from"):
-        run = registry.get_run(source)
+        run = registry.runs.get(source)
     return run
 
 

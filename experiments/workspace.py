@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.settings import Settings, get_settings
+from core.tabular import Row, Tabular
 from registry import Registry, open_registry
 
 
-@dataclass(frozen=True)
-class Workspace:
+@dataclass(frozen=True, repr=False)
+class Workspace(Tabular):
     """Where everything is kept.
 
     Attributes:
@@ -26,11 +27,33 @@ class Workspace:
         """Folder of the runs."""
         return self.home / "runs"
 
+    def table_caption(self) -> str:
+        """Where it is."""
+        return f"workspace {self.home}"
+
+    def table_rows(self) -> list[Row]:
+        """One row: the places, and how much is recorded."""
+        registry = self.registry
+        return [
+            {
+                "home": str(self.home),
+                "registry": registry.description,
+                "artifacts": registry.artifacts.place,
+                "runs": registry.runs.count(),
+                "models": len(registry.models.list()),
+            }
+        ]
+
 
 def open_workspace(settings: Settings | None = None) -> Workspace:
     """Open the workspace that the environment names, making it when it is new.
 
     The names are HALLMARK_HOME, HALLMARK_REGISTRY_URL and HALLMARK_ARTIFACTS.
+
+    Example:
+        >>> workspace = open_workspace()
+        >>> workspace.registry.runs.count()
+        2
     """
     settings = settings or get_settings()
     home = settings.home.absolute()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from evaluation.comparison import Comparison
-from experiments.comparing import finished_run
-from experiments.runs import run_ref
-from experiments.workspace import open_workspace
-from flows.options import loop_flow
-from tasks import compare as comparing
+from flows.common import loop_flow
+from tasks import decide
 
 
 @loop_flow("compare", "compare {baseline} with {candidate}")
@@ -16,7 +13,6 @@ def compare(baseline: str, candidate: str) -> Comparison:
 
     Args:
         baseline: run id, or a unique beginning of one.
-        candidate: likewise.
+        candidate: run id, or a unique beginning of one.
     """
-    registry = open_workspace().registry
-    return comparing.compare(run_ref(finished_run(baseline, registry)), run_ref(finished_run(candidate, registry)))
+    return decide.compare(baseline, candidate)

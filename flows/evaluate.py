@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from experiments.config import EvaluateConfig
 from experiments.runs import RunRef
-from flows.carry_out import carry_out
-from flows.options import loop_flow
-from tasks.plan import begin, plan_evaluation
+from flows.common import loop_flow, working_on
+from tasks.run import begin, export, judge, plan_evaluation, predict, record
 
 
 @loop_flow("evaluate", "evaluate {config.title}")
@@ -14,8 +13,17 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> RunRef:
     """Export, predict, judge, record; a recorded run of the same inputs is taken instead.
 
     Args:
-        config: model, dataset, judge and generation settings.
+        config: model, dataset, judge and generation settings; the defaults judge the tiny base on golden-v1.
     """
     plan = plan_evaluation(config)
     run = begin(plan)
-    return run if run.reused else carry_out(run, plan)
+    if run.reused:
+        return run
+    with working_on(run):
+        export(run, plan)
+        predict(run, plan)
+        return record(run, plan, judge(run, plan))
+
+
+baseline = loop_flow("baseline", "baseline {config.title}")(evaluate.fn)
+"""The same flow under the name that the loop has for it: the run that every trained run is compared with."""

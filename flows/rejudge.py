@@ -1,10 +1,10 @@
-"""Judge a recorded run's predictions by another judge, without predicting anew."""
+"""Judge a recorded run's predictions by another judge; nothing is predicted again."""
 
 from __future__ import annotations
 
 from experiments.runs import RunRef
-from flows.options import loop_flow
-from tasks import rejudge as rejudging
+from flows.common import loop_flow
+from tasks import again
 
 
 @loop_flow("rejudge", "rejudge {run} by {judge}")
@@ -15,4 +15,4 @@ def rejudge(run: str, judge: str = "answer_correctness@v1") -> RunRef:
         run: run id, or a unique beginning of one.
         judge: as NAME@vN.
     """
-    return rejudging.rejudge(run, judge)
+    return again.rejudge(run, judge)

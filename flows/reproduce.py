@@ -1,12 +1,11 @@
-"""Do a recorded run again and compare the bytes."""
+"""Repeat a recorded run and compare the bytes."""
 
 from __future__ import annotations
 
 from experiments.reproducing import NotReproduced, Reproduction
-from flows.carry_out import carry_out
-from flows.options import loop_flow
-from tasks.plan import begin
-from tasks.reproduce import compare_with_recorded, plan_reproduction
+from flows.common import loop_flow, working_on
+from tasks.again import compare_with_recorded, plan_reproduction
+from tasks.run import begin, export, judge, predict, record, train
 
 
 @loop_flow("reproduce", "reproduce {target}")
@@ -18,7 +17,14 @@ def reproduce(target: str, fail_unless_identical: bool = True) -> Reproduction:
         fail_unless_identical: end as failed when a byte differs.
     """
     plan = plan_reproduction(target)
-    reproduction = compare_with_recorded(plan, carry_out(begin(plan), plan))
+    run = begin(plan)
+    with working_on(run):
+        export(run, plan)
+        if plan.training is not None:
+            train(run, plan)
+        predict(run, plan)
+        record(run, plan, judge(run, plan))
+    reproduction = compare_with_recorded(plan, run)
     if fail_unless_identical and not reproduction.identical:
         raise NotReproduced(reproduction)
     return reproduction

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from experiments.config import TrainRunConfig
 from experiments.runs import RunRef
-from flows.carry_out import carry_out
-from flows.options import loop_flow
-from tasks.plan import begin, plan_training
+from flows.common import loop_flow, working_on
+from tasks import run as tasks
+from tasks.run import begin, export, judge, plan_training, predict, record
 
 
 @loop_flow("train", "train {config.title}")
 def train(config: TrainRunConfig = TrainRunConfig()) -> RunRef:
-    """Guard, train, export, predict, judge, record.
+    """Guard, export, train, predict, judge, record.
 
     Args:
         config: base model, datasets, judge, generation and training settings.
     """
     plan = plan_training(config)
-    return carry_out(begin(plan), plan)
+    run = begin(plan)
+    with working_on(run):
+        export(run, plan)
+        tasks.train(run, plan)
+        predict(run, plan)
+        return record(run, plan, judge(run, plan))

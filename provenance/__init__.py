@@ -1,4 +1,4 @@
-"""What others can read about a model version: statement, signature, model card, export. Knows nothing of prefect, torch or jax."""
+"""What others can check of a model version: statement, signature, card, export. Needs no prefect or torch."""
 
 from provenance.attestation import attest, stored_document
 from provenance.keys import SigningKey, configured_key

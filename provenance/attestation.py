@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 
 def attest(
-    version: ModelVersion, run: Run, decision: Mapping[str, Any], files: Sequence[TreeFile], key: SigningKey | None
+    version: ModelVersion,
+    run: Run,
+    decision: Mapping[str, Any],
+    files: Sequence[TreeFile],
+    key: SigningKey | None,
 ) -> dict[str, Any]:
-    """Make the document of a version that is being promoted. Fast and pure: made for the inside of a transaction.
+    """Make the document of a version that is being promoted. Fast and pure: called inside a transaction.
 
     Args:
         version: the version's row, its `content_sha256` included.
@@ -30,7 +34,12 @@ def attest(
         An in-toto statement, or with a key a DSSE envelope of it.
 
     Raises:
-        InputError: there is no file to speak about.
+        InputError: the model has no file that a statement could be about.
+
+    Example:
+        >>> terms = {"weights": lambda: path, "actor": "ana", "attest": partial(attest, key=None)}
+        >>> registry.offer("tiny-reasoner", run_id, gate, **terms).outcome
+        'promoted'
     """
     return sealed(statement(version, run, decision, files), key)
 
@@ -40,8 +49,10 @@ def sealed(document: dict[str, Any], key: SigningKey | None) -> dict[str, Any]:
     return document if key is None or is_envelope(document) else sign(document, key)
 
 
-def stored_document(registry: Registry, version: ModelVersion, key: SigningKey | None = None) -> dict[str, Any]:
-    """The document of a version: as it was stored at the promotion, else made again from the same rows.
+def stored_document(
+    registry: Registry, version: ModelVersion, key: SigningKey | None = None
+) -> dict[str, Any]:
+    """The document of a version: the stored one, or, for an older version, one made from the same rows.
 
     Args:
         registry: holds the version.
@@ -50,10 +61,20 @@ def stored_document(registry: Registry, version: ModelVersion, key: SigningKey |
 
     Raises:
         IntegrityError: the version's artifact is missing or changed.
+
+    Example:
+        >>> document = stored_document(registry, registry.models.get("tiny-reasoner@v2"))
+        >>> document["_type"]
+        'https://in-toto.io/Statement/v1'
     """
-    document = registry.attestation(version.model, version.number)
+    document = registry.models.attestation(version.model, version.number)
     if document is None:  # promoted before there were attestations
-        document = statement(version, registry.get_run(version.run_id), decision_of(registry, version), tree_files(registry, version))
+        document = statement(
+            version,
+            registry.runs.get(version.run_id),
+            decision_of(registry, version),
+            tree_files(registry, version),
+        )
     return sealed(document, key)
 
 
@@ -63,10 +84,17 @@ def tree_files(registry: Registry, version: ModelVersion) -> Sequence[TreeFile]:
     Raises:
         IntegrityError: its artifact is missing or changed.
     """
-    return registry.artifacts.tree(version.weights_sha256)
+    return registry.artifacts.files(version.weights_sha256)
 
 
 def decision_of(registry: Registry, version: ModelVersion) -> dict[str, Any]:
     """The gate's answer by which a version came to be: that of the first log row that names it."""
-    rows = registry.history(version.model)
-    return next((row.decision for row in rows if row.to_version == version.number and row.action in ("promoted", "forced")), {})
+    rows = registry.models.history(version.model)
+    return next(
+        (
+            row.decision
+            for row in rows
+            if row.to_version == version.number and row.action in ("promoted", "forced")
+        ),
+        {},
+    )

@@ -1,26 +1,40 @@
-"""The model card of an exported version: README.md as the hub shows it. It says nothing that the statement and the registry do not."""
+"""The model card of an exported version: README.md as the hub shows it, with nothing that is not recorded."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evaluation.numbers import p_text, percent, points
 from provenance.card_data import card_data, hub_model
 from provenance.files import STATEMENT
 
-VERIFY = f"""Check that the files of this directory are the ones that were judged: `hallmark models verify-export DIR`. It needs only the
-directory; [{STATEMENT}]({STATEMENT}) (in-toto, SLSA Provenance) names every file and every input by its sha256."""
+if TYPE_CHECKING:
+    from registry.tables import Comparison
+
+VERIFY = (
+    "Check that the files of this directory are the ones that were judged: "
+    "`hallmark models verify-export DIR`. It needs only the\n"
+    f"directory; [{STATEMENT}]({STATEMENT}) (in-toto, SLSA Provenance) names every file and every input by "
+    "its sha256."
+)
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$<>&])")
 
 
-def model_card(statement: Mapping[str, Any], comparison: Mapping[str, Any] | None = None) -> str:
+def model_card(statement: Mapping[str, Any], comparison: Comparison | None = None) -> str:
     """The model card of the version that a statement is about. Equal arguments give equal text.
 
     Args:
         statement: as `provenance.statement.statement` makes it.
-        comparison: that the gate decided on, as `provenance.comparisons.gate_comparison` gives it; None where none was recorded.
+        comparison: the one that the gate decided on, from `registry.comparisons.find`; None: none was found.
+
+    Example:
+        >>> from provenance import stored_document
+        >>> version = registry.models.get("tiny-reasoner@champion")
+        >>> card = model_card(stored_document(registry, version), registry.comparisons.find(version))
+        >>> "The gate promoted it." in card
+        True
     """
     data = card_data(statement)
     predicate = statement["predicate"]
@@ -45,7 +59,7 @@ def model_card(statement: Mapping[str, Any], comparison: Mapping[str, Any] | Non
 
 
 def escaped(text: object) -> str:
-    """Somebody else's text in one line, without any power over the page."""
+    """Somebody else's text in one line, with every character escaped that Markdown or HTML would act on."""
     line = " ".join(str(text).split())
     return SPECIAL.sub(r"\\\1", line).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
 
@@ -53,7 +67,9 @@ def escaped(text: object) -> str:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; numbers stand at the right of a column whose name ends with a space."""
     rule = ["---:" if column.endswith(" ") else "---" for column in columns]
-    return "\n".join(f"| {' | '.join(line)} |" for line in ([column.strip() for column in columns], rule, *rows))
+    return "\n".join(
+        f"| {' | '.join(line)} |" for line in ([column.strip() for column in columns], rule, *rows)
+    )
 
 
 def _what(statement: Mapping[str, Any]) -> str:
@@ -67,30 +83,36 @@ def _what(statement: Mapping[str, Any]) -> str:
     return f"{method} from {named} on {escaped(training['dataset'])}, judged and promoted by Hallmark."
 
 
-def _decision(decision: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> Iterable[str]:
-    yield "The gate promoted it." if decision.get("promote") else "It was promoted by hand; the gate did not ask for it."
+def _decision(decision: Mapping[str, Any], comparison: Comparison | None) -> Iterable[str]:
+    yield (
+        "The gate promoted it."
+        if decision.get("promote")
+        else "It was promoted by hand; the gate did not ask for it."
+    )
     if reasons := decision.get("reasons"):
         yield "\n".join(f"- {escaped(reason)}" for reason in reasons)
     if comparison is None:
         return
-    report = comparison["report"]
-    between = f"{points(comparison['ci_low'])} to {points(comparison['ci_high'])}"
+    report = comparison.report
+    between = f"{points(comparison.ci_low)} to {points(comparison.ci_high)}"
     before, after = (report.get(side, {}).get("value") for side in ("baseline", "candidate"))
     row = [
         str(report.get("n", "")),
         *("" if value is None else percent(value) for value in (before, after)),
-        points(comparison["delta"]),
+        points(comparison.delta),
         between,
-        p_text(comparison["p_value"]),
+        p_text(comparison.p_value),
     ]
     yield table(["items ", "before ", "this model ", "points ", "95 % interval ", "p "], [row])
     test = escaped(str(report.get("test", "")).replace("_", " "))
-    yield f"The same items were put to both models, and the answers compared in pairs{f' ({test})' if test else ''}."
+    named = f" ({test})" if test else ""
+    yield f"Both models answered the same items, and the answers were compared in pairs{named}."
 
 
 def _scores(evaluation: Mapping[str, Any]) -> Iterable[str]:
     dataset = evaluation["dataset"]
-    yield f"On {escaped(dataset['name'])} (sha256 `{dataset['sha256']}`), judged by {escaped(evaluation['judge']['name'])}."
+    name, judge = escaped(dataset["name"]), escaped(evaluation["judge"]["name"])
+    yield f"On {name} (sha256 `{dataset['sha256']}`), judged by {judge}."
     yield table(
         ["metric", "category", "items ", "value ", "95 % interval "],
         [
@@ -128,4 +150,5 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
 
 def _limits(evaluation: Mapping[str, Any]) -> str:
     items = next((metric["n"] for metric in evaluation["metrics"] if not metric["category"]), 0)
-    return f"It was judged on {items} items of {escaped(evaluation['dataset']['name'])}. That says nothing about other tasks."
+    name = escaped(evaluation["dataset"]["name"])
+    return f"It was judged on {items} items of {name}. That says nothing about other tasks."

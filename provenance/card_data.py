@@ -34,7 +34,9 @@ def card_data(statement: Mapping[str, Any]) -> ModelCardData:
             task_type=TASK,
             task_name="Text generation",
             dataset_type=dataset["name"],
-            dataset_name=f"{dataset['name']}: {metric['category']}" if metric["category"] else dataset["name"],
+            dataset_name=f"{dataset['name']}: {metric['category']}"
+            if metric["category"]
+            else dataset["name"],
             dataset_config=metric["category"] or None,
             dataset_revision=dataset["sha256"],
             metric_type=metric["name"],
@@ -67,4 +69,10 @@ def hub_model(statement: Mapping[str, Any]) -> str | None:
 def _interval(metric: Mapping[str, Any]) -> dict[str, Any]:
     if metric.get("ci_low") is None or metric.get("ci_high") is None:
         return {"n": metric["n"]}
-    return {"n": metric["n"], "ci_low": metric["ci_low"], "ci_high": metric["ci_high"], "level": 0.95, "interval": metric["method"]}
+    return {
+        "n": metric["n"],
+        "ci_low": metric["ci_low"],
+        "ci_high": metric["ci_high"],
+        "level": 0.95,
+        "interval": metric["method"],
+    }

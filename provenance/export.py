@@ -9,7 +9,6 @@ from core.errors import InputError, IntegrityError
 from core.files import atomic_writer, canonical_json, fsync_directory, raise_for_os_error
 from provenance.attestation import stored_document, tree_files
 from provenance.card import model_card
-from provenance.comparisons import gate_comparison
 from provenance.files import CARD, METRICS, STATEMENT, WRITTEN
 from provenance.keys import SigningKey
 from provenance.signing import opened
@@ -21,8 +20,15 @@ if TYPE_CHECKING:
     from registry import ModelVersion, Registry
 
 
-def export(registry: Registry, version: ModelVersion, target: Path, *, key: SigningKey | None = None, force: bool = False) -> int:
-    """Write a version's verified files, its model card, its statement and its metrics to a directory, whole or not at all.
+def export(
+    registry: Registry,
+    version: ModelVersion,
+    target: Path,
+    *,
+    key: SigningKey | None = None,
+    force: bool = False,
+) -> int:
+    """Write a version's verified files, model card, statement and metrics to a directory, atomically.
 
     Args:
         registry: holds the version.
@@ -38,6 +44,10 @@ def export(registry: Registry, version: ModelVersion, target: Path, *, key: Sign
         InputError: `target` holds something else.
         IntegrityError: the artifact is missing or changed, or is not what the statement says.
         ResourceError: the disk is full or cannot be written.
+
+    Example:
+        >>> export(registry, registry.models.get("tiny-reasoner@champion"), Path("exported"))
+        5
     """
     target = target.absolute()
     check_target(target, force=force)
@@ -46,12 +56,15 @@ def export(registry: Registry, version: ModelVersion, target: Path, *, key: Sign
     held = {file.name: file.sha256 for file in tree_files(registry, version) if file.name not in WRITTEN}
     if held != subjects(statement):
         raise IntegrityError(
-            f"{version.model} v{version.number}: its statement names other files than its artifact holds. See: hallmark verify"
+            f"{version.model} v{version.number}: its statement names other files than its artifact holds. "
+            "See: hallmark verify"
         )
     written = {
-        CARD: model_card(statement, gate_comparison(registry, version)).encode(),
+        CARD: model_card(statement, registry.comparisons.find(version)).encode(),
         STATEMENT: canonical_json(document).encode() + b"\n",
-        METRICS: metrics_json(statement["predicate"]["hallmark_version"], statement["predicate"]["hallmark_evaluation"]),
+        METRICS: metrics_json(
+            statement["predicate"]["hallmark_version"], statement["predicate"]["hallmark_evaluation"]
+        ),
     }
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -69,15 +82,20 @@ def export(registry: Registry, version: ModelVersion, target: Path, *, key: Sign
 
 
 def check_target(target: Path, *, force: bool) -> None:
-    """Raises InputError where a directory must not be written: it is a link, a file, or holds something that is not an earlier export."""
+    """Raise InputError where nothing may be written: at a file, a link, or what is no earlier export."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise InputError(f"{target}: is not a directory. Name one that is new or empty.")
     if not target.is_dir() or not any(target.iterdir()):
         return
     if not force:
-        raise InputError(f"{target}: is not empty. Name another directory, or replace an earlier export with --force.")
+        raise InputError(
+            f"{target}: is not empty. Name another directory, or replace an earlier export with --force."
+        )
     if not (target / STATEMENT).is_file() or (target / ".git").exists():
-        raise InputError(f"{target}: holds something else than an export, which --force does not replace. Name another directory.")
+        raise InputError(
+            f"{target}: holds something other than an export, which --force does not replace. "
+            "Name another directory."
+        )
 
 
 def _replace(made: Path, target: Path, old: Path) -> None:
@@ -96,4 +114,4 @@ def _replace(made: Path, target: Path, old: Path) -> None:
 
 def _copy(registry: Registry, sha256: str, target: Path) -> None:
     """The verified files of an artifact."""
-    registry.artifacts.export_tree(sha256, target)
+    registry.artifacts.export(sha256, target)

@@ -14,7 +14,7 @@ CARD = "README.md"
 STATEMENT = "hallmark.intoto.jsonl"
 METRICS = "metrics.json"
 WRITTEN = frozenset({CARD, STATEMENT, METRICS})
-"""What an export writes itself. A file of the model by one of these names is replaced, so a statement never covers it."""
+"""What an export writes. It replaces a file of the model by such a name, so no statement covers it."""
 
 
 class TreeFile(Protocol):
@@ -55,7 +55,8 @@ def walk(directory: Path) -> Iterator[tuple[str, Path]]:
     """The files of a directory, in name order, without following any link.
 
     Raises:
-        InputError: it is no directory, cannot be read, or holds a link or a special file, which could lead outside.
+        InputError: it is no directory, cannot be read, or holds a link or a special file, which could lead
+            outside.
     """
     if directory.is_symlink() or not directory.is_dir():
         raise InputError(f"{directory}: not a directory")
@@ -68,6 +69,11 @@ def walk(directory: Path) -> Iterator[tuple[str, Path]]:
         for name in (*folders, *names):
             path = Path(folder, name)
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise InputError(f"{path}: a link or special file is refused, since it may lead outside. Put the file itself in its place.")
-        found.extend((Path(folder, name).relative_to(directory).as_posix(), Path(folder, name)) for name in names)
+                raise InputError(
+                    f"{path}: a link or special file is refused, since it may lead outside. "
+                    "Put the file itself in its place."
+                )
+        found.extend(
+            (Path(folder, name).relative_to(directory).as_posix(), Path(folder, name)) for name in names
+        )
     yield from sorted(found)

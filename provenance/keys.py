@@ -38,7 +38,9 @@ def key_id(key: Ed25519PublicKey) -> str:
     """The sha256 of a public key's DER form."""
     from cryptography.hazmat.primitives import serialization
 
-    return sha256_bytes(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return sha256_bytes(
+        key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
 
 
 def configured_key(settings: Settings | None = None) -> SigningKey | None:
@@ -62,13 +64,20 @@ def load_signing_key(path: Path, password: str | None = None) -> SigningKey:
 
     Raises:
         InputError: it is missing, open to others, encrypted with another password, or not an Ed25519 key.
+
+    Example:
+        >>> key = make_key_pair(Path("signing.pem"))
+        >>> load_signing_key(Path("signing.pem")).keyid == key.keyid
+        True
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     data = _read(path)
     if (mode := path.stat().st_mode & 0o777) & OPEN_TO_OTHERS:
-        raise InputError(f"{path}: the private key is open to others (mode {mode:04o}). Run: chmod 600 {path}")
+        raise InputError(
+            f"{path}: the private key is open to others (mode {mode:04o}). Run: chmod 600 {path}"
+        )
     encrypted = b"ENCRYPTED" in data
     if encrypted and not password:
         raise InputError(f"{path}: the private key is encrypted. Set HALLMARK_SIGNING_KEY_PASSWORD.")
@@ -87,6 +96,11 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
 
     Raises:
         InputError: it is missing or not an Ed25519 public key.
+
+    Example:
+        >>> key = make_key_pair(Path("signing.pem"))
+        >>> key_id(load_public_key(Path("signing.pem.pub"))) == key.keyid
+        True
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -95,7 +109,9 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     try:
         key = serialization.load_pem_public_key(data)
     except Exception as error:  # see above
-        raise InputError(f"{path}: not a public key in PEM form. It begins with -----BEGIN PUBLIC KEY-----") from error
+        raise InputError(
+            f"{path}: not a public key in PEM form. It begins with -----BEGIN PUBLIC KEY-----"
+        ) from error
     if not isinstance(key, Ed25519PublicKey):
         raise InputError(f"{path}: not an Ed25519 key")
     return key
@@ -111,6 +127,11 @@ def make_key_pair(path: Path, password: str | None = None) -> SigningKey:
     Raises:
         InputError: one of the files exists.
         ResourceError: they cannot be written.
+
+    Example:
+        >>> key = make_key_pair(Path("signing.pem"), password="a long one")
+        >>> len(key.keyid)
+        64
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -120,11 +141,19 @@ def make_key_pair(path: Path, password: str | None = None) -> SigningKey:
         if os.path.lexists(existing):
             raise InputError(f"{existing}: exists, and a key is never overwritten. Name another file.")
     key = Ed25519PrivateKey.generate()
-    encryption = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
+    encryption = (
+        serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
+    )
     with atomic_writer(path, mode=0o600) as file:
-        file.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+        file.write(
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+        )
     with atomic_writer(public_path) as file:
-        file.write(key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+        file.write(
+            key.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
     return SigningKey(key, key_id(key.public_key()))
 
 

@@ -1,4 +1,4 @@
-"""What may leave this machine: names instead of places, and no sign-in inside an address."""
+"""What may leave this machine: names instead of paths, and no password inside an address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIGN_IN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def public(value: Any) -> Any:
-    """A JSON value in which every local path is cut to its last part, and user and password are gone from every URL."""
+    """A JSON value whose local paths are cut to their last part, and whose URLs have no user and password."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, dict):
@@ -30,11 +30,12 @@ def _text(text: str) -> str:
 
 
 def public_model(reference: str, revision: str | None) -> str:
-    """What others may call a model: a directory's last part, a hub id without its revision, `registry:NAME@ALIAS` as it is.
+    """A model's public name: a folder's last part, a hub id without revision, or `registry:NAME@ALIAS`.
 
     Args:
         reference: what was asked for.
-        revision: commit of a hub model or version of a registered one; None says that the reference is a directory.
+        revision: commit of a hub model or version of a registered one; None says that the reference is a
+            directory.
     """
     if reference.startswith(REGISTERED):
         return str(public(reference))

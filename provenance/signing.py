@@ -1,7 +1,7 @@
 """Signing a statement: the DSSE envelope, version 1.
 
-Formats: https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md and envelope.md beside it; in-toto's use of it:
-https://github.com/in-toto/attestation/blob/main/spec/v1/envelope.md.
+Formats: https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md and envelope.md beside it;
+in-toto's use of it: https://github.com/in-toto/attestation/blob/main/spec/v1/envelope.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
-    """The Pre-Authentication Encoding: the bytes that are signed, from which type and payload can be told apart."""
+    """The Pre-Authentication Encoding: the bytes that are signed, which no other type and payload have."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
@@ -33,7 +33,9 @@ def sign(statement: Mapping[str, Any], key: SigningKey) -> dict[str, Any]:
     return {
         "payload": base64.b64encode(payload).decode(),
         "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"keyid": key.keyid, "sig": base64.b64encode(key.sign(pae(PAYLOAD_TYPE, payload))).decode()}],
+        "signatures": [
+            {"keyid": key.keyid, "sig": base64.b64encode(key.sign(pae(PAYLOAD_TYPE, payload))).decode()}
+        ],
     }
 
 
@@ -44,7 +46,9 @@ def is_envelope(document: Any) -> bool:
 
 def key_ids(document: Mapping[str, Any]) -> list[str]:
     """The key ids that an envelope claims; nothing vouches for them."""
-    return [signature["keyid"] for signature in _signatures(document) if isinstance(signature.get("keyid"), str)]
+    return [
+        signature["keyid"] for signature in _signatures(document) if isinstance(signature.get("keyid"), str)
+    ]
 
 
 def opened(document: Any) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def opened(document: Any) -> dict[str, Any]:
 
 
 def verify_envelope(envelope: Mapping[str, Any], public_keys: Sequence[Ed25519PublicKey]) -> dict[str, Any]:
-    """The statement of an envelope that at least one of the given keys signed. What is returned are the very bytes that were signed.
+    """The statement of an envelope that at least one of the given keys signed, from the very bytes signed.
 
     Args:
         envelope: as read.
@@ -68,6 +72,12 @@ def verify_envelope(envelope: Mapping[str, Any], public_keys: Sequence[Ed25519Pu
 
     Raises:
         IntegrityError: no given key signed these bytes, or it is not an envelope of a statement.
+
+    Example:
+        >>> from provenance.keys import load_public_key, make_key_pair
+        >>> envelope = sign({"_type": "https://in-toto.io/Statement/v1"}, make_key_pair(Path("signing.pem")))
+        >>> verify_envelope(envelope, [load_public_key(Path("signing.pem.pub"))])
+        {'_type': 'https://in-toto.io/Statement/v1'}
     """
     payload = _payload(envelope)
     signed = pae(PAYLOAD_TYPE, payload)
@@ -75,13 +85,18 @@ def verify_envelope(envelope: Mapping[str, Any], public_keys: Sequence[Ed25519Pu
     if not any(_fits(key, signature, signed) for key in public_keys for signature in signatures):
         claimed = ", ".join(keyid[:16] for keyid in key_ids(envelope)) or "nobody"
         wanted = ", ".join(key_id(key)[:16] for key in public_keys) or "no key"
-        raise IntegrityError(f"the signature is not one of {wanted} over this statement; the envelope says that it was signed by {claimed}")
+        raise IntegrityError(
+            f"the signature is not one of {wanted} over this statement; "
+            f"the envelope says that it was signed by {claimed}"
+        )
     return opened(_parsed(payload))
 
 
 def _signatures(envelope: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = envelope.get("signatures")
-    return [signature for signature in found if isinstance(signature, dict)] if isinstance(found, list) else []
+    return (
+        [signature for signature in found if isinstance(signature, dict)] if isinstance(found, list) else []
+    )
 
 
 def _fits(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:

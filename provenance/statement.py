@@ -1,8 +1,9 @@
-"""How a model version came to be, as an in-toto Statement that holds SLSA Provenance: what, from which inputs, with which result.
+"""How a model version came to be, as an in-toto Statement that holds SLSA Provenance.
 
-Formats: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md and https://slsa.dev/spec/v1.1/provenance.
-What neither has a field for is in extension fields, named `hallmark_...` as SLSA asks of a vendor. The documentation of our build type
-and builder, with every field, is docs/provenance.md.
+Formats: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md and
+https://slsa.dev/spec/v1.1/provenance.
+What neither has a field for is in extension fields, named `hallmark_...` as SLSA asks of a vendor. The
+documentation of our build type and builder, with every field, is docs/provenance.md.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ BUILD_TYPE = f"{DOCUMENTATION}#build-type-v1"
 BUILDER = f"{DOCUMENTATION}#builder-v1"
 
 
-def statement(version: ModelVersion, run: Run, decision: Mapping[str, Any], files: Sequence[TreeFile]) -> dict[str, Any]:
-    """The statement about a model version. Equal arguments give an equal statement; it reads neither clock, disk nor environment.
+def statement(
+    version: ModelVersion, run: Run, decision: Mapping[str, Any], files: Sequence[TreeFile]
+) -> dict[str, Any]:
+    """The statement about a model version. Pure: it reads neither clock, disk nor environment.
 
     Args:
         version: the version's row.
@@ -36,11 +39,14 @@ def statement(version: ModelVersion, run: Run, decision: Mapping[str, Any], file
         files: of the model; the three that an export writes itself are left out.
 
     Raises:
-        InputError: there is no file to speak about.
+        InputError: the model has no file that a statement could be about.
     """
     manifest = version.manifest
     environment = manifest.get("environment") or {}
-    subject = [{"name": file.name, "digest": {"sha256": file.sha256}} for file in sorted(files, key=lambda file: file.name)]
+    subject = [
+        {"name": file.name, "digest": {"sha256": file.sha256}}
+        for file in sorted(files, key=lambda file: file.name)
+    ]
     subject = [file for file in subject if file["name"] not in WRITTEN]
     if not subject:
         raise InputError(f"{version.model} v{version.number}: has no file that a statement could be about")
@@ -56,12 +62,19 @@ def statement(version: ModelVersion, run: Run, decision: Mapping[str, Any], file
                 "buildType": BUILD_TYPE,
                 "externalParameters": _external(version, run),
                 "internalParameters": public(
-                    {name: environment[name] for name in ("hardware", "packages", "platform", "python", "switches") if name in environment}
+                    {
+                        name: environment[name]
+                        for name in ("hardware", "packages", "platform", "python", "switches")
+                        if name in environment
+                    }
                 ),
                 "resolvedDependencies": resolved_dependencies(version, run),
             },
             "runDetails": {
-                "builder": {"id": BUILDER, "version": {"hallmark": (environment.get("code") or {}).get("hallmark") or "unknown"}},
+                "builder": {
+                    "id": BUILDER,
+                    "version": {"hallmark": (environment.get("code") or {}).get("hallmark") or "unknown"},
+                },
                 "metadata": {
                     "invocationId": run.run_id,
                     "startedOn": timestamp(run.started_at),
@@ -86,11 +99,13 @@ def timestamp(time: str) -> str:
 
 def metrics_json(about: Mapping[str, Any], evaluation: Mapping[str, Any]) -> bytes:
     """The content of metrics.json, from the statement's `hallmark_version` and `hallmark_evaluation`."""
-    return canonical_json({"model": about["model"], "version": about["number"], **evaluation}).encode() + b"\n"
+    return (
+        canonical_json({"model": about["model"], "version": about["number"], **evaluation}).encode() + b"\n"
+    )
 
 
 def _version(version: ModelVersion) -> dict[str, Any]:
-    """What ties the statement to the registry: the version's number, and the hash by which the promotion log names it."""
+    """What ties the statement to the registry: the version's number, and its hash in the promotion log."""
     return {
         "model": version.model,
         "number": version.number,
@@ -102,7 +117,10 @@ def _version(version: ModelVersion) -> dict[str, Any]:
 
 def _evaluation(version: ModelVersion, run: Run) -> dict[str, Any]:
     return {
-        "dataset": {"name": f"{version.dataset_key}-{version.dataset_version}", "sha256": version.dataset_sha256},
+        "dataset": {
+            "name": f"{version.dataset_key}-{version.dataset_version}",
+            "sha256": version.dataset_sha256,
+        },
         "judge": {"name": version.judge, "fingerprint": run.judge_fingerprint},
         "metrics": public(version.metrics),
     }

@@ -1,4 +1,4 @@
-"""Is an exported directory what its statement says? Needs nothing but the directory: no registry, no network."""
+"""Is an exported directory what its statement says? Needs only the directory: no registry, no network."""
 
 from __future__ import annotations
 
@@ -52,10 +52,21 @@ def verify_export(directory: Path, public_keys: Sequence[Ed25519PublicKey] = ())
     Raises:
         InputError: it is no directory, has no statement, or holds a link or special file.
         IntegrityError: its statement cannot be read as one.
+
+    Example:
+        >>> from provenance.export import export
+        >>> export(registry, registry.models.get("tiny-reasoner@champion"), Path("exported"))
+        5
+        >>> found = verify_export(Path("exported"))
+        >>> found.model, found.files, found.signature, found.problems
+        ('tiny-reasoner@v2', 2, 'none', [])
     """
     found = {name: path for name, path in walk(directory) if not name.startswith(LEFT_BY_THE_HUB)}
     if STATEMENT not in found:
-        raise InputError(f"{directory}: has no {STATEMENT}, so it is not an export. Make one with: hallmark models export NAME@vN DIR")
+        raise InputError(
+            f"{directory}: has no {STATEMENT}, so it is not an export. "
+            "Make one with: hallmark models export NAME@vN DIR"
+        )
     try:
         return _verified(found, public_keys)
     except IntegrityError as error:
@@ -116,7 +127,13 @@ def _signature(
     document: Any, public_keys: Sequence[Ed25519PublicKey]
 ) -> tuple[Literal["none", "not_checked", "valid", "invalid"], list[str], list[str]]:
     if not is_envelope(document) or not document.get("signatures"):
-        return "none", [], ["the statement is not signed, and a public key was given to check it with"] if public_keys else []
+        return (
+            "none",
+            [],
+            ["the statement is not signed, and a public key was given to check it with"]
+            if public_keys
+            else [],
+        )
     keyids = key_ids(document)
     if not public_keys:
         return "not_checked", keyids, []
@@ -128,7 +145,9 @@ def _signature(
 
 
 def _differences(expected: Mapping[str, str], found: Mapping[str, Path]) -> Iterator[str]:
-    with byte_meter("hash", sum(found[name].stat().st_size for name in expected.keys() & found.keys())) as count:
+    with byte_meter(
+        "hash", sum(found[name].stat().st_size for name in expected.keys() & found.keys())
+    ) as count:
         for name in sorted({*expected, *found} - WRITTEN):
             if name not in found:
                 yield f"{name}: missing"

@@ -1,11 +1,12 @@
-"""What was run, what it scored, and which model version may be served. Knows nothing of prefect, torch or jax."""
+"""What was run, what it scored, and which model version may be served. Needs no prefect, torch or jax."""
 
-from registry.database import open_registry, upgrade
 from registry.log import PromotionConflict
-from registry.promotion import Attest, Evidence, Gate, Offer, Ruling
+from registry.opening import open_registry, open_store, upgrade
+from registry.promotion import Attest, Evidence, Gate, OfferResult, Outcome, Ruling
 from registry.registry import Registry
-from registry.rows import MetricRow, PredictionRow, Problem
+from registry.rows import MetricRow, PredictionRow
 from registry.tables import Dataset, ModelVersion, Run
+from registry.verify import Problem
 
 __all__ = [
     "Attest",
@@ -14,7 +15,8 @@ __all__ = [
     "Gate",
     "MetricRow",
     "ModelVersion",
-    "Offer",
+    "OfferResult",
+    "Outcome",
     "PredictionRow",
     "Problem",
     "PromotionConflict",
@@ -22,5 +24,6 @@ __all__ = [
     "Ruling",
     "Run",
     "open_registry",
+    "open_store",
     "upgrade",
 ]

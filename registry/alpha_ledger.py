@@ -1,4 +1,9 @@
-"""The ledger of alpha: which comparison this is on a golden dataset, and what the one before it left over."""
+"""The ledger of alpha: which comparison this is on a golden dataset, and what the one before it left over.
+
+A family is one model on one golden dataset. Its comparisons are numbered, and the level of each follows from
+its number (`evaluation.alpha`), so that together they spend no more than alpha however many nights there are.
+A comparison that was significant hands its level on to the next one.
+"""
 
 from __future__ import annotations
 
@@ -31,21 +36,26 @@ class Turn:
 
 
 def comparison_sha256(dataset_sha256: str, opponent: Run, candidate: Run) -> str:
-    """What makes two comparisons one: the same dataset, the same judge, and the same predictions on both sides.
+    """What makes two comparisons one: the same dataset, judge, and predictions on both sides.
 
-    The evaluator is deterministic, so the same candidate that is offered again gives the same predictions, and asking
-    again is no new chance for luck.
+    The evaluator is deterministic, so the same candidate that is offered again gives the same predictions,
+    and asking again is no new chance for luck.
     """
-    return sha256_json(
-        [dataset_sha256, candidate.judge, candidate.judge_fingerprint, opponent.predictions_sha256, candidate.predictions_sha256]
-    )
+    judge = candidate.judge, candidate.judge_fingerprint
+    return sha256_json([dataset_sha256, *judge, opponent.predictions_sha256, candidate.predictions_sha256])
 
 
 MANY = 2**31 - 1
 """More than any number of comparisons."""
 
-_FAMILY = (col(AlphaSpending.model) == bindparam("model"), col(AlphaSpending.dataset_sha256) == bindparam("dataset_sha256"))
-_KNOWN = select(AlphaSpending.number).where(*_FAMILY, AlphaSpending.comparison_sha256 == bindparam("comparison_sha256"))
+# Built once; see registry/runs.py.
+_FAMILY = (
+    col(AlphaSpending.model) == bindparam("model"),
+    col(AlphaSpending.dataset_sha256) == bindparam("dataset_sha256"),
+)
+_KNOWN = select(AlphaSpending.number).where(
+    *_FAMILY, AlphaSpending.comparison_sha256 == bindparam("comparison_sha256")
+)
 _BEFORE = (
     select(AlphaSpending.number, AlphaSpending.level, AlphaSpending.significant)
     .where(*_FAMILY, AlphaSpending.number < bindparam("number"))
@@ -61,14 +71,24 @@ def take_turn(session: Session, model: str, dataset_sha256: str, opponent: Run, 
     family = {"model": model, "dataset_sha256": dataset_sha256}
     connection = session.connection()
     known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).scalar()
-    before = connection.execute(_BEFORE, {**family, "number": known or MANY}).first()  # numbers are dense: the newest smaller one
+    # Numbers are dense, so the newest smaller one is the comparison before it: for one that is known the one
+    # it followed then, so that asking again gives the same level; for a new one the last of the family.
+    before = connection.execute(_BEFORE, {**family, "number": known or MANY}).first()
     number = known or (before[0] if before else 0) + 1
     carried = before[1] if before is not None and before[2] else 0.0
     return Turn(model, dataset_sha256, comparison, number, carried, known is not None)
 
 
-def spend(session: Session, turn: Turn, opponent: Run, candidate: Run, *, p_value: float, level: float, significant: bool) -> None:
-    """Record a comparison that was decided for the first time."""
+def spend(
+    session: Session,
+    turn: Turn,
+    opponent: Run,
+    candidate: Run,
+    p_value: float,
+    level: float,
+    significant: bool,
+) -> None:
+    """Record a comparison that was decided for the first time. A known one has spent its level already."""
     if turn.known:
         return
     row = {

@@ -16,7 +16,7 @@ from core.files import canonical_json
 
 
 class ExactText(TypeDecorator[str]):
-    """Any text that a model may write, kept as a JSON string: PostgreSQL's text type cannot hold the character NUL."""
+    """Any text that a model may write, as a JSON string: PostgreSQL's text cannot hold the character NUL."""
 
     impl = Text
     cache_ok = True

@@ -1,88 +1,188 @@
-"""Opening and upgrading the registry of a home folder."""
+"""Connections and transactions. On both databases there are many readers and one writer at a time."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection, Engine, Pool, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session
 
-from core.files import raise_for_os_error
-from registry.artifacts.old_layout import Adopted
-from registry.artifacts.store import Store
-from registry.engine import Database, connect, parse_url
-from registry.registry import Registry
-from registry.schema import ensure_current, migrate
+from core.errors import InputError, ResourceError
+from core.files import canonical_json
+from registry.database_errors import database_errors
 
-__all__ = ["connect", "open_registry", "open_store", "registry_url", "upgrade"]
+WRITE_LOCK = 0x68616C6C6D61726B
+"""Key of the PostgreSQL advisory lock that writers take: "hallmark" in ASCII."""
 
 
-def registry_url(home: Path, url: str | None = None) -> URL:
-    """The database of a home folder: the given URL, else `registry.db` in the folder.
+def parse_url(url: str) -> URL:
+    """A database URL with the driver we use.
 
     Raises:
-        InputError: the URL is not usable.
+        InputError: not a URL, or neither SQLite nor PostgreSQL. The message leaves the URL out, as it may
+            hold a password.
     """
-    if url:
-        return parse_url(url)
-    return URL.create("sqlite", database=str(home.absolute() / "registry.db"))
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise InputError(
+            "the registry URL is not a database URL; "
+            "expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
+        ) from None
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        if not parsed.database or parsed.database == ":memory:":
+            raise InputError("the registry needs a database file that outlives the process: sqlite:///PATH")
+        return parsed
+    raise InputError(
+        f"registry database {parsed.drivername!r} is not supported; use sqlite:///PATH or postgresql://..."
+    )
 
 
-def open_registry(home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None) -> Registry:
-    """Open the registry, making it first when there is none.
+def connect(url: str | URL, timeout_s: float = 30.0) -> Engine:
+    """An engine for a registry database. Nothing is opened yet.
 
     Args:
-        home: folder of the SQLite database, of the artifacts and of their checkouts.
-        url: database to use instead of SQLite in `home`.
+        url: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE.
         timeout_s: how long a writer waits for another one, in seconds.
-        artifacts: folder or fsspec URL of the artifacts instead of `artifacts` in `home`. Nothing of it is opened yet.
-
-    Raises:
-        InputError: the schema is older or newer than this version of Hallmark, or a URL is not usable.
-        IntegrityError: the file is not an intact database.
-        TransientError: the database is locked or the server is away.
-        ResourceError: wrong password, no permission. No message holds a password.
-    """
-    store = open_store(home, artifacts)
-    database = _connected(home, url, timeout_s)
-    try:
-        ensure_current(database)
-    except BaseException:
-        database.close()
-        raise
-    return Registry(database, store)
-
-
-def open_store(home: Path, artifacts: str | None = None) -> Store:
-    """The artifacts of a home folder. Nothing is opened yet.
 
     Raises:
         InputError: the URL is not usable.
+        ResourceError: the PostgreSQL driver is not installed.
     """
-    return Store(artifacts or home.absolute() / "artifacts", home.absolute() / "checkouts")
+    parsed = url if isinstance(url, URL) else parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, timeout_s)
+    try:
+        engine = create_engine(
+            parsed, json_serializer=canonical_json, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+        )
+    except ImportError:
+        raise ResourceError(
+            "the PostgreSQL driver is not installed; install it with: pip install 'hallmark[postgres]'"
+        ) from None
+    timeout_ms = max(1, round(timeout_s * 1000))
+
+    @event.listens_for(engine, "begin")
+    def lock(connection: Connection) -> None:
+        if connection.get_execution_options().get("writes"):
+            connection.execute(text(f"SET LOCAL lock_timeout = {timeout_ms}"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK})
+
+    return engine
 
 
-def upgrade(home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None) -> Adopted:
-    """Migrate the registry to the newest schema, in one transaction, and a local artifact store to its newest layout.
+def _sqlite(url: URL, timeout_s: float) -> Engine:
+    # Connections are kept: closing the last one writes the whole WAL back to the database, which takes longer
+    # than a transaction. Their number has no limit, since a thread may read while it writes.
+    engine = create_engine(
+        url, json_serializer=canonical_json, max_overflow=-1, connect_args={"timeout": timeout_s}
+    )
+    sqlite_engines.add(engine)
 
-    Returns:
-        How many artifacts were moved, and which are damaged.
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # transactions begin where we say, below
+        # recursive_triggers makes INSERT OR REPLACE fire the triggers that refuse deletes.
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "recursive_triggers = ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        record.info["file"] = _identity(url)
 
-    Raises:
-        HallmarkError: what `open_registry` raises.
+    @event.listens_for(engine, "checkout")
+    def check(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        if record.info["file"] != _identity(url):
+            raise DisconnectionError(
+                "the file was replaced"
+            )  # never seen: the pool opens the file that is there now
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _identity(url: URL) -> tuple[int, int] | None:
+    """Which file is at the place of a database; None where there is none."""
+    try:
+        found = Path(url.database or "").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: open new connections; the parent's are left alone, as SQLite's locks do not fork."""
+    for engine in sqlite_engines:
+        inherited_pools.append(engine.pool)
+        engine.dispose(close=False)
+
+
+sqlite_engines: WeakSet[Engine] = WeakSet()
+inherited_pools: list[Pool] = []
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+class Database:
+    """Transactions on one registry database.
+
+    Args:
+        engine: from `connect`.
     """
-    store = open_store(home, artifacts)
-    database = _connected(home, url, timeout_s)
-    try:
-        migrate(database)
-    finally:
-        database.close()
-    return store.adopt_old_layout()
 
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._writer = engine.execution_options(writes=True)
+        # PostgreSQL would show each statement another state; SQLite keeps a reader's state by itself.
+        self._reader = (
+            engine
+            if engine.dialect.name == "sqlite"
+            else engine.execution_options(isolation_level="REPEATABLE READ")
+        )
 
-def _connected(home: Path, url: str | None, timeout_s: float) -> Database:
-    address = registry_url(home, url)
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise_for_os_error(error, home)
-    return Database(connect(address, timeout_s))
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session on one consistent state. Rows stay usable after it ends."""
+        with database_errors(self.engine.url), Session(self._reader, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """The only writer, from here until the transaction commits at the end, or rolls back on an error.
+
+        The lock is SQLite's BEGIN IMMEDIATE, or an advisory lock of PostgreSQL. It is waited for, and it ends
+        with the transaction.
+        """
+        with (
+            database_errors(self.engine.url),
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            # Begin, and with that take the write lock, now: a transaction that began with its first statement
+            # would let a caller look at something before it holds the lock.
+            session.connection()
+            yield session
+
+    @contextmanager
+    def writing_schema(self) -> Iterator[Connection]:
+        """As `writing`, for statements that change the schema."""
+        with database_errors(self.engine.url), self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.engine.dispose()

@@ -12,11 +12,18 @@ from sqlalchemy.exc import DataError, DBAPIError, StatementError
 from core.errors import HallmarkError, InputError, IntegrityError, ResourceError, TransientError
 
 _SECRET_OPTIONS = ("password", "sslpassword")
-_PERMANENT = ("authentication", "password", "does not exist", "pg_hba.conf", "permission denied", "must be owner")
+_PERMANENT = (
+    "authentication",
+    "password",
+    "does not exist",
+    "pg_hba.conf",
+    "permission denied",
+    "must be owner",
+)
 
 
 def describe(url: URL) -> str:
-    """A database URL that is safe to print: the password is starred and options that could hold one are left out."""
+    """A database URL that is safe to print: password starred, options that could hold one left out."""
     shown = {name: value for name, value in url.query.items() if name in ("host", "port")}
     return url.set(query=shown).render_as_string(hide_password=True)
 
@@ -24,7 +31,12 @@ def describe(url: URL) -> str:
 def without_secrets(text: str, url: URL) -> str:
     """The text with every form of the URL's passwords starred."""
     given = [url.password, *(url.query.get(name) for name in _SECRET_OPTIONS)]
-    secrets = {form for value in given if value for form in (str(value), quote(str(value), safe=""), quote_plus(str(value)))}
+    secrets = {
+        form
+        for value in given
+        if value
+        for form in (str(value), quote(str(value), safe=""), quote_plus(str(value)))
+    }
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
@@ -32,7 +44,7 @@ def without_secrets(text: str, url: URL) -> str:
 
 @contextmanager
 def database_errors(url: URL) -> Iterator[None]:
-    """Turn what a database driver raises into our errors. The driver's error is not chained: it may hold parameters.
+    """Turn what a driver raises into our errors. The driver's is not chained, as it may hold parameters.
 
     Raises:
         TransientError: locked, or the server is away; trying again can help.
@@ -59,17 +71,20 @@ def _translated(error: StatementError, url: URL) -> HallmarkError:
 def _sqlite(reason: str, place: str) -> HallmarkError:
     if "locked" in reason or "busy" in reason:
         return TransientError(
-            f"{place}: locked by another process for too long. Wait until that one is done, then run the same command again."
+            f"{place}: locked by another process for too long. "
+            "Wait until that one is done, then run the same command again."
         )
     if "not a database" in reason or "malformed" in reason:
         return IntegrityError(
-            f"{place}: not an intact SQLite database ({reason}). Restore it from a backup, or move it away to start a new registry."
+            f"{place}: not an intact SQLite database ({reason}). "
+            "Restore it from a backup, or move it away to start a new registry."
         )
     if "full" in reason:
         return ResourceError(f"{place}: the disk is full. Free some space and run the same command again.")
     if "readonly" in reason or "unable to open" in reason or "disk I/O" in reason:
         return ResourceError(
-            f"{place}: cannot be opened for writing ({reason}). Check its permissions or set HALLMARK_HOME to a folder you own."
+            f"{place}: cannot be opened for writing ({reason}). "
+            "Check its permissions or set HALLMARK_HOME to a folder you own."
         )
     return IntegrityError(f"{place}: refused by the database: {reason}")
 
@@ -77,11 +92,18 @@ def _sqlite(reason: str, place: str) -> HallmarkError:
 def _postgresql(error: DBAPIError, reason: str, place: str) -> HallmarkError:
     state = str(getattr(error.orig, "sqlstate", None) or "")
     if state == "55P03":
-        return TransientError(f"{place}: another process held the registry's write lock for too long. Run the same command again.")
+        return TransientError(
+            f"{place}: another process held the registry's write lock for too long. "
+            "Run the same command again."
+        )
     if state.startswith("53"):
         return ResourceError(f"{place}: the server lacks a resource: {reason}")
     if state.startswith(("08", "57", "40")) or (not state and not any(word in reason for word in _PERMANENT)):
-        return TransientError(f"{place}: the server is away: {reason}. Check that it runs, then run the same command again.")
+        return TransientError(
+            f"{place}: the server is away: {reason}. Check that it runs, then run the same command again."
+        )
     if not state or state.startswith(("28", "3D", "42501")):
-        return ResourceError(f"{place}: cannot connect: {reason}. Check user, password and database in HALLMARK_REGISTRY_URL.")
+        return ResourceError(
+            f"{place}: cannot connect: {reason}. Check user, password and database in HALLMARK_REGISTRY_URL."
+        )
     return IntegrityError(f"{place}: refused by the database: {reason}")

@@ -16,7 +16,6 @@ from registry.tables import Alias, ModelVersion, PromotionLog
 FIRST_HASH = "0" * 64
 """What the first row of the log has as its previous hash."""
 
-
 # Built once; see registry/runs.py.
 _HERE = (
     col(Alias.model) == bindparam("of_model"),
@@ -39,13 +38,27 @@ def append_log(
     action: str,
     before: ModelVersion | None,
     after: ModelVersion | None,
-    *,
     run_id: str,
     reason: str,
     actor: str,
     decision: dict[str, Any] | None = None,
-) -> PromotionLog:
-    """Write the next row of the log. Only inside a writing transaction, where nobody else appends."""
+) -> None:
+    """Write the next row of the log. Only inside a writing transaction, where nobody else appends.
+
+    Args:
+        session: of the transaction.
+        model, alias: what the row is about.
+        action: see `registry.tables.PromotionLog`.
+        before: where the alias pointed; None when nowhere.
+        after: where it points now; None when nothing moved or the alias is gone.
+        run_id: the run that was decided on, or that the version came from.
+        reason: why.
+        actor: who asked.
+        decision: the gate's answer as JSON.
+    """
+    # Ids are given here, not by the database: dense ids show a missing row, and an auto-increment skips one
+    # after a rollback. Each row hashes the one before, so changing or removing any row breaks every hash that
+    # follows.
     last = session.connection().execute(_LAST).first()
     row = PromotionLog(
         id=last[0] + 1 if last else 1,
@@ -65,7 +78,6 @@ def append_log(
     )
     row.hash = log_hash(row)
     session.connection().execute(_APPEND, row.model_dump())
-    return row
 
 
 def log_hash(row: PromotionLog) -> str:
@@ -73,7 +85,9 @@ def log_hash(row: PromotionLog) -> str:
     return sha256_json(row.model_dump(exclude={"hash"}))
 
 
-def move_alias(session: Session, model: str, alias: str, before: ModelVersion | None, after: ModelVersion) -> None:
+def move_alias(
+    session: Session, model: str, alias: str, before: ModelVersion | None, after: ModelVersion
+) -> None:
     """Compare and swap: point an alias at a version if it still points where it did.
 
     Raises:
@@ -83,8 +97,10 @@ def move_alias(session: Session, model: str, alias: str, before: ModelVersion | 
         session.add(Alias(model=model, name=alias, version=after.number, protected=alias == CHAMPION))
         session.flush()
         return
-    swapped: Any = session.connection().execute(
-        _SWAP, {"of_model": model, "of_name": alias, "from_version": before.number, "to_version": after.number}
-    )
+    places = {"of_model": model, "of_name": alias, "from_version": before.number, "to_version": after.number}
+    swapped: Any = session.connection().execute(_SWAP, places)
     if swapped.rowcount != 1:
-        raise PromotionConflict(f"{model}@{alias}: no longer v{before.number}; another promotion came first. Run the same command again.")
+        raise PromotionConflict(
+            f"{model}@{alias}: no longer v{before.number}; another promotion came first. "
+            "Run the same command again."
+        )

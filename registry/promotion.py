@@ -1,4 +1,4 @@
-"""The audited move of an alias: the gate asked, the version numbered, the alias swapped, the log extended, in one transaction."""
+"""The audited move of an alias: gate, version, alias, log and ledger of alpha, in one transaction."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from registry.alpha_ledger import Turn, spend, take_turn
 from registry.artifacts.store import Store
 from registry.artifacts.trees import TreeEntry
 from registry.columns import check_name, now
-from registry.engine import Database
+from registry.database import Database
 from registry.log import append_log, move_alias
-from registry.models import CHAMPION, aliased
-from registry.runs import find_run, like_run, run_scores
+from registry.models import CHAMPION, aliased, version_sha256
+from registry.runs import finished_run, like_run, run_scores
 from registry.tables import Attestation, Dataset, Metric, ModelVersion, RegisteredModel, Run
+
+ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Evidence:
     Attributes:
         opponent: the run to beat: the champion's, or, where there is no champion, the base model's.
         candidate: the run that would be promoted.
-        opponent_scores: trace_id -> score, in dataset order.
+        opponent_scores: trace_id -> score in [0, 1], in dataset order.
         candidate_scores: likewise.
         number: which comparison this is for this model on this golden dataset, from 1.
         carried: the level that the comparison before it left over.
@@ -50,7 +52,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What a gate says.
+    """A gate's answer, as far as the registry needs to know it.
 
     Attributes:
         promote: whether the candidate may be promoted.
@@ -73,20 +75,44 @@ Gate = Callable[[Evidence], Ruling]
 Attest = Callable[[ModelVersion, Run, dict[str, Any], Sequence[TreeEntry]], dict[str, Any]]
 """Gives the statement, or its signed envelope, of a new version: version, run, decision, files."""
 
-ATTEMPTS = 5
-
-Outcome = Literal["promoted", "forced", "refused", "passed", "already_champion"]
-
 
 @dataclass(frozen=True, slots=True)
 class Offer:
+    """A run that is offered, and the terms: the arguments of `registry.registry.Registry.offer`."""
+
+    model: str
+    run_id: str
+    gate: Gate
+    weights: Callable[[], Path]
+    actor: str
+    against: str | None = None
+    parent_model: str | None = None
+    alias: str = CHAMPION
+    force_reason: str | None = None
+    promote: bool = True
+    attest: Attest | None = None
+
+
+Outcome = Literal["promoted", "forced", "refused", "passed", "already_champion"]
+"""What became of an offer.
+
+- promoted: the gate agreed, and the alias moved.
+- refused: the gate did not agree.
+- forced: the gate did not agree, and the alias moved all the same.
+- passed: the gate agreed, and promotion was not wanted.
+- already_champion: the alias points at these very weights.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferResult:
     """What became of an offer.
 
     Attributes:
-        outcome: promoted; forced, against the gate; refused; passed, when promotion was not wanted; already_champion.
+        outcome: see `Outcome`.
         version: the candidate's version; None where it has none.
-        opponent: run id that the candidate was compared with; None for already_champion.
-        ruling: None for already_champion.
+        opponent: id of the run that the candidate was compared with; None for already_champion.
+        ruling: the gate's answer; None for already_champion.
     """
 
     outcome: Outcome
@@ -96,20 +122,152 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Assessment:
-    candidate: Run
+class _Case:
+    """An offer as one transaction sees it, decided by the gate.
+
+    Attributes:
+        current: the version that the alias points at; None where there is none.
+        dataset: what the candidate was judged on.
+    """
+
+    offer: Offer
     current: ModelVersion | None
-    dataset: Dataset | None = None
-    opponent: Run | None = None
-    turn: Turn | None = None
-    ruling: Ruling | None = None
+    candidate: Run
+    opponent: Run
+    dataset: Dataset
+    turn: Turn
+    ruling: Ruling
+
+    @property
+    def moves(self) -> bool:
+        """Whether the alias is to move."""
+        return (self.ruling.promote and self.offer.promote) or self.offer.force_reason is not None
 
     @property
     def decision(self) -> dict[str, Any]:
         """The gate's answer with what it was about, for the log and the attestation."""
-        if self.ruling is None or self.opponent is None or self.turn is None:
-            return {}
-        return {**self.ruling.document, "against": self.opponent.run_id, "comparison_sha256": self.turn.comparison_sha256}
+        about = {"against": self.opponent.run_id, "comparison_sha256": self.turn.comparison_sha256}
+        return {**self.ruling.document, **about}
+
+
+def decide(database: Database, artifacts: Store, offer: Offer) -> OfferResult:
+    """See `registry.registry.Registry.offer`."""
+    check_name(offer.model, "model")
+    check_name(offer.alias, "alias")
+    stored: str | None = None
+    for _ in range(ATTEMPTS):
+        # Asked without the write lock first: weights are stored only when the gate agrees, and storing
+        # gigabytes must not hold up every other writer. What is found here decides nothing but that.
+        with database.reading() as session:
+            case = _assessed(session, offer)
+        # Weights before the version: an artifact that no version names does no harm (garbage collection
+        # removes it), a version without its artifact would.
+        if isinstance(case, _Case) and case.moves and stored is None:
+            stored = _store_weights(artifacts, case)
+        # Asked again under the write lock, which lasts until the commit: nobody else moves the alias, numbers
+        # a version, takes a turn in the ledger of alpha or extends the log between what the gate sees here
+        # and what is written. This answer counts.
+        with database.writing() as session:
+            case = _assessed(session, offer)
+            if not isinstance(case, _Case):
+                return case
+            if not case.moves:
+                return _record_answer(session, case)
+            # Garbage collection removes under the same lock, so what is there now is there at the commit.
+            if stored is not None and artifacts.has(stored):
+                return _promote(session, artifacts, case, stored)
+        # The champion changed since the gate was asked, or the artifact was collected as garbage: once more.
+        stored = None
+    raise TransientError(
+        f"{offer.model}@{offer.alias}: run {offer.run_id} could not be promoted in {ATTEMPTS} attempts, "
+        "since its artifact or the champion changed each time. Run the same command again."
+    )
+
+
+def _assessed(session: Session, offer: Offer) -> _Case | OfferResult:
+    """The offer with the gate's answer; or its result, where the alias points at these very weights."""
+    candidate = finished_run(session, offer.run_id)
+    current = aliased(session, offer.model, offer.alias)
+    if current is not None and current.weights_sha256 == candidate.model_sha256:
+        return OfferResult("already_champion", current, None, None)
+    opponent = _opponent(session, current, candidate, offer.against)
+    datasets = session.get_one(Dataset, opponent.dataset_id), session.get_one(Dataset, candidate.dataset_id)
+    turn = take_turn(session, offer.model, datasets[1].sha256, opponent, candidate)
+    scores = run_scores(session, opponent.run_id), run_scores(session, candidate.run_id)
+    ruling = offer.gate(Evidence(opponent, candidate, *scores, turn.number, turn.carried, *datasets))
+    return _Case(offer, current, candidate, opponent, datasets[1], turn, ruling)
+
+
+def _opponent(session: Session, current: ModelVersion | None, candidate: Run, against: str | None) -> Run:
+    """The run to beat. Never one of other weights than the champion's: that would be a way round the gate."""
+    given = finished_run(session, against) if against else None
+    if current is None:
+        if (base := given or like_run(session, candidate.parent_model_sha256, candidate)) is not None:
+            return base
+        raise InputError(
+            f"run {candidate.run_id}: nothing to compare it with: there is no champion and no run of its "
+            f"base model. Run: hallmark baseline --base-model {candidate.base_model}, "
+            "or name a run with --against."
+        )
+    if given is not None and given.model_sha256 == current.weights_sha256:
+        return given
+    return like_run(session, current.weights_sha256, candidate) or finished_run(session, current.run_id)
+
+
+def _store_weights(artifacts: Store, case: _Case) -> str:
+    weights, run = case.offer.weights(), case.candidate
+    stored = artifacts.put(weights)
+    if stored != run.model_sha256:
+        raise IntegrityError(
+            f"{weights}: changed since run {run.run_id} judged these weights: "
+            f"expected sha256 {run.model_sha256}, found {stored}."
+        )
+    return stored
+
+
+def _record_answer(session: Session, case: _Case) -> OfferResult:
+    if case.current is None:
+        _ensure_model(session, case.offer.model)
+    outcome: Outcome = "passed" if case.ruling.promote else "refused"
+    _log(session, case, outcome, None, case.ruling.reason)
+    return OfferResult(outcome, None, case.opponent.run_id, case.ruling)
+
+
+def _promote(session: Session, artifacts: Store, case: _Case, stored: str) -> OfferResult:
+    model, ruling = case.offer.model, case.ruling
+    if case.current is None:
+        _ensure_model(session, model)
+    # The same weights are never a second version: the one that they have is promoted again.
+    known = session.exec(_SAME_WEIGHTS, params={"model": model, "weights_sha256": stored}).first()
+    version = known or _new_version(session, artifacts, case, stored)
+    move_alias(session, model, case.offer.alias, case.current, version)
+    outcome: Outcome = "promoted" if ruling.promote else "forced"
+    _log(session, case, outcome, version, ruling.reason if ruling.promote else case.offer.force_reason or "")
+    return OfferResult(outcome, version, case.opponent.run_id, ruling)
+
+
+def _log(session: Session, case: _Case, outcome: Outcome, version: ModelVersion | None, reason: str) -> None:
+    """Write the decision down: its share of alpha, and its row of the log."""
+    offer, ruling, run = case.offer, case.ruling, case.candidate
+    spend(session, case.turn, case.opponent, run, ruling.p_value, ruling.level, ruling.significant)
+    append_log(
+        session,
+        offer.model,
+        offer.alias,
+        outcome,
+        case.current,
+        version,
+        run.run_id,
+        reason,
+        offer.actor,
+        case.decision,
+    )
+
+
+def _ensure_model(session: Session, model: str) -> None:
+    if session.exec(select(RegisteredModel.name).where(RegisteredModel.name == model)).first() is None:
+        session.add(RegisteredModel(name=model, created_at=now()))
+        session.flush()
 
 
 # Built once; see registry/runs.py.
@@ -120,236 +278,33 @@ _NEWEST = select(func.max(ModelVersion.number)).where(ModelVersion.model == bind
 _METRICS = select(Metric).where(Metric.run_id == bindparam("run_id")).order_by(col(Metric.id))
 
 
-class Promotion:
-    """Offering runs to an alias."""
-
-    def __init__(self, database: Database, store: Store) -> None:
-        self.database = database
-        self.artifacts = store
-
-    def offer(
-        self,
-        model: str,
-        run_id: str,
-        gate: Gate,
-        *,
-        weights: Callable[[], Path],
-        actor: str,
-        against: str | None = None,
-        parent_model: str | None = None,
-        alias: str = CHAMPION,
-        force_reason: str | None = None,
-        promote: bool = True,
-        attest: Attest | None = None,
-    ) -> Offer:
-        """Ask the gate about a run, and when it agrees make its weights a version and point the alias at it.
-
-        The gate is asked first without the write lock, since weights are only stored when it agrees. Then it is asked
-        again inside the transaction that writes, against the champion as it is at that moment; what it says there counts.
-        Weights are stored before: an artifact that no version names does no harm, a version without its artifact would.
-        The same weights are never a second version. A refusal is recorded too.
-
-        Args:
-            model: the registered model; made when it is new.
-            run_id: a finished run.
-            gate: decides.
-            weights: gives the model directory that the run judged.
-            actor: who, for the log.
-            against: run to compare with where it judged the champion's weights, or where there is no champion. Default:
-                the newest run of the champion's, else the base model's, weights on the same dataset by the same judge.
-            parent_model: what the model was trained from.
-            alias: which alias moves.
-            force_reason: promote even if the gate refuses; recorded.
-            promote: False to decide and record only.
-            attest: makes the provenance statement of a new version.
-
-        Raises:
-            InputError: the run is not finished, a name is not allowed, or there is nothing comparable to compare with.
-            IntegrityError: the weights are not the ones that the run judged.
-            TransientError: its artifact was removed each time before it was promoted.
-        """
-        check_name(model, "model")
-        check_name(alias, "alias")
-        stored: str | None = None
-        for _ in range(ATTEMPTS):
-            with self.database.reading() as session:
-                assessment = _assess(session, model, alias, run_id, against, gate)
-            if _moves(assessment, force_reason, promote) and stored is None:
-                stored = self._store_weights(weights(), assessment.candidate)
-            with self.database.writing() as session:
-                assessment = _assess(session, model, alias, run_id, against, gate)
-                if not _moves(assessment, force_reason, promote):
-                    return self._record_answer(session, model, alias, assessment, actor)
-                if stored is not None and self.artifacts.has_tree(stored):
-                    return self._promote(session, model, alias, assessment, stored, actor, parent_model, force_reason, attest)
-            stored = None  # the champion changed since the gate was asked, or the artifact was collected as garbage: once more
-        raise TransientError(
-            f"{model}@{alias}: run {run_id} could not be promoted in {ATTEMPTS} attempts, since its artifact or the champion changed each "
-            "time. Run the same command again."
-        )
-
-    def _store_weights(self, weights: Path, run: Run) -> str:
-        stored = self.artifacts.put_tree(weights)
-        if stored != run.model_sha256:
-            raise IntegrityError(
-                f"{weights}: changed since run {run.run_id} judged these weights: expected sha256 {run.model_sha256}, found {stored}."
-            )
-        return stored
-
-    def _record_answer(self, session: Session, model: str, alias: str, assessment: _Assessment, actor: str) -> Offer:
-        opponent, ruling = assessment.opponent, assessment.ruling
-        if opponent is None or ruling is None:
-            return Offer("already_champion", assessment.current, None, None)
-        outcome: Outcome = "passed" if ruling.promote else "refused"
-        if assessment.current is None:
-            _ensure_model(session, model)
-        self._log(session, model, alias, outcome, assessment, None, ruling.reason, actor)
-        return Offer(outcome, None, opponent.run_id, ruling)
-
-    def _promote(
-        self,
-        session: Session,
-        model: str,
-        alias: str,
-        assessment: _Assessment,
-        stored: str,
-        actor: str,
-        parent_model: str | None,
-        force_reason: str | None,
-        attest: Attest | None,
-    ) -> Offer:
-        run, dataset, opponent, ruling = assessment.candidate, assessment.dataset, assessment.opponent, assessment.ruling
-        assert dataset is not None and opponent is not None and ruling is not None  # noqa: S101, PT018  _moves said so
-        if assessment.current is None:
-            _ensure_model(session, model)
-        known = session.exec(_SAME_WEIGHTS, params={"model": model, "weights_sha256": stored}).first()
-        version = known or self._new_version(session, model, run, dataset, stored, parent_model, assessment.decision, attest)
-        move_alias(session, model, alias, assessment.current, version)
-        outcome: Outcome = "promoted" if ruling.promote else "forced"
-        self._log(session, model, alias, outcome, assessment, version, ruling.reason if ruling.promote else force_reason or "", actor)
-        return Offer(outcome, version, opponent.run_id, ruling)
-
-    @staticmethod
-    def _log(
-        session: Session,
-        model: str,
-        alias: str,
-        action: str,
-        assessment: _Assessment,
-        version: ModelVersion | None,
-        reason: str,
-        actor: str,
-    ) -> None:
-        turn, opponent, ruling = assessment.turn, assessment.opponent, assessment.ruling
-        assert turn is not None and opponent is not None and ruling is not None  # noqa: S101, PT018
-        run = assessment.candidate
-        spend(session, turn, opponent, run, p_value=ruling.p_value, level=ruling.level, significant=ruling.significant)
-        append_log(
-            session,
-            model,
-            alias,
-            action,
-            assessment.current,
-            version,
-            run_id=run.run_id,
-            reason=reason,
-            actor=actor,
-            decision=assessment.decision,
-        )
-
-    def _new_version(
-        self,
-        session: Session,
-        model: str,
-        run: Run,
-        dataset: Dataset,
-        sha256: str,
-        parent_model: str | None,
-        decision: dict[str, Any],
-        attest: Attest | None,
-    ) -> ModelVersion:
-        newest = session.connection().execute(_NEWEST, {"model": model}).scalar()
-        metrics = session.exec(_METRICS, params={"run_id": run.run_id})
-        version = ModelVersion(
-            model=model,
-            number=(newest or 0) + 1,
-            run_id=run.run_id,
-            weights_sha256=sha256,
-            artifact=self.artifacts.key(sha256),
-            metrics=[metric.model_dump(exclude={"id", "run_id"}) for metric in metrics],
-            dataset_key=dataset.key,
-            dataset_version=dataset.version,
-            dataset_sha256=dataset.sha256,
-            judge=run.judge,
-            parent_model=parent_model,
-            parent_sha256=run.parent_model_sha256,
-            manifest=run.manifest,
-            content_sha256="",
-            created_at=now(),
-        )
-        version.content_sha256 = version_sha256(version, run)
-        session.add(version)
+def _new_version(session: Session, artifacts: Store, case: _Case, sha256: str) -> ModelVersion:
+    offer, run, dataset = case.offer, case.candidate, case.dataset
+    newest = session.connection().execute(_NEWEST, {"model": offer.model}).scalar()
+    metrics = session.exec(_METRICS, params={"run_id": run.run_id})
+    version = ModelVersion(
+        model=offer.model,
+        number=(newest or 0) + 1,
+        run_id=run.run_id,
+        weights_sha256=sha256,
+        artifact=artifacts.key(sha256),
+        metrics=[metric.model_dump(exclude={"id", "run_id"}) for metric in metrics],
+        dataset_key=dataset.key,
+        dataset_version=dataset.version,
+        dataset_sha256=dataset.sha256,
+        judge=run.judge,
+        parent_model=offer.parent_model,
+        parent_sha256=run.parent_model_sha256,
+        manifest=run.manifest,
+        content_sha256="",
+        created_at=now(),
+    )
+    version.content_sha256 = version_sha256(version, run)
+    session.add(version)
+    session.flush()
+    if offer.attest is not None:
+        document = offer.attest(version, run, case.decision, artifacts.files(sha256))
+        digest = sha256_json(document)
+        session.add(Attestation(model=offer.model, number=version.number, document=document, sha256=digest))
         session.flush()
-        if attest is not None:
-            document = attest(version, run, decision, self.artifacts.tree(sha256))
-            session.add(Attestation(model=model, number=version.number, document=document, sha256=sha256_json(document)))
-            session.flush()
-        return version
-
-
-def version_sha256(version: ModelVersion, run: Run) -> str:
-    """The hash over a version's row and its run's content."""
-    return sha256_json([version.model_dump(exclude={"id", "content_sha256"}), run.content_sha256])
-
-
-def _moves(assessment: _Assessment, force_reason: str | None, promote: bool) -> bool:
-    ruling = assessment.ruling
-    return ruling is not None and ((ruling.promote and promote) or force_reason is not None)
-
-
-def _assess(session: Session, model: str, alias: str, run_id: str, against: str | None, gate: Gate) -> _Assessment:
-    candidate = finished_run(session, run_id)
-    current = aliased(session, model, alias)
-    if current is not None and current.weights_sha256 == candidate.model_sha256:
-        return _Assessment(candidate, current)
-    opponent = _opponent(session, current, candidate, against)
-    datasets = session.get_one(Dataset, opponent.dataset_id), session.get_one(Dataset, candidate.dataset_id)
-    turn = take_turn(session, model, datasets[1].sha256, opponent, candidate)
-    scores = run_scores(session, opponent.run_id), run_scores(session, candidate.run_id)
-    evidence = Evidence(opponent, candidate, *scores, turn.number, turn.carried, *datasets)
-    return _Assessment(candidate, current, datasets[1], opponent, turn, gate(evidence))
-
-
-def _opponent(session: Session, current: ModelVersion | None, candidate: Run, against: str | None) -> Run:
-    """The run to beat. Never a run of other weights than the champion's: that would be a way round the gate."""
-    given = finished_run(session, against) if against else None
-    if current is None:
-        if (base := given or like_run(session, candidate.parent_model_sha256, candidate)) is not None:
-            return base
-        raise InputError(
-            f"run {candidate.run_id}: nothing to compare it with: there is no champion and no run of its base model. "
-            f"Run: hallmark baseline --base-model {candidate.base_model}, or name a run with --against."
-        )
-    if given is not None and given.model_sha256 == current.weights_sha256:
-        return given
-    return like_run(session, current.weights_sha256, candidate) or finished_run(session, current.run_id)
-
-
-def finished_run(session: Session, reference: str) -> Run:
-    """A run that can be compared and promoted.
-
-    Raises:
-        InputError: it is unknown, still running, or failed; says why.
-    """
-    run = find_run(session, reference)
-    if run.status == "failed":
-        raise InputError(f"run {run.run_id} failed and has no scores: {run.error}")
-    if run.status != "finished":
-        raise InputError(f"run {run.run_id} is not finished. Wait for it, or start the same experiment again: it continues.")
-    return run
-
-
-def _ensure_model(session: Session, model: str) -> None:
-    if session.exec(select(RegisteredModel.name).where(RegisteredModel.name == model)).first() is None:
-        session.add(RegisteredModel(name=model, created_at=now()))
-        session.flush()
+    return version

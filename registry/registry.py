@@ -2,99 +2,145 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from sqlmodel import Session, select
-
-from core.errors import InputError
 from registry.aliases import Aliases
 from registry.artifacts.garbage import Collected
 from registry.artifacts.store import Store
+from registry.comparisons import Comparisons
+from registry.database import Database
 from registry.database_errors import describe
-from registry.engine import Database
-from registry.models import Models
-from registry.promotion import Promotion
-from registry.rows import Problem
+from registry.datasets import Datasets
+from registry.garbage import GRACE_S, collect
+from registry.models import CHAMPION, Models
+from registry.promotion import Attest, Gate, Offer, OfferResult, decide
 from registry.runs import Runs
-from registry.tables import ModelVersion, Run
-from registry.verify import verify
-
-GRACE_S = 3600.0
-"""Age below which garbage collection leaves an artifact alone, in seconds: its promotion may be on the way."""
+from registry.verify import Problem, verify
 
 
-class Registry(Runs, Models, Promotion, Aliases):
-    """Datasets, runs, model versions, aliases, the promotion log and the artifacts, on one database and one store.
+class Registry:
+    """Everything that is recorded, on one database and one store. `registry.open_registry` opens it.
 
     Every row that comes out of it stays usable after its transaction.
+
+    Attributes:
+        datasets: what runs are judged on.
+        runs: what was run, and how it scored.
+        comparisons: of two runs.
+        models: the versions that may be served, and why.
+        aliases: the names that point at versions, moved by hand.
+        artifacts: the files of the versions.
+        database: the connections that all of these share.
     """
 
-    def __init__(self, database: Database, store: Store) -> None:
-        Promotion.__init__(self, database, store)
+    def __init__(self, database: Database, artifacts: Store) -> None:
+        self.database = database
+        self.artifacts = artifacts
+        self.datasets = Datasets(database)
+        self.runs = Runs(database)
+        self.comparisons = Comparisons(database)
+        self.models = Models(database, artifacts)
+        self.aliases = Aliases(database, artifacts)
 
     @property
     def description(self) -> str:
         """Where the registry is, without any password."""
         return describe(self.database.engine.url)
 
-    def model_directory(self, reference: str) -> tuple[Path, str]:
-        """The verified directory of NAME@ALIAS or NAME@vN, and its version as NAME@vN.
+    def offer(
+        self,
+        model: str,
+        run_id: str,
+        gate: Gate,
+        *,
+        weights: Callable[[], Path],
+        actor: str,
+        against: str | None = None,
+        parent_model: str | None = None,
+        alias: str = CHAMPION,
+        force_reason: str | None = None,
+        promote: bool = True,
+        attest: Attest | None = None,
+    ) -> OfferResult:
+        """Ask the gate about a run, and when it agrees make its weights a version and point the alias at it.
+
+        The gate is asked first without the write lock, and again inside the transaction that writes, against
+        the champion as it is at that moment; what it says there counts. The same weights are never a second
+        version. A refusal is recorded too.
+
+        Args:
+            model: the registered model; made when it is new.
+            run_id: a finished run.
+            gate: decides.
+            weights: gives the model directory that the run judged; called only when the alias is to move.
+            actor: who asks, for the log.
+            against: run to compare with where it judged the champion's weights, or where there is no
+                champion. Default: the newest run of the champion's, else the base model's, weights on the
+                same dataset by the same judge.
+            parent_model: what the model was trained from.
+            alias: which alias moves.
+            force_reason: promote even if the gate refuses; recorded.
+            promote: False to decide and record only.
+            attest: makes the provenance statement of a new version.
 
         Raises:
-            InputError: there is no such version.
-            IntegrityError: its artifact is missing or changed.
-        """
-        version = self.get_version(reference)
-        return self.artifacts.get_tree(version.weights_sha256), f"{version.model}@v{version.number}"
+            InputError: the run is not finished, a name is not allowed, or there is nothing comparable to
+                compare with.
+            IntegrityError: the weights are not the ones that the run judged.
+            TransientError: its artifact was removed each time before it was promoted.
 
-    def weights_in_use(self) -> set[str]:
-        """Hashes of the weights that running runs judge or start from."""
-        with self.database.reading() as session:
-            return _in_use(session)
+        Example:
+            >>> result = registry.offer("tiny-reasoner", run_id, gate, weights=lambda: path, actor="ana")
+            >>> result.outcome, result.version.number
+            ('promoted', 3)
+        """
+        offer = Offer(
+            model=model,
+            run_id=run_id,
+            gate=gate,
+            weights=weights,
+            actor=actor,
+            against=against,
+            parent_model=parent_model,
+            alias=alias,
+            force_reason=force_reason,
+            promote=promote,
+            attest=attest,
+        )
+        return decide(self.database, self.artifacts, offer)
+
+    def verify(self) -> list[Problem]:
+        """Hash every finished run, model version, artifact and log row again.
+
+        Returns:
+            Everything that was changed since it was recorded; empty when nothing was.
+
+        Example:
+            >>> registry.verify()
+            []
+        """
+        return verify(self.database, self.artifacts)
 
     def collect_garbage(self, dry_run: bool = False, grace_s: float = GRACE_S) -> Collected:
         """Remove artifacts that no model version and no running run names.
 
-        The store is listed first, which may take long and holds nobody up. What is found is removed inside a write transaction, except
-        what a version or run has come to need meanwhile; an artifact that is stored but not promoted yet is then missing, which its
-        promotion notices in its own transaction.
-
         Args:
-            dry_run: only tell what would be removed.
-            grace_s: artifacts stored less than so many seconds ago stay.
+            dry_run: remove nothing; the result lists what would be removed.
+            grace_s: artifacts stored less than this many seconds ago stay.
 
         Raises:
-            InputError: no version is recorded here, so that nothing in the store is known to be this registry's.
+            InputError: no version is recorded here, so that nothing in the store is known to be this
+                registry's.
             IntegrityError: an artifact of a version is missing or damaged; nothing is removed.
             ResourceError: the store is not usable.
-        """
-        with self.database.reading() as session:
-            versions, in_use = _versions(session), _in_use(session)
-        if not versions and any(True for _ in self.artifacts.blobs.list()):
-            raise InputError(
-                f"{self.artifacts.place}: no model version of this registry is kept there, so it may be another registry's. "
-                "Check HALLMARK_HOME, HALLMARK_REGISTRY_URL and HALLMARK_ARTIFACTS; nothing was removed."
-            )
-        survey = self.artifacts.survey(versions | in_use, grace_s)
-        for sha256 in versions:
-            if not survey.kept[sha256]:
-                self.artifacts.tree(sha256)  # says that it is missing
-        with self.database.writing() as session:
-            return self.artifacts.sweep(survey, _versions(session) | _in_use(session), dry_run)
 
-    def verify(self) -> list[Problem]:
-        """Hash everything again; what is not as it was recorded."""
-        return verify(self.database, self.artifacts)
+        Example:
+            >>> registry.collect_garbage(dry_run=True).files
+            0
+        """
+        return collect(self.database, self.artifacts, dry_run, grace_s)
 
     def close(self) -> None:
         """Give back all database connections."""
         self.database.close()
-
-
-def _versions(session: Session) -> set[str]:
-    return set(session.exec(select(ModelVersion.weights_sha256)))
-
-
-def _in_use(session: Session) -> set[str]:
-    rows = session.exec(select(Run.model_sha256, Run.parent_model_sha256).where(Run.status == "running"))
-    return {sha256 for row in rows for sha256 in row if sha256}

@@ -42,19 +42,3 @@ class PredictionRow:
     score: float
     extracted: str | None = None
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is not as it was recorded.
-
-    Attributes:
-        where: the row or artifact, as in `run 20261124-101500-ab12cd` or `artifact 3f..`.
-        what: what is wrong with it.
-    """
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"

@@ -1,4 +1,4 @@
-"""Datasets and runs: recorded, finished, found."""
+"""Runs: recorded, finished, found."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
-from core.errors import InputError, IntegrityError
+from core.errors import InputError
 from core.files import sha256_json
 from registry.columns import frozen_json, now
-from registry.engine import Database
+from registry.database import Database
 from registry.rows import MetricRow, PredictionRow
-from registry.tables import Comparison, Dataset, Metric, Prediction, Run
+from registry.tables import Metric, Prediction, Run
 
 CANDIDATES_SHOWN = 5
 NOT_CONTENT = {"id", "content_sha256", "directory", "finished_at"}
@@ -29,31 +29,7 @@ class Runs:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def register_dataset(self, key: str, version: str, sha256: str, items: int) -> Dataset:
-        """Record a dataset; one that is recorded already must be the same.
-
-        Raises:
-            IntegrityError: the key and version stand for another file.
-        """
-        with self.database.writing() as session:
-            known = _known_dataset(session, key, version, sha256)
-            if known is None:
-                known = Dataset(key=key, version=version, sha256=sha256, items=items, created_at=now())
-                session.add(known)
-                session.flush()
-            return known
-
-    def check_dataset(self, key: str, version: str, sha256: str) -> None:
-        """Raises IntegrityError where the key and version stand for another file already; records nothing."""
-        with self.database.reading() as session:
-            _known_dataset(session, key, version, sha256)
-
-    def get_dataset(self, dataset_id: int) -> Dataset:
-        """A dataset by its row id, as runs name it."""
-        with self.database.reading() as session:
-            return session.exec(select(Dataset).where(Dataset.id == dataset_id)).one()
-
-    def start_run(
+    def start(
         self,
         *,
         run_id: str,
@@ -68,7 +44,7 @@ class Runs:
         directory: str,
         parent_model_sha256: str | None = None,
     ) -> Run:
-        """Record that a run has begun. The arguments are the columns of `Run`."""
+        """Record that a run has begun. The arguments are the columns of `registry.tables.Run`."""
         run = Run(
             run_id=run_id,
             kind=kind,
@@ -87,7 +63,7 @@ class Runs:
             session.add(run)
         return run
 
-    def resume_run(self, run_id: str) -> Run:
+    def resume(self, run_id: str) -> Run:
         """Record that an unfinished run goes on.
 
         Raises:
@@ -99,7 +75,7 @@ class Runs:
             session.add(run)
             return run
 
-    def fail_run(self, run_id: str, reason: str) -> Run:
+    def fail(self, run_id: str, reason: str) -> Run:
         """Record that a run failed. It keeps no score.
 
         Raises:
@@ -111,7 +87,7 @@ class Runs:
             session.add(run)
             return run
 
-    def finish_run(
+    def finish(
         self,
         run_id: str,
         *,
@@ -122,19 +98,19 @@ class Runs:
         metrics: Sequence[MetricRow],
         predictions: Sequence[PredictionRow],
     ) -> Run:
-        """Record everything that a run came to, in one transaction. Saying the same twice is fine.
+        """Record a run's whole result in one transaction. Recording the same result twice is fine.
 
         Args:
             run_id: the run.
             model_sha256: tree hash of the weights that were judged.
-            evaluation_sha256: hash over all that decides the scores.
+            evaluation_sha256: hash over everything that decides the scores.
             predictions_sha256: of predictions.jsonl.
             predictions_meta: content of predictions_meta.json.
-            metrics: aggregates.
+            metrics: aggregates of the scores.
             predictions: one for each item, in dataset order.
 
         Raises:
-            InputError: the run failed, or is finished with other content.
+            InputError: the run failed, or is finished with another result.
         """
         with self.database.writing() as session:
             run = _get(session, run_id)
@@ -146,12 +122,12 @@ class Runs:
                 return run
             run.status, run.finished_at = "finished", now()
             run.model_sha256, run.evaluation_sha256 = model_sha256, evaluation_sha256
-            run.predictions_sha256, run.predictions_meta = (
-                predictions_sha256,
-                frozen_json(predictions_meta, f"run {run_id}: predictions_meta"),
-            )
+            run.predictions_sha256 = predictions_sha256
+            run.predictions_meta = frozen_json(predictions_meta, f"run {run_id}: predictions_meta")
             metric_rows = [{"run_id": run_id, **_fields(row)} for row in metrics]
-            prediction_rows = [{"run_id": run_id, "position": place, **_fields(row)} for place, row in enumerate(predictions)]
+            prediction_rows = [
+                {"run_id": run_id, "position": place, **_fields(row)} for place, row in enumerate(predictions)
+            ]
             run.content_sha256 = content_sha256(run, metric_rows, prediction_rows)
             session.add(run)
             session.flush()
@@ -160,65 +136,91 @@ class Runs:
                     session.connection().execute(insert(table), rows)
             return run
 
-    def find_evaluated(self, evaluation_sha256: str) -> Run | None:
-        """The newest finished run whose scores rest on exactly these inputs."""
-        return next(iter(self.evaluated_runs(evaluation_sha256)), None)
-
-    def evaluated_runs(self, evaluation_sha256: str) -> list[Run]:
-        """The finished runs whose scores rest on exactly these inputs, newest first."""
-        found = select(Run).where(Run.evaluation_sha256 == evaluation_sha256, Run.status == "finished").order_by(col(Run.id).desc())
-        with self.database.reading() as session:
-            return list(session.exec(found))
-
-    def unfinished_runs(self, inputs_sha256: str) -> list[Run]:
-        """Running and failed runs with exactly these inputs, newest first."""
-        found = select(Run).where(Run.inputs_sha256 == inputs_sha256, Run.status != "finished").order_by(col(Run.id).desc())
-        with self.database.reading() as session:
-            return list(session.exec(found))
-
-    def get_run(self, reference: str) -> Run:
-        """A run by its id, or by a beginning that no other run's id has.
+    def get(self, reference: str) -> Run:
+        """A run by its id, or by a beginning of it that no other run's id has.
 
         Raises:
             InputError: there is none, or more than one; lists them.
+
+        Example:
+            >>> registry.runs.get("20261124-1015").run_id
+            '20261124-101500-ab12cd'
         """
         with self.database.reading() as session:
             return find_run(session, reference)
 
-    def count_runs(self) -> int:
-        """How many runs are recorded."""
-        with self.database.reading() as session:
-            return session.exec(select(func.count()).select_from(Run)).one()
+    def finished(self, reference: str) -> Run:
+        """As `get`, for a run that can be compared and promoted.
 
-    def list_runs(self, limit: int = 20, kind: str | None = None) -> list[Run]:
-        """The newest runs, newest first. Their manifests are not loaded; `get_run` gives one with everything."""
-        found = select(Run).order_by(col(Run.id).desc()).limit(limit)
-        with self.database.reading() as session:
-            return list(session.exec((found.where(Run.kind == kind) if kind else found).options(*WITHOUT_DOCUMENTS)))
+        Raises:
+            InputError: it is unknown, still running, or failed; says why.
 
-    def run_metrics(self, run_id: str) -> list[Metric]:
-        """A run's metrics, overall first."""
+        Example:
+            >>> registry.runs.finished("20261124-1015").status
+            'finished'
+        """
+        with self.database.reading() as session:
+            return finished_run(session, reference)
+
+    def metrics(self, run_id: str) -> list[Metric]:
+        """A run's metrics, overall first.
+
+        Example:
+            >>> overall = registry.runs.metrics(run.run_id)[0]
+            >>> overall.name, overall.value, overall.n, overall.ci_low, overall.ci_high
+            ('answer_correctness', 0.4, 5, 0.118, 0.769)
+        """
         with self.database.reading() as session:
             return list(session.exec(select(Metric).where(Metric.run_id == run_id).order_by(col(Metric.id))))
 
-    def run_scores(self, run_id: str) -> dict[str, float]:
-        """A run's scores by trace_id, in dataset order."""
+    def scores(self, run_id: str) -> dict[str, float]:
+        """A run's scores in [0, 1] by trace_id, in dataset order.
+
+        Example:
+            >>> scores = registry.runs.scores(run.run_id)
+            >>> sum(scores.values()) / len(scores)
+            0.4
+        """
         with self.database.reading() as session:
             return run_scores(session, run_id)
 
-    def run_reasons(self, run_id: str) -> dict[str, int]:
-        """The judge's reasons and how often each occurred in a run."""
-        found = select(Prediction.reason, func.count()).where(Prediction.run_id == run_id).group_by(Prediction.reason)
-        with self.database.reading() as session:
-            return dict(sorted(session.exec(found).all()))
+    def reasons(self, run_id: str) -> dict[str, int]:
+        """The judge's reasons, and how often each occurred in a run.
 
-    def run_predictions(self, run_id: str) -> list[Prediction]:
-        """A run's predictions with their scores, in dataset order."""
+        Example:
+            >>> registry.runs.reasons(run.run_id)
+            {'correct': 2, 'empty': 1, 'wrong': 2}
+        """
+        counted = select(Prediction.reason, func.count()).where(Prediction.run_id == run_id)
         with self.database.reading() as session:
-            return list(session.exec(select(Prediction).where(Prediction.run_id == run_id).order_by(col(Prediction.position))))
+            return dict(sorted(session.exec(counted.group_by(Prediction.reason)).all()))
 
-    def find_repeated(self, run: Run) -> Run | None:
-        """The newest earlier run whose predictions are the same bytes for the same inputs."""
+    def predictions(self, run_id: str) -> list[Prediction]:
+        """A run's predictions with their scores, in dataset order.
+
+        Example:
+            >>> first = registry.runs.predictions(run.run_id)[0]
+            >>> first.prediction, first.score
+            ('Answer: 12', 1.0)
+        """
+        found = select(Prediction).where(Prediction.run_id == run_id).order_by(col(Prediction.position))
+        with self.database.reading() as session:
+            return list(session.exec(found))
+
+    def evaluated(self, evaluation_sha256: str) -> list[Run]:
+        """The finished runs whose scores rest on exactly these inputs, newest first."""
+        same = select(Run).where(Run.evaluation_sha256 == evaluation_sha256, Run.status == "finished")
+        with self.database.reading() as session:
+            return list(session.exec(same.order_by(col(Run.id).desc())))
+
+    def unfinished(self, inputs_sha256: str) -> list[Run]:
+        """Running and failed runs with exactly these inputs, newest first."""
+        same = select(Run).where(Run.inputs_sha256 == inputs_sha256, Run.status != "finished")
+        with self.database.reading() as session:
+            return list(session.exec(same.order_by(col(Run.id).desc())))
+
+    def repeated(self, run: Run) -> Run | None:
+        """The newest earlier run that a run repeats: same inputs, same predictions, byte for byte."""
         found = select(Run).where(
             Run.inputs_sha256 == run.inputs_sha256,
             Run.predictions_sha256 == run.predictions_sha256,
@@ -228,36 +230,41 @@ class Runs:
         with self.database.reading() as session:
             return session.exec(found.order_by(col(Run.id).desc()).limit(1)).first()
 
-    def record_comparison(
-        self, baseline: str, candidate: str, *, delta: float, p_value: float, ci_low: float, ci_high: float, report: dict[str, Any]
-    ) -> Comparison:
-        """Record a comparison of two runs."""
-        row = Comparison(
-            baseline_run_id=baseline,
-            candidate_run_id=candidate,
-            delta=delta,
-            p_value=p_value,
-            ci_low=ci_low,
-            ci_high=ci_high,
-            report=frozen_json(report, "comparison"),
-            created_at=now(),
-        )
-        with self.database.writing() as session:
-            session.add(row)
-        return row
+    def weights_in_use(self) -> set[str]:
+        """Hashes of the weights that running runs judge or start from."""
+        with self.database.reading() as session:
+            return weights_in_use(session)
+
+    def count(self) -> int:
+        """How many runs are recorded.
+
+        Example:
+            >>> registry.runs.count()
+            5
+        """
+        with self.database.reading() as session:
+            return session.exec(select(func.count()).select_from(Run)).one()
+
+    def list(self, limit: int = 20, kind: str | None = None) -> Sequence[Run]:
+        """The newest runs, newest first. Their manifests are not loaded; `get` gives one run with everything.
+
+        Args:
+            limit: how many, at most.
+            kind: only `baseline` or only `trained` runs.
+
+        Example:
+            >>> [(run.run_id, run.status) for run in registry.runs.list(limit=2)]
+            [('20261127-020010-3c0ff1', 'finished'), ('20261126-020007-91be04', 'finished')]
+        """
+        found = select(Run).order_by(col(Run.id).desc()).limit(limit)
+        with self.database.reading() as session:
+            return session.exec(
+                (found.where(Run.kind == kind) if kind else found).options(*WITHOUT_DOCUMENTS)
+            ).all()
 
 
-def _known_dataset(session: Session, key: str, version: str, sha256: str) -> Dataset | None:
-    known = session.exec(select(Dataset).where(Dataset.key == key, Dataset.version == version)).first()
-    if known is not None and known.sha256 != sha256:
-        raise IntegrityError(
-            f"dataset {key}-{version}: changed since it was registered: expected sha256 {known.sha256}, found {sha256}. "
-            "Restore the file, or give the changed one a new version."
-        )
-    return known
-
-
-# Statements that every promotion asks several times are built once: building one costs more than SQLite takes to answer it.
+# Statements that every promotion asks several times are built once: building one costs more than SQLite takes
+# to answer it.
 _METRICS = Metric.__table__  # type: ignore[attr-defined]
 _PREDICTIONS = Prediction.__table__  # type: ignore[attr-defined]
 _RUN = select(Run).where(Run.run_id == bindparam("run_id"))
@@ -282,33 +289,55 @@ _SCORES = (
 
 
 def find_run(session: Session, reference: str) -> Run:
-    """See `Runs.get_run`."""
+    """See `Runs.get`."""
     exact = session.exec(_RUN, params={"run_id": reference}).first()
     if exact is not None:
         return exact
-    starts = col(Run.run_id).startswith(reference, autoescape=True)
-    found = list(session.exec(select(Run).where(starts).order_by(col(Run.id).desc()).limit(CANDIDATES_SHOWN + 1))) if reference else []
+    newest_first = select(Run).order_by(col(Run.id).desc())
+    starts = newest_first.where(col(Run.run_id).startswith(reference, autoescape=True)).limit(
+        CANDIDATES_SHOWN + 1
+    )
+    found = list(session.exec(starts)) if reference else []
     if len(found) == 1:
         return found[0]
     if found:
         shown = ", ".join(run.run_id for run in found[:CANDIDATES_SHOWN])
-        raise InputError(f"run {reference}: more than one begins so: {shown}. Give more of the id.")
+        raise InputError(f"run {reference}: several ids start with this: {shown}. Give more of the id.")
     newest = session.exec(select(Run.run_id).order_by(col(Run.id).desc()).limit(CANDIDATES_SHOWN)).all()
-    raise InputError(
-        f"run {reference[:80]}: there is none. " + (f"The newest are {', '.join(newest)}." if newest else "Nothing was run yet.")
-    )
+    there_are = f"The newest are {', '.join(newest)}." if newest else "Nothing was run yet."
+    raise InputError(f"run {reference[:80]}: there is none. {there_are}")
+
+
+def finished_run(session: Session, reference: str) -> Run:
+    """See `Runs.finished`."""
+    run = find_run(session, reference)
+    if run.status == "failed":
+        raise InputError(f"run {run.run_id} failed and has no scores: {run.error}")
+    if run.status != "finished":
+        raise InputError(
+            f"run {run.run_id} is not finished. "
+            "Wait for it, or start the same experiment again: it continues."
+        )
+    return run
 
 
 def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | None:
-    """The newest finished run that judged weights under the same conditions as another run did its own."""
+    """The newest finished run of some weights with the dataset and judge of another run."""
     same = {name: getattr(like, name) for name in ("dataset_id", "judge", "judge_fingerprint", "id")}
     return session.exec(_LIKE_RUN, params={"model_sha256": model_sha256, **same}).first()
 
 
 def run_scores(session: Session, run_id: str) -> dict[str, float]:
-    """trace_id -> score, in dataset order."""
+    """See `Runs.scores`."""
     rows = session.connection().execute(_SCORES, {"run_id": run_id}).all()
-    return {trace_id: score for trace_id, score in rows}  # noqa: C416  dict() takes rows for mappings, which is slower
+    # Not dict(rows): it takes the rows for mappings, which is slower.
+    return {trace_id: score for trace_id, score in rows}  # noqa: C416
+
+
+def weights_in_use(session: Session) -> set[str]:
+    """See `Runs.weights_in_use`."""
+    rows = session.exec(select(Run.model_sha256, Run.parent_model_sha256).where(Run.status == "running"))
+    return {sha256 for row in rows for sha256 in row if sha256}
 
 
 def _get(session: Session, run_id: str) -> Run:

@@ -1,15 +1,15 @@
-"""Which schema a database has, and bringing it to ours. Alembic is imported only when there is something to migrate."""
+"""Which schema a database has, and bringing it to ours. Alembic is imported only to migrate."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, inspect, text
 
 from core.errors import InputError
+from registry.database import Database
 from registry.database_errors import database_errors, describe
-from registry.engine import Database
 
 REVISIONS = ("0001", "0002", "0003")
-"""All revisions, oldest first. Kept here so that opening a registry does not load Alembic; a test compares the two."""
+"""All revisions, oldest first, so that opening a registry does not load Alembic; a test compares them."""
 
 HEAD = REVISIONS[-1]
 
@@ -27,7 +27,8 @@ def current_revision(connection: Connection, place: str) -> str | None:
             return str(revision)
     if tables := inspector.get_table_names():
         raise InputError(
-            f"{place}: holds tables that are not a Hallmark registry's ({', '.join(sorted(tables)[:5])}). Give it a database of its own."
+            f"{place}: holds tables that are not a Hallmark registry's ({', '.join(sorted(tables)[:5])}). "
+            "Give the registry a database of its own."
         )
     return None
 
@@ -36,7 +37,7 @@ def ensure_current(database: Database) -> None:
     """Make an empty database a registry; accept one with our schema; refuse any other.
 
     Raises:
-        InputError: the schema is older or newer than this version of Hallmark; tells what to run.
+        InputError: the schema is older or newer than this version of Hallmark; says what to run.
     """
     place = describe(database.engine.url)
     with database_errors(database.engine.url), database.engine.connect() as connection:
@@ -44,15 +45,16 @@ def ensure_current(database: Database) -> None:
     if revision is None:
         migrate(database)
     elif revision not in REVISIONS:
-        raise InputError(f"{place}: written by a newer Hallmark (schema {revision}, this one knows up to {HEAD}). Upgrade hallmark.")
+        raise InputError(_newer(place, revision))
     elif revision != HEAD:
         raise InputError(
-            f"{place}: has the older schema {revision}, this Hallmark needs {HEAD}. Back it up, then run: hallmark registry upgrade"
+            f"{place}: has the older schema {revision}, this Hallmark needs {HEAD}. "
+            "Back it up, then run: hallmark registry upgrade"
         )
 
 
 def migrate(database: Database) -> None:
-    """Bring a database to the newest schema, in one transaction: all of it or nothing.
+    """Bring a database to the newest schema, in one transaction.
 
     Raises:
         InputError: its schema is newer than this version of Hallmark.
@@ -67,8 +69,15 @@ def migrate(database: Database) -> None:
         if revision == HEAD:
             return
         if revision is not None and revision not in REVISIONS:
-            raise InputError(f"{place}: written by a newer Hallmark (schema {revision}, this one knows up to {HEAD}). Upgrade hallmark.")
+            raise InputError(_newer(place, revision))
         config = Config()
         config.set_main_option("script_location", "registry:migrations")
         config.attributes["connection"] = connection
         command.upgrade(config, HEAD)
+
+
+def _newer(place: str, revision: str) -> str:
+    return (
+        f"{place}: written by a newer Hallmark (schema {revision}, this one knows up to {HEAD}). "
+        "Upgrade hallmark."
+    )

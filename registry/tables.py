@@ -46,12 +46,14 @@ class Dataset(Row, table=True):
 
 
 class Run(Row, table=True):
-    """One execution of one model against one dataset by one judge: as asked for, and, once finished, as it came out.
+    """One execution of a model against a dataset by a judge: what was asked for, then its result.
 
     Attributes:
         model_sha256: tree hash of the weights that were judged; null until known.
-        inputs_sha256: hash over every input that can change the result; equal to an unfinished run's, that one is continued.
-        evaluation_sha256: hash over the weights that were judged and every input that decides their scores; null until known.
+        inputs_sha256: hash over every input that can change the result; an unfinished run with the same one
+            is resumed.
+        evaluation_sha256: hash over the weights that were judged and every input that decides their scores;
+            null until known.
         predictions_meta: how the predictions were made; null until finished.
         content_sha256: hash over everything recorded at the finish, predictions and metrics included.
     """
@@ -63,10 +65,13 @@ class Run(Row, table=True):
         CheckConstraint("length(inputs_sha256) = 64", name="inputs_sha256"),
         CheckConstraint(
             "status <> 'finished' OR (model_sha256 IS NOT NULL AND predictions_sha256 IS NOT NULL"
-            " AND evaluation_sha256 IS NOT NULL AND content_sha256 IS NOT NULL AND finished_at IS NOT NULL AND error IS NULL)",
+            " AND evaluation_sha256 IS NOT NULL AND content_sha256 IS NOT NULL AND finished_at IS NOT NULL"
+            " AND error IS NULL)",
             name="finished",
         ),
-        CheckConstraint("status <> 'failed' OR (error IS NOT NULL AND finished_at IS NOT NULL)", name="failed"),
+        CheckConstraint(
+            "status <> 'failed' OR (error IS NOT NULL AND finished_at IS NOT NULL)", name="failed"
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -157,7 +162,11 @@ class RegisteredModel(Row, table=True):
     """A name under which model versions are numbered."""
 
     __tablename__ = "registered_model"
-    __table_args__ = (UniqueConstraint("name"), CheckConstraint("length(name) <= 64", name="name"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        UniqueConstraint("name"),
+        CheckConstraint("length(name) <= 64", name="name"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: int = Field(default=None, primary_key=True)
     name: str = Field(sa_type=String(64))
@@ -222,7 +231,7 @@ class Alias(Row, table=True):
 
 
 class AlphaSpending(Row, table=True):
-    """One comparison that the gate decided, and the share of alpha that it spent. The same comparison is never two rows.
+    """One comparison that the gate decided, and the share of alpha that it spent. No comparison has two rows.
 
     Attributes:
         model, dataset_sha256: the family whose comparisons share one alpha.
@@ -256,7 +265,7 @@ class AlphaSpending(Row, table=True):
 
 
 class Attestation(Row, table=True):
-    """Where a model version came from, in a form that others read: an in-toto statement, or its signed envelope."""
+    """Where a model version came from, for others to read: an in-toto statement or its signed envelope."""
 
     __table_args__ = (
         UniqueConstraint("model", "number"),
@@ -277,8 +286,9 @@ class PromotionLog(Row, table=True):
 
     Attributes:
         id: dense from 1, so that a missing row shows.
-        action: promoted, forced or refused by the gate; passed, when the gate agreed and promotion was switched off;
-            rolled_back; assigned or removed, for an alias that is not protected; protected or unprotected.
+        action: promoted or refused by the gate; forced, against the gate; passed, when the gate agreed and
+            promotion was switched off; rolled_back; assigned or removed, for an alias that is not protected;
+            protected or unprotected.
         from_version: where the alias pointed; null when nowhere.
         to_version: where it points now; null when the decision moved nothing, or removed the alias.
         version_sha256: `content_sha256` of that version, which ties the version into the chain.
@@ -289,10 +299,14 @@ class PromotionLog(Row, table=True):
     __table_args__ = (
         UniqueConstraint("hash"),
         CheckConstraint(
-            "action IN ('promoted', 'refused', 'forced', 'passed', 'rolled_back', 'assigned', 'removed', 'protected', 'unprotected')",
+            "action IN ('promoted', 'refused', 'forced', 'passed', 'rolled_back', 'assigned', 'removed',"
+            " 'protected', 'unprotected')",
             name="action",
         ),
-        CheckConstraint("(action IN ('promoted', 'forced', 'rolled_back', 'assigned')) = (to_version IS NOT NULL)", name="to_version"),
+        CheckConstraint(
+            "(action IN ('promoted', 'forced', 'rolled_back', 'assigned')) = (to_version IS NOT NULL)",
+            name="to_version",
+        ),
         CheckConstraint("(to_version IS NULL) = (version_sha256 IS NULL)", name="version_sha256"),
         ForeignKeyConstraint(["model", "from_version"], ["model_version.model", "model_version.number"]),
         ForeignKeyConstraint(["model", "to_version"], ["model_version.model", "model_version.number"]),

@@ -1,8 +1,9 @@
-"""Is everything still as it was recorded?"""
+"""Was anything changed since it was recorded?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func
@@ -12,12 +13,21 @@ from sqlmodel import Session, col, select
 from core.files import sha256_json
 from core.progress import quiet_meter
 from registry.artifacts.store import Store
-from registry.engine import Database
+from registry.database import Database
 from registry.log import FIRST_HASH, log_hash
-from registry.promotion import version_sha256
-from registry.rows import MetricRow, PredictionRow, Problem
+from registry.models import version_sha256
+from registry.rows import MetricRow, PredictionRow
 from registry.runs import WITHOUT_DOCUMENTS, content_sha256
-from registry.tables import Alias, AlphaSpending, Attestation, Metric, ModelVersion, Prediction, PromotionLog, Run
+from registry.tables import (
+    Alias,
+    AlphaSpending,
+    Attestation,
+    Metric,
+    ModelVersion,
+    Prediction,
+    PromotionLog,
+    Run,
+)
 
 AT_ONCE = 100
 """Rows with a manifest that are in memory at a time."""
@@ -25,33 +35,58 @@ AT_ONCE = 100
 MOVES = ("promoted", "forced", "rolled_back", "assigned")
 
 
-def verify(database: Database, store: Store) -> list[Problem]:
-    """Hash every finished run, model version, artifact and log row again.
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that was changed since it was recorded.
 
-    Returns:
-        Everything that is not as it was recorded; empty when all is.
+    Attributes:
+        where: the row or artifact, as in `run 20261124-101500-ab12cd` or `artifact 3f..`.
+        what: what is wrong with it.
     """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+def verify(database: Database, store: Store) -> list[Problem]:
+    """See `registry.registry.Registry.verify`."""
     with database.reading() as session:
         parts = (_runs, _versions, _attestations, _log, _aliases, _spending)
         problems = [problem for part in parts for problem in part(session)]
         artifacts = sorted(set(session.exec(select(ModelVersion.weights_sha256))))
-    return [*problems, *(Problem(f"artifact {sha256}", sentence) for sha256, sentence in store.check_trees(artifacts))]
+    return [
+        *problems,
+        *(Problem(f"artifact {sha256}", sentence) for sha256, sentence in store.check(artifacts)),
+    ]
 
 
 def _runs(session: Session) -> Iterator[Problem]:
     finished = col(Run.status) == "finished"
-    meter = quiet_meter("verify runs", session.exec(select(func.count()).select_from(Run).where(finished)).one(), "runs")
+    meter = quiet_meter(
+        "verify runs", session.exec(select(func.count()).select_from(Run).where(finished)).one(), "runs"
+    )
     found = select(Run).where(finished).order_by(col(Run.id)).execution_options(yield_per=AT_ONCE)
     for number, run in enumerate(session.exec(found), 1):
         meter.update(number)
-        metrics, predictions = (_rows(session, statement, run.run_id) for statement in (_METRICS, _PREDICTIONS))
+        metrics, predictions = (
+            _rows(session, statement, run.run_id) for statement in (_METRICS, _PREDICTIONS)
+        )
         if content_sha256(run, metrics, predictions) != run.content_sha256:
-            yield Problem(f"run {run.run_id}", "its row, its metrics or its predictions were changed after it finished")
+            yield Problem(
+                f"run {run.run_id}", "its row, its metrics or its predictions were changed after it finished"
+            )
 
 
 def _columns(table: type[Metric] | type[Prediction], names: tuple[str, ...], order: str) -> Select[Any]:
     columns = table.__table__.c  # type: ignore[union-attr]
-    return sqlalchemy_select(*(columns[name] for name in names)).where(columns.run_id == bindparam("run_id")).order_by(columns[order])
+    return (
+        sqlalchemy_select(*(columns[name] for name in names))
+        .where(columns.run_id == bindparam("run_id"))
+        .order_by(columns[order])
+    )
 
 
 _METRICS = _columns(Metric, ("run_id", *MetricRow.__slots__), "id")
@@ -59,15 +94,21 @@ _PREDICTIONS = _columns(Prediction, ("run_id", "position", *PredictionRow.__slot
 
 
 def _rows(session: Session, statement: Select[Any], run_id: str) -> list[dict[str, Any]]:
-    """Rows as `Runs.finish_run` hashed them."""
+    """Rows as `registry.runs.Runs.finish` hashed them."""
     return [dict(row) for row in session.connection().execute(statement, {"run_id": run_id}).mappings()]
 
 
 def _versions(session: Session) -> Iterator[Problem]:
-    found = select(ModelVersion, Run).join(Run, col(Run.run_id) == ModelVersion.run_id).order_by(col(ModelVersion.id))
+    found = (
+        select(ModelVersion, Run)
+        .join(Run, col(Run.run_id) == ModelVersion.run_id)
+        .order_by(col(ModelVersion.id))
+    )
     for version, run in session.exec(found.options(*WITHOUT_DOCUMENTS).execution_options(yield_per=AT_ONCE)):
         if version_sha256(version, run) != version.content_sha256:
-            yield Problem(f"version {version.model} v{version.number}", "its row was changed after it was written")
+            yield Problem(
+                f"version {version.model} v{version.number}", "its row was changed after it was written"
+            )
 
 
 def _log(session: Session) -> Iterator[Problem]:
@@ -83,13 +124,19 @@ def _log(session: Session) -> Iterator[Problem]:
         if log_hash(row) != row.hash:
             yield Problem(where, "was changed after it was written")
         if row.to_version is not None and versions.get((row.model, row.to_version)) != row.version_sha256:
-            yield Problem(where, f"names {row.model} v{row.to_version}, which is not the version that was promoted")
+            yield Problem(
+                where, f"names {row.model} v{row.to_version}, which is not the version that was promoted"
+            )
         previous, expected = row.hash, row.id + 1
 
 
 def _aliases(session: Session) -> Iterator[Problem]:
     logged: dict[tuple[str, str], int] = {}
-    for row in session.exec(select(PromotionLog).where(col(PromotionLog.action).in_((*MOVES, "removed"))).order_by(col(PromotionLog.id))):
+    for row in session.exec(
+        select(PromotionLog)
+        .where(col(PromotionLog.action).in_((*MOVES, "removed")))
+        .order_by(col(PromotionLog.id))
+    ):
         if row.to_version is None:
             logged.pop((row.model, row.alias), None)
         else:
@@ -98,7 +145,9 @@ def _aliases(session: Session) -> Iterator[Problem]:
     for model, name in sorted(logged.keys() | found.keys()):
         expected, version = logged.get((model, name)), found.get((model, name))
         if expected != version:
-            yield Problem(f"alias {model}@{name}", f"points at {_shown(version)}, but the log says {_shown(expected)}")
+            yield Problem(
+                f"alias {model}@{name}", f"points at {_shown(version)}, but the log says {_shown(expected)}"
+            )
 
 
 def _shown(number: int | None) -> str:
@@ -112,16 +161,21 @@ def _attestations(session: Session) -> Iterator[Problem]:
 
 
 def _spending(session: Session) -> Iterator[Problem]:
-    """The ledger of alpha is dense, and every decision in the log is in it with the number and level that it was made with."""
+    """The ledger of alpha is dense, and holds each decision of the log under the number it was made with."""
     ledger: dict[tuple[str, str], AlphaSpending] = {}
     previous = ("", "", 0)
     for row in session.exec(
-        select(AlphaSpending).order_by(col(AlphaSpending.model), col(AlphaSpending.dataset_sha256), col(AlphaSpending.number))
+        select(AlphaSpending).order_by(
+            col(AlphaSpending.model), col(AlphaSpending.dataset_sha256), col(AlphaSpending.number)
+        )
     ):
         ledger[row.model, row.comparison_sha256] = row
         last = previous[2] if (row.model, row.dataset_sha256) == previous[:2] else 0
         if row.number != last + 1:
-            yield Problem(f"alpha spending of {row.model}, dataset {row.dataset_sha256[:12]}", f"comparison {last + 1} is missing")
+            yield Problem(
+                f"alpha spending of {row.model}, dataset {row.dataset_sha256[:12]}",
+                f"comparison {last + 1} is missing",
+            )
         previous = (row.model, row.dataset_sha256, row.number)
     for entry in session.exec(select(PromotionLog).order_by(col(PromotionLog.id))):
         comparison, number = entry.decision.get("comparison_sha256"), entry.decision.get("number")
@@ -129,4 +183,7 @@ def _spending(session: Session) -> Iterator[Problem]:
             continue
         spent = ledger.get((entry.model, comparison))
         if spent is None or spent.number != number:
-            yield Problem(f"promotion log row {entry.id}", f"was decided as comparison {number}, which the ledger of alpha does not have")
+            yield Problem(
+                f"promotion log row {entry.id}",
+                f"was decided as comparison {number}, which the ledger of alpha does not have",
+            )

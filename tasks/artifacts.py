@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from core.files import read_json, write_json
 from evaluation.comparison import Comparison
 from experiments.comparing import flips
 from experiments.reproducing import Reproduction
+from experiments.result import ExperimentResult
 from experiments.run_files import RunFiles
 from experiments.runs import RunRef, run_ref
-from experiments.verdict import Verdict
 from registry import Registry
 from tasks import report
-from tasks.listening import step_logger
+from tasks.markdown import prose
+from tasks.retryable import harmless
 from trainer.contract import TrainResult
 
 SHOWN_FLIPS = 10
@@ -36,7 +34,9 @@ def show_training(run: RunRef, result: TrainResult) -> None:
     _publish(
         "loss-curve",
         f"Training of run {run.run_id}",
-        lambda: report.training_report(result, curve.read_bytes() if curve.is_file() else None, str(curve), run.run_id),
+        lambda: report.training_report(
+            result, curve.read_bytes() if curve.is_file() else None, str(curve), run.run_id
+        ),
     )
 
 
@@ -55,15 +55,22 @@ def show_comparison(comparison: Comparison, registry: Registry) -> None:
     runs = (comparison.baseline_run, comparison.candidate_run)
 
     def text() -> str:
-        return report.comparison_report(comparison, flips(comparison, SHOWN_FLIPS, registry), links(runs, registry))
+        return report.comparison_report(
+            comparison, flips(comparison, SHOWN_FLIPS, registry), links(runs, registry)
+        )
 
     _publish("comparison", f"{runs[1]} against {runs[0]}", text)
 
 
-def show_verdict(verdict: Verdict, registry: Registry) -> None:
+def show_result(result: ExperimentResult, registry: Registry) -> None:
     """The decision and its reasons."""
-    runs = [verdict.baseline.run_id, verdict.trained.run_id, verdict.against.run_id, *([verdict.repeats] if verdict.repeats else [])]
-    _publish("decision", verdict.headline, lambda: report.decision_report(verdict, links(runs, registry)))
+    runs = [
+        result.baseline.run_id,
+        result.trained.run_id,
+        result.against.run_id,
+        *([result.repeats] if result.repeats else []),
+    ]
+    _publish("decision", result.headline, lambda: report.decision_report(result, links(runs, registry)))
 
 
 def show_reproduction(reproduction: Reproduction) -> None:
@@ -73,7 +80,7 @@ def show_reproduction(reproduction: Reproduction) -> None:
 
 def links(runs: Iterable[str], registry: Registry) -> dict[str, str]:
     """Run id -> the id as a link to the flow run that made it, where that is known."""
-    return {run: _link(run, run_ref(registry.get_run(run)).files) for run in runs}
+    return {run: _link(run, run_ref(registry.runs.get(run)).files) for run in runs}
 
 
 def _link(run: str, files: RunFiles) -> str:
@@ -86,14 +93,4 @@ def _publish(key: str, description: str, text: Callable[[], str]) -> None:
     from prefect.artifacts import create_markdown_artifact
 
     with harmless(f"the artifact {key}"):
-        create_markdown_artifact(markdown=text(), key=key, description=description)
-
-
-@contextmanager
-def harmless(what: str) -> Iterator[None]:
-    """Log that something could not be shown, and go on."""
-    try:
-        yield
-    except Exception as error:
-        logger: Any = step_logger()
-        logger.log(logging.WARNING, "%s could not be shown in Prefect: %s: %s", what, type(error).__name__, error)
+        create_markdown_artifact(markdown=text(), key=key, description=prose(description))

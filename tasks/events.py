@@ -5,30 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from core.settings import get_settings
-from experiments.promoting import ALIAS, Promotion
-from experiments.verdict import Verdict
+from experiments.result import ALIAS, ExperimentResult, PromotionResult
 from registry import ModelVersion
-from tasks.artifacts import harmless
+from tasks.markdown import prose
+from tasks.retryable import harmless
 
 PROMOTED, ROLLED_BACK = "hallmark.model.promoted", "hallmark.model.rolled_back"
 REFUSED, FAILED = "hallmark.gate.refused", "hallmark.run.failed"
 
 
-def emit_outcome(answer: Verdict | Promotion) -> None:
+def emit_outcome(answer: ExperimentResult | PromotionResult) -> None:
     """Say that a model was promoted or refused; nothing else is an event.
 
     Args:
         answer: of an experiment, or of a promotion asked for by hand.
     """
-    run = answer.trained.run_id if isinstance(answer, Verdict) else answer.run_id
-    alias = ALIAS if isinstance(answer, Verdict) else answer.alias
+    run = answer.trained.run_id if isinstance(answer, ExperimentResult) else answer.run_id
+    alias = ALIAS if isinstance(answer, ExperimentResult) else answer.alias
     facts = {"model": answer.model_name, "run": run, "version": answer.version, "alias": alias}
     reasons = " ".join(answer.decision.reasons) if answer.decision else ""
     if answer.outcome in ("promoted", "forced"):
         subject = f"{answer.model_name} v{answer.version} is {alias}"
         _emit(PROMOTED, answer.model_name, subject, f"Run {run}. {reasons}", facts)
     elif answer.outcome == "refused":
-        _emit(REFUSED, answer.model_name, f"{answer.model_name}: not promoted", f"Run {run}. {reasons}", facts)
+        _emit(
+            REFUSED, answer.model_name, f"{answer.model_name}: not promoted", f"Run {run}. {reasons}", facts
+        )
 
 
 def emit_rollback(version: ModelVersion, alias: str, reason: str) -> None:
@@ -36,7 +38,7 @@ def emit_rollback(version: ModelVersion, alias: str, reason: str) -> None:
 
     Args:
         version: the one it points at now.
-        alias: which.
+        alias: as in champion.
         reason: why.
     """
     facts = {"model": version.model, "run": version.run_id, "version": version.number, "alias": alias}
@@ -58,6 +60,11 @@ def _emit(event: str, name: str, subject: str, message: str, facts: dict[str, An
     from prefect.events import emit_event
 
     resource = {"prefect.resource.id": f"{event}/{name}", "prefect.resource.name": name}
-    payload = {"subject": f"Hallmark: {subject}", "message": message, "home": str(get_settings().home.absolute()), **facts}
+    payload = {
+        "subject": f"Hallmark: {prose(subject)}",
+        "message": "\n".join(map(prose, message.splitlines())),
+        "home": str(get_settings().home.absolute()),
+        **facts,
+    }
     with harmless(f"the event {event}"):
         emit_event(event=event, resource=resource, payload=payload)

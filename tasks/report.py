@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from evaluation.comparison import Comparison, Group
 from evaluation.metrics import Metric, MetricsSnapshot
@@ -13,27 +12,21 @@ from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
 from experiments.differences import shown
 from experiments.reproducing import Reproduction
-from experiments.verdict import Verdict
+from experiments.result import ExperimentResult
+from tasks.markdown import code, prose, table
 from trainer.contract import TrainResult
 
 SHOWN_TEXT = 160
 LARGEST_PICTURE = 400_000
 """Bytes of SVG that are put into a page; a larger one is named by its path."""
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
-
 
 def text_cell(text: str) -> str:
-    """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over the page."""
+    """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over
+    the page.
+    """
     line = " ".join(text.split())
-    shown = line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…"
-    return SPECIAL.sub(r"\\\1", shown).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return code(line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…")
 
 
 def picture(svg: bytes, description: str) -> str:
@@ -48,17 +41,23 @@ def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
         snapshot: of the run.
         run: its name, or a link to it.
     """
+    groups = [("overall", snapshot.overall), *((code(name), of) for name, of in snapshot.categories.items())]
     rows = [
-        (name, category, str(metric.n), percent(metric.value), _interval(metric))
-        for category, metrics in {"overall": snapshot.overall, **snapshot.categories}.items()
+        (code(name), group, str(metric.n), percent(metric.value), _interval(metric))
+        for group, metrics in groups
         for name, metric in metrics.items()
     ]
     judged = [(text_cell(reason), str(count)) for reason, count in sorted(snapshot.counts.items())]
     if (cut := snapshot.truncated) is not None:
-        judged += [("prompt cut to fit the context", str(cut.prompts)), ("completion cut at max\\_new\\_tokens", str(cut.completions))]
+        judged += [
+            ("prompt cut to fit the context", str(cut.prompts)),
+            ("completion cut at `max_new_tokens`", str(cut.completions)),
+        ]
         judged += [("of these without the full score", str(cut.completions_below_one))]
     counts = table(["judged", "items"], judged)
-    return "\n\n".join([f"Run {run}", table(["metric", "category", "items", "value", "95 % interval"], rows), counts])
+    return "\n\n".join(
+        [f"Run {run}", table(["metric", "category", "items", "value", "95 % interval"], rows), counts]
+    )
 
 
 def training_report(result: TrainResult, curve: bytes | None, curve_path: str, run: str) -> str:
@@ -77,15 +76,28 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         ("loss, mean of the last steps", f"{result.last_loss:.4f}"),
         ("held-out loss", "not watched" if result.held_out_loss is None else f"{result.held_out_loss:.4f}"),
         ("completion tokens", f"{result.loss_tokens:,}"),
-        ("time", f"{result.seconds:.1f} s, {result.loss_tokens / max(result.seconds, 1e-9):,.0f} completion tokens/s"),
+        (
+            "time",
+            f"{result.seconds:.1f} s, {_rate(result):,.0f} completion tokens/s",
+        ),
         ("weights", f"sha256 `{result.model_sha256}`"),
     ]
     small = curve is not None and len(curve) <= LARGEST_PICTURE
-    shown = picture(curve, "loss by step") if curve is not None and small else f"The loss curve is in `{curve_path}`."
+    shown = (
+        picture(curve, "loss by step")
+        if curve is not None and small
+        else f"The loss curve is in {code(curve_path)}."
+    )
     return "\n\n".join([f"Run {run}", shown, table(["", ""], facts)])
 
 
-def comparison_report(comparison: Comparison, flips: tuple[list[Flip], list[Flip]], links: Mapping[str, str]) -> str:
+def _rate(result: TrainResult) -> float:
+    return result.loss_tokens / max(result.seconds, 1e-9)
+
+
+def comparison_report(
+    comparison: Comparison, flips: tuple[list[Flip], list[Flip]], links: Mapping[str, str]
+) -> str:
     """Two runs side by side: overall, by category, by difficulty, as a picture, and what changed.
 
     Args:
@@ -109,22 +121,27 @@ def comparison_report(comparison: Comparison, flips: tuple[list[Flip], list[Flip
         ],
     )
     runs = ", ".join(
-        f"{role} {links.get(run, run)}" for role, run in (("baseline", comparison.baseline_run), ("candidate", comparison.candidate_run))
+        f"{role} {links.get(run, run)}"
+        for role, run in (("baseline", comparison.baseline_run), ("candidate", comparison.candidate_run))
     )
+    judged = f"On {code(comparison.dataset)}, judged by {code(comparison.judge)}"
     parts = [
-        f"On **{comparison.dataset}**, judged by **{comparison.judge}**: {runs}. p value: {comparison.test.replace('_', ' ')}.",
+        f"{judged}: {runs}. p value: {comparison.test.replace('_', ' ')}.",
         overall,
         picture(draw_comparison(comparison), "scores with intervals, overall and by category"),
     ]
     for title, groups in (("By category", comparison.categories), ("By difficulty", comparison.bands)):
         if groups:
             parts += [f"### {title}", _groups(groups)]
-    for title, ids, examples in (("Got better", comparison.gained, flips[0]), ("Got worse", comparison.lost, flips[1])):
+    for title, ids, examples in (
+        ("Got better", comparison.gained, flips[0]),
+        ("Got worse", comparison.lost, flips[1]),
+    ):
         parts += [f"### {title}: {len(ids)}", _flips(examples) if examples else "None."]
     return "\n\n".join(parts)
 
 
-def decision_report(verdict: Verdict, links: Mapping[str, str]) -> str:
+def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:
     """What was decided, why, and about which runs.
 
     Args:
@@ -132,31 +149,55 @@ def decision_report(verdict: Verdict, links: Mapping[str, str]) -> str:
         links: run id -> how to show it.
     """
     rows = [
-        ("baseline", links.get(verdict.baseline.run_id, verdict.baseline.run_id), "reused: same inputs" if verdict.baseline.reused else ""),
-        ("trained", links.get(verdict.trained.run_id, verdict.trained.run_id), "continued" if verdict.trained.continued else ""),
+        (
+            "baseline",
+            links.get(verdict.baseline.run_id, verdict.baseline.run_id),
+            "reused: same inputs" if verdict.baseline.reused else "",
+        ),
+        (
+            "trained",
+            links.get(verdict.trained.run_id, verdict.trained.run_id),
+            "continued" if verdict.trained.continued else "",
+        ),
     ]
     if verdict.against.run_id != verdict.baseline.run_id:
-        rows.append(("champion", links.get(verdict.against.run_id, verdict.against.run_id), "what the gate compared with"))
+        rows.append(
+            (
+                "champion",
+                links.get(verdict.against.run_id, verdict.against.run_id),
+                "what the gate compared with",
+            )
+        )
     if verdict.repeats:
-        rows.append(("repeated", links.get(verdict.repeats, verdict.repeats), "same inputs, same predictions"))
-    parts = [f"## {verdict.headline}", *verdict.reasons, table(["run", "", ""], rows)]
+        rows.append(
+            ("repeated", links.get(verdict.repeats, verdict.repeats), "same inputs, same predictions")
+        )
+    parts = [f"## {prose(verdict.headline)}", *map(prose, verdict.reasons), table(["run", "", ""], rows)]
     facts = [
-        ("version", f"{verdict.model_name} v{verdict.version}" if verdict.version else "none"),
-        ("champion", f"{verdict.model_name} v{verdict.champion}" if verdict.champion else "none"),
+        ("version", code(f"{verdict.model_name} v{verdict.version}") if verdict.version else "none"),
+        ("champion", code(f"{verdict.model_name} v{verdict.champion}") if verdict.champion else "none"),
         ("weights", f"sha256 `{verdict.weights_sha256}`"),
         ("predictions", f"sha256 `{verdict.predictions_sha256}`"),
-        ("model", f"`{verdict.weights}`"),
+        ("model", code(str(verdict.weights))),
     ]
     return "\n\n".join([*parts, table(["", ""], facts)])
 
 
 def reproduction_report(reproduction: Reproduction) -> str:
     """What came of repeating a run: each part with its first difference, and what is not as it was."""
-    parts = [(name, "identical" if found is None else text_cell(found.sentence)) for name, found in reproduction.parts.items()]
-    changed = [(text_cell(each.field), text_cell(shown(each.recorded)), text_cell(shown(each.now))) for each in reproduction.surroundings]
-    surroundings = table(["surroundings", "recorded", "now"], changed) if changed else "The surroundings are as they were."
+    parts = [
+        (name, "identical" if found is None else text_cell(found.sentence))
+        for name, found in reproduction.parts.items()
+    ]
+    changed = [
+        (text_cell(each.field), text_cell(shown(each.recorded)), text_cell(shown(each.now)))
+        for each in reproduction.environment
+    ]
+    environment = (
+        table(["environment", "recorded", "now"], changed) if changed else "The environment is unchanged."
+    )
     runs = f"Run {reproduction.run_id}, repeated as run {reproduction.again}."
-    return "\n\n".join([f"## {reproduction.headline}", runs, table(["part", ""], parts), surroundings])
+    return "\n\n".join([f"## {prose(reproduction.headline)}", runs, table(["part", ""], parts), environment])
 
 
 def _groups(groups: Sequence[Group]) -> str:
@@ -180,7 +221,9 @@ def _groups(groups: Sequence[Group]) -> str:
 
 def _flips(flips: Sequence[Flip]) -> str:
     columns = ["item", "prompt", "right answer", "baseline", "candidate"]
-    return table(columns, [tuple(map(text_cell, (f.trace_id, f.prompt, f.answer, f.before, f.after))) for f in flips])
+    return table(
+        columns, [tuple(map(text_cell, (f.trace_id, f.prompt, f.answer, f.before, f.after))) for f in flips]
+    )
 
 
 def _interval(metric: Metric) -> str:

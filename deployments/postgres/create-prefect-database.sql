@@ -1,2 +1,2 @@
--- Run once, when the volume is empty. The database `hallmark` of the registry is made by the image itself.
+-- Run once, when the volume is empty. The image itself creates the registry's database, `hallmark`.
 CREATE DATABASE prefect;

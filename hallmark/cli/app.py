@@ -6,20 +6,27 @@ from typing import Annotated
 
 import typer
 
-import hallmark
+from core import __version__
 from core.progress import listening
-from hallmark.cli import (
-    golden_commands,
-    judge_commands,
-    model_commands,
-    provenance_commands,
-    registry_commands,
-    run_commands,
-    service_commands,
-    storage_commands,
-)
+from hallmark.cli import golden, judges, models, registry, runs
+from hallmark.cli.compare import compare
+from hallmark.cli.deploy import deploy
 from hallmark.cli.doctor import doctor
-from hallmark.cli.terminal import progress_bars
+from hallmark.cli.down import down
+from hallmark.cli.env import env
+from hallmark.cli.evaluate import baseline, evaluate
+from hallmark.cli.experiment import experiment
+from hallmark.cli.promote import promote
+from hallmark.cli.rejudge import rejudge
+from hallmark.cli.reproduce import reproduce
+from hallmark.cli.rollback import rollback
+from hallmark.cli.server import server
+from hallmark.cli.status import status
+from hallmark.cli.train import train
+from hallmark.cli.up import up
+from hallmark.cli.verify import verify
+from hallmark.cli.worker import worker
+from hallmark.progress import progress_display
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,46 +39,42 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"hallmark {hallmark.__version__}")
+        typer.echo(f"hallmark {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def root(
     context: typer.Context,
-    _version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Options before the command."""
-    context.with_resource(listening(context.with_resource(progress_bars())))
+    context.with_resource(listening(context.with_resource(progress_display())))
 
 
-for run_command in (run_commands.experiment, run_commands.baseline, run_commands.train, run_commands.evaluate, run_commands.reproduce):
-    app.command()(run_command)
-app.command()(judge_commands.rejudge)
-app.command()(registry_commands.compare)
-app.command()(registry_commands.promote)
-app.command()(registry_commands.rollback)
-app.command()(registry_commands.verify)
-app.add_typer(registry_commands.runs, name="runs")
-for name, model_command in (
-    ("export", provenance_commands.export_model),
-    ("verify-export", provenance_commands.verify_export),
-    ("statement", provenance_commands.statement),
-    ("keygen", provenance_commands.keygen),
+for command in (
+    experiment,
+    baseline,
+    train,
+    evaluate,
+    reproduce,
+    rejudge,
+    compare,
+    promote,
+    rollback,
+    verify,
 ):
-    model_commands.models.command(name)(model_command)
-app.add_typer(model_commands.models, name="models", help="Registered models: list, show, history, export, verify-export, statement.")
-app.add_typer(storage_commands.registry, name="registry")
-app.add_typer(golden_commands.app, name="golden")
-app.add_typer(judge_commands.judges, name="judges")
+    app.command()(command)
+for group, name in (
+    (runs.app, "runs"),
+    (models.app, "models"),
+    (registry.app, "registry"),
+    (golden.app, "golden"),
+    (judges.app, "judges"),
+):
+    app.add_typer(group, name=name)
 app.command()(doctor)
-for service_command in (
-    service_commands.up,
-    service_commands.down,
-    service_commands.status,
-    service_commands.env,
-    service_commands.deploy,
-    service_commands.server,
-    service_commands.worker,
-):
-    app.command(rich_help_panel="Prefect on this machine")(service_command)
+for service in (up, down, status, env, deploy, server, worker):
+    app.command(rich_help_panel="Prefect on this machine")(service)

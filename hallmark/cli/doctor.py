@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, NamedTuple
 
 import typer
 
+from core.errors import InputError
 from hallmark.cli.terminal import Json, emit, out
 
-State = Literal["ok", "missing", "problem"]
+State = Literal["ok", "missing", "warning", "problem"]
 
 
 class Finding(NamedTuple):
@@ -22,35 +24,68 @@ class Finding(NamedTuple):
 
 
 def doctor(
-    model: Annotated[str | None, typer.Option("--model", help="Model to plan for: a directory, registry:NAME@ALIAS, or a hub id.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show the memory that training the model needs.")] = False,
-    batch: Annotated[str, typer.Option(help="With --plan: rows of a step, separated by commas.")] = "1,4,16",
-    length: Annotated[str, typer.Option(help="With --plan: tokens of a row, separated by commas.")] = "512,1024,2048",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Model to plan for: a directory, registry:NAME@ALIAS, or a hub id."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show the memory that training the model needs.")
+    ] = False,
+    batch: Annotated[str, typer.Option(help="With --plan: rows per step, separated by commas.")] = "1,4,16",
+    length: Annotated[
+        str, typer.Option(help="With --plan: tokens per row, separated by commas.")
+    ] = "512,1024,2048",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="With --plan: a training setting, as in train.remat=true.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="With --plan: a training setting, as in train.remat=true."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Check packages, GPU, disk, registry and built-in data, and say what to do about what is not right.
 
-    With --model and --plan: the memory that each way of training the model needs, against the card's.
+    With --model and --plan: the memory that each way of training the model needs, against the GPU's.
     """
     if plan or model:
-        from hallmark.cli.plan_display import show_plan
-
-        show_plan(model or "tiny-base", batch, length, settings, json)
+        _memory(
+            model or "tiny-base", _numbers("--batch", batch), _numbers("--length", length), settings, json
+        )
         return
     findings = list(_findings())
     broken = any(finding.state == "problem" for finding in findings)
     if json:
         emit([finding._asdict() for finding in findings])
     else:
-        colours = {"ok": "green", "missing": "yellow", "problem": "red"}
+        colours = {"ok": "green", "missing": "yellow", "warning": "yellow", "problem": "red"}
         for finding in findings:
             out.print(f"[{colours[finding.state]}]{finding.state:<8}[/] {finding.name:<14}", end="")
             out.print(finding.detail, markup=False, soft_wrap=True)
     if broken:
         raise typer.Exit(4)
+
+
+def _memory(
+    model: str, batches: list[int], lengths: list[int], settings: list[str] | None, json: bool
+) -> None:
+    from experiments.config import TrainRunConfig, configured
+    from hallmark.cli.options import parse_settings
+    from hallmark.cli.show.memory import show_memory
+    from hallmark.memory import training_memory
+
+    config = configured(TrainRunConfig, None, {"base_model": model, **parse_settings(settings)})
+    result = training_memory(config, batches, lengths)
+    if json:
+        emit(result.model_dump(mode="json"))
+    else:
+        show_memory(model, result, config.train.dtype)
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise InputError(f"{option} {text}: expected positive numbers separated by commas, as in 1,4,16")
+    return [int(part) for part in parts]
 
 
 def _findings() -> Iterator[Finding]:
@@ -59,7 +94,11 @@ def _findings() -> Iterator[Finding]:
     machine = hardware()
     yield Finding("processor", "ok", f"{machine['processor']}, {machine['cores']} cores")
     gpus = machine["gpus"]
-    yield Finding("GPU", "ok" if gpus else "missing", "; ".join(gpus) or "none found by nvidia-smi; everything runs on the CPU")
+    yield Finding(
+        "GPU",
+        "ok" if gpus else "missing",
+        "; ".join(gpus) or "none found by nvidia-smi; everything runs on the CPU",
+    )
     yield from _packages("inference", INFERENCE_PACKAGES)
     yield from _packages("training", TRAINING_PACKAGES)
     yield _attempt("home", _home)
@@ -81,41 +120,48 @@ def _packages(extra: str, names: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding(extra, "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
 
 
-def _attempt(name: str, look: Callable[[], str]) -> Finding:
+def _attempt(name: str, look: Callable[[], str | Finding]) -> Finding:
     from core.errors import HallmarkError
 
     try:
-        return Finding(name, "ok", look())
+        found = look()
+        return found if isinstance(found, Finding) else Finding(name, "ok", found)
     except HallmarkError as error:
         return Finding(name, "problem", str(error))
 
 
-def _home() -> str:
-    from core.files import atomic_writer
+def _home() -> str | Finding:
+    from core.files import atomic_writer, make_home
     from core.settings import get_settings
 
     home = get_settings().home.absolute()
+    make_home(home)
     with atomic_writer(home / ".doctor") as file:
         file.write(b"ok")
     (home / ".doctor").unlink()
-    return f"{home}, {shutil.disk_usage(home).free / 1e9:.0f} GB free"
+    detail = f"{home}, {shutil.disk_usage(home).free / 1e9:.0f} GB free"
+    if mode := home.stat().st_mode & 0o077:
+        readers = "every user of this machine" if mode & 0o007 else "its group"
+        open_to = f"open to {readers}: registry, predictions, datasets, models and logs"
+        remedy = f"Unless you share it on purpose: chmod 700 {shlex.quote(str(home))}"
+        return Finding("home", "warning", f"{detail}; {open_to}. {remedy}")
+    return detail
 
 
 def _registry() -> str:
     from experiments.workspace import open_workspace
 
     registry = open_workspace().registry
-    return f"{registry.description}, {registry.count_runs()} runs, {len(registry.list_models())} models"
+    return f"{registry.description}, {registry.runs.count()} runs, {len(registry.models.list())} models"
 
 
 def _artifacts() -> str:
     from core.settings import get_settings
-    from registry.database import open_store
+    from registry import open_store
 
     settings = get_settings()
     store = open_store(settings.home, settings.artifacts)
-    store.blobs.require_place()
-    return f"{store.place}, {sum(1 for _ in store.blobs.list())} files"
+    return f"{store.place}, {store.count()} files"
 
 
 def _dataset(name: str) -> str:

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
-from rich.progress import Progress as Bars
 
-from core.progress import Listener, Progress
+from core.errors import HallmarkError
+from core.settings import get_settings
+from hallmark.progress import err
 
 out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text; nothing else goes to standard output.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON document instead of text; nothing else goes to standard output."
+    ),
+]
 
-LINE_EVERY_SECONDS = 5.0
+RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")]
+Model = Annotated[str, typer.Argument(help="Registered model.")]
+Alias = Annotated[str, typer.Option(help="Which alias moves.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+Reason = Annotated[str, typer.Option(help="Why; recorded in the history.")]
 
 
 def emit(value: Any) -> None:
     """Print a JSON document."""
-    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+    sys.stdout.write(
+        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    )
 
 
 def report_error(message: str, exit_code: int) -> None:
@@ -38,66 +49,36 @@ def report_error(message: str, exit_code: int) -> None:
         err.print(message, markup=False, soft_wrap=True)
 
 
-def say(message: str) -> None:
-    """A line about what is going on, on standard error."""
-    err.print(message, markup=False, soft_wrap=True, style="dim")
-
-
 @contextmanager
-def progress_bars() -> Iterator[Listener]:
-    """Show progress: bars on a terminal, a line every few seconds elsewhere; nothing at all before the first report."""
-    if not err.is_terminal:
-        yield _Lines()
-        return
-    shown = _Bars()
+def errors_as_exit_codes() -> Iterator[None]:
+    """End with the documented code (0, 1, 2, 3, 4, 5, 130, 143) and a sentence, never with a traceback."""
     try:
-        yield shown
-    finally:
-        shown.close()
+        yield
+    except HallmarkError as error:
+        report_error(str(error), error.exit_code)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        report_error("interrupted. What was finished is kept; the same command continues.", 130)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away, as in `hallmark runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("HALLMARK_DEBUG"):
+            raise
+        report_error(
+            f"unexpected {type(error).__name__}: {error}\nThis is a defect of Hallmark. HALLMARK_DEBUG=1 shows where.",
+            1,
+        )
+        sys.exit(1)
 
 
-class _Bars:
-    """Bars that are alive only while something is unfinished, so that results can be printed after it."""
-
-    def __init__(self) -> None:
-        self.bars: Bars | None = None
-        self.known: dict[str, TaskID] = {}
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.total == 0:
-            say(progress.sentence())
-            return
-        if self.bars is None:
-            columns = (
-                TextColumn("{task.description:<17}"),
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[detail]}"),
-            )
-            self.bars, self.known = Bars(*columns, console=err), {}
-            self.bars.start()
-        if progress.stage not in self.known:
-            self.known[progress.stage] = self.bars.add_task(progress.stage, total=progress.total, detail="")
-        left = "" if not progress.seconds_left else f", {progress.seconds_left:.0f} s left"
-        note = f", {progress.note}" if progress.note else ""
-        detail = f"{progress.rate:.1f} {progress.unit}/s{left}{note}"
-        self.bars.update(self.known[progress.stage], completed=progress.done, total=progress.total, detail=detail)
-        if self.bars.finished:
-            self.close()
-
-    def close(self) -> None:
-        """Leave the bars as they are."""
-        if self.bars is not None:
-            self.bars.stop()
-            self.bars = None
+def home() -> Path:
+    """HALLMARK_HOME, absolute."""
+    return get_settings().home.absolute()
 
 
-class _Lines:
-    def __init__(self) -> None:
-        self.last: dict[str, float] = {}
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self.last.get(progress.stage, float("-inf")) >= LINE_EVERY_SECONDS or progress.done >= progress.total:
-            self.last[progress.stage] = now
-            say(progress.sentence())
+def relative(path: Path) -> str:
+    """A path from the working directory where it is below it, else absolute."""
+    shown = os.path.relpath(path)
+    return str(path) if shown.startswith("..") else shown

@@ -1,4 +1,4 @@
-"""Contents of files, each kept once under its sha256. Here: what a place for them does, and the one on a local disk."""
+"""Blobs: contents of files, each kept once under its sha256; what a place for them does, and a local one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from registry.artifacts.trees import SHA256
 CHUNK_BYTES = 4 << 20
 COPIED_AT_ONCE = 64 << 20
 FOLDER = "blobs"
+REMEDY = "Restore it from a backup, or promote its run again."
 CANNOT_COPY_IN_KERNEL = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
@@ -35,13 +36,13 @@ class Blob(NamedTuple):
 
 
 class Blobs(Protocol):
-    """Where contents are kept, by their sha256. Every method raises ResourceError or TransientError when the place is not usable.
+    """A place where blobs are kept. Its methods raise ResourceError or TransientError when it is not usable.
 
-    `count` is told how many more bytes were hashed or sent.
+    `count` is called with the number of bytes that were hashed or sent since its last call.
     """
 
     def where(self, sha256: str) -> str:
-        """Where a content is, or would be, for people."""
+        """Where a blob is, or would be, for people."""
 
     def size(self, sha256: str) -> int | None:
         """Its size in bytes; None where it is not stored."""
@@ -50,39 +51,39 @@ class Blobs(Protocol):
         """The sha256 of what is stored now; None where nothing is."""
 
     def add(self, file: Path, sha256: str, count: Count = uncounted) -> None:
-        """Keep a finished local file that has this sha256, whole or not at all. What is stored intact is not sent again.
+        """Keep a finished local file of this sha256, atomically. What is stored intact is not sent again.
 
         On the same disk, `file` and what is stored become two names of the same bytes.
         """
 
     def fetch(self, sha256: str, target: Path, *, linked: bool, count: Count = uncounted) -> str | None:
-        """Make a new local file of it.
+        """Make a new local file of a blob.
 
         Args:
-            sha256: which.
+            sha256: of the blob.
             target: the file; its folder exists.
             linked: it may be a second name of the stored file, which nobody may write to.
-            count: is told of every piece that arrived.
+            count: is called for every piece that arrived.
 
         Returns:
             The sha256 of what arrived; None where nothing is stored.
         """
 
     def read(self, sha256: str) -> bytes | None:
-        """A small content as it is stored now; None where nothing is."""
+        """The bytes of a small blob as they are stored now; None where nothing is."""
 
     def list(self) -> Iterator[Blob]:
         """All that is stored."""
 
     def require_place(self) -> None:
-        """Raise ResourceError where the place itself, such as a bucket, does not exist: then nothing in it is merely missing."""
+        """Raise ResourceError where the place itself, such as a bucket, does not exist."""
 
     def delete(self, hashes: Iterable[str]) -> None:
-        """Forget contents. Those that are gone already do no harm."""
+        """Delete blobs. Those that are gone already do no harm."""
 
 
 class LocalBlobs:
-    """Contents as read-only files in `root/blobs/<first two>/<sha256>`.
+    """Blobs as read-only files in `root/blobs/<first two>/<sha256>`.
 
     Args:
         root: the folder; made when something is stored.
@@ -92,7 +93,7 @@ class LocalBlobs:
         self.root = root
 
     def path(self, sha256: str) -> Path:
-        """The file of a content."""
+        """The file of a blob."""
         return self.root / FOLDER / sha256[:2] / sha256
 
     def where(self, sha256: str) -> str:
@@ -161,7 +162,7 @@ class LocalBlobs:
                 yield Blob(path.name, found.st_size, found.st_mtime)
 
     def require_place(self) -> None:
-        """A folder is made when something is stored."""
+        """Do nothing: the folder is made when something is stored."""
 
     def delete(self, hashes: Iterable[str]) -> None:
         for sha256 in hashes:
@@ -171,15 +172,31 @@ class LocalBlobs:
                 raise_for_os_error(error, self.path(sha256))
 
 
-def copy_hashed(source: Path, target: Path, count: Count = uncounted) -> str:
-    """Copy a file to a new one that survives a power cut, and hash what was written while it goes to the disk.
+def changed(blobs: Blobs, sha256: str, found: str | None) -> str:
+    """What is wrong with a blob, for the end of a message.
 
-    The kernel copies, so that `source` is read once, and not at all where the file system can share the bytes.
+    Args:
+        blobs: where it should be.
+        sha256: what it should be.
+        found: the sha256 of what is there; None where nothing is.
+    """
+    where = blobs.where(sha256)
+    return (
+        f"missing at {where}. {REMEDY}"
+        if found is None
+        else f"changed at {where}: found sha256 {found}. {REMEDY}"
+    )
+
+
+def copy_hashed(source: Path, target: Path, count: Count = uncounted) -> str:
+    """Copy a file to a new one that survives a power cut, and hash the new one while it goes to the disk.
+
+    The kernel copies, so `source` is read once, and not at all where the file system can share the bytes.
 
     Args:
         source: the file.
         target: the new one.
-        count: is told half of a piece's bytes when it is copied, and half when it is hashed.
+        count: is called with half of a piece's bytes when it is copied, and with half when it is hashed.
 
     Raises:
         OSError: one of the two cannot be read or written.

@@ -1,19 +1,19 @@
-"""Directories that are made from stored contents, and stored contents that are made from directories."""
+"""Checkouts: local directories made from blobs; and the copies that blobs are made from."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from core.errors import InputError
-from core.files import fsync_directory, open_for_reading, sha256_tree
-from core.progress import Count, uncounted
-from registry.artifacts.blobs import copy_hashed
-from registry.artifacts.staging import remove_tree
+from core.errors import InputError, IntegrityError
+from core.files import fsync_directory, open_for_reading, raise_for_os_error, sha256_tree
+from core.progress import Count, byte_meter, uncounted
+from registry.artifacts.blobs import Blobs, changed, copy_hashed
+from registry.artifacts.staging import PREFIX, beside, remove_tree, staging
 from registry.artifacts.trees import TreeEntry
 
 _Given = TypeVar("_Given")
@@ -21,19 +21,22 @@ _Made = TypeVar("_Made")
 
 
 def each(work: Callable[[_Given], _Made], values: Iterable[_Given], threads: int) -> list[_Made]:
-    """The results for all values, in their order, worked on side by side. The first error is raised."""
+    """The results for all values, in their order, computed by several threads. The first error is raised."""
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, values))
 
 
 def copied(source: Path, tree: Path, name: str, count: Count = uncounted) -> TreeEntry:
-    """Copy one file into a new directory, below folders that are made for it, and tell what arrived.
+    """Copy one file into a new directory, making folders as needed.
 
     Args:
         source: the file.
         tree: the directory.
-        name: in it.
-        count: is told of every piece that arrived.
+        name: the file's, in the directory.
+        count: is called for every piece that was copied.
+
+    Returns:
+        The copy as an entry of the directory's tree.
 
     Raises:
         InputError: it cannot be read.
@@ -44,6 +47,42 @@ def copied(source: Path, tree: Path, name: str, count: Count = uncounted) -> Tre
     target.parent.mkdir(parents=True, exist_ok=True)
     sha256 = copy_hashed(source, target, count)
     return TreeEntry(name, target.stat().st_size, sha256)
+
+
+def check_out(
+    blobs: Blobs, sha256: str, entries: Sequence[TreeEntry], target: Path, *, linked: bool, threads: int
+) -> None:
+    """Make a directory of an artifact's verified files, which appears atomically.
+
+    Args:
+        blobs: the contents.
+        sha256: of the artifact.
+        entries: its files.
+        target: the directory; what has the name already is replaced.
+        linked: the files may be second names of the stored ones, which nobody may write to.
+        threads: how many files are fetched at the same time.
+
+    Raises:
+        IntegrityError: a file is missing or changed in the store.
+        ResourceError: the disk is full, or the remote place is not usable.
+    """
+
+    def fetch(entry: TreeEntry, tree: Path, count: Count) -> None:
+        path = tree / entry.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if (found := blobs.fetch(entry.sha256, path, linked=linked, count=count)) != entry.sha256:
+            raise IntegrityError(f"artifact {sha256}: {entry.name}: {changed(blobs, entry.sha256, found)}")
+
+    size = sum(entry.size for entry in entries)
+    try:
+        with staging(target.parent, PREFIX if linked else beside(target)) as partial:
+            tree = partial / "tree"
+            tree.mkdir()
+            with byte_meter("check out", size) as count:
+                each(lambda entry: fetch(entry, tree, count), entries, threads)
+            appear(tree, target)
+    except OSError as error:
+        raise_for_os_error(error, target, size)
 
 
 def is_intact(directory: Path, sha256: str) -> bool:
@@ -66,6 +105,9 @@ def appear(tree: Path, target: Path) -> None:
     try:
         tree.replace(target)
     except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # another process was faster with the same files
+        if error.errno not in (
+            errno.EEXIST,
+            errno.ENOTEMPTY,
+        ):  # another process was faster with the same files
             raise
     fsync_directory(target.parent)

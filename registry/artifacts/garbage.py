@@ -23,7 +23,7 @@ class Collected:
 
     Attributes:
         files: how many.
-        bytes: their size together; bytes with several names count once.
+        bytes: their total size; a file with several names counts once.
         names: blobs relative to the store, folders as paths.
     """
 
@@ -37,7 +37,7 @@ class Survey:
     """What a look at the whole store found.
 
     Attributes:
-        before: what was stored later stays, in seconds since 1970.
+        before: what was stored after this time stays, in seconds since 1970.
         kept: the artifacts that stayed when it was made, and their files.
         dead: what none of them needs.
         trees: those of it that are tree objects.
@@ -53,7 +53,7 @@ def survey(blobs: Blobs, kept: Mapping[str, Sequence[TreeEntry]], grace_s: float
     """See `registry.artifacts.store.Store.survey`.
 
     Args:
-        blobs: the contents.
+        blobs: of the store.
         kept: the artifacts that stay, and their files.
         grace_s: age below which nothing is removed, in seconds.
     """
@@ -61,26 +61,40 @@ def survey(blobs: Blobs, kept: Mapping[str, Sequence[TreeEntry]], grace_s: float
     dead = [blob for blob in blobs.list() if blob.sha256 not in needed and blob.modified <= before]
     small = [blob.sha256 for blob in dead if blob.size <= LARGEST_TREE_BYTES]
     found = each(lambda sha256: looks_like_tree(blobs.read(sha256) or b""), small, THREADS)
-    return Survey(before, kept, dead, frozenset(sha256 for sha256, is_tree in zip(small, found, strict=True) if is_tree))
+    return Survey(
+        before, kept, dead, frozenset(sha256 for sha256, is_tree in zip(small, found, strict=True) if is_tree)
+    )
 
 
 def sweep(
-    blobs: Blobs, survey: Survey, kept: Mapping[str, Sequence[TreeEntry]], checkouts: Path, scratch: Sequence[Path], *, dry_run: bool
+    blobs: Blobs,
+    survey: Survey,
+    kept: Mapping[str, Sequence[TreeEntry]],
+    checkouts: Path,
+    scratch: Sequence[Path],
+    *,
+    dry_run: bool,
 ) -> Collected:
     """See `registry.artifacts.store.Store.sweep`.
 
     Args:
-        blobs: the contents.
+        blobs: of the store.
         survey: what to remove unless it is needed.
         kept: the artifacts that stay, and their files.
         checkouts: folder of the checkouts.
         scratch: folders in which killed processes may have left something.
-        dry_run: only tell.
+        dry_run: remove nothing.
     """
+    # Asked once more: an artifact that was put since the survey may share blobs with what was dead then, and
+    # a blob that is stored already is not stored again.
     needed = _needed(kept)
     dead = [blob for blob in survey.dead if blob.sha256 not in needed]
     try:
-        stale = [path for path in _checkouts(checkouts) if path.name not in kept and path.stat().st_mtime <= survey.before]
+        stale = [
+            path
+            for path in _checkouts(checkouts)
+            if path.name not in kept and path.stat().st_mtime <= survey.before
+        ]
         folders = [*stale, *(path for folder in scratch for path in leftovers(folder))]
         sizes = [size for folder in folders for size in _sizes(folder)]
         if not dry_run:

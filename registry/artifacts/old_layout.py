@@ -1,4 +1,4 @@
-"""Stores from before there were blobs: whole directories at `<root>/<first two>/<sha256>/`, moved into blobs."""
+"""Stores made before there were blobs: directories at `<root>/<first two>/<sha256>/`, which become blobs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from core.errors import InputError, IntegrityError
 from core.files import HASHING_THREADS, raise_for_os_error, sha256_file, tree_files
-from registry.artifacts.blobs import LocalBlobs
+from registry.artifacts.blobs import REMEDY, LocalBlobs
 from registry.artifacts.checkouts import each
 from registry.artifacts.staging import remove_tree, staging
 from registry.artifacts.trees import SHA256, TreeEntry, manifest, tree_sha256
 
 
-class Adopted(NamedTuple):
+class Converted(NamedTuple):
     """What became of the old directories.
 
     Attributes:
@@ -28,21 +28,21 @@ class Adopted(NamedTuple):
     damaged: tuple[str, ...] = ()
 
 
-def adopt_all(blobs: LocalBlobs) -> Adopted:
-    """Move every old directory into blobs. Raises ResourceError when the disk is full or cannot be written."""
+def convert_all(blobs: LocalBlobs) -> Converted:
+    """Move every old directory into blobs; raise ResourceError when the disk is full or cannot be written."""
     moved, damaged = 0, []
     for directory in sorted(blobs.root.glob("[0-9a-f][0-9a-f]/*")):
         try:
-            moved += bool(SHA256.fullmatch(directory.name)) and adopt(blobs, directory.name)
+            moved += bool(SHA256.fullmatch(directory.name)) and convert(blobs, directory.name)
         except IntegrityError as error:
             damaged.append(str(error))
     for folder in blobs.root.glob("[0-9a-f][0-9a-f]"):
         _remove_empty(folder)
-    return Adopted(moved, tuple(damaged))
+    return Converted(moved, tuple(damaged))
 
 
-def adopt(blobs: LocalBlobs, sha256: str) -> bool:
-    """Move one old directory into blobs. It stays whole until its tree object is written, whenever this process is killed.
+def convert(blobs: LocalBlobs, sha256: str) -> bool:
+    """Move one old directory into blobs. It stays whole until its tree object is written.
 
     Returns:
         Whether there was one.
@@ -68,7 +68,10 @@ def _move(blobs: LocalBlobs, directory: Path) -> None:
     try:
         files = tree_files(directory)
         hashes = each(sha256_file, files.values(), HASHING_THREADS)
-        entries = [TreeEntry(name, path.stat().st_size, found) for (name, path), found in zip(files.items(), hashes, strict=True)]
+        entries = [
+            TreeEntry(name, path.stat().st_size, found)
+            for (name, path), found in zip(files.items(), hashes, strict=True)
+        ]
         found = f"found sha256 {tree_sha256(entries)}"
     except InputError as error:
         entries, found = None, str(error)
@@ -79,7 +82,7 @@ def _move(blobs: LocalBlobs, directory: Path) -> None:
             (partial / "object").write_bytes(manifest(entries))
             blobs.add(partial / "object", sha256)
     elif blobs.size(sha256) is None:
-        raise IntegrityError(f"artifact {sha256}: changed at {directory}: {found}. Restore it from a backup, or promote its run again.")
+        raise IntegrityError(f"artifact {sha256}: changed at {directory}: {found}. {REMEDY}")
     remove_tree(directory, blobs.root)
     _remove_empty(directory.parent)
 

@@ -1,4 +1,4 @@
-"""Contents of files in an object store or on another machine, through fsspec."""
+"""Blobs in an object store or on another machine, through fsspec."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class RemoteBlobs:
-    """Contents as objects at `URL/blobs/<first two>/<sha256>`. One object appears whole or not at all.
+    """Blobs as objects at `URL/blobs/<first two>/<sha256>`. An object appears atomically.
 
     Args:
         url: the place.
@@ -106,7 +106,10 @@ class RemoteBlobs:
 
     def require_place(self) -> None:
         if self.url.protocol in BUCKETS:
-            with remote_errors(self.url), suppress(PermissionError):  # a bucket of which we may see no more than our part
+            with (
+                remote_errors(self.url),
+                suppress(PermissionError),
+            ):  # a bucket of which we may see no more than our part
                 self.files.info(self.root.partition("/")[0])
 
     def _open(self, sha256: str) -> Any:
@@ -124,7 +127,7 @@ def _sent(count: Count) -> Any:
 
 
 def _modified(info: dict[str, Any]) -> float:
-    """When an object was stored, in seconds since 1970; now where the file system does not say, so that it is kept."""
+    """When an object was stored, in seconds since 1970; the present where nobody says, so that it is kept."""
     value = next((info[name] for name in MODIFIED if info.get(name) is not None), None)
     if isinstance(value, str):
         value = datetime.fromisoformat(value)

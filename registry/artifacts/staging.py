@@ -1,4 +1,4 @@
-"""Folders in which something is made before it appears under its name; a killed process's are told by their free lock."""
+"""Staging folders: what is made there gets its name when it is done. A free lock marks one as left behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOS
 
 
 def beside(target: Path) -> str:
-    """Prefix of the staging folders in which one target is made, which tells them from those of its neighbours."""
+    """Prefix of the staging folders in which one target is made; those of its neighbours have another."""
     return f".{target.name}{PREFIX}"
 
 
@@ -64,7 +64,7 @@ def leftovers(parent: Path, prefix: str = PREFIX) -> list[Path]:
 
 
 def remove_leftovers(parent: Path, prefix: str = PREFIX) -> None:
-    """Remove what killed processes left below `parent`. Holding the lock meanwhile keeps off whoever is just making a folder."""
+    """Remove what killed processes left below `parent`. Locked meanwhile: one may just be in the making."""
     for path in sorted(parent.glob(f"{glob.escape(prefix)}*")):
         with _claimed(path) as is_free:
             if is_free:
@@ -89,7 +89,7 @@ def _claimed(path: Path) -> Iterator[bool]:
 
 
 def remove_tree(path: Path, scratch: Path) -> None:
-    """Remove a folder so that it is there whole or not at all under its name, whenever this process is killed.
+    """Remove a folder atomically: it loses its name first, so that a kill leaves no half of it there.
 
     Args:
         path: the folder.

@@ -1,27 +1,38 @@
-"""Directories of files, kept by the sha256 of their content: written once, whole, and verified when they are read."""
+"""The artifact store: directories kept by their sha256, written once, atomically, and verified when read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from core.errors import InputError, IntegrityError
-from core.files import raise_for_os_error
-from core.progress import Count, byte_meter
+from core.files import HASHING_THREADS, raise_for_os_error, sha256_bytes
+from core.progress import byte_meter
 from registry.artifacts import garbage, old_layout
-from registry.artifacts.blobs import LocalBlobs, copy_hashed
-from registry.artifacts.checkouts import appear, copied, is_intact
+from registry.artifacts.blobs import FOLDER, REMEDY, Blobs, LocalBlobs, changed, copy_hashed
+from registry.artifacts.checkouts import appear, check_out, copied, each, is_intact
 from registry.artifacts.garbage import Collected, Survey
-from registry.artifacts.staging import PREFIX, beside, remove_leftovers, staging
-from registry.artifacts.stored_trees import StoredTrees
-from registry.artifacts.trees import TreeEntry, manifest, safe_tree_files
+from registry.artifacts.staging import beside, remove_leftovers, staging
+from registry.artifacts.trees import TreeEntry, manifest, parse_manifest, safe_tree_files
+from registry.artifacts.urls import ArtifactUrl
+
+REMOTE_THREADS = 8
+
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
-class Store(StoredTrees):
-    """Artifacts: every file's content is kept once, as a blob under its sha256. A tree object, a blob too, names the files of a directory.
+class Store:
+    """Artifacts: directories that are kept by their sha256.
+
+    The content of every file is kept once, as a blob under its sha256. A tree object, which is a blob too,
+    lists the files of a directory; its sha256 is the directory's.
 
     Args:
-        url: a folder, or any URL of fsspec such as `s3://bucket/prefix`. Credentials are those of fsspec and its clients.
+        url: a folder, or any URL of fsspec such as `s3://bucket/prefix`. Credentials are those of fsspec and
+            its clients.
         checkouts: local folder of the directories that are read, at `checkouts/<sha256>/`.
 
     Raises:
@@ -29,17 +40,36 @@ class Store(StoredTrees):
     """
 
     def __init__(self, url: str | Path, checkouts: Path) -> None:
-        super().__init__(url)
+        self.url = ArtifactUrl(url)
         self.checkouts = checkouts
+        self._threads = REMOTE_THREADS if self.url.folder is None else HASHING_THREADS
+
+    @property
+    def place(self) -> str:
+        """Where the artifacts are, without any user, password or query."""
+        return self.url.place
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """The place of the contents, opened on first use."""
+        if self.url.folder is not None:
+            return LocalBlobs(self.url.folder)
+        from registry.artifacts.remote_blobs import RemoteBlobs
+
+        return RemoteBlobs(self.url)
+
+    def key(self, sha256: str) -> str:
+        """Where an artifact's tree object is, relative to the store."""
+        return f"{FOLDER}/{sha256[:2]}/{sha256}"
 
     def path(self, sha256: str) -> Path:
-        """Where `get_tree` puts an artifact, for people to look at."""
+        """Where `get` puts an artifact, for people to look at."""
         return self.checkouts / sha256
 
-    def put_tree(self, source: Path) -> str:
-        """Keep a copy of a directory, whole or not at all. What is kept already is not sent again; a damaged copy is replaced.
+    def put(self, source: Path) -> str:
+        """Keep a copy of a directory, atomically. What is kept is not sent again; a damaged copy is replaced.
 
-        Each file is read once: it is hashed while it is copied. Compare the result with the hash that you expect.
+        Each file is read once, hashed while it is copied. Compare the result with the hash that you expect.
 
         Args:
             source: a directory of regular files.
@@ -50,6 +80,11 @@ class Store(StoredTrees):
         Raises:
             InputError: it holds a link, a special file or a name that is refused.
             ResourceError: the disk is full or cannot be written, or the remote place is not usable.
+
+        Example:
+            >>> sha256 = registry.artifacts.put(Path("model"))
+            >>> registry.artifacts.has(sha256)
+            True
         """
         files = safe_tree_files(source)
         parent = self.checkouts if self.url.folder is None else self.url.folder
@@ -63,30 +98,34 @@ class Store(StoredTrees):
                     entries = self._each(lambda item: copied(item[1], tree, item[0], count), files.items())
                 contents = {entry.sha256: entry for entry in entries}
                 with byte_meter("store", sum(entry.size for entry in contents.values())) as count:
-                    self._each(lambda entry: self.blobs.add(tree / entry.name, entry.sha256, count), contents.values())
+                    self._each(lambda e: self.blobs.add(tree / e.name, e.sha256, count), contents.values())
                 sha256 = self._add_tree_object(entries, partial)
                 self._show(sha256, tree, entries)
         except OSError as error:
             raise_for_os_error(error, Path(error.filename or parent), needed)
         return sha256
 
-    def get_tree(self, sha256: str) -> Path:
+    def get(self, sha256: str) -> Path:
         """A local directory of an artifact, every file hashed. Nothing may write to it.
 
         Raises:
             IntegrityError: a file of it is missing or changed in the store.
             ResourceError: the disk is full, or the remote place is not usable.
+
+        Example:
+            >>> sorted(path.name for path in registry.artifacts.get(version.weights_sha256).iterdir())
+            ['config.json', 'model.safetensors']
         """
         checkout = self.path(sha256)
         if not is_intact(checkout, sha256):
-            self._check_out(sha256, checkout, self.tree(sha256), linked=True)
+            check_out(self.blobs, sha256, self.files(sha256), checkout, linked=True, threads=self._threads)
         return checkout
 
-    def export_tree(self, sha256: str, target: Path, link: bool = False) -> None:
-        """Copy an artifact's verified files to a directory, which appears whole or not at all.
+    def export(self, sha256: str, target: Path, link: bool = False) -> None:
+        """Copy an artifact's verified files to a directory, which appears atomically.
 
         Args:
-            sha256: which.
+            sha256: of the artifact.
             target: a new or empty directory.
             link: the files may be second names of the stored ones, which nobody may write to.
 
@@ -94,6 +133,9 @@ class Store(StoredTrees):
             InputError: `target` holds something.
             IntegrityError: a file is missing or changed in the store.
             ResourceError: the disk is full, or the remote place is not usable.
+
+        Example:
+            >>> registry.artifacts.export(version.weights_sha256, Path("copy-of-the-model"))
         """
         if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
             raise InputError(f"{target}: exists and is not an empty directory. Name a new one.")
@@ -101,87 +143,170 @@ class Store(StoredTrees):
             remove_leftovers(target.parent, beside(target))
         except OSError as error:
             raise_for_os_error(error, target)
-        self._check_out(sha256, target, self.tree(sha256), linked=link)
+        check_out(self.blobs, sha256, self.files(sha256), target, linked=link, threads=self._threads)
 
-    def adopt_old_layout(self) -> old_layout.Adopted:
-        """Move the directories of a local store made before there were blobs. May be killed and repeated at any time.
+    def files(self, sha256: str) -> list[TreeEntry]:
+        """The files of an artifact, in name order; their contents are not looked at.
+
+        Raises:
+            IntegrityError: the tree object is missing or changed, or names a file outside the artifact.
+
+        Example:
+            >>> [(file.name, file.size) for file in registry.artifacts.files(version.weights_sha256)]
+            [('config.json', 2), ('model.safetensors', 6)]
+        """
+        data = self.blobs.read(sha256)
+        if data is None and self._convert(sha256):
+            data = self.blobs.read(sha256)
+        if data is None:
+            self.blobs.require_place()
+            raise IntegrityError(f"artifact {sha256}: missing at {self.blobs.where(sha256)}. {REMEDY}")
+        if (found := sha256_bytes(data)) != sha256:
+            raise IntegrityError(f"artifact {sha256}: its tree object: {changed(self.blobs, sha256, found)}")
+        try:
+            return parse_manifest(data)
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"artifact {sha256}: refused at {self.blobs.where(sha256)}: {error}"
+            ) from None
+
+    def has(self, sha256: str) -> bool:
+        """Whether the tree object and all of its files are stored with the right size. No content is hashed.
+
+        Raises:
+            ResourceError: the place is not usable.
+
+        Example:
+            >>> registry.artifacts.has("0" * 64)
+            False
+        """
+        data = self.blobs.read(sha256)
+        if data is None or sha256_bytes(data) != sha256:
+            return False
+        try:
+            entries = parse_manifest(data)
+        except IntegrityError:
+            return False
+        return all(self._each(lambda entry: self.blobs.size(entry.sha256) == entry.size, entries))
+
+    def check(self, hashes: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Hash the stored files of some artifacts; a content that several of them share is hashed once.
+
+        Yields:
+            For each file that is missing or changed the artifact's sha256 and a sentence.
+
+        Example:
+            >>> list(registry.artifacts.check([version.weights_sha256]))
+            []
+        """
+        trees: dict[str, list[TreeEntry]] = {}
+        for sha256 in hashes:
+            try:
+                trees[sha256] = self.files(sha256)
+            except IntegrityError as error:
+                yield sha256, str(error).removeprefix(f"artifact {sha256}: ")
+        sizes = {entry.sha256: entry.size for entries in trees.values() for entry in entries}
+        with byte_meter("verify artifacts", sum(sizes.values())) as count:
+            digests = self._each(lambda content: self.blobs.digest(content, count), sizes)
+        found = dict(zip(sizes, digests, strict=True))
+        for sha256, entries in trees.items():
+            for entry in entries:
+                if found[entry.sha256] != entry.sha256:
+                    yield sha256, f"{entry.name}: {changed(self.blobs, entry.sha256, found[entry.sha256])}"
+
+    def count(self) -> int:
+        """How many blobs are stored: contents of files, and tree objects.
+
+        Raises:
+            ResourceError: the place is not usable.
+
+        Example:
+            >>> registry.artifacts.count()
+            5
+        """
+        self.blobs.require_place()
+        return sum(1 for _ in self.blobs.list())
+
+    def is_empty(self) -> bool:
+        """Whether nothing is stored."""
+        return not any(True for _ in self.blobs.list())
+
+    def convert_old_layout(self) -> old_layout.Converted:
+        """Move the directories of a local store made before there were blobs. May be killed and repeated.
 
         Raises:
             ResourceError: the disk is full or cannot be written.
         """
-        return old_layout.adopt_all(self.blobs) if isinstance(self.blobs, LocalBlobs) else old_layout.Adopted()
+        return (
+            old_layout.convert_all(self.blobs)
+            if isinstance(self.blobs, LocalBlobs)
+            else old_layout.Converted()
+        )
 
     def survey(self, keep: set[str], grace_s: float) -> Survey:
         """Look for what no kept artifact needs. Lists the whole store, so it may take long; `sweep` is quick.
 
         Args:
             keep: hashes of the artifacts that stay.
-            grace_s: blobs stored less than so many seconds ago stay, as somebody may be about to name them.
+            grace_s: blobs stored less than this many seconds ago stay, as somebody may be about to name them.
 
         Raises:
             IntegrityError: a kept artifact's tree object is damaged, so that nobody knows what it needs.
             ResourceError: the place is not usable.
         """
-        return garbage.survey(self.blobs, self._kept_trees(keep), grace_s)
+        return garbage.survey(self.blobs, self._kept(keep), grace_s)
 
     def sweep(self, survey: Survey, keep: set[str], dry_run: bool) -> Collected:
-        """Remove what was found by a survey and is still needed by none of the artifacts that stay now.
+        """Remove what a survey found, except what an artifact that stays needs by now.
 
-        Also removed are checkouts, and what killed processes left half made.
+        Checkouts are removed too, and what killed processes left half made.
 
         Args:
             survey: of this store.
             keep: hashes of the artifacts that stay.
-            dry_run: only tell.
+            dry_run: remove nothing.
 
         Raises:
             IntegrityError: a kept artifact's tree object is damaged; nothing is removed.
             ResourceError: the place is not usable.
         """
-        kept = {**survey.kept, **self._kept_trees(keep - survey.kept.keys())}
+        kept = {**survey.kept, **self._kept(keep - survey.kept.keys())}
         roots = [self.checkouts] if self.url.folder is None else [self.checkouts, self.url.folder]
         return garbage.sweep(self.blobs, survey, kept, self.checkouts, roots, dry_run=dry_run)
 
-    def _kept_trees(self, keep: set[str]) -> dict[str, list[TreeEntry]]:
-        stored = self._each(lambda sha256: self.blobs.size(sha256) is not None or self._adopt(sha256), sorted(keep))
-        return {sha256: self.tree(sha256) if there else [] for sha256, there in zip(sorted(keep), stored, strict=True)}
+    def _kept(self, keep: set[str]) -> dict[str, list[TreeEntry]]:
+        """The artifacts that stay, and their files; none for one that is not stored."""
+        hashes = sorted(keep)
+        stored = self._each(
+            lambda sha256: self.blobs.size(sha256) is not None or self._convert(sha256), hashes
+        )
+        return {
+            sha256: self.files(sha256) if there else [] for sha256, there in zip(hashes, stored, strict=True)
+        }
 
     def _show(self, sha256: str, tree: Path, entries: list[TreeEntry]) -> None:
         """Make the copy that was just stored the checkout, so that `path` is there from now on."""
         checkout = self.path(sha256)
-        if checkout.exists():  # it is looked at when it is got
+        if checkout.exists():  # `get` looks whether it is intact
             return
         if _same_disk(tree, self.checkouts):
             appear(tree, checkout)
         else:
-            self._check_out(sha256, checkout, entries, linked=True)
-
-    def _check_out(self, sha256: str, target: Path, entries: list[TreeEntry], *, linked: bool) -> None:
-        size = sum(entry.size for entry in entries)
-
-        def fetch(entry: TreeEntry, tree: Path, count: Count) -> None:
-            path = tree / entry.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if (found := self.blobs.fetch(entry.sha256, path, linked=linked, count=count)) != entry.sha256:
-                raise IntegrityError(f"artifact {sha256}: {entry.name}: {self._changed(entry.sha256, found)}")
-
-        try:
-            with staging(target.parent, PREFIX if linked else beside(target)) as partial:
-                tree = partial / "tree"
-                tree.mkdir()
-                with byte_meter("check out", size) as count:
-                    self._each(lambda entry: fetch(entry, tree, count), entries)
-                appear(tree, target)
-        except OSError as error:
-            raise_for_os_error(error, target, size)
+            check_out(self.blobs, sha256, entries, checkout, linked=True, threads=self._threads)
 
     def _add_tree_object(self, entries: Iterable[TreeEntry], partial: Path) -> str:
-        """Last, so that a tree is there whole or not at all."""
+        """After the contents: who sees the tree object finds everything that it lists."""
         path = partial / "manifest"
         path.write_bytes(manifest(entries))
         sha256 = copy_hashed(path, partial / "object")
         self.blobs.add(partial / "object", sha256)
         return sha256
+
+    def _convert(self, sha256: str) -> bool:
+        return isinstance(self.blobs, LocalBlobs) and old_layout.convert(self.blobs, sha256)
+
+    def _each(self, work: Callable[[_Given], _Made], values: Iterable[_Given]) -> list[_Made]:
+        return each(work, values, self._threads)
 
 
 def _same_disk(path: Path, folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""A directory as the store keeps it: one line a file, and the hash of those lines is the hash of the directory."""
+"""A directory as the store keeps it: one line per file. The hash of those lines is the directory's."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class TreeEntry(NamedTuple):
 
 
 def manifest(entries: Iterable[TreeEntry]) -> bytes:
-    """The tree object: exactly the lines that `core.files.sha256_tree` hashes, so that its sha256 is the tree's."""
+    """The tree object: exactly the lines that `core.files.sha256_tree` hashes, so its sha256 is the same."""
     return b"".join(tree_line(*entry) for entry in sorted(entries))
 
 
 def parse_manifest(data: bytes) -> list[TreeEntry]:
-    """The entries of a tree object. Nothing is accepted that `manifest` could not have written or that could leave the tree.
+    """The entries of a tree object. Refuses what `manifest` could not have written or could leave the tree.
 
     Raises:
         IntegrityError: it is not the text of a tree, or names a file outside it.
@@ -43,7 +43,9 @@ def parse_manifest(data: bytes) -> list[TreeEntry]:
     folders = {folder for entry in entries for folder in _folders(entry.name)}
     names = [entry.name for entry in entries]
     if any(name >= following for name, following in itertools.pairwise(names)) or folders.intersection(names):
-        raise IntegrityError("not a tree object: a name is out of order, occurs twice, or is a file and a folder")
+        raise IntegrityError(
+            "not a tree object: a name is out of order, occurs twice, or is a file and a folder"
+        )
     return entries
 
 
@@ -55,7 +57,12 @@ def _entry(line: bytes) -> TreeEntry:
     except (ValueError, TypeError):
         raise IntegrityError(f"not a tree object: line {line[:80]!r}") from None
     if not (
-        canonical and isinstance(name, str) and type(size) is int and size >= 0 and isinstance(sha256, str) and SHA256.fullmatch(sha256)
+        canonical
+        and isinstance(name, str)
+        and type(size) is int
+        and size >= 0
+        and isinstance(sha256, str)
+        and SHA256.fullmatch(sha256)
     ):
         raise IntegrityError(f"not a tree object: line {line[:80]!r}")
     if reason := unsafe(name):
@@ -64,7 +71,7 @@ def _entry(line: bytes) -> TreeEntry:
 
 
 def unsafe(name: str) -> str:
-    """Why a file name of a tree could leave the tree or mean another file elsewhere; empty where it is fine."""
+    """Why a file name could leave the tree or mean another file on another system; empty where it is fine."""
     if name.startswith("/"):
         return "it is absolute"
     if "\\" in name or "\0" in name:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
-from tests.e2e.workstation import processes_of
+from tests.support.workstation import processes_of
 
 pytestmark = pytest.mark.e2e
 
@@ -182,7 +182,7 @@ def test_a_run_is_reproduced_to_the_byte(place: Workplace, first: Any) -> None:
     done = place.run("reproduce", run["run_id"])
     assert done.returncode == 0, done.stderr
     assert f"IDENTICAL: weights, predictions, scores of run {run['run_id']} are the" in done.stdout
-    assert "The surroundings are as they were" in done.stdout
+    assert "The environment is unchanged" in done.stdout
     newest = place.json("runs", "list", "--limit", "1")[0]
     assert newest["run_id"] != run["run_id"]
     assert (newest["model_sha256"], newest["predictions_sha256"]) == (run["model_sha256"], run["predictions_sha256"])

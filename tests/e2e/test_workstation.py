@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -18,7 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.workstation import TOKEN, Workstation, kill, listening_for_messages, message_server
+from tasks.markdown import visible
+from tests.support.recorded_runs import recorded_run, workspace_at
+from tests.support.workstation import TOKEN, Workstation, kill, listening_for_messages, message_server
 
 pytestmark = pytest.mark.e2e
 
@@ -50,8 +53,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
 
 
 @pytest.fixture(scope="module")
-def page(place: Workstation) -> Iterator[Any]:
-    """A signed-in page of the UI, in a real browser."""
+def browser() -> Iterator[Any]:
+    """A real browser."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         pytest.skip("no chromium on this machine: apt-get install chromium")
@@ -59,14 +62,38 @@ def page(place: Workstation) -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(30_000)
-        page.goto(place.address)
-        page.get_by_role("textbox").first.fill(place.sign_in)
-        page.keyboard.press("Enter")
-        page.get_by_text("Dashboard").first.wait_for()
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def asked_elsewhere() -> list[str]:
+    """What the pages asked of another machine."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def page(place: Workstation, browser: Any, asked_elsewhere: list[str]) -> Iterator[Any]:
+    """A signed-in page of the UI. Whatever was opened on the way to it and from it asked this machine only."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context.on("request", lambda request: asked_elsewhere.extend([request.url] if leaves(request.url, place) else []))
+    yield signed_in(context, place)
+    context.close()
+    assert asked_elsewhere == []
+
+
+def leaves(url: str, place: Workstation) -> bool:
+    return not url.startswith((f"{place.address}/", "data:", "blob:", "about:"))
+
+
+def signed_in(context: Any, place: Workstation, path: str = "") -> Any:
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.goto(place.address + path)
+    page.get_by_role("textbox").first.fill(place.sign_in)
+    page.keyboard.press("Enter")
+    page.get_by_text("Dashboard").first.wait_for()
+    return page
 
 
 def photograph(page: Any, name: str) -> None:
@@ -114,15 +141,18 @@ def test_a_second_home_on_the_same_port_is_told_so(place: Workstation, tmp_path:
 def first(place: Workstation, page: Any) -> str:
     """The flow run of an experiment that was started from the UI's form, at its end."""
     known = {found["id"] for found in place.post("/flow_runs/filter")}
-    page.goto(f"{place.address}/v2/deployments/deployment/{place.deployment('experiment/gpu')}/run")
-    steps = page.get_by_label("Steps (Optional)", exact=True)
-    steps.fill("-1")
+    page.goto(f"{place.address}/deployments/deployment/{place.deployment('experiment/gpu')}/run")
+
+    def field(label: str) -> Any:
+        return page.locator(".schema-form-property", has=page.get_by_text(f"{label} (Optional)", exact=True)).last
+
+    field("Steps").locator("input").fill("-1")
     page.get_by_role("button", name="Submit").click()
-    assert not steps.evaluate("field => field.checkValidity()"), "the form refuses nonsense"
+    page.get_by_text("'config.train.steps'. Failure reason: -1 is less than the minimum of 1").wait_for()
     photograph(page, "form")
     assert {found["id"] for found in place.post("/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["experiment"]}}})} <= known
-    steps.fill("90")
-    page.get_by_label("Model Name (Optional)", exact=True).fill("from-the-form")
+    field("Steps").locator("input").fill("90")
+    field("Model Name").locator("textarea").fill("from-the-form")
     with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as created:
         page.get_by_role("button", name="Submit").click()
     assert created.value.ok
@@ -144,7 +174,7 @@ def test_an_experiment_started_from_the_form_runs_to_its_end(place: Workstation,
     assert found["name"] == "experiment tiny-base with train-v1 on golden-v1"
     assert found["parameters"]["config"]["train"]["steps"] == 90
     assert {run["kind"]: run["status"] for run in place.runs()} == {"baseline": "finished", "trained": "finished"}
-    page.goto(f"{place.address}/v2/runs/flow-run/{first}")
+    page.goto(f"{place.address}/runs/flow-run/{first}")
     page.get_by_text("PROMOTED: from-the-form v1 is champion now").first.wait_for()
     photograph(page, "run")
 
@@ -158,7 +188,7 @@ def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(place: Work
         ("loss-curve", ["loss, first step", "completion tokens/s"]),
         ("decision", ["PROMOTED: from-the-form v1 is champion now", "is significant", "sha256"]),
     ):
-        page.goto(f"{place.address}/v2/artifacts/artifact/{shown[key]['id']}")
+        page.goto(f"{place.address}/artifacts/artifact/{shown[key]['id']}")
         for text in expected:
             page.get_by_text(text).first.wait_for()
         if key != "decision":
@@ -168,8 +198,10 @@ def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(place: Work
         if key == "comparison":
             photograph(page, key)
     link = page.get_by_role("link", name=next(run["run_id"] for run in place.runs() if run["kind"] == "trained")).first
-    link.click()
-    page.get_by_text("train tiny-base with train-v1 on golden-v1").first.wait_for()
+    with page.expect_popup() as opened:
+        link.click()
+    opened.value.get_by_text("train tiny-base with train-v1 on golden-v1").first.wait_for()
+    opened.value.close()
     page.goto("about:blank")
 
 
@@ -196,7 +228,7 @@ def test_promotions_and_rollbacks_by_hand_are_told_too(place: Workstation, first
     assert place.hallmark("promote", trained, "-n", "by-hand").returncode == 0
     assert "is significant" in place.told("by-hand v1 is champion")
     assert place.hallmark("promote", base, "-n", "by-hand").returncode == 0
-    assert "The score changed by" in place.told("by-hand: not promoted")
+    assert "a gain is required" in place.told("by-hand: not promoted")
     assert place.hallmark("promote", base, "-n", "by-hand", "--force", "--reason", "to see it").returncode == 0
     assert place.told("by-hand v2 is champion")
     assert place.hallmark("rollback", 1, "-n", "by-hand", "--reason", "v2 answers in French").returncode == 0
@@ -218,7 +250,7 @@ def test_ci_waits_for_the_answer_and_fails_when_the_gate_says_no(place: Workstat
     assert done.returncode == 1, done.stdout
     flow_run = next(run for run in place.started() if run["name"].startswith("experiment"))
     assert flow_run["state"]["type"] == "FAILED"
-    assert "not promoted: The score changed by" in flow_run["state"]["message"]
+    assert "not promoted: The score " in flow_run["state"]["message"]
     assert "NOT PROMOTED: the gate said no" in place.log(flow_run["id"])
     assert place.told("useless: not promoted")
     assert not [message for message in place.messages if "failed" in message], "a refusal is an answer, not a failure"
@@ -234,6 +266,85 @@ def test_bad_input_fails_at_once_with_its_reason_and_is_never_tried_again(place:
     assert "/no/such/model: no such model directory" in message
     assert "Retry" not in place.log(flow_run)
     assert "no such model directory" in place.told("failed")
+
+
+OTHERS = (
+    "http://evil.example/x",
+    "www.evil.example",
+    "mail@evil.example",
+    "[x](http://evil.example) ![p](http://evil.example/x.png)",
+    "x.png)",
+    "a | b \\| `c` \\",
+    "``d` e`",
+    "<a href='http://evil.example'>x</a> &lt;b&gt;",
+    "\x1b[31mred \u202egnp.exe",
+)
+"""What the prompts and the predictions of a model may say."""
+
+
+@pytest.fixture(scope="module")
+def others(place: Workstation, first: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The comparison of two runs that are full of such text: its artifact."""
+    rows = [
+        {"trace_id": f"www.evil.example{n}", "prompt": text, "steps": [], "final_answer": "1", "category": "c_a_t"}
+        for n, text in enumerate(OTHERS)
+    ]
+    dataset = tmp_path_factory.mktemp("others") / "others-v1.jsonl"
+    dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    workspace = workspace_at(place.home)
+    before = recorded_run(workspace, lambda n, _: OTHERS[n], dataset=str(dataset)).run_id
+    after = recorded_run(workspace, lambda n, _: f"{OTHERS[n]}\nAnswer: 1", dataset=str(dataset)).run_id
+    workspace.registry.close()
+    runs = ("--param", f"baseline={before}", "--param", f"candidate={after}")
+    done = place.prefect("deployment", "run", "compare/gpu", "--watch", *runs)
+    assert done.returncode == 0, done.stdout
+    [flow_run] = re.findall(r"flow-run/([0-9a-f-]{36})", done.stdout.replace("\n", ""))[:1]
+    return str(place.artifacts(flow_run)["comparison"]["id"])
+
+
+@pytest.mark.parametrize("path", ["", "/v2"])
+def test_the_text_of_others_is_text_in_both_uis(place: Workstation, browser: Any, others: str, path: str) -> None:
+    context = browser.new_context()
+    context.route(lambda url: leaves(url, place), lambda route: route.abort())  # /v2 asks for more than it needs
+    page = signed_in(context, place, path)
+    page.goto(f"{place.address}{path}/artifacts/artifact/{others}")
+    page.get_by_text("Got better: 9").wait_for()
+    shown = [text.strip() for text in page.locator("td").all_text_contents()]
+    assert {visible(text) for text in OTHERS} <= set(shown)
+    assert {visible(f"{text} Answer: 1") for text in OTHERS} <= set(shown)
+    assert {f"www.evil.example{number}" for number in range(len(OTHERS))} <= set(shown)
+    assert targets(page) == []
+    context.close()
+
+
+def test_no_log_no_state_and_no_name_of_a_run_is_a_link_to_elsewhere(place: Workstation, page: Any) -> None:
+    flow_run = place.start("evaluate/gpu", model="http://evil.example/x@www.evil.example")
+    state, message = place.end_of(flow_run)
+    assert state == "FAILED"
+    assert "http://evil.example/x@www.evil.example: no such model directory" in message
+    page.goto(f"{place.address}/runs/flow-run/{flow_run}")
+    page.get_by_text("http[:]//evil.example/x@www.evil.example: no such model directory").first.wait_for()
+    assert targets(page) == []
+    page.get_by_text("Details", exact=True).click()
+    page.get_by_text("http://evil.example/x@www.evil.example: no such model directory").first.wait_for()
+    assert targets(page) == []
+    assert "`http://evil.example/x@www.evil.example:` no such model directory" in place.told("evil.example")
+    page.goto("about:blank")
+
+
+def targets(page: Any) -> list[str]:
+    """Where the links and pictures of a page lead that somebody else chose."""
+    found: list[str] = page.eval_on_selector_all("a[href], img[src]", "all => all.map(each => each.href || each.src)")
+    return [target for target in found if "evil" in target]
+
+
+def test_no_page_asks_another_machine(place: Workstation, page: Any, asked_elsewhere: list[str]) -> None:
+    pages = "dashboard runs flows deployments work-pools blocks variables automations events concurrency-limits settings"
+    for path in (*pages.split(), f"deployments/deployment/{place.deployment('experiment/gpu')}", "work-pools/work-pool/gpu"):
+        page.goto(f"{place.address}/{path}", wait_until="networkidle")
+        page.get_by_text("Event Feed").first.wait_for()
+        assert asked_elsewhere == [], path
+    page.goto("about:blank")
 
 
 def test_the_nightly_schedule_fires_and_leaves_a_run(place: Workstation, night: set[str]) -> None:

@@ -19,11 +19,11 @@ from core.errors import InputError, IntegrityError, ResourceError
 from core.files import canonical_json, sha256_bytes, sha256_tree
 from registry import Registry, open_registry
 from registry.artifacts.blobs import LocalBlobs
-from registry.artifacts.old_layout import adopt
+from registry.artifacts.old_layout import convert
 from registry.artifacts.store import Store
-from tests.artifact_support import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
-from tests.refusals import assert_refused
-from tests.registry_support import finish, finished, make_weights, promote, start
+from tests.support.artifact_stores import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
+from tests.support.refusals import assert_refused
+from tests.support.registry_entries import finish, finished, make_weights, promote, start
 
 pytestmark = pytest.mark.unit
 
@@ -49,7 +49,7 @@ import sys
 from pathlib import Path
 from registry.artifacts.store import Store
 print("ready", flush=True)
-print(Store(sys.argv[1], Path(sys.argv[2])).put_tree(Path(sys.argv[3])))
+print(Store(sys.argv[1], Path(sys.argv[2])).put(Path(sys.argv[3])))
 """
 
 
@@ -67,12 +67,12 @@ def kill_at_random_moments(work: Callable[[], object], check: Callable[[], None]
 def check_put(url: str, sha256: str, folder: Path) -> None:
     """An artifact is there whole or not at all, and no checkout is half made."""
     reader = Store(url, folder / "elsewhere")
-    if reader.has_tree(sha256):
+    if reader.has(sha256):
         assert problems(reader, sha256) == []
         collect(reader, set(), dry_run=False, grace_s=0)
     else:
         with pytest.raises(IntegrityError, match="missing"):
-            reader.get_tree(sha256)
+            reader.get(sha256)
     for path in (folder / "checkouts").glob("?" * 64):
         assert sha256_tree(path) == path.name
 
@@ -81,10 +81,10 @@ def test_a_put_that_is_killed_leaves_nothing_that_looks_like_an_artifact(tmp_pat
     source = make_tree(tmp_path / "model", FILES)
     sha256 = sha256_tree(source)
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
-    kill_at_random_moments(lambda: store.put_tree(source), lambda: check_put(store.place, sha256, tmp_path), 0.2)
-    assert store.put_tree(source) == sha256
+    kill_at_random_moments(lambda: store.put(source), lambda: check_put(store.place, sha256, tmp_path), 0.2)
+    assert store.put(source) == sha256
     collect(store, {sha256}, dry_run=False, grace_s=0)
-    assert read_tree(store.get_tree(sha256)) == FILES
+    assert read_tree(store.get(sha256)) == FILES
     assert [path.name for path in (tmp_path / "checkouts").iterdir()] == [sha256]
     assert [path.name for path in (tmp_path / "artifacts").iterdir()] == ["blobs"]
 
@@ -105,31 +105,31 @@ def test_a_put_to_s3_that_is_killed_leaves_nothing_that_looks_like_an_artifact(
         process.communicate()
         check_put(url, sha256, tmp_path)
     store = Store(url, tmp_path / "checkouts")
-    assert store.put_tree(source) == sha256
+    assert store.put(source) == sha256
     collect(store, {sha256}, dry_run=False, grace_s=0)
     assert [path.name for path in (tmp_path / "checkouts").iterdir()] == [sha256]
 
 
 def test_a_garbage_collection_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
-    kept = store.put_tree(make_tree(tmp_path / "model", FILES))
+    kept = store.put(make_tree(tmp_path / "model", FILES))
     others = [make_tree(tmp_path / f"other-{n}", {f"own-{i}": f"{n} {i}".encode() for i in range(20)}) for n in range(3)]
-    hashes = [store.put_tree(other) for other in others]
+    hashes = [store.put(other) for other in others]
 
     def check() -> None:
         assert problems(store, kept) == []
         for sha256, other in zip(hashes, others, strict=True):
             if store.blobs.size(sha256) is not None:
-                assert store.has_tree(sha256), "a tree object is gone before its contents are"
+                assert store.has(sha256), "a tree object is gone before its contents are"
             else:
-                store.put_tree(other)
+                store.put(other)
 
     kill_at_random_moments(lambda: collect(store, {kept}, dry_run=False, grace_s=0), check, 0.05)
     collect(store, {kept}, dry_run=False, grace_s=0)
     assert {blob.sha256 for blob in store.blobs.list()} == {kept, *map(sha256_bytes, FILES.values())}
 
 
-def test_adopting_the_old_layout_may_be_killed_at_any_time(tmp_path: Path) -> None:
+def test_converting_the_old_layout_may_be_killed_at_any_time(tmp_path: Path) -> None:
     hashes = []
     for number in range(20):
         source = make_tree(tmp_path / f"model-{number}", {**FILES, "own": str(number).encode()})
@@ -139,24 +139,24 @@ def test_adopting_the_old_layout_may_be_killed_at_any_time(tmp_path: Path) -> No
 
     def check() -> None:
         for sha256 in hashes:
-            assert store.has_tree(sha256) or sha256_tree(tmp_path / "artifacts" / sha256[:2] / sha256) == sha256
+            assert store.has(sha256) or sha256_tree(tmp_path / "artifacts" / sha256[:2] / sha256) == sha256
 
-    kill_at_random_moments(store.adopt_old_layout, check, 0.15)
-    assert store.adopt_old_layout().damaged == ()
+    kill_at_random_moments(store.convert_old_layout, check, 0.15)
+    assert store.convert_old_layout().damaged == ()
     for sha256 in hashes:
-        assert sha256_tree(store.get_tree(sha256)) == sha256
+        assert sha256_tree(store.get(sha256)) == sha256
     collect(store, set(hashes), dry_run=False, grace_s=0)
     assert sorted(path.name for path in (tmp_path / "artifacts").iterdir()) == [".lock", "blobs"]
 
 
-def test_two_processes_may_put_and_adopt_the_same_artifact(tmp_path: Path) -> None:
+def test_two_processes_may_put_and_convert_the_same_artifact(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "model", FILES)
     sha256 = sha256_tree(source)
     make_tree(tmp_path / "artifacts" / sha256[:2] / sha256, FILES)
-    program = PUT + "Store(sys.argv[1], Path(sys.argv[2])).get_tree(sys.argv[4]); Store(sys.argv[1], Path(sys.argv[2])).adopt_old_layout()"
+    program = PUT + "Store(sys.argv[1], Path(sys.argv[2])).get(sys.argv[4]); Store(sys.argv[1], Path(sys.argv[2])).convert_old_layout()"
     processes = [python(program, tmp_path / "artifacts", tmp_path / "checkouts", source, sha256) for _ in range(4)]
     assert {outcome(process) for process in processes} == {f"ready\n{sha256}\n"}
-    assert not adopt(LocalBlobs(tmp_path / "artifacts"), sha256)
+    assert not convert(LocalBlobs(tmp_path / "artifacts"), sha256)
     assert problems(Store(tmp_path / "artifacts", tmp_path / "checkouts"), sha256) == []
 
 
@@ -169,7 +169,7 @@ def test_upgrade_moves_the_old_layout_and_names_what_is_damaged(home: Path, tmp_
     assert result.returncode == 3
     assert "1 artifacts were moved" in result.stdout
     assert f"artifact {hashes[1]}: changed at {home}" in result.stdout
-    assert registry.artifacts.has_tree(hashes[0])
+    assert registry.artifacts.has(hashes[0])
     shutil.rmtree(home / "artifacts" / hashes[1][:2])
     assert hallmark("registry", "upgrade").returncode == 0
 
@@ -182,7 +182,7 @@ from registry.artifacts.store import Store
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     store = Store(sys.argv[1], Path(sys.argv[2]))
-    store.put_tree(Path(sys.argv[3])) if sys.argv[4] == "put" else store.get_tree(sys.argv[4])
+    store.put(Path(sys.argv[3])) if sys.argv[4] == "put" else store.get(sys.argv[4])
 except ResourceError as error:
     print(error)
 """
@@ -191,11 +191,11 @@ except ResourceError as error:
 def test_a_file_that_does_not_fit_is_told_with_place_and_bytes_and_leaves_nothing(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "model", {"model.safetensors": bytes(300_000)})
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
-    before = store.put_tree(make_tree(tmp_path / "small", {"config.json": b"{}"}))
+    before = store.put(make_tree(tmp_path / "small", {"config.json": b"{}"}))
     message = outcome(python(LIMITED, store.place, store.checkouts, source, "put"))
     assert message.startswith(f"{store.place}: larger than files may be here")
     assert "300,000 bytes" in message
-    assert not store.has_tree(sha256_tree(source))
+    assert not store.has(sha256_tree(source))
     assert collect(store, {before}, dry_run=True, grace_s=0).files == 0, "nothing half-written is left"
     assert problems(store, before) == []
 
@@ -203,7 +203,7 @@ def test_a_file_that_does_not_fit_is_told_with_place_and_bytes_and_leaves_nothin
 def test_a_download_that_does_not_fit_is_told_with_place_and_bytes(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     use_s3(monkeypatch, s3)
     url = f"s3://{new_bucket(s3)}"
-    sha256 = Store(url, tmp_path / "checkouts").put_tree(make_tree(tmp_path / "model", {"model.safetensors": bytes(300_000)}))
+    sha256 = Store(url, tmp_path / "checkouts").put(make_tree(tmp_path / "model", {"model.safetensors": bytes(300_000)}))
     message = outcome(python(LIMITED, url, tmp_path / "elsewhere", "", sha256))
     assert str(tmp_path / "elsewhere") in message
     assert "300,000 bytes" in message
@@ -212,28 +212,28 @@ def test_a_download_that_does_not_fit_is_told_with_place_and_bytes(tmp_path: Pat
 
 def test_a_full_disk_is_told_with_place_and_bytes_and_leaves_what_was_there(small_disk: Path, tmp_path: Path) -> None:
     store = Store(small_disk / "artifacts", small_disk / "checkouts")
-    before = store.put_tree(make_tree(tmp_path / "small", {"config.json": b"{}"}))
+    before = store.put(make_tree(tmp_path / "small", {"config.json": b"{}"}))
     source = make_tree(tmp_path / "model", FILES)
     with pytest.raises(ResourceError, match=f"{small_disk}.*: the disk is full. Free 2,400,000 bytes"):
-        store.put_tree(source)
-    assert not store.has_tree(sha256_tree(source))
+        store.put(source)
+    assert not store.has(sha256_tree(source))
     assert collect(store, {before}, dry_run=True, grace_s=0).files == 0
-    assert read_tree(store.get_tree(before)) == {"config.json": b"{}"}
+    assert read_tree(store.get(before)) == {"config.json": b"{}"}
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "a/../../outside", "a//b", "a/./b", "", "a/", "a\\..\\b", "nul\0"])
 def test_a_forged_tree_object_cannot_leave_its_directory(name: str, tmp_path: Path) -> None:
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
-    store.put_tree(make_tree(tmp_path / "model", {"config.json": b"{}"}))
+    store.put(make_tree(tmp_path / "model", {"config.json": b"{}"}))
     forged = canonical_json([name, 2, sha256_bytes(b"{}")]).encode() + b"\n"
     object_file = tmp_path / "object"
     object_file.write_bytes(forged)
     store.blobs.add(object_file, sha256_bytes(forged))
     with pytest.raises(IntegrityError, match="is refused"):
-        store.get_tree(sha256_bytes(forged))
+        store.get(sha256_bytes(forged))
     with pytest.raises(IntegrityError, match="is refused"):
-        store.export_tree(sha256_bytes(forged), tmp_path / "given")
-    assert not store.has_tree(sha256_bytes(forged))
+        store.export(sha256_bytes(forged), tmp_path / "given")
+    assert not store.has(sha256_bytes(forged))
     assert not (tmp_path / "outside").exists()
 
 
@@ -247,7 +247,7 @@ def test_a_content_that_was_edited_is_named_by_verify_with_exit_code_3(home: Pat
     assert result.returncode == 3
     assert f"artifact {run.model_sha256}: model.safetensors: changed at" in result.stdout
     assert_refused(hallmark("models", "show", "m@champion"), 3, "model.safetensors: changed at", "promote its run again")
-    registry.artifacts.put_tree(weights)
+    registry.artifacts.put(weights)
     assert hallmark("verify").returncode == 0
 
 
@@ -283,9 +283,9 @@ def test_a_bucket_that_is_not_there_or_denied_is_told_with_what_to_do(tmp_path: 
     use_s3(monkeypatch, s3)
     store = Store("s3://no-such-bucket/x", tmp_path / "checkouts")
     with pytest.raises(ResourceError, match="s3://no-such-bucket/x: there is no such place .*HALLMARK_ARTIFACTS"):
-        store.put_tree(make_tree(tmp_path / "model", FILES))
+        store.put(make_tree(tmp_path / "model", FILES))
     with pytest.raises(ResourceError, match="s3://no-such-bucket/x: there is no such place"):
-        store.get_tree("0" * 64)
+        store.get("0" * 64)
     assert list((tmp_path / "checkouts").iterdir()) == []
 
 
@@ -296,7 +296,7 @@ from pathlib import Path
 from core.errors import HallmarkError
 from registry.artifacts.store import Store
 try:
-    Store("s3://bucket/x", Path(sys.argv[1])).get_tree("0" * 64)
+    Store("s3://bucket/x", Path(sys.argv[1])).get("0" * 64)
 except HallmarkError as error:
     print(type(error).__name__, error, error.__cause__)
 """
@@ -317,7 +317,7 @@ from pathlib import Path
 from core.errors import ResourceError
 from registry.artifacts.store import Store
 try:
-    Store("s3://bucket", Path(sys.argv[1])).has_tree("0" * 64)
+    Store("s3://bucket", Path(sys.argv[1])).has("0" * 64)
 except ResourceError as error:
     print(error)
 """
@@ -357,7 +357,7 @@ def test_what_is_promoted_while_the_store_is_listed_for_garbage_stays(registry: 
     first, weights = finished(registry, tmp_path, "first")
     promote(registry, first, weights)
     second, others = finished(registry, tmp_path, "second")
-    registry.artifacts.put_tree(others)
+    registry.artifacts.put(others)
     survey = registry.artifacts.survey({first.model_sha256 or ""}, grace_s=0)
     assert second.model_sha256 in {blob.sha256 for blob in survey.dead}
     promote(registry, second, others)
@@ -368,15 +368,15 @@ def test_what_is_promoted_while_the_store_is_listed_for_garbage_stays(registry: 
 def test_garbage_of_the_registry_is_what_no_version_and_no_running_run_needs(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
-    parent = registry.artifacts.put_tree(make_weights(tmp_path, "parent"))
+    parent = registry.artifacts.put(make_weights(tmp_path, "parent"))
     going = start(registry, parent_model_sha256=parent)
-    registry.artifacts.put_tree(make_weights(tmp_path, "nobody's"))
+    registry.artifacts.put(make_weights(tmp_path, "nobody's"))
     assert registry.collect_garbage().files == 0, "the last hour's artifacts stay"
     assert registry.collect_garbage(grace_s=0).files == 2
-    assert registry.artifacts.has_tree(parent)
-    registry.fail_run(going.run_id, "no reason")
+    assert registry.artifacts.has(parent)
+    registry.runs.fail(going.run_id, "no reason")
     assert registry.collect_garbage(grace_s=0).files == 2
-    assert not registry.artifacts.has_tree(parent)
+    assert not registry.artifacts.has(parent)
     assert registry.verify() == []
 
 
@@ -427,6 +427,6 @@ def test_old_models_make_room_but_not_those_that_are_worked_with(home: Path, tmp
     assert [(directories[name] / "model").exists() for name in ("promoted", "plain", "locked")] == [False, False, True]
     assert (directories["plain"] / "predictions.jsonl").exists()
     workspace = Workspace(home, registry)
-    assert read_tree(weights_of(registry.get_run("promoted"), workspace)) == {"model.safetensors": b"promoted"}
+    assert read_tree(weights_of(registry.runs.get("promoted"), workspace)) == {"model.safetensors": b"promoted"}
     with pytest.raises(InputError, match="Train it again; it gives the same bytes"):
-        weights_of(registry.get_run("plain"), workspace)
+        weights_of(registry.runs.get("plain"), workspace)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from golden.datasets import BUILT_IN
-from tests.refusals import assert_refused
+from tests.support.refusals import assert_refused
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ import pytest
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
 from inference.contract import GenerationConfig, PredictSpec
-from tests.stage_process import run_child_process
+from tests.support.child_process import run_child_process
 from trainer.contract import TrainConfig, TrainSpec
 
 pytestmark = pytest.mark.model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.refusals import assert_refused
+from tests.support.refusals import assert_refused
 
 pytestmark = pytest.mark.model
 

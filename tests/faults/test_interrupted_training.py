@@ -14,7 +14,7 @@ import pytest
 from core.files import remove_unfinished
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
-from tests.stage_process import run_child_process
+from tests.support.child_process import run_child_process
 from trainer.contract import TrainConfig, TrainSpec
 
 pytestmark = pytest.mark.model

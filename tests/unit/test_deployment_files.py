@@ -306,3 +306,19 @@ def test_the_experiment_workflow_starts_a_deployment_that_exists_with_settings_t
 def test_the_experiment_workflow_takes_the_same_inputs_from_people_and_from_workflows() -> None:
     triggers = yaml.safe_load(text(ROOT / ".github/workflows/experiment.yml"))[True]  # YAML reads the key `on` as true
     assert triggers["workflow_dispatch"]["inputs"] == triggers["workflow_call"]["inputs"]
+
+
+@pytest.mark.parametrize(("schema", "name"), [("forms", "bug"), ("forms", "feature"), ("config", "config")])
+def test_github_accepts_the_issue_templates(schema: str, name: str) -> None:
+    template = ROOT / f".github/ISSUE_TEMPLATE/{name}.yml"
+    done = run(program("check-jsonschema"), "--builtin-schema", f"vendor.github-issue-{schema}", template)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_fault_list_names_tests_that_exist() -> None:
+    named = re.findall(r"`([\w/]+\.py)?::(test_\w+)`", text(ROOT / "tests/faults/README.md"))
+    assert len(named) > 100
+    file = ""
+    for path, name in named:
+        file = path or file
+        assert f"def {name}(" in text(ROOT / "tests" / file), f"{file}::{name}"

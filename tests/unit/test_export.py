@@ -24,7 +24,7 @@ from provenance.keys import load_public_key, make_key_pair
 from provenance.verification import verify_export
 from registry import Registry, open_registry
 from tests.conftest import CommandLine
-from tests.registry_support import promoted
+from tests.support.registry_entries import promoted
 
 pytestmark = pytest.mark.unit
 
@@ -90,11 +90,11 @@ def test_what_a_killed_export_left_is_removed_by_the_next(version: str, home: Pa
     target = tmp_path / "exports" / "out"
     if (child := os.fork()) == 0:
         provenance.export._replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
-        export(registry, registry.get_version(version), target)
+        export(registry, registry.models.get(version), target)
     os.waitpid(child, 0)
     [left] = target.parent.iterdir()
     assert left.name.startswith(".out")
-    export(registry, registry.get_version(version), target)
+    export(registry, registry.models.get(version), target)
     assert list(target.parent.iterdir()) == [target]
     assert names(target) == FILES
 

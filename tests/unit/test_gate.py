@@ -32,23 +32,23 @@ def verdict(before: list[float], after: list[float], categories: list[str] | Non
 
 def test_a_clear_gain_is_better() -> None:
     decision = verdict([0.0] * 20 + [1.0] * 10, [1.0] * 30)
-    assert (decision.verdict, decision.promote) == ("better", True)
+    assert (decision.answer, decision.promote) == ("better", True)
     assert "+66.7 points on 30 items is significant" in decision.reasons[0]
 
 
 def test_no_gain_is_not_better() -> None:
     decision = verdict([1.0, 0.0] * 10, [1.0, 0.0] * 10)
-    assert (decision.verdict, decision.promote) == ("not_better", False)
+    assert (decision.answer, decision.promote) == ("not_better", False)
 
 
 def test_a_gain_that_may_be_luck_is_not_enough_evidence_and_says_what_would_have_been() -> None:
     decision = verdict([0.0] * 3 + [1.0] * 27, [1.0] * 30)
-    assert (decision.verdict, decision.promote) == ("not_enough_evidence", False)
-    assert "With 3 changed answers no gain can be" in decision.reasons[0]
+    assert (decision.answer, decision.promote) == ("not_enough_evidence", False)
+    assert "With 3 changed answers, no gain could have been significant" in decision.reasons[0]
     wider = verdict([0.0] * 12 + [1.0] * 18, [1.0] * 8 + [0.0] * 4 + [1.0] * 14 + [0.0] * 4)
-    assert wider.verdict == "not_enough_evidence"
+    assert wider.answer == "not_enough_evidence"
     assert wider.smallest_gain == pytest.approx(8 / 30)
-    assert "With 12 changed answers the smallest gain that can be is 26.7 points" in wider.reasons[0]
+    assert "With 12 changed answers, a gain of less than 26.7 points could not have been significant" in wider.reasons[0]
 
 
 def test_a_later_comparison_needs_more_evidence_and_a_carried_level_less() -> None:
@@ -56,14 +56,14 @@ def test_a_later_comparison_needs_more_evidence_and_a_carried_level_less() -> No
     first = decide(result, GateConfig(), guard_clean=True)
     tenth = decide(result, GateConfig(), guard_clean=True, number=10)
     carried = decide(result, GateConfig(), guard_clean=True, number=10, carried=0.02)
-    assert (first.verdict, tenth.verdict, carried.verdict) == ("better", "not_enough_evidence", "better")
+    assert (first.answer, tenth.answer, carried.answer) == ("better", "not_enough_evidence", "better")
     assert "the share of alpha 0.05 for comparison 10 on golden-v1" in tenth.reasons[0]
     assert tenth.level < first.level < 0.05
 
 
 def test_scores_other_than_0_and_1_promise_no_smallest_gain() -> None:
     decision = verdict([0.2, 0.4, 0.5] * 10, [0.6, 0.5, 0.5] * 10)
-    assert decision.verdict == "better"
+    assert decision.answer == "better"
     assert decision.smallest_gain is None
     assert "smallest gain" not in decision.reasons[0]
 
@@ -83,8 +83,8 @@ def test_contamination_stops_the_promotion() -> None:
 
 def test_a_smaller_gain_than_asked_for_is_not_better() -> None:
     decision = verdict([0.0] * 10 + [1.0] * 90, [1.0] * 100, min_delta=0.2)
-    assert decision.verdict == "not_better"
-    assert "a gain above 20.0 points was asked for" in decision.reasons[0]
+    assert decision.answer == "not_better"
+    assert "a gain above 20.0 points is required" in decision.reasons[0]
 
 
 binary = st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0]), st.sampled_from("abc")), min_size=1, max_size=60)
@@ -113,7 +113,7 @@ def test_the_gate_never_promotes_what_is_not_significantly_better(rows: list[tup
     if decision.promote:
         assert result.delta > 0
         assert result.p_better < decision.level < 0.05
-    assert decision.promote == (decision.verdict == "better")
+    assert decision.promote == (decision.answer == "better")
 
 
 def test_scores_between_0_and_1_get_a_permutation_test_and_a_bootstrap_interval() -> None:

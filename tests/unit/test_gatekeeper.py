@@ -11,7 +11,7 @@ from evaluation.gate import GateConfig
 from experiments.promoting import Gatekeeper
 from golden.datasets import load_dataset
 from registry import Dataset, Evidence, Run
-from tests.registry_support import digest
+from tests.support.registry_entries import digest
 
 pytestmark = pytest.mark.unit
 

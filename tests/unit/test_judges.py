@@ -13,8 +13,10 @@ from golden.datasets import load_dataset
 from golden.schema import Item
 from judges import available_judges, judge_fingerprint, load_judge
 from judges.exact_match import ExactMatchV1
-from tests.judging_support import HELPER, PLUGIN, install_plugin, recorded_run, small_dataset
-from tests.refusals import assert_refused
+from tests.support.judge_plugins import HELPER, PLUGIN, install_plugin
+from tests.support.recorded_runs import recorded_run
+from tests.support.refusals import assert_refused
+from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.unit
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,13 +15,18 @@ import yaml
 
 from core.errors import InputError
 from core.locks import acquire
-from hallmark.local import setup
-from hallmark.local.prefect_environment import client_environment, kept_sign_in, server_environment, sign_in_file
-from hallmark.local.services import SERVER
+from hallmark.workstation import setup
+from hallmark.workstation.prefect_environment import client_environment, kept_sign_in, server_environment, sign_in_file
+from hallmark.workstation.services import SERVER
 
 pytestmark = pytest.mark.unit
 
 PROJECT = Path(__file__).parents[2]
+[NIGHTLY_CRON] = {
+    schedule["cron"]
+    for deployment in yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    for schedule in deployment.get("schedules", [])
+}
 
 
 def test_the_server_is_closed_by_default(tmp_path: Path) -> None:
@@ -28,6 +34,8 @@ def test_the_server_is_closed_by_default(tmp_path: Path) -> None:
     assert environment["PREFECT_SERVER_API_AUTH_STRING"] == kept_sign_in(tmp_path)
     assert environment["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] == "true"
     assert environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert environment["PREFECT_SERVER_UI_V2_ENABLED"] == "false"
+    assert environment["PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT"] == "false"
     assert environment["DO_NOT_TRACK"] == "1"
     assert environment["PREFECT_UI_API_URL"] == "http://127.0.0.1:4300/api"
     assert Path(environment["PREFECT_HOME"]).is_relative_to(tmp_path)
@@ -35,10 +43,15 @@ def test_the_server_is_closed_by_default(tmp_path: Path) -> None:
 
 
 def test_what_the_environment_says_wins(tmp_path: Path) -> None:
-    given = {"PREFECT_SERVER_API_AUTH_STRING": "me:mine", "PREFECT_UI_API_URL": "https://prefect.example/api"}
+    given = {
+        "PREFECT_SERVER_API_AUTH_STRING": "me:mine",
+        "PREFECT_UI_API_URL": "https://prefect.example/api",
+        "PREFECT_SERVER_UI_V2_ENABLED": "true",
+    }
     environment = server_environment(tmp_path, "0.0.0.0", 4200, given)
     assert environment["PREFECT_SERVER_API_AUTH_STRING"] == "me:mine"
     assert environment["PREFECT_UI_API_URL"] == "https://prefect.example/api"
+    assert environment["PREFECT_SERVER_UI_V2_ENABLED"] == "true"
     assert environment["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
     assert not sign_in_file(tmp_path).exists()
 
@@ -74,7 +87,7 @@ def test_a_client_finds_the_server_of_its_home_unless_it_was_given_another(tmp_p
 
 def test_a_time_zone_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="HALLMARK_TIMEZONE=Mars/Olympus: no such time zone"):
-        setup.deployment_environment(tmp_path, {"HALLMARK_TIMEZONE": "Mars/Olympus"})
+        setup.deployments(tmp_path, {"HALLMARK_TIMEZONE": "Mars/Olympus"})
 
 
 def test_the_nightly_hour_happens_exactly_once_a_night_in_every_time_zone() -> None:
@@ -89,7 +102,7 @@ def test_the_nightly_hour_happens_exactly_once_a_night_in_every_time_zone() -> N
         if offsets in seen:  # the same clock under another name
             continue
         seen.add(offsets)
-        schedule = CronSchedule(cron=setup.NIGHTLY_CRON, timezone=name)
+        schedule = CronSchedule(cron=NIGHTLY_CRON, timezone=name)
         dates = asyncio.run(schedule.get_dates(n=760, start=start))
         nights = Counter(date.astimezone(zone).date() for date in dates)
         assert set(nights.values()) == {1}, name
@@ -97,16 +110,25 @@ def test_the_nightly_hour_happens_exactly_once_a_night_in_every_time_zone() -> N
     assert len(seen) > 50
 
 
-def test_every_flow_is_deployed_with_its_version_and_a_night_is_no_try_at_the_champion() -> None:
+def test_every_flow_is_deployed_with_its_version_and_a_night_is_no_try_at_the_champion(tmp_path: Path) -> None:
     from experiments.config import ExperimentConfig
 
-    document = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
-    flows = {path.stem for path in (PROJECT / "flows").glob("*.py")} - {"__init__", "carry_out", "options"}
-    assert {found["entrypoint"].partition(":")[2] for found in document["deployments"]} == flows
-    assert {found["version"] for found in document["deployments"]} == {"{{ $HALLMARK_VERSION }}"}
+    document = setup.deployments(tmp_path, {"HALLMARK_TIMEZONE": "Europe/Berlin"})
+    flows = {path.stem for path in (PROJECT / "flows").glob("*.py")} - {"__init__", "common"}
+    assert {found["entrypoint"].partition(":")[2] for found in document["deployments"]} == flows | {"baseline"}
+    [version] = {found["version"] for found in document["deployments"]}
+    assert version
     [nightly] = [found for found in document["deployments"] if found["name"] == "nightly-smoke"]
     config = ExperimentConfig.model_validate(nightly["parameters"]["config"])
     assert not config.promote
     assert config.model_name != ExperimentConfig().model_name
     [schedule] = nightly["schedules"]
-    assert (schedule["cron"], schedule["timezone"]) == ("{{ $HALLMARK_NIGHTLY_CRON }}", "{{ $HALLMARK_TIMEZONE }}")
+    assert (schedule["cron"], schedule["timezone"]) == (NIGHTLY_CRON, "Europe/Berlin")
+    moved = setup.deployments(tmp_path, {"HALLMARK_NIGHTLY_CRON": "30 5 * * 1-5", "HALLMARK_TIMEZONE": "UTC"})
+    [schedule] = next(each["schedules"] for each in moved["deployments"] if each["name"] == "nightly-smoke")
+    assert (schedule["cron"], schedule["timezone"]) == ("30 5 * * 1-5", "UTC")
+
+
+def test_prefect_yaml_needs_no_variable_of_ours() -> None:
+    text = (PROJECT / "prefect.yaml").read_text()
+    assert re.findall(r"{{.*?}}", text) == ["{{ $PWD }}"], "a shell sets PWD; anything else would be an empty string"

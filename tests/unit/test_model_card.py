@@ -12,9 +12,8 @@ from huggingface_hub import ModelCard
 from provenance import stored_document
 from provenance.card import model_card
 from provenance.card_data import card_data
-from provenance.comparisons import gate_comparison
 from registry import ModelVersion, Registry, open_registry
-from tests.registry_support import digest, finish, make_weights, manifest, promote, promoted, start
+from tests.support.registry_entries import digest, finish, make_weights, manifest, promote, promoted, start
 
 pytestmark = pytest.mark.unit
 
@@ -27,7 +26,7 @@ def opened(home: Path) -> Iterator[Registry]:
 
 
 def card(registry: Registry, version: ModelVersion) -> str:
-    return model_card(stored_document(registry, version), gate_comparison(registry, version))
+    return model_card(stored_document(registry, version), registry.comparisons.find(version))
 
 
 def test_the_hub_reads_back_every_result_that_was_written(opened: Registry, tmp_path: Path) -> None:
@@ -66,10 +65,10 @@ def test_the_comparison_is_the_one_with_the_champion_of_then(opened: Registry, t
     first = promoted(opened, tmp_path, "first")
     second = promoted(opened, tmp_path, "second")
     report: dict[str, Any] = {"n": 2, "test": "mcnemar_exact"}
-    opened.record_comparison("base-run", second.run_id, delta=0.5, p_value=0.5, ci_low=0.1, ci_high=0.9, report=report)
-    found = gate_comparison(opened, second)
+    opened.comparisons.record("base-run", second.run_id, delta=0.5, p_value=0.5, ci_low=0.1, ci_high=0.9, report=report)
+    found = opened.comparisons.find(second)
     assert found is not None
-    assert (found["baseline_run_id"], found["delta"]) == (first.run_id, 0.25)
+    assert (found.baseline_run_id, found.delta) == (first.run_id, 0.25)
     assert "+25.0 | +10.0 to +40.0 | 0.012 |" in card(opened, second)
 
 
@@ -79,12 +78,12 @@ def test_the_comparison_is_with_the_run_that_the_gate_looked_at(opened: Registry
     run, weights = start(opened, manifest=manifest()), make_weights(tmp_path, "second")
     finish(opened, run, weights)
     report: dict[str, Any] = {"n": 2, "test": "mcnemar_exact"}
-    opened.record_comparison(newest.run_id, run.run_id, delta=0.5, p_value=0.5, ci_low=0.1, ci_high=0.9, report=report)
+    opened.comparisons.record(newest.run_id, run.run_id, delta=0.5, p_value=0.5, ci_low=0.1, ci_high=0.9, report=report)
     version = promote(opened, run, weights).version
     assert version is not None
-    found = gate_comparison(opened, version)
+    found = opened.comparisons.find(version)
     assert found is not None
-    assert found["baseline_run_id"] == newest.run_id
+    assert found.baseline_run_id == newest.run_id
 
 
 def test_a_version_that_was_forced_says_so(opened: Registry, tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from provenance.export import export
 from provenance.verification import verify_export
 from registry import Registry, open_registry
 from registry.artifacts.store import Store
-from tests.artifact_support import make_tree, new_bucket, use_s3
 from tests.conftest import CommandLine
-from tests.registry_support import promoted
+from tests.support.artifact_stores import make_tree, new_bucket, use_s3
+from tests.support.registry_entries import promoted
 
 pytestmark = pytest.mark.unit
 
@@ -52,7 +52,7 @@ def stages(reports: list[Progress]) -> dict[str, tuple[int, int, str]]:
 
 def test_what_takes_a_moment_is_not_worth_a_word(reports: list[Progress], tmp_path: Path) -> None:
     sha256_tree(make_tree(tmp_path / "model", FILES))
-    Store(tmp_path / "artifacts", tmp_path / "checkouts").put_tree(tmp_path / "model")
+    Store(tmp_path / "artifacts", tmp_path / "checkouts").put(tmp_path / "model")
     assert reports == []
 
 
@@ -84,11 +84,11 @@ def test_storing_and_fetching_a_model_is_reported(
     if place == "s3":
         use_s3(monkeypatch, endpoint := request.getfixturevalue("s3"))
         url = f"s3://{new_bucket(endpoint)}"
-    sha256 = Store(url, tmp_path / "checkouts").put_tree(make_tree(tmp_path / "model", FILES))
+    sha256 = Store(url, tmp_path / "checkouts").put(make_tree(tmp_path / "model", FILES))
     assert stages(reports) == {"copy": (4, 4, "MB"), "store": (4, 4, "MB")}
-    Store(url, tmp_path / "elsewhere").get_tree(sha256)
+    Store(url, tmp_path / "elsewhere").get(sha256)
     assert stages(reports)["check out"] == (4, 4, "MB")
-    Store(url, tmp_path / "elsewhere").get_tree(sha256)
+    Store(url, tmp_path / "elsewhere").get(sha256)
     assert stages(reports)["hash"] == (4, 4, "MB")
 
 

@@ -22,7 +22,7 @@ from provenance.card_data import hub_model
 from provenance.files import FileEntry, entries
 from provenance.public import public, public_model
 from registry import ModelVersion, Registry, Run, open_registry
-from tests.registry_support import DECISION, digest, manifest, promoted
+from tests.support.registry_entries import DECISION, digest, manifest, promoted
 
 pytestmark = pytest.mark.unit
 
@@ -37,8 +37,8 @@ def opened(home: Path) -> Iterator[Registry]:
 def made(registry: Registry, folder: Path, **changes: Any) -> tuple[dict[str, Any], ModelVersion, Run]:
     """A statement and the rows it was made from."""
     version = promoted(registry, folder, **changes)
-    run = registry.get_run(version.run_id)
-    files = entries(registry.artifacts.get_tree(version.weights_sha256))
+    run = registry.runs.get(version.run_id)
+    files = entries(registry.artifacts.get(version.weights_sha256))
     return attest(version, run, decision_of(registry, version), files, None), version, run
 
 
@@ -93,7 +93,7 @@ def test_a_statement_holds_scores_judge_and_decision(opened: Registry, tmp_path:
 
 def test_the_same_rows_give_the_same_bytes_in_any_order_of_files(opened: Registry, tmp_path: Path) -> None:
     statement, version, run = made(opened, tmp_path)
-    files = entries(opened.artifacts.get_tree(version.weights_sha256))
+    files = entries(opened.artifacts.get(version.weights_sha256))
     again = attest(version, run, statement["predicate"]["hallmark_decision"], files[::-1], None)
     assert canonical_json(again) == canonical_json(statement)
 

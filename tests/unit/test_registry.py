@@ -11,7 +11,7 @@ from sqlmodel import select
 from core.errors import HallmarkError, InputError, IntegrityError
 from registry import Evidence, Registry, Ruling
 from registry.tables import Dataset
-from tests.registry_support import digest, finish, finished, make_weights, plain_gate, promote, refusing_gate, start
+from tests.support.registry_entries import digest, finish, finished, make_weights, plain_gate, promote, refusing_gate, start
 
 pytestmark = pytest.mark.unit
 
@@ -19,52 +19,52 @@ pytestmark = pytest.mark.unit
 def test_a_reader_sees_one_state_while_others_write(registry: Registry) -> None:
     with registry.database.reading() as session:
         before = session.exec(select(Dataset)).all()
-        registry.register_dataset("later", "v1", digest("later"), 1)
+        registry.datasets.register("later", "v1", digest("later"), 1)
         assert session.exec(select(Dataset)).all() == before
     with registry.database.reading() as session:
         assert [dataset.key for dataset in session.exec(select(Dataset))] == [*(dataset.key for dataset in before), "later"]
 
 
 def test_a_dataset_that_changed_under_its_name_is_refused_with_both_hashes(registry: Registry) -> None:
-    registry.register_dataset("golden", "v1", digest("one"), 3)
-    assert registry.register_dataset("golden", "v1", digest("one"), 3).sha256 == digest("one")
+    registry.datasets.register("golden", "v1", digest("one"), 3)
+    assert registry.datasets.register("golden", "v1", digest("one"), 3).sha256 == digest("one")
     with pytest.raises(IntegrityError, match=f"golden-v1: changed since .* expected sha256 {digest('one')}, found {digest('two')}"):
-        registry.register_dataset("golden", "v1", digest("two"), 3)
+        registry.datasets.register("golden", "v1", digest("two"), 3)
 
 
 def test_a_finished_run_gives_back_exactly_what_was_recorded(registry: Registry, tmp_path: Path) -> None:
     run, _ = finished(registry, tmp_path, "w")
-    found = registry.get_run(run.run_id[:8])
+    found = registry.runs.get(run.run_id[:8])
     assert (found.status, found.manifest) == ("finished", {"seed": 0, "text": "é\0"})
-    assert [(row.trace_id, row.prediction, row.score, row.extracted, row.reason) for row in registry.run_predictions(run.run_id)] == [
+    assert [(row.trace_id, row.prediction, row.score, row.extracted, row.reason) for row in registry.runs.predictions(run.run_id)] == [
         ("t1", "Answer: 1\0é", 1.0, "1", "correct"),
         ("t0", "", 0.0, None, "empty"),
     ]
-    assert [(row.category, row.value, row.ci_low) for row in registry.run_metrics(run.run_id)] == [("", 0.5, 0.1), ("addition", 1.0, None)]
+    assert [(row.category, row.value, row.ci_low) for row in registry.runs.metrics(run.run_id)] == [("", 0.5, 0.1), ("addition", 1.0, None)]
 
 
 def test_a_failed_run_keeps_its_reason_and_has_no_score(registry: Registry, tmp_path: Path) -> None:
     run = start(registry)
-    registry.fail_run(run.run_id, "the card caught fire")
-    found = registry.get_run(run.run_id)
+    registry.runs.fail(run.run_id, "the card caught fire")
+    found = registry.runs.get(run.run_id)
     assert (found.status, found.error) == ("failed", "the card caught fire")
-    assert registry.run_metrics(run.run_id) == []
+    assert registry.runs.metrics(run.run_id) == []
     with pytest.raises(InputError, match="failed and cannot be finished: the card caught fire"):
         finish(registry, run, make_weights(tmp_path, "w"))
 
 
 def test_an_unfinished_run_is_found_by_its_inputs_and_can_go_on(registry: Registry, tmp_path: Path) -> None:
     run = start(registry)
-    registry.fail_run(run.run_id, "killed")
-    assert [found.run_id for found in registry.unfinished_runs(digest("inputs"))] == [run.run_id]
-    assert registry.unfinished_runs(digest("others")) == []
-    registry.resume_run(run.run_id)
+    registry.runs.fail(run.run_id, "killed")
+    assert [found.run_id for found in registry.runs.unfinished(digest("inputs"))] == [run.run_id]
+    assert registry.runs.unfinished(digest("others")) == []
+    registry.runs.resume(run.run_id)
     weights = make_weights(tmp_path, "w")
     assert finish(registry, run, weights).status == "finished"
-    assert registry.unfinished_runs(digest("inputs")) == []
+    assert registry.runs.unfinished(digest("inputs")) == []
     with pytest.raises(InputError, match="is finished already"):
-        registry.fail_run(run.run_id, "too late")
-    found = registry.find_evaluated(digest(str(weights)))
+        registry.runs.fail(run.run_id, "too late")
+    found = next(iter(registry.runs.evaluated(digest(str(weights)))), None)
     assert found is not None
     assert found.run_id == run.run_id
 
@@ -72,12 +72,12 @@ def test_an_unfinished_run_is_found_by_its_inputs_and_can_go_on(registry: Regist
 def test_a_run_reference_that_fits_several_or_none_lists_the_runs(registry: Registry) -> None:
     for run_id in ("20260101-a", "20260101-b"):
         start(registry, run_id)
-    with pytest.raises(InputError, match="more than one begins so: 20260101-b, 20260101-a"):
-        registry.get_run("2026")
+    with pytest.raises(InputError, match="several ids start with this: 20260101-b, 20260101-a"):
+        registry.runs.get("2026")
     with pytest.raises(InputError, match="there is none. The newest are 20260101-b"):
-        registry.get_run("1999")
+        registry.runs.get("1999")
     with pytest.raises(InputError, match="there is none"):
-        registry.get_run("%")
+        registry.runs.get("%")
 
 
 def test_promotions_number_the_versions_move_the_alias_and_extend_the_log(registry: Registry, tmp_path: Path) -> None:
@@ -85,15 +85,15 @@ def test_promotions_number_the_versions_move_the_alias_and_extend_the_log(regist
     second, two = finished(registry, tmp_path, "two")
     assert promote(registry, first, one).version.number == 1
     assert promote(registry, second, two).version.number == 2
-    champion = registry.champion("m")
+    champion = registry.models.aliased("m")
     assert champion is not None
     assert (champion.number, champion.weights_sha256, champion.dataset_sha256) == (2, second.model_sha256, digest("sample"))
     assert champion.metrics[0]["value"] == 0.5
-    assert registry.get_version("m@v1").run_id == first.run_id
-    directory, version = registry.model_directory("m@champion")
+    assert registry.models.get("m@v1").run_id == first.run_id
+    directory, version = registry.models.directory("m@champion")
     assert version == "m@v2"
     assert (directory / "model.safetensors").read_text() == "two"
-    log = [(row.id, row.action, row.from_version, row.to_version) for row in registry.history("m")]
+    log = [(row.id, row.action, row.from_version, row.to_version) for row in registry.models.history("m")]
     assert log == [(1, "promoted", None, 1), (2, "promoted", 1, 2)]
     assert registry.verify() == []
 
@@ -104,7 +104,7 @@ def test_promoting_the_same_weights_again_returns_the_same_version(registry: Reg
     again = finish(registry, start(registry), weights)
     offer = promote(registry, again, weights)
     assert (offer.outcome, offer.version.number) == ("already_champion", 1)
-    assert len(registry.history("m")) == 1
+    assert len(registry.models.history("m")) == 1
 
 
 def test_the_gate_is_asked_again_in_the_transaction_about_the_champion_of_that_moment(registry: Registry, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_the_gate_is_asked_again_in_the_transaction_about_the_champion_of_that_m
     offer = registry.offer("m", third.run_id, gate, weights=weights, actor="someone")
     assert asked == [first.run_id, second.run_id]
     assert (offer.outcome, offer.opponent) == ("promoted", second.run_id)
-    assert [(row.from_version, row.to_version) for row in registry.history("m")] == [(None, 1), (1, 2), (2, 3)]
+    assert [(row.from_version, row.to_version) for row in registry.models.history("m")] == [(None, 1), (1, 2), (2, 3)]
 
 
 def test_a_gate_that_changes_its_mind_in_the_transaction_is_obeyed(registry: Registry, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_gate_that_changes_its_mind_in_the_transaction_is_obeyed(registry: Reg
     answers = iter([True, False])
     offer = promote(registry, run, weights, lambda evidence: plain_gate(evidence, says_yes=next(answers)))
     assert offer.outcome == "refused"
-    assert registry.champion("m") is None
+    assert registry.models.aliased("m") is None
 
 
 def test_a_run_of_other_weights_than_the_champions_is_no_way_round_the_gate(registry: Registry, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_without_a_champion_and_a_base_run_there_is_nothing_to_compare_with(regi
     run, weights = finished(registry, tmp_path, "one")
     with pytest.raises(InputError, match="nothing to compare it with.*hallmark baseline --base-model tiny-base"):
         registry.offer("m", run.run_id, plain_gate, weights=lambda: weights, actor="someone")
-    assert registry.list_models() == []
+    assert registry.models.list() == []
 
 
 def test_an_unfinished_or_failed_run_is_not_promoted(registry: Registry, tmp_path: Path) -> None:
@@ -155,10 +155,10 @@ def test_an_unfinished_or_failed_run_is_not_promoted(registry: Registry, tmp_pat
     run = start(registry)
     with pytest.raises(InputError, match="is not finished"):
         promote(registry, run, weights)
-    registry.fail_run(run.run_id, "no disk")
+    registry.runs.fail(run.run_id, "no disk")
     with pytest.raises(InputError, match="failed and has no scores: no disk"):
         promote(registry, run, weights)
-    assert registry.list_models() == []
+    assert registry.models.list() == []
 
 
 def test_weights_that_changed_since_they_were_judged_are_not_promoted(registry: Registry, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_weights_that_changed_since_they_were_judged_are_not_promoted(registry: 
     (weights / "config.json").write_text("{ }")
     with pytest.raises(IntegrityError, match="changed since run"):
         promote(registry, run, weights)
-    assert registry.champion("m") is None
+    assert registry.models.aliased("m") is None
 
 
 def test_a_refusal_and_a_rollback_are_in_the_history(registry: Registry, tmp_path: Path) -> None:
@@ -175,20 +175,20 @@ def test_a_refusal_and_a_rollback_are_in_the_history(registry: Registry, tmp_pat
     promote(registry, first, one)
     assert promote(registry, second, two, refusing_gate).outcome == "refused"
     assert promote(registry, second, two, refusing_gate, force_reason="we must").outcome == "forced"
-    registry.rollback("m", 1, "too slow", "someone")
-    assert [(row.action, row.reason) for row in registry.history("m")] == [
+    registry.aliases.rollback("m", 1, "too slow", "someone")
+    assert [(row.action, row.reason) for row in registry.models.history("m")] == [
         ("promoted", "better"),
         ("refused", "worse"),
         ("forced", "we must"),
         ("rolled_back", "too slow"),
     ]
-    champion = registry.champion("m")
+    champion = registry.models.aliased("m")
     assert champion is not None
     assert champion.number == 1
     with pytest.raises(InputError, match="is v1 already"):
-        registry.rollback("m", 1, "again", "someone")
+        registry.aliases.rollback("m", 1, "again", "someone")
     with pytest.raises(InputError, match="has no version v9"):
-        registry.rollback("m", 9, "", "someone")
+        registry.aliases.rollback("m", 9, "", "someone")
     assert registry.verify() == []
 
 
@@ -244,13 +244,13 @@ def test_versions_and_the_log_cannot_be_changed(statement: str, registry: Regist
 def test_one_flipped_byte_in_an_artifact_is_named(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
-    stored = registry.artifacts.get_tree(run.model_sha256 or "") / "model.safetensors"
+    stored = registry.artifacts.get(run.model_sha256 or "") / "model.safetensors"
     stored.chmod(0o644)
     stored.write_text("onf")
     [problem] = registry.verify()
     assert str(problem).startswith(f"artifact {run.model_sha256}: model.safetensors: changed at")
     with pytest.raises(IntegrityError, match="changed at"):
-        registry.model_directory("m@champion")
+        registry.models.directory("m@champion")
 
 
 def test_a_version_reference_that_names_nothing_lists_what_there_is(registry: Registry, tmp_path: Path) -> None:
@@ -263,11 +263,11 @@ def test_a_version_reference_that_names_nothing_lists_what_there_is(registry: Re
         ("other@champion", "not registered. Registered: m"),
     ):
         with pytest.raises(HallmarkError, match=message):
-            registry.get_version(reference)
+            registry.models.get(reference)
 
 
 def numbers_and_levels(registry: Registry) -> list[tuple[int, float]]:
-    return [(row.decision["number"], row.decision["level"]) for row in registry.history("m")]
+    return [(row.decision["number"], row.decision["level"]) for row in registry.models.history("m")]
 
 
 def test_the_same_candidate_offered_twice_is_one_comparison(registry: Registry, tmp_path: Path) -> None:
@@ -293,9 +293,9 @@ def test_the_level_of_a_comparison_that_passed_goes_on_to_the_next(registry: Reg
 def test_a_pass_without_promotion_is_recorded_and_spends_its_level_once(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
     assert promote(registry, run, weights, promote=False).outcome == "passed"
-    assert registry.champion("m") is None
+    assert registry.models.aliased("m") is None
     assert promote(registry, run, weights).outcome == "promoted"
-    assert [row.action for row in registry.history("m")] == ["passed", "promoted"]
+    assert [row.action for row in registry.models.history("m")] == ["passed", "promoted"]
     assert numbers_and_levels(registry) == [(1, 0.02), (1, 0.02)]
     assert registry.verify() == []
 
@@ -303,13 +303,13 @@ def test_a_pass_without_promotion_is_recorded_and_spends_its_level_once(registry
 def test_an_unprotected_alias_is_set_moved_and_removed_with_its_history(registry: Registry, tmp_path: Path) -> None:
     for name in ("one", "two"):
         promote(registry, *finished(registry, tmp_path, name))
-    registry.assign_alias("m", "staging", 1, "to try", "someone")
-    registry.assign_alias("m", "staging", 2, "to try more", "someone")
-    assert registry.get_version("m@staging").number == 2
-    registry.remove_alias("m", "staging", "tried", "someone")
+    registry.aliases.set("m", "staging", 1, "to try", "someone")
+    registry.aliases.set("m", "staging", 2, "to try more", "someone")
+    assert registry.models.get("m@staging").number == 2
+    registry.aliases.remove("m", "staging", "tried", "someone")
     with pytest.raises(InputError, match="has no alias staging. There are champion"):
-        registry.remove_alias("m", "staging", "again", "someone")
-    assert [(row.alias, row.action, row.from_version, row.to_version) for row in registry.history("m")[2:]] == [
+        registry.aliases.remove("m", "staging", "again", "someone")
+    assert [(row.alias, row.action, row.from_version, row.to_version) for row in registry.models.history("m")[2:]] == [
         ("staging", "assigned", None, 1),
         ("staging", "assigned", 1, 2),
         ("staging", "removed", 2, None),
@@ -322,21 +322,21 @@ def test_a_protected_alias_moves_only_by_gate_rollback_and_force(registry: Regis
         promote(registry, *finished(registry, tmp_path, name))
     for alias in ("champion", "stable"):
         if alias == "stable":
-            registry.assign_alias("m", alias, 2, "first", "someone")
-            registry.protect_alias("m", alias, True, "served", "someone")
+            registry.aliases.set("m", alias, 2, "first", "someone")
+            registry.aliases.protect("m", alias, "served", "someone")
         with pytest.raises(InputError, match=f"m@{alias}: is protected. It moves by: hallmark promote"):
-            registry.assign_alias("m", alias, 1, "", "someone")
+            registry.aliases.set("m", alias, 1, "", "someone")
         with pytest.raises(InputError, match="is protected"):
-            registry.remove_alias("m", alias, "", "someone")
-        assert registry.rollback("m", 1, "too slow", "someone", alias).number == 1
+            registry.aliases.remove("m", alias, "", "someone")
+        assert registry.aliases.rollback("m", 1, "too slow", "someone", alias).number == 1
     with pytest.raises(InputError, match="m@champion: stays protected"):
-        registry.protect_alias("m", "champion", False, "", "someone")
-    registry.protect_alias("m", "stable", False, "no longer served", "someone")
-    assert registry.assign_alias("m", "stable", 2, "", "someone").number == 2
+        registry.aliases.unprotect("m", "champion", "", "someone")
+    registry.aliases.unprotect("m", "stable", "no longer served", "someone")
+    assert registry.aliases.set("m", "stable", 2, "", "someone").number == 2
     assert registry.verify() == []
 
 
 def test_even_a_champion_that_was_never_set_cannot_be_set_by_hand(registry: Registry, tmp_path: Path) -> None:
     promote(registry, *finished(registry, tmp_path, "one"), alias="other")
     with pytest.raises(InputError, match="m@champion: is protected"):
-        registry.assign_alias("m", "champion", 1, "", "someone")
+        registry.aliases.set("m", "champion", 1, "", "someone")

@@ -14,11 +14,12 @@ from experiments.comparing import compare_runs
 from experiments.environment import code_sha256
 from experiments.promoting import weights_of
 from experiments.rejudging import plan_rejudging, rejudge
-from experiments.runs import find_reusable
+from experiments.runs import find_reusable, why_not_reused
 from experiments.workspace import Workspace, open_workspace
 from judges import judge_fingerprint, load_judge
-from tests.judging_support import plan_of, recorded_run, small_dataset
-from tests.refusals import assert_refused
+from tests.support.recorded_runs import plan_of, recorded_run
+from tests.support.refusals import assert_refused
+from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.unit
 
@@ -43,7 +44,7 @@ def loose(number: int, _item: object) -> str:
 def test_a_rejudged_run_is_finished_with_the_same_predictions_and_other_scores(place: Workspace, dataset: str) -> None:
     first = recorded_run(place, loose, dataset=dataset)
     again = rejudge(first.run_id, "exact_match@v1", place)
-    before, after = (place.registry.get_run(run.run_id) for run in (first, again))
+    before, after = (place.registry.runs.get(run.run_id) for run in (first, again))
     assert (after.status, after.kind, after.judge) == ("finished", "baseline", "exact_match@v1")
     assert after.judge_fingerprint == judge_fingerprint(load_judge("exact_match@v1"))
     assert (after.predictions_sha256, after.model_sha256) == (before.predictions_sha256, before.model_sha256)
@@ -52,9 +53,9 @@ def test_a_rejudged_run_is_finished_with_the_same_predictions_and_other_scores(p
     assert again.files.predictions.read_bytes() == first.files.predictions.read_bytes()
     assert again.files.dataset.read_bytes() == first.files.dataset.read_bytes()
     assert read_json(again.files.predictions_meta) == read_json(first.files.predictions_meta)
-    assert list(place.registry.run_scores(first.run_id).values()) == [1, 1, 0, 0]
-    assert list(place.registry.run_scores(again.run_id).values()) == [0, 1, 0, 0]
-    assert place.registry.run_reasons(again.run_id) == {"correct": 1, "empty": 1, "wrong": 2}
+    assert list(place.registry.runs.scores(first.run_id).values()) == [1, 1, 0, 0]
+    assert list(place.registry.runs.scores(again.run_id).values()) == [0, 1, 0, 0]
+    assert place.registry.runs.reasons(again.run_id) == {"correct": 1, "empty": 1, "wrong": 2}
     assert place.registry.verify() == []
 
 
@@ -66,7 +67,7 @@ def test_the_same_re_judging_twice_is_one_run(place: Workspace, dataset: str) ->
     back = rejudge(again.run_id, "answer_correctness@v1", place)
     assert [run.run_id for run in (once_more, from_there, back)] == [again.run_id, again.run_id, first.run_id]
     assert once_more.reused
-    assert place.registry.count_runs() == 2
+    assert place.registry.runs.count() == 2
 
 
 def test_a_fresh_evaluation_takes_the_rejudged_run(place: Workspace, dataset: str) -> None:
@@ -75,7 +76,7 @@ def test_a_fresh_evaluation_takes_the_rejudged_run(place: Workspace, dataset: st
     reused = find_reusable(fresh, place.registry)
     assert reused is not None
     assert reused.run_id == again.run_id
-    assert place.registry.get_run(again.run_id).evaluation_sha256 == fresh.evaluation_sha256(fresh.model.sha256)
+    assert place.registry.runs.get(again.run_id).evaluation_sha256 == fresh.evaluation_sha256(fresh.model.sha256)
     assert find_reusable(plan_of(place, dataset=dataset, judge="exact_match@v1", generation={"max_new_tokens": 7}), place.registry) is None
 
 
@@ -84,8 +85,21 @@ def test_after_a_change_of_surroundings_a_fresh_evaluation_is_made(place: Worksp
     monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
     again = rejudge(first.run_id, "exact_match@v1", place)
     fresh = plan_of(place, dataset=dataset, judge="exact_match@v1")
-    assert place.registry.get_run(again.run_id).evaluation_sha256 != fresh.evaluation_sha256(fresh.model.sha256)
+    assert place.registry.runs.get(again.run_id).evaluation_sha256 != fresh.evaluation_sha256(fresh.model.sha256)
     assert find_reusable(fresh, place.registry) is None
+
+
+def test_why_a_recorded_run_is_not_reused_is_said(place: Workspace, dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = recorded_run(place, loose, dataset=dataset)
+    assert find_reusable(plan_of(place, dataset=dataset), place.registry) is not None
+    monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
+    changed = plan_of(place, dataset=dataset)
+    assert find_reusable(changed, place.registry) is None
+    reason = why_not_reused(changed, place.registry)
+    assert reason == f"run {first.run_id} is not reused: Python changed since it was made"
+    other_settings = plan_of(place, dataset=dataset, generation={"max_new_tokens": 7})
+    assert why_not_reused(other_settings, place.registry) is None, "another question, not the same one again"
+    assert why_not_reused(plan_of(place, dataset=dataset, reuse=False), place.registry) is None
 
 
 def test_a_run_whose_surroundings_were_not_recorded_never_passes_for_a_fresh_one(place: Workspace, dataset: str) -> None:
@@ -102,8 +116,8 @@ def test_predictions_come_from_the_registry_where_the_folder_is_gone(place: Work
     first = recorded_run(place)
     shutil.rmtree(first.directory)
     again = rejudge(first.run_id, "exact_match@v1", place)
-    row = place.registry.get_run(again.run_id)
-    assert row.predictions_sha256 == place.registry.get_run(first.run_id).predictions_sha256
+    row = place.registry.runs.get(again.run_id)
+    assert row.predictions_sha256 == place.registry.runs.get(first.run_id).predictions_sha256
     assert again.files.predictions.is_file()
 
 
@@ -112,7 +126,7 @@ def test_without_the_items_nothing_begins(place: Workspace, dataset: str) -> Non
     shutil.rmtree(first.directory)
     with pytest.raises(InputError, match="the items of small-v1"):
         rejudge(first.run_id, "exact_match@v1", place)
-    assert place.registry.count_runs() == 1
+    assert place.registry.runs.count() == 1
 
 
 def test_changed_predictions_are_refused_with_both_hashes(place: Workspace, dataset: str, hallmark) -> None:
@@ -126,7 +140,7 @@ def test_changed_predictions_are_refused_with_both_hashes(place: Workspace, data
     first.files.predictions.write_text(text)
     again = rejudge(first.run_id, "exact_match@v1", place)
     assert again.continued  # the run that failed goes on
-    assert place.registry.get_run(again.run_id).status == "finished"
+    assert place.registry.runs.get(again.run_id).status == "finished"
 
 
 def test_the_weights_of_a_rejudged_trained_run_are_where_it_was_trained(place: Workspace, dataset: str) -> None:
@@ -134,14 +148,14 @@ def test_the_weights_of_a_rejudged_trained_run_are_where_it_was_trained(place: W
     again = rejudge(first.run_id, "exact_match@v1", place)
     twice = rejudge(again.run_id, "math_equivalence@v1", place) if "math" in _installed() else again
     for run in (again, twice):
-        row = place.registry.get_run(run.run_id)
+        row = place.registry.runs.get(run.run_id)
         assert row.kind == "trained"
         assert weights_of(row, place) == first.files.model
         assert row.model_sha256 == sha256_tree(first.files.model)
         assert not run.files.model.exists()
     shutil.rmtree(first.files.model)
     with pytest.raises(InputError, match="its model is no longer at"):
-        weights_of(place.registry.get_run(again.run_id), place)
+        weights_of(place.registry.runs.get(again.run_id), place)
 
 
 def test_runs_by_the_new_judge_are_compared_and_those_by_different_judges_are_not(place: Workspace, dataset: str) -> None:
@@ -178,7 +192,7 @@ def test_the_command_line_judges_again_and_says_from_what(place: Workspace, data
 def test_bad_input_is_refused(arguments: tuple[str, ...], message: str, place: Workspace, dataset: str, hallmark) -> None:
     first = recorded_run(place, loose, dataset=dataset)
     assert_refused(hallmark("rejudge", *(first.run_id if part == "RUN" else part for part in arguments)), 2, message)
-    assert place.registry.count_runs() == 1
+    assert place.registry.runs.count() == 1
 
 
 def test_a_change_of_one_judge_is_no_change_of_inference() -> None:

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
+import sys
+import unicodedata
 import xml.etree.ElementTree as ET
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from evaluation.comparison import Comparison, RunScores, compare
+from evaluation.metrics import Metric, MetricsSnapshot
 from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
-from tasks.report import comparison_report, text_cell, training_report
+from experiments.differences import Difference
+from experiments.reproducing import Changed, Reproduction
+from tasks import retryable
+from tasks.markdown import code, prose, table, visible
+from tasks.report import (
+    SHOWN_TEXT,
+    comparison_report,
+    metrics_report,
+    reproduction_report,
+    text_cell,
+    training_report,
+)
 from trainer.contract import TrainResult
 
 pytestmark = pytest.mark.unit
@@ -37,9 +54,9 @@ def test_the_report_holds_tables_picture_flips_and_links(comparison: Comparison)
     assert "| 40 | 25.0 % | **75.0 %** | **+50.0** |" in text
     assert "| 20 / 0 |" in text
     assert "### By category" in text
-    assert "| addition | 20 |" in text
+    assert "| `addition` | 20 |" in text
     assert "### Got better: 20" in text
-    assert "| t11 | What is 1 \\+ 1? | 2 | Answer: 3 | Answer: 2 |" in text
+    assert "| `t11` | `What is 1 + 1?` | `2` | `Answer: 3` | `Answer: 2` |" in text
     assert "### Got worse: 0" in text
     assert "candidate [run-trained](/runs/flow-run/1)" in text
     assert "baseline run-base" in text
@@ -77,16 +94,136 @@ def test_a_large_curve_is_named_instead_of_shown() -> None:
     assert "`/home/loss_curve.svg`" in large
 
 
-def test_a_prediction_has_no_power_over_the_page() -> None:
-    text = text_cell("<script>alert(1)</script> | [x](javascript:alert(1)) ![p](http://evil/x.png)\n# big `code`")
-    assert "<" not in text
-    assert re.search(r"(?<!\\)[|\[\]()!`#]", text) is None
+OTHERS = (
+    "http://evil.example/x",
+    "HTTPS://evil.example",
+    "www.evil.example",
+    "mail@evil.example",
+    "mailto:mail@evil.example",
+    "<http://evil.example>",
+    "[x](javascript:alert(1))",
+    "![p](http://evil.example/x.png)",
+    "x.png)",
+    "<script>alert(1)</script>",
+    "<a href='http://evil.example'>x</a>",
+    "&lt;b&gt; &amp;amp;",
+    "a | b",
+    r"a \| b",
+    r"a \\| b\\",
+    "|",
+    "\\",
+    "`",
+    "`` a ` b ```",
+    "big `code`",
+    "# heading",
+    "1. first",
+    "$x$ ~~y~~ **z** __q__ {{ r }}",
+    "",
+)
+"""What somebody else may write to get power over a page."""
+
+anything = st.one_of(
+    st.text(max_size=400), st.lists(st.sampled_from([*OTHERS, *"|`\\ \n\r<>&*_.)"]), max_size=12).map("".join)
+)
+
+POWERLESS = {"text", "code_inline"}
 
 
-@given(st.text(max_size=400))
+def inline(markdown: str) -> list[Token]:
+    """What one paragraph or cell is made of, as a parser of its own reads it, with links where it finds addresses."""
+    [content] = [token for token in MarkdownIt("gfm-like").parse(markdown) if token.type == "inline"]
+    return content.children or []
+
+
+def cells(markdown: str) -> list[list[Token]]:
+    """The second row of a table, cell by cell."""
+    tokens = MarkdownIt("gfm-like").parse(markdown)
+    assert tokens[0].type == "table_open"
+    assert tokens[-1].type == "table_close"
+    body = tokens[next(place for place, token in enumerate(tokens) if token.type == "tbody_open") :]
+    return [token.children or [] for token in body if token.type == "inline"]
+
+
+def assert_shown(tokens: list[Token], text: str) -> None:
+    """These parts of a page are a text and nothing else."""
+    assert {token.type for token in tokens} <= POWERLESS
+    assert "".join(token.content for token in tokens) == text
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_a_prediction_has_no_power_over_the_page(text: str) -> None:
+    row = cells(table(["prediction", ""], [[text_cell(text), "next"]]))
+    assert len(row) == 2
+    assert_shown(row[0], text)
+    assert_shown(row[1], "next")
+
+
+@given(anything)
 def test_any_text_stays_one_cell_of_its_table(text: str) -> None:
-    cell = text_cell(text)
-    assert "\n" not in cell
-    assert re.search(r"(?<!\\)(?:\\\\)*\|", cell) is None
-    assert "<" not in cell
-    assert ">" not in cell
+    row = cells(table(["prediction", ""], [[text_cell(text), "next"]]))
+    assert len(row) == 2
+    line = " ".join(text.split())
+    assert_shown(row[0], visible(line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…"))
+
+
+@given(anything)
+def test_any_text_is_text_in_a_sentence_of_ours(text: str) -> None:
+    sentence = f"Compared with {text} on 360 items (p = 7.3e-31, below 0.05)."
+    assert_shown(inline(prose(sentence)), visible(sentence))
+    assert_shown(inline(f"Compared with {code(text)}, once."), f"Compared with {visible(text)}, once.")
+
+
+def test_plain_words_of_a_sentence_stay_plain() -> None:
+    sentence = "PROMOTED: tiny-base's v1 gained +47.8 points (one-sided p = 7.3e-31, below 0.05); 12/360 items/s left, 5 %."
+    assert prose(sentence) == sentence
+
+
+@given(anything)
+def test_nothing_unseen_is_left_in_a_text(text: str) -> None:
+    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in visible(text) if c not in "\u200c\u200d")
+
+
+def test_a_character_that_turns_or_hides_the_line_is_named() -> None:
+    assert visible("a\x00b \x1b[31mred \u202egnp.exe\u2069 x\u200by") == (
+        "a⟨U+0000⟩b ⟨U+001B⟩[31mred ⟨U+202E⟩gnp.exe⟨U+2069⟩ x⟨U+200B⟩y"
+    )
+
+
+def test_every_part_of_a_report_shows_the_text_of_others_as_text(comparison: Comparison) -> None:
+    evil = "http://evil.example/x | www.evil.example mail@evil.example [x](http://evil.example) ![p](http://evil.example/p)"
+    group = comparison.categories[0].model_copy(update={"name": evil})
+    changed = comparison.model_copy(update={"dataset": evil, "judge": evil, "categories": [group]})
+    metric = Metric(n=1, value=1.0, ci_low=0.0, ci_high=1.0, method="wilson")
+    snapshot = MetricsSnapshot(overall={evil: metric}, categories={evil: {evil: metric}}, counts={evil: 1})
+    difference = Difference(where=evil, recorded=evil, now=None)
+    reproduction = Reproduction(
+        run_id="r1",
+        again="r2",
+        identical=False,
+        parts={"predictions": difference},
+        environment=[Changed(field=evil, recorded=evil, now=evil)],
+    )
+    for text in (
+        comparison_report(changed, ([Flip(evil, evil, evil, evil, evil)], []), {}),
+        metrics_report(snapshot, "r1"),
+        reproduction_report(reproduction),
+    ):
+        tokens = [part for token in MarkdownIt("gfm-like").parse(text) for part in token.children or [token]]
+        assert "evil.example" in text
+        assert not [token for token in tokens if token.type in ("link_open", "html_inline", "html_block")]
+        assert all(str(token.attrs["src"]).startswith("data:") for token in tokens if token.type == "image")
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.ERROR])
+def test_an_address_in_a_log_is_no_link(level: int) -> None:
+    try:
+        raise ValueError("at https://evil.example/x")
+    except ValueError:
+        record = logging.getLogger("prefect.flow_runs").makeRecord(
+            "prefect.flow_runs", level, "f", 1, "see %s", ("http://evil.example",), sys.exc_info()
+        )
+    assert retryable.without_links in logging.getLogger("prefect.task_runs").filters
+    assert logging.getLogger("prefect.flow_runs").filter(record)
+    shown = logging.Formatter("%(message)s").format(record)
+    assert shown.startswith("see http[:]//evil.example\nTraceback")
+    assert shown.endswith("ValueError: at https[:]//evil.example/x")

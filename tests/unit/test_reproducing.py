@@ -14,7 +14,7 @@ from core.errors import InputError, IntegrityError
 from experiments.differences import first_differing_byte, first_differing_tree, first_differing_value, tensor_at
 from experiments.reproducing import compare_with_recorded, plan_reproduction
 from experiments.runs import run_ref
-from tests.recorded_runs import record_baseline, record_trained, right_for, workspace_at
+from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 
 pytestmark = pytest.mark.unit
 
@@ -70,7 +70,7 @@ def test_a_run_that_came_out_the_same_is_identical_and_another_one_shows_where(h
     plan = plan_reproduction(first.run_id, workspace)
     found = compare_with_recorded(plan, run_ref(same), workspace)
     assert (found.identical, set(found.parts)) == (True, {"weights", "predictions", "scores"})
-    assert found.surroundings == []
+    assert found.environment == []
     found = compare_with_recorded(plan, run_ref(other), workspace)
     assert not found.identical
     assert found.headline.startswith("NOT IDENTICAL: weights, predictions, scores")
@@ -83,7 +83,7 @@ def test_what_changed_around_a_run_is_named_beside_the_difference(home: Path, mo
     run = record_baseline(workspace)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math")
     found = compare_with_recorded(plan_reproduction(run.run_id, workspace), run_ref(run), workspace)
-    assert [(each.field, each.recorded, each.now) for each in found.surroundings] == [
+    assert [(each.field, each.recorded, each.now) for each in found.environment] == [
         ("switches.XLA_FLAGS", None, "--xla_cpu_enable_fast_math")
     ]
 
@@ -91,7 +91,7 @@ def test_what_changed_around_a_run_is_named_beside_the_difference(home: Path, mo
 def test_a_plan_from_a_manifest_has_the_inputs_of_the_recorded_run(home: Path) -> None:
     workspace = workspace_at(home)
     for run in (record_baseline(workspace, generation={"max_new_tokens": 77}), record_trained(workspace, right_for(0.6))):
-        plan = plan_reproduction(run.run_id[:17], workspace)
+        plan = plan_reproduction(run.run_id[:-1], workspace)
         assert plan.inputs_sha256() == run.inputs_sha256
         assert plan.manifest("x")["reproduces"] == run.run_id
 

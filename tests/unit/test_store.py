@@ -13,7 +13,7 @@ from core.errors import InputError, IntegrityError
 from core.files import sha256_bytes, sha256_tree
 from registry.artifacts.store import Store
 from registry.artifacts.trees import TreeEntry, manifest, parse_manifest, tree_sha256
-from tests.artifact_support import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
+from tests.support.artifact_stores import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
 
 pytestmark = pytest.mark.unit
 
@@ -44,20 +44,20 @@ def elsewhere(store: Store, tmp_path: Path) -> Store:
 
 
 def test_what_is_put_is_got_back_byte_for_byte_also_from_elsewhere(store: Store, source: Path, tmp_path: Path) -> None:
-    sha256 = store.put_tree(source)
+    sha256 = store.put(source)
     assert sha256 == sha256_tree(source)
-    assert store.has_tree(sha256)
+    assert store.has(sha256)
     assert store.path(sha256).is_dir()
     for reader in (store, elsewhere(store, tmp_path)):
-        directory = reader.get_tree(sha256)
+        directory = reader.get(sha256)
         assert directory == reader.path(sha256)
         assert read_tree(directory) == FILES
     assert problems(store, sha256) == []
-    assert [entry.name for entry in store.tree(sha256)] == sorted(FILES)
+    assert [entry.name for entry in store.files(sha256)] == sorted(FILES)
 
 
 def test_the_tree_object_has_the_hash_of_the_tree(store: Store, source: Path) -> None:
-    sha256 = store.put_tree(source)
+    sha256 = store.put(source)
     data = store.blobs.read(sha256)
     assert data is not None
     assert sha256_bytes(data) == sha256
@@ -66,20 +66,20 @@ def test_the_tree_object_has_the_hash_of_the_tree(store: Store, source: Path) ->
 
 
 def test_each_content_is_kept_once_and_not_sent_again(store: Store, source: Path, tmp_path: Path) -> None:
-    store.put_tree(source)
+    store.put(source)
     before = {blob.sha256: blob.modified for blob in store.blobs.list()}
     other = make_tree(tmp_path / "other", {**FILES, "copy.json": FILES["config.json"], "model.safetensors": b"new"})
-    sha256 = store.put_tree(other)
+    sha256 = store.put(other)
     after = {blob.sha256: blob.modified for blob in store.blobs.list()}
     assert set(after) - set(before) == {sha256, sha256_bytes(b"new")}
     assert {name: after[name] for name in before} == before
-    assert read_tree(store.get_tree(sha256)) == read_tree(other)
+    assert read_tree(store.get(sha256)) == read_tree(other)
 
 
 def test_a_changed_content_is_named_with_its_file_place_and_remedy_and_mended_by_putting_it_again(
     store: Store, source: Path, tmp_path: Path
 ) -> None:
-    sha256 = store.put_tree(source)
+    sha256 = store.put(source)
     weights = sha256_bytes(FILES["model.safetensors"])
     overwrite_blob(store, weights, FILES["model.safetensors"].replace(b"w", b"W"))
     place = store.blobs.where(weights)
@@ -87,72 +87,72 @@ def test_a_changed_content_is_named_with_its_file_place_and_remedy_and_mended_by
     assert problem.startswith(f"model.safetensors: changed at {place}: found sha256 ")
     reader = elsewhere(store, tmp_path)
     with pytest.raises(IntegrityError, match=f"artifact {sha256}: model.safetensors: changed at .*Restore it from a backup, or promote"):
-        reader.get_tree(sha256)
+        reader.get(sha256)
     assert not reader.path(sha256).exists()
-    assert store.put_tree(source) == sha256
+    assert store.put(source) == sha256
     assert problems(store, sha256) == []
-    assert read_tree(reader.get_tree(sha256)) == FILES
+    assert read_tree(reader.get(sha256)) == FILES
 
 
 def test_a_missing_content_is_named(store: Store, source: Path, tmp_path: Path) -> None:
-    sha256 = store.put_tree(source)
+    sha256 = store.put(source)
     store.blobs.delete([sha256_bytes(FILES["config.json"])])
-    assert not store.has_tree(sha256)
+    assert not store.has(sha256)
     [problem] = problems(store, sha256)
     assert problem.startswith("config.json: missing at ")
     with pytest.raises(IntegrityError, match=f"artifact {sha256}: config.json: missing at"):
-        elsewhere(store, tmp_path).get_tree(sha256)
+        elsewhere(store, tmp_path).get(sha256)
 
 
 def test_a_missing_or_changed_tree_object_is_named(store: Store, source: Path, tmp_path: Path) -> None:
-    sha256 = store.put_tree(source)
+    sha256 = store.put(source)
     overwrite_blob(store, sha256, b"nothing")
-    assert not store.has_tree(sha256)
+    assert not store.has(sha256)
     assert "its tree object: changed at" in problems(store, sha256)[0]
     with pytest.raises(IntegrityError, match="its tree object: changed at"):
-        elsewhere(store, tmp_path).get_tree(sha256)
+        elsewhere(store, tmp_path).get(sha256)
     store.blobs.delete([sha256])
     with pytest.raises(IntegrityError, match=f"artifact {sha256}: missing at"):
-        elsewhere(store, tmp_path).get_tree(sha256)
-    assert not store.has_tree(sha256)
+        elsewhere(store, tmp_path).get(sha256)
+    assert not store.has(sha256)
 
 
 def test_a_damaged_checkout_is_replaced_while_the_contents_are_intact(store: Store, source: Path) -> None:
-    sha256 = store.put_tree(source)
-    checkout = store.get_tree(sha256)
+    sha256 = store.put(source)
+    checkout = store.get(sha256)
     (checkout / "config.json").unlink()
     (checkout / "config.json").write_text("[]")
     (checkout / "extra").symlink_to("/etc/passwd")
-    assert read_tree(store.get_tree(sha256)) == FILES
+    assert read_tree(store.get(sha256)) == FILES
     assert not (checkout / "extra").is_symlink()
 
 
 def test_an_export_is_a_new_directory_of_ones_own(store: Store, source: Path, tmp_path: Path) -> None:
-    sha256 = store.put_tree(source)
+    sha256 = store.put(source)
     target = tmp_path / "given" / "model"
-    store.export_tree(sha256, target)
+    store.export(sha256, target)
     assert read_tree(target) == FILES
     (target / "config.json").write_text("mine")
     assert problems(store, sha256) == []
     with pytest.raises(InputError, match="exists and is not an empty directory"):
-        store.export_tree(sha256, target)
+        store.export(sha256, target)
     (tmp_path / "empty").mkdir()
-    store.export_tree(sha256, tmp_path / "empty", link=True)
+    store.export(sha256, tmp_path / "empty", link=True)
     assert read_tree(tmp_path / "empty") == FILES
     assert sorted(path.name for path in (tmp_path / "given").iterdir()) == ["model"]
 
 
 def test_a_damaged_artifact_is_not_exported(store: Store, source: Path, tmp_path: Path) -> None:
-    sha256 = store.put_tree(source)
+    sha256 = store.put(source)
     overwrite_blob(store, sha256_bytes(FILES["empty"]), b"x")
     with pytest.raises(IntegrityError, match="empty: changed at"):
-        store.export_tree(sha256, tmp_path / "given")
+        store.export(sha256, tmp_path / "given")
     assert not (tmp_path / "given").exists()
 
 
 def test_garbage_is_what_no_kept_artifact_needs(store: Store, source: Path, tmp_path: Path) -> None:
-    kept = store.put_tree(source)
-    dropped = store.put_tree(make_tree(tmp_path / "other", {**FILES, "model.safetensors": b"other"}))
+    kept = store.put(source)
+    dropped = store.put(make_tree(tmp_path / "other", {**FILES, "model.safetensors": b"other"}))
     before = stored_blobs(store)
     assert collect(store, {kept}, dry_run=False, grace_s=3600).files == 0, "what was just stored stays"
     told = collect(store, {kept}, dry_run=True, grace_s=0)
@@ -162,12 +162,12 @@ def test_garbage_is_what_no_kept_artifact_needs(store: Store, source: Path, tmp_
     assert before - stored_blobs(store) == {dropped, sha256_bytes(b"other")}
     assert {name for name in done.names if name.startswith("blobs/")} == {store.key(dropped), store.key(sha256_bytes(b"other"))}
     assert not store.path(dropped).exists()
-    assert read_tree(store.get_tree(kept)) == FILES
+    assert read_tree(store.get(kept)) == FILES
     assert collect(store, {kept, "0" * 64}, dry_run=False, grace_s=0).files == 0
 
 
 def test_nothing_is_removed_while_a_kept_tree_object_is_damaged(store: Store, source: Path) -> None:
-    sha256 = store.put_tree(source)
+    sha256 = store.put(source)
     overwrite_blob(store, sha256, b"nothing")
     before = stored_blobs(store)
     with pytest.raises(IntegrityError, match="tree object"):
@@ -178,11 +178,11 @@ def test_nothing_is_removed_while_a_kept_tree_object_is_damaged(store: Store, so
 def test_a_link_and_a_special_file_are_refused_by_name(store: Store, source: Path) -> None:
     (source / "inside").symlink_to(source / "config.json")
     with pytest.raises(InputError, match=f"{source / 'inside'}: a link or special file"):
-        store.put_tree(source)
+        store.put(source)
     (source / "inside").unlink()
     os.mkfifo(source / "inside")
     with pytest.raises(InputError, match=f"{source / 'inside'}: a link or special file"):
-        store.put_tree(source)
+        store.put(source)
     assert stored_blobs(store) == set()
 
 
@@ -190,13 +190,13 @@ def test_a_link_and_a_special_file_are_refused_by_name(store: Store, source: Pat
 def test_a_file_name_that_means_another_file_elsewhere_is_refused(name: str, store: Store, source: Path) -> None:
     (source / name).write_text("")
     with pytest.raises(InputError, match="refused"):
-        store.put_tree(source)
+        store.put(source)
 
 
 def test_what_is_stored_is_read_only_and_shared_with_its_checkout(source: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
     for _ in range(2):
-        checkout = store.get_tree(store.put_tree(source)) / "model.safetensors"
+        checkout = store.get(store.put(source)) / "model.safetensors"
         blob = Path(store.blobs.where(sha256_bytes(FILES["model.safetensors"])))
         assert checkout.samefile(blob)
         assert blob.stat().st_mode & 0o777 == 0o444
@@ -210,20 +210,20 @@ def test_checkouts_on_another_disk_are_copies(source: Path, tmp_path: Path) -> N
         pytest.skip("no second file system")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
         store = Store(tmp_path / "artifacts", Path(other))
-        sha256 = store.put_tree(source)
-        assert read_tree(store.get_tree(sha256)) == FILES
+        sha256 = store.put(source)
+        assert read_tree(store.get(sha256)) == FILES
         store = Store(f"file://{other}/artifacts", tmp_path / "checkouts")
-        assert read_tree(store.get_tree(store.put_tree(source))) == FILES
+        assert read_tree(store.get(store.put(source))) == FILES
         assert [path.name for path in Path(other, "artifacts").iterdir()] == ["blobs"]
 
 
 def test_any_place_of_fsspec_will_do(source: Path, tmp_path: Path) -> None:
     store = Store("memory://artifacts", tmp_path / "checkouts")
-    sha256 = store.put_tree(source)
-    assert read_tree(elsewhere(store, tmp_path).get_tree(sha256)) == FILES
+    sha256 = store.put(source)
+    assert read_tree(elsewhere(store, tmp_path).get(sha256)) == FILES
     removed = collect(store, set(), dry_run=False, grace_s=0).names
     assert len(removed) == len(FILES) + 2, "the contents, the tree object and the checkout"
-    assert not store.has_tree(sha256)
+    assert not store.has(sha256)
 
 
 def old_layout(root: Path, source: Path) -> str:
@@ -235,25 +235,25 @@ def old_layout(root: Path, source: Path) -> str:
 def test_an_artifact_of_the_old_layout_is_read_and_becomes_blobs_on_the_way(source: Path, tmp_path: Path) -> None:
     sha256 = old_layout(tmp_path / "artifacts", source)
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
-    assert read_tree(store.get_tree(sha256)) == FILES
+    assert read_tree(store.get(sha256)) == FILES
     assert not (tmp_path / "artifacts" / sha256[:2]).exists()
     assert problems(store, sha256) == []
 
 
-def test_the_old_layout_is_adopted_once_and_a_damaged_artifact_stays_and_is_named(source: Path, tmp_path: Path) -> None:
+def test_the_old_layout_is_converted_once_and_a_damaged_artifact_stays_and_is_named(source: Path, tmp_path: Path) -> None:
     good = old_layout(tmp_path / "artifacts", source)
     bad = old_layout(tmp_path / "artifacts", make_tree(tmp_path / "other", {"a": b"1"}))
     damaged = tmp_path / "artifacts" / bad[:2] / bad
     (damaged / "a").write_text("2")
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
-    first, second = store.adopt_old_layout(), store.adopt_old_layout()
+    first, second = store.convert_old_layout(), store.convert_old_layout()
     assert (first.moved, second.moved) == (1, 0)
     assert first.damaged == second.damaged
     assert first.damaged[0].startswith(f"artifact {bad}: changed at {damaged}: found sha256 ")
     assert damaged.is_dir()
-    assert store.has_tree(good)
+    assert store.has(good)
     with pytest.raises(IntegrityError, match="changed at"):
-        store.get_tree(bad)
+        store.get(bad)
 
 
 names = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1), min_size=1, max_size=3)
@@ -303,11 +303,11 @@ def test_a_place_is_shown_without_its_secrets(url: str, shown: str, tmp_path: Pa
 
 @pytest.mark.parametrize("url", ["s3://someone:hunter2secret@bucket/x", "gs://hunter2secret@bucket"])
 def test_credentials_in_a_bucket_address_are_refused_without_showing_them(url: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not belong into") as caught:
+    with pytest.raises(InputError, match="does not belong in") as caught:
         Store(url, tmp_path)
     assert "hunter2" not in str(caught.value)
 
 
 def test_an_unknown_protocol_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="carrier-pigeon"):
-        Store("carrier-pigeon://loft", tmp_path).has_tree("0" * 64)
+        Store("carrier-pigeon://loft", tmp_path).has("0" * 64)

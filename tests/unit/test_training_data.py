@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from golden.datasets import read_items
-from tests.data_support import tokenized
+from tests.support.small_datasets import tokenized
 from trainer.data.packing import HostBatch, pack
 from trainer.data.stream import PackedStream, TokenizedDataset, evaluation_batches, held_out
 

@@ -59,10 +59,14 @@ def upgrade() -> None:
         sa.CheckConstraint("length(inputs_sha256) = 64", name=op.f("ck_run_inputs_sha256")),
         sa.CheckConstraint(
             "status <> 'finished' OR (model_sha256 IS NOT NULL AND predictions_sha256 IS NOT NULL"
-            " AND evaluation_sha256 IS NOT NULL AND content_sha256 IS NOT NULL AND finished_at IS NOT NULL AND error IS NULL)",
+            " AND evaluation_sha256 IS NOT NULL AND content_sha256 IS NOT NULL AND finished_at IS NOT NULL"
+            " AND error IS NULL)",
             name=op.f("ck_run_finished"),
         ),
-        sa.CheckConstraint("status <> 'failed' OR (error IS NOT NULL AND finished_at IS NOT NULL)", name=op.f("ck_run_failed")),
+        sa.CheckConstraint(
+            "status <> 'failed' OR (error IS NOT NULL AND finished_at IS NOT NULL)",
+            name=op.f("ck_run_failed"),
+        ),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_run_inputs_sha256", "run", ["inputs_sha256"])
@@ -169,7 +173,11 @@ def _models() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_alias"),
         sa.UniqueConstraint("model", "name", name="uq_alias_model_name"),
         sa.ForeignKeyConstraint(["model"], ["registered_model.name"], name="fk_alias_model"),
-        sa.ForeignKeyConstraint(["model", "version"], ["model_version.model", "model_version.number"], name="fk_alias_model_version"),
+        sa.ForeignKeyConstraint(
+            ["model", "version"],
+            ["model_version.model", "model_version.number"],
+            name="fk_alias_model_version",
+        ),
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -193,12 +201,22 @@ def _models() -> None:
         sa.ForeignKeyConstraint(["model"], ["registered_model.name"], name="fk_promotion_log_model"),
         sa.ForeignKeyConstraint(["run_id"], ["run.run_id"], name="fk_promotion_log_run_id"),
         sa.ForeignKeyConstraint(
-            ["model", "from_version"], ["model_version.model", "model_version.number"], name="fk_promotion_log_model_from_version"
+            ["model", "from_version"],
+            ["model_version.model", "model_version.number"],
+            name="fk_promotion_log_model_from_version",
         ),
         sa.ForeignKeyConstraint(
-            ["model", "to_version"], ["model_version.model", "model_version.number"], name="fk_promotion_log_model_to_version"
+            ["model", "to_version"],
+            ["model_version.model", "model_version.number"],
+            name="fk_promotion_log_model_to_version",
         ),
-        sa.CheckConstraint("action IN ('promoted', 'refused', 'forced', 'rolled_back')", name=op.f("ck_promotion_log_action")),
-        sa.CheckConstraint("(action = 'refused') = (to_version IS NULL)", name=op.f("ck_promotion_log_to_version")),
-        sa.CheckConstraint("(to_version IS NULL) = (version_sha256 IS NULL)", name=op.f("ck_promotion_log_version_sha256")),
+        sa.CheckConstraint(
+            "action IN ('promoted', 'refused', 'forced', 'rolled_back')", name=op.f("ck_promotion_log_action")
+        ),
+        sa.CheckConstraint(
+            "(action = 'refused') = (to_version IS NULL)", name=op.f("ck_promotion_log_to_version")
+        ),
+        sa.CheckConstraint(
+            "(to_version IS NULL) = (version_sha256 IS NULL)", name=op.f("ck_promotion_log_version_sha256")
+        ),
     )

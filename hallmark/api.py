@@ -1,0 +1,537 @@
+"""The Python API: what `import hallmark as hm` offers. The command line is a thin layer over it.
+
+Everything works on the workspace that the environment names (HALLMARK_HOME and its like), or that `open` chose. Bad
+input raises `InputError` before anything starts. Progress is shown while a call runs; results come back as objects
+that a notebook shows as tables and that turn into DataFrames by `to_frame()`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hallmark.progress import progress_shown
+
+if TYPE_CHECKING:
+    from evaluation.comparison import Comparison
+    from evaluation.gate import GateConfig
+    from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
+    from experiments.reproducing import Reproduction
+    from experiments.result import ExperimentResult, PromotionResult
+    from experiments.workspace import Workspace
+    from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult
+    from inference.contract import GenerationConfig
+    from trainer.contract import TrainConfig
+
+__all__ = [
+    "baseline",
+    "compare",
+    "evaluate",
+    "experiment",
+    "export",
+    "models",
+    "open",
+    "promote",
+    "rejudge",
+    "reproduce",
+    "rollback",
+    "run",
+    "runs",
+    "train",
+]
+
+
+class HasRunId(Protocol):
+    """A run, however it was come by: what `evaluate`, `train` and `run` give, an entry of `runs()`, `result.trained`."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+
+
+def open(  # noqa: A001 - hm.open
+    home: str | Path | None = None, registry: str | None = None, artifacts: str | None = None
+) -> Workspace:
+    """Open a workspace, making it when it is new; every call uses it from then on, and so does every child process.
+
+    Args:
+        home: folder of runs, artifacts and the SQLite registry; None means HALLMARK_HOME, else `.hallmark`.
+        registry: URL of the registry's database; None means HALLMARK_REGISTRY_URL, else SQLite in `home`.
+        artifacts: folder or fsspec URL of the artifacts; None means HALLMARK_ARTIFACTS, else `artifacts` in `home`.
+
+    Returns:
+        The workspace; its `registry` holds everything that is recorded.
+
+    Raises:
+        InputError: the schema is older or newer than this version of Hallmark, or a URL is not usable.
+        ResourceError: the folder cannot be written, or the database is not to be had.
+
+    Example:
+        >>> workspace = hm.open("my-experiments")
+        >>> workspace.registry.description
+        'sqlite:///.../my-experiments/registry.db'
+    """
+    from core.settings import get_settings
+    from experiments.workspace import open_workspace
+
+    given = {
+        "home": Path(home).expanduser().absolute() if home is not None else None,
+        "registry_url": registry,
+        "artifacts": artifacts,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    workspace = open_workspace(get_settings().model_copy(update=chosen))
+    os.environ.update({f"HALLMARK_{name.upper()}": str(value) for name, value in chosen.items()})
+    return workspace
+
+
+def evaluate(
+    model: str | Path | None = None,
+    *,
+    config: EvaluateConfig | str | Path | None = None,
+    dataset: str | Path | None = None,
+    judge: str | None = None,
+    generation: GenerationConfig | Mapping[str, Any] | None = None,
+    reuse: bool | None = None,
+) -> RunResult:
+    """Judge a model on a golden dataset.
+
+    The keywords are the fields of `EvaluateConfig` and win over `config`; None means what `config` says, else the
+    default.
+
+    Args:
+        model: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, or `ORG/NAME@REVISION`.
+        config: settings as an object, or the path of a TOML file.
+        dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
+        judge: as NAME@vN.
+        generation: how predictions are made, as in {"max_new_tokens": 64}.
+        reuse: take the recorded run where one exists for exactly these inputs.
+
+    Raises:
+        InputError: a setting, the model, the dataset or the judge is unusable; names it.
+        IntegrityError: the dataset or the model is not what was recorded.
+        ResourceError: something that the work needs is not there: a package, disk space, the hub.
+
+    Example:
+        >>> hm.evaluate("tiny-base", dataset="golden-v1", generation={"max_new_tokens": 64})
+        <RunResult: run 20261124-101500-ab12cd, tiny-base baseline golden-v1, judged by ..., finished: 39.7 %>
+    """
+    settings = _given(model=model, dataset=dataset, judge=judge, generation=generation, reuse=reuse)
+    return _evaluated("evaluate", config, settings)
+
+
+def baseline(
+    base_model: str | Path | None = None,
+    *,
+    config: EvaluateConfig | str | Path | None = None,
+    dataset: str | Path | None = None,
+    judge: str | None = None,
+    generation: GenerationConfig | Mapping[str, Any] | None = None,
+    reuse: bool | None = None,
+) -> RunResult:
+    """Judge the model that training starts from, as `experiment` does first. See `evaluate`.
+
+    Args:
+        base_model: see `evaluate`.
+        config: see `evaluate`.
+        dataset: see `evaluate`.
+        judge: see `evaluate`.
+        generation: see `evaluate`.
+        reuse: see `evaluate`.
+
+    Raises:
+        HallmarkError: see `evaluate`.
+
+    Example:
+        >>> hm.baseline().score
+        0.3972...
+    """
+    settings = _given(model=base_model, dataset=dataset, judge=judge, generation=generation, reuse=reuse)
+    return _evaluated("baseline", config, settings)
+
+
+def train(
+    base_model: str | Path | None = None,
+    *,
+    config: TrainRunConfig | str | Path | None = None,
+    dataset: str | Path | None = None,
+    judge: str | None = None,
+    generation: GenerationConfig | Mapping[str, Any] | None = None,
+    train: TrainConfig | Mapping[str, Any] | None = None,
+) -> RunResult:
+    """Fine-tune a model and judge it on a golden dataset; nothing is compared or promoted.
+
+    The keywords are the fields of `TrainRunConfig` and win over `config`; None means what `config` says, else the
+    default.
+
+    Args:
+        base_model: what to start from; see `evaluate`.
+        config: settings as an object, or the path of a TOML file of an experiment.
+        dataset: the golden dataset that the trained model is judged on.
+        judge: as NAME@vN.
+        generation: how predictions are made.
+        train: how the model is trained, as in {"steps": 100, "method": "lora"}.
+
+    Raises:
+        InputError: see `evaluate`; also when training items overlap with golden items.
+        ResourceError: the training needs more memory than the GPU has; names remedies.
+
+    Example:
+        >>> hm.train("tiny-base", train={"steps": 100})
+        <RunResult: run 20261124-102000-ef34ab, tiny-base trained golden-v1, judged by ..., finished: 61.7 %>
+    """
+    from experiments.config import ExperimentConfig, configured
+    from experiments.plan import plan_key, plan_training, planned
+    from experiments.workspace import open_workspace
+    from hallmark.results import recorded_run
+    from hallmark.workstation.ready import prefect_ready
+
+    settings = _given(base_model=base_model, dataset=dataset, judge=judge, generation=generation, train=train)
+    wanted = configured(ExperimentConfig, config, settings).trained()
+    with progress_shown():
+        workspace = open_workspace()
+        plan = plan_training(wanted, workspace)
+        with prefect_ready(), planned({plan_key(wanted): plan}):
+            from flows.train import train as flow
+
+            return recorded_run(workspace.registry, flow(wanted))
+
+
+def experiment(
+    config: ExperimentConfig | str | Path | None = None,
+    *,
+    base_model: str | Path | None = None,
+    dataset: str | Path | None = None,
+    judge: str | None = None,
+    generation: GenerationConfig | Mapping[str, Any] | None = None,
+    train: TrainConfig | Mapping[str, Any] | None = None,
+    model_name: str | None = None,
+    gate: GateConfig | Mapping[str, Any] | None = None,
+    promote: bool | None = None,
+    reuse_baseline: bool | None = None,
+    fail_unless_promoted: bool | None = None,
+) -> ExperimentResult:
+    """Judge the base, train, judge the trained model, compare, and promote the better one.
+
+    The keywords are the fields of `ExperimentConfig` and win over `config`; None means what `config` says, else the
+    default. Without any: the built-in tiny base, golden-v1 and train-v1, in about two minutes on two CPU cores.
+
+    Args:
+        config: settings as an object, or the path of a TOML file.
+        base_model: what to start from; see `evaluate`.
+        dataset: the golden dataset.
+        judge: as NAME@vN.
+        generation: how predictions are made.
+        train: how the model is trained, as in {"steps": 100, "method": "lora"}.
+        model_name: name in the registry; a promoted model becomes its next version.
+        gate: the rule that decides on promotion, as in {"alpha": 0.01}.
+        promote: False decides and records, and leaves the champion.
+        reuse_baseline: take the recorded baseline where one exists for exactly these inputs.
+        fail_unless_promoted: raise `GateRefused` when the gate says no.
+
+    Raises:
+        InputError: see `evaluate`; also when training items overlap with golden items.
+        GateRefused: the gate said no, and `fail_unless_promoted` is set.
+
+    Example:
+        >>> result = hm.experiment(train={"steps": 100}, promote=False)
+        >>> result.headline
+        'THE GATE SAID YES; promotion was switched off'
+    """
+    from experiments.config import ExperimentConfig, configured
+    from experiments.plan import plan_experiment, planned
+    from experiments.workspace import open_workspace
+    from hallmark.workstation.ready import prefect_ready
+
+    settings = _given(
+        base_model=base_model,
+        dataset=dataset,
+        judge=judge,
+        generation=generation,
+        train=train,
+        model_name=model_name,
+        gate=gate,
+        promote=promote,
+        reuse_baseline=reuse_baseline,
+        fail_unless_promoted=fail_unless_promoted,
+    )
+    wanted = configured(ExperimentConfig, config, settings)
+    with progress_shown():
+        plans = plan_experiment(wanted, open_workspace())
+        with prefect_ready(), planned(plans):
+            from flows.experiment import experiment as flow
+
+            return flow(wanted)
+
+
+def reproduce(target: str | HasRunId) -> Reproduction:
+    """Repeat a recorded run from its manifest and compare the bytes of weights, predictions and scores.
+
+    Args:
+        target: a run, a unique beginning of its id, or a model version as NAME@vN.
+
+    Raises:
+        InputError: the run, its model, its datasets or its judge are no longer to be had.
+        IntegrityError: they are, but are not the recorded ones.
+
+    Example:
+        >>> hm.reproduce("tiny-reasoner@v1").identical
+        True
+    """
+    from experiments.plan import planned
+    from experiments.reproducing import plan_reproduction
+    from experiments.workspace import open_workspace
+    from hallmark.workstation.ready import prefect_ready
+
+    wanted = _run_id(target)
+    with progress_shown():
+        plan = plan_reproduction(wanted, open_workspace())
+        with prefect_ready(), planned({wanted: plan}):
+            from flows.reproduce import reproduce as flow
+
+            return flow(wanted, fail_unless_identical=False)
+
+
+def rejudge(run: str | HasRunId, judge: str) -> RunResult:
+    """Judge a run's predictions by another judge, as a new run; nothing is predicted again.
+
+    Args:
+        run: a run, or a unique beginning of its id.
+        judge: as NAME@vN.
+
+    Raises:
+        InputError: the run is unknown or not finished, or the judge is unusable.
+        IntegrityError: the predictions or the items are not the recorded ones.
+
+    Example:
+        >>> hm.rejudge("20261124-101500-ab12cd", "exact_match@v1").score
+        0.3555...
+    """
+    from experiments.rejudging import rejudge as judge_again
+    from experiments.workspace import open_workspace
+    from hallmark.results import recorded_run
+
+    with progress_shown():
+        workspace = open_workspace()
+        return recorded_run(workspace.registry, judge_again(_run_id(run), judge, workspace))
+
+
+def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
+    """Compare two finished runs item by item: delta, interval, p value, and each category.
+
+    Args:
+        baseline: the run to beat, or a unique beginning of its id.
+        candidate: the run that would replace it, or a unique beginning of its id.
+
+    Raises:
+        InputError: a run is unknown or not finished, or the two are not comparable; names the fields that differ.
+
+    Example:
+        >>> comparison = hm.compare(hm.evaluate("tiny-base"), hm.train(train={"steps": 100}))
+        >>> comparison.to_frame()[["group", "baseline", "candidate", "p_value"]]
+    """
+    from experiments.comparing import compare_runs
+    from experiments.workspace import open_workspace
+
+    with progress_shown():
+        return compare_runs(_run_id(baseline), _run_id(candidate), open_workspace().registry)
+
+
+def promote(
+    run: str | HasRunId,
+    model_name: str = "tiny-reasoner",
+    *,
+    against: str | HasRunId | None = None,
+    gate: GateConfig | Mapping[str, Any] | None = None,
+    alias: str = "champion",
+    force_reason: str | None = None,
+) -> PromotionResult:
+    """Ask the gate about a recorded run, and promote it when the gate agrees. The decision is recorded either way.
+
+    Args:
+        run: the candidate, or a unique beginning of its id.
+        model_name: name in the registry; a promoted model becomes its next version.
+        against: run to compare with; None means the champion's, else the newest of the candidate's base model.
+        gate: the rule, as in {"alpha": 0.01}.
+        alias: which alias moves.
+        force_reason: promote even if the gate refuses; recorded with the decision.
+
+    Raises:
+        InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it with.
+        IntegrityError: the weights are not the ones that the run judged.
+
+    Example:
+        >>> hm.promote(trained, "tiny-reasoner").outcome
+        'promoted'
+    """
+    from core.config import validated
+    from evaluation.gate import GateConfig
+    from experiments.promoting import promote_run
+    from experiments.workspace import open_workspace
+    from hallmark.workstation.ready import prefect_ready, server_is_up
+
+    rule = gate if isinstance(gate, GateConfig) else validated(GateConfig, dict(gate or {}), "promote")
+    with progress_shown():
+        result = promote_run(
+            _run_id(run),
+            model_name,
+            rule,
+            open_workspace(),
+            against=None if against is None else _run_id(against),
+            force_reason=force_reason,
+            alias=alias,
+        )
+        if server_is_up():
+            with prefect_ready():
+                from tasks.events import emit_outcome
+
+                emit_outcome(result)
+        return result
+
+
+def rollback(
+    version: int, reason: str, model_name: str = "tiny-reasoner", *, alias: str = "champion"
+) -> AliasMove:
+    """Point an alias at an earlier version again.
+
+    Args:
+        version: number of the version.
+        reason: why; recorded in the history.
+        model_name: the registered model.
+        alias: which alias moves.
+
+    Raises:
+        InputError: there is no such model or version, or the alias points at it already.
+        IntegrityError: the version's weights are missing or changed.
+
+    Example:
+        >>> hm.rollback(1, "v2 answers in French")
+        <AliasMove: tiny-reasoner v1 is champion again: v2 answers in French>
+    """
+    from experiments.promoting import actor
+    from experiments.workspace import open_workspace
+    from hallmark.results import AliasMove
+    from hallmark.workstation.ready import prefect_ready, server_is_up
+
+    with progress_shown():
+        chosen = open_workspace().registry.aliases.rollback(model_name, version, reason, actor(), alias)
+        if server_is_up():
+            with prefect_ready():
+                from tasks.events import emit_rollback
+
+                emit_rollback(chosen, alias, reason)
+        return AliasMove(chosen, alias, reason)
+
+
+def runs(limit: int = 20) -> RunList:
+    """The newest runs, newest first.
+
+    Args:
+        limit: how many, at most.
+
+    Example:
+        >>> [run.run_id for run in hm.runs(limit=2)]
+        ['20261124-102000-ef34ab', '20261124-101500-ab12cd']
+    """
+    from experiments.workspace import open_workspace
+    from hallmark.results import recorded_runs
+
+    return recorded_runs(open_workspace().registry, limit)
+
+
+def run(reference: str) -> RunResult:
+    """One recorded run with its metrics.
+
+    Args:
+        reference: run id, or a unique beginning of one.
+
+    Raises:
+        InputError: there is none, or more than one; lists them.
+
+    Example:
+        >>> hm.run("20261124-1020").status
+        'finished'
+    """
+    from experiments.workspace import open_workspace
+    from hallmark.results import recorded_run
+
+    return recorded_run(open_workspace().registry, reference)
+
+
+def models() -> ModelList:
+    """The registered models, by name, with their champions.
+
+    Example:
+        >>> hm.models()[0].champion
+        1
+    """
+    from experiments.workspace import open_workspace
+    from hallmark.results import ModelList
+
+    return ModelList(open_workspace().registry.models.list())
+
+
+def export(reference: str, directory: str | Path, *, force: bool = False) -> ExportResult:
+    """Write a model version to a directory, with model card, statement and metrics, to push to the hub or to serve.
+
+    Args:
+        reference: NAME@champion or NAME@vN.
+        directory: a new or empty directory.
+        force: replace an earlier export.
+
+    Raises:
+        InputError: there is no such version, or the directory holds something else.
+        IntegrityError: the version's weights are missing or changed.
+
+    Example:
+        >>> hm.export("tiny-reasoner@champion", "tiny-reasoner-v1").files
+        9
+    """
+    from experiments.workspace import open_workspace
+    from hallmark.results import ExportResult
+    from provenance import configured_key
+    from provenance.export import check_target
+    from provenance.export import export as write
+
+    target, key = Path(directory), configured_key()
+    check_target(target, force=force)
+    with progress_shown():
+        registry = open_workspace().registry
+        version = registry.models.get(reference)
+        files = write(registry, version, target, key=key, force=force)
+        return ExportResult(version.model, version.number, target.absolute(), files)
+
+
+def _evaluated(
+    name: str, config: EvaluateConfig | str | Path | None, settings: Mapping[str, Any]
+) -> RunResult:
+    """Run the flow of this name: one flow under the two names that the loop has for it."""
+    from experiments.config import EvaluateConfig, configured
+    from experiments.plan import plan_evaluation, plan_key, planned
+    from experiments.workspace import open_workspace
+    from hallmark.results import recorded_run
+    from hallmark.workstation.ready import prefect_ready
+
+    wanted = configured(EvaluateConfig, config, settings)
+    with progress_shown():
+        workspace = open_workspace()
+        plan = plan_evaluation(wanted, workspace)
+        with prefect_ready(), planned({plan_key(wanted): plan}):
+            from flows import evaluate as flows
+
+            return recorded_run(workspace.registry, getattr(flows, name)(wanted))
+
+
+def _given(**settings: Any) -> dict[str, Any]:
+    """What was given, with paths as text, as files and the command line have them."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in settings.items()
+        if value is not None
+    }
+
+
+def _run_id(run: str | HasRunId) -> str:
+    return run if isinstance(run, str) else run.run_id

@@ -1,0 +1,108 @@
+"""`hallmark models export`, `verify-export`, `statement`, `keygen`: what others can read about a model version."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from hallmark import api
+from hallmark.cli.terminal import Json, emit, out
+from hallmark.cli.workspace import open_registry
+
+Reference = Annotated[str, typer.Argument(help="NAME@champion or NAME@v3.")]
+
+
+def export(
+    reference: Reference,
+    directory: Annotated[Path, typer.Argument(help="A new or empty directory.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a version's files, model card, statement and metrics to a directory, to push to the hub or to serve as it is."""
+    exported = api.export(reference, directory, force=force)
+    if json:
+        emit({**asdict(exported), "directory": str(exported.directory)})
+        return
+    where = f"{exported.files} files in {directory}"
+    out.print(Text(f"{exported.model} v{exported.version}: {where}", "bold green"), soft_wrap=True)
+    out.print(f"check it:  hallmark models verify-export {directory}", markup=False, soft_wrap=True)
+    out.print(f"push it:   hf upload ORG/NAME {directory}", markup=False, soft_wrap=True)
+
+
+def verify_export(
+    directory: Annotated[Path, typer.Argument(help="An exported directory, or a download of one.")],
+    public_key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--public-key", metavar="PEM", help="Whose signature it must bear. Repeatable: one of them."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Hash an exported directory against its statement. Exits with 3 when something is not as the statement says. Needs no registry."""
+    from provenance.keys import load_public_key
+    from provenance.verification import verify_export as verify
+
+    found = verify(directory, [load_public_key(path) for path in public_key or []])
+    if json:
+        emit({"directory": str(directory), **asdict(found)})
+    else:
+        for problem in found.problems:
+            out.print(problem, markup=False, style="red", soft_wrap=True)
+        signers = ", ".join(keyid[:16] for keyid in found.keyids) or "an unnamed key"
+        signature = {
+            "none": "not signed",
+            "not_checked": f"signed, it says, by {signers}; not checked: give --public-key",
+            "valid": f"signed by {signers}",
+            "invalid": "the signature does not hold",
+        }[found.signature]
+        state = (
+            f"{len(found.problems)} problems"
+            if found.problems
+            else f"{found.files} files are as the statement says"
+        )
+        out.print(f"{found.model}: {state}; {signature}", markup=False, soft_wrap=True)
+    if found.problems:
+        raise typer.Exit(3)
+
+
+def statement(reference: Reference, json: Json = False) -> None:
+    """Print the statement of a version (in-toto, SLSA Provenance), or the signed envelope of it, as an export holds it."""
+    from core.files import canonical_json
+    from provenance import configured_key, stored_document
+
+    registry = open_registry()
+    document = stored_document(registry, registry.models.get(reference), configured_key())
+    if json:
+        emit(document)
+    else:
+        sys.stdout.write(canonical_json(document) + "\n")
+
+
+def keygen(
+    path: Annotated[
+        Path,
+        typer.Argument(help="File of the private key; the public one is written beside it, as PATH.pub."),
+    ],
+    json: Json = False,
+) -> None:
+    """Make a key pair (Ed25519) to sign statements with. HALLMARK_SIGNING_KEY_PASSWORD encrypts the private key."""
+    from core.settings import get_settings
+    from provenance.keys import make_key_pair
+
+    key = make_key_pair(path, get_settings().signing_key_password)
+    if json:
+        emit({"private_key": str(path), "public_key": f"{path}.pub", "keyid": key.keyid})
+        return
+    out.print(
+        f"private key: {path}  (keep it; sign with HALLMARK_SIGNING_KEY={path.absolute()})",
+        markup=False,
+        soft_wrap=True,
+    )
+    out.print(f"public key:  {path}.pub  (give it to whoever verifies)", markup=False, soft_wrap=True)
+    out.print(f"key id:      {key.keyid}", markup=False, soft_wrap=True)

@@ -1,0 +1,199 @@
+"""Options made from the fields of the configuration: type, bounds, default and help are written once, there."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from rich.markup import escape
+
+from core.errors import InputError
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+class Option(NamedTuple):
+    """How a setting is typed on the command line.
+
+    Attributes:
+        flags: as Typer takes them.
+        fields: dotted names of the fields that it sets; the first one explains it.
+    """
+
+    flags: tuple[str, ...]
+    fields: tuple[str, ...]
+
+    @property
+    def parameter(self) -> str:
+        """The name under which a command receives it."""
+        return self.fields[0].replace(".", "_")
+
+
+OPTIONS = (
+    Option(("--base-model", "-m"), ("base_model",)),
+    Option(("--dataset", "-d"), ("dataset",)),
+    Option(("--train-dataset",), ("train.dataset",)),
+    Option(("--model-name", "-n"), ("model_name",)),
+    Option(("--method",), ("train.method",)),
+    Option(("--steps",), ("train.steps",)),
+    Option(("--learning-rate",), ("train.learning_rate",)),
+    Option(("--seed",), ("train.seed",)),
+    Option(("--judge",), ("judge",)),
+    Option(("--max-new-tokens",), ("generation.max_new_tokens",)),
+    Option(("--batch-size",), ("generation.batch_size",)),
+    Option(("--threads",), ("generation.threads", "train.threads")),
+    Option(("--promote/--no-promote",), ("promote",)),
+    Option(("--reuse-baseline/--no-reuse-baseline",), ("reuse_baseline",)),
+    Option(("--reuse/--no-reuse",), ("reuse",)),
+    Option(("--fail-unless-promoted",), ("fail_unless_promoted",)),
+)
+"""The settings that have an option of their own; every other one is set by `--set`."""
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Any other setting, as in generation.dtype=bfloat16. Repeatable."
+    ),
+]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option("--config", "-c", metavar="FILE", help="TOML file with any setting; options win over it."),
+]
+
+
+def with_settings(kind: type[BaseModel]) -> Callable[[Command], Command]:
+    """Give a command an option for each setting of a configuration, which it receives as `**options`.
+
+    The command itself is not wrapped: only the signature that Typer reads is extended, before its `others`.
+
+    Args:
+        kind: the class of the configuration.
+
+    Example:
+        >>> @with_settings(EvaluateConfig)
+        ... def evaluate(model: str, others: Settings = None, **options: Any) -> None:
+        ...     wanted = configured(EvaluateConfig, None, settings(EvaluateConfig, options, others))
+    """
+
+    def extend(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for each in signature.parameters.values()
+            if each.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        made = [_parameter(kind, each) for each in _options_of(kind)]
+        place = list(signature.parameters).index("others")  # --set stands behind what it completes
+        ordered = [*own[:place], *made, *own[place:]]
+        command.__signature__ = signature.replace(parameters=ordered)  # type: ignore[attr-defined]
+        return command
+
+    return extend
+
+
+def _parameter(kind: type[BaseModel], made: Option) -> inspect.Parameter:
+    name = made.fields[0]
+    annotation: Any = Annotated[option_type(field_of(kind, name)) | None, option(kind, name, *made.flags)]
+    return inspect.Parameter(
+        made.parameter, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
+
+
+def settings(
+    kind: type[BaseModel], options: dict[str, Any], others: list[str] | None = None
+) -> dict[str, Any]:
+    """What was given on the command line, as dotted names to values.
+
+    Args:
+        kind: the class of the configuration.
+        options: what a command received.
+        others: NAME=VALUE pairs, which win.
+
+    Raises:
+        InputError: a pair is not of that form.
+    """
+    given = {
+        field: options.get(each.parameter)
+        for each in _options_of(kind)
+        for field in each.fields
+        if has_field(kind, field)
+    }
+    return {**given, **parse_settings(others)}
+
+
+def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
+    """NAME=VALUE pairs; values are TOML where they parse as TOML, else text."""
+    values: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise InputError(f"--set {pair}: expected NAME=VALUE, as in train.batch_size=16")
+        try:
+            values[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[name] = text
+    return values
+
+
+def option(kind: type[BaseModel], name: str, *flags: str) -> Any:
+    """The Typer option of a field, with its description, its choices and its default.
+
+    Args:
+        kind: the class of the configuration.
+        name: the field, as in train.steps.
+        flags: as Typer takes them.
+    """
+    field = field_of(kind, name)
+    default = field.get_default()
+    shown = str(default)
+    if isinstance(default, bool):
+        shown = flags[0].split("/")[0 if default else -1].strip("-") if "/" in flags[0] else ""
+    metavar = "|".join(choices(field)) or None
+    text = f"{field.description} [default: {shown}]" if shown else str(field.description)
+    return typer.Option(*flags, metavar=metavar, help=escape(text), show_default=False)
+
+
+def option_type(field: FieldInfo) -> Any:
+    """What Typer converts a field's text to; pydantic checks bounds and choices, with everything else, at once."""
+    if choices(field):
+        return str
+    parts = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
+    return next((part for part in parts if part is not type(None)), field.annotation)
+
+
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """The values of a field that may only have some."""
+    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+
+
+def field_of(kind: type[BaseModel], name: str) -> FieldInfo:
+    """A field by its dotted name, as in train.steps."""
+    first, _, rest = name.partition(".")
+    field = kind.model_fields[first]
+    return field_of(_model(field), rest) if rest else field
+
+
+def has_field(kind: type[BaseModel], name: str) -> bool:
+    """Whether a configuration has a field."""
+    try:
+        field_of(kind, name)
+    except KeyError:
+        return False
+    return True
+
+
+def _model(field: FieldInfo) -> type[BaseModel]:
+    assert isinstance(field.annotation, type)  # noqa: S101 - a table of settings is a model
+    return field.annotation
+
+
+@cache
+def _options_of(kind: type[BaseModel]) -> tuple[Option, ...]:
+    return tuple(each for each in OPTIONS if has_field(kind, each.fields[0]))

@@ -1,0 +1,74 @@
+"""`hallmark registry`: the registry's database and artifacts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from hallmark.cli.terminal import Json, emit, out
+
+app = typer.Typer(no_args_is_help=True, help="The registry's database and artifacts: upgrade, gc.")
+
+
+@app.command()
+def upgrade(json: Json = False) -> None:
+    """Bring the database to the schema of this version of Hallmark, in one transaction, and a local artifact store to its layout."""
+    from core.settings import get_settings
+    from registry import upgrade as upgrade_registry
+
+    settings = get_settings()
+    converted = upgrade_registry(
+        settings.home.absolute(), settings.registry_url, artifacts=settings.artifacts
+    )
+    if json:
+        emit({"upgraded": True, "artifacts_moved": converted.moved, "problems": converted.damaged})
+    else:
+        out.print("the registry has the newest schema")
+        if converted.moved:
+            out.print(f"{converted.moved} artifacts were moved to the newest layout of the store")
+        for problem in converted.damaged:
+            out.print(problem, markup=False, style="red", soft_wrap=True)
+    if converted.damaged:
+        raise typer.Exit(3)
+
+
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+    models_older_than: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Also remove the model/ folder of trained runs that finished more than this many days ago.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Remove artifacts that no model version needs, and what killed processes left behind. The last hour's artifacts stay."""
+    from experiments.garbage import remove_models
+    from experiments.workspace import open_workspace
+
+    workspace = open_workspace()
+    collected = workspace.registry.collect_garbage(dry_run)
+    models = [] if models_older_than is None else remove_models(workspace, models_older_than, dry_run)
+    if json:
+        emit({"dry_run": dry_run, **asdict(collected), "models": [asdict(model) for model in models]})
+        return
+    for name in collected.names:
+        out.print(name, markup=False, style="dim", soft_wrap=True)
+    for model in models:
+        note = "kept in the artifact store" if model.stored else "train again; it gives the same bytes"
+        out.print(f"{model.path}  ({note})", markup=False, style="dim", soft_wrap=True)
+    verb = "would be freed" if dry_run else "freed"
+    out.print(
+        f"{workspace.registry.artifacts.place}: {collected.files} files, {collected.bytes / 1e6:,.1f} MB {verb}",
+        soft_wrap=True,
+    )
+    if models_older_than is not None:
+        out.print(
+            f"{workspace.runs}: {len(models)} models, {sum(model.bytes for model in models) / 1e6:,.1f} MB {verb}",
+            soft_wrap=True,
+        )

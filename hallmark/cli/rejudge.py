@@ -1,0 +1,23 @@
+"""`hallmark rejudge`: recorded predictions judged again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hallmark import api
+from hallmark.cli.terminal import Json, RunId
+
+
+def rejudge(
+    run: RunId,
+    judge: Annotated[
+        str, typer.Option("--judge", help="Judge, as name@vN; `hallmark judges list` shows them.")
+    ],
+    json: Json = False,
+) -> None:
+    """Judge a finished run's predictions by another judge, as a new run; nothing is predicted again."""
+    from hallmark.cli.show.run import report_run
+
+    report_run(api.rejudge(run, judge), json)

@@ -1,0 +1,29 @@
+"""`hallmark rollback`: an earlier version served again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from experiments.config import ExperimentConfig
+from hallmark import api
+from hallmark.cli.options import option
+from hallmark.cli.promote import MODEL_NAME
+from hallmark.cli.terminal import Alias, Json, Reason, emit, out
+
+
+def rollback(
+    version: Annotated[int, typer.Argument(help="Version number to serve again.", min=1)],
+    reason: Reason,
+    model_name: Annotated[str, option(ExperimentConfig, "model_name", "--model-name", "-n")] = MODEL_NAME,
+    alias: Alias = "champion",
+    json: Json = False,
+) -> None:
+    """Make an earlier version champion again."""
+    moved = api.rollback(version, reason, model_name, alias=alias)
+    if json:
+        emit(moved.version.model_dump(mode="json"))
+    else:
+        out.print(Text(f"{model_name} v{moved.version.number} is {alias} again", "bold green"))

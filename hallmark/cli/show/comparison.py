@@ -1,0 +1,49 @@
+"""Two runs side by side, and the answers that changed."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from evaluation.comparison import Comparison
+from experiments.comparing import flips
+from experiments.workspace import open_workspace
+from hallmark.cli.show.tables import comparison_table
+from hallmark.cli.terminal import out
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Print what was compared, how, and the table."""
+    out.print(
+        Text(f"{comparison.candidate_run} against {comparison.baseline_run} on {comparison.dataset}", "bold")
+    )
+    out.print(
+        f"judged by {comparison.judge}; p values: {comparison.test.replace('_', ' ')}; interval: paired bootstrap"
+    )
+    out.print()
+    out.print(comparison_table(comparison, "first", "second"))
+
+
+def show_flips(comparison: Comparison, count: int) -> None:
+    """Print some items that got better and some that got worse, with both texts.
+
+    Args:
+        comparison: of two recorded runs.
+        count: how many of each, at most.
+    """
+    shown = flips(comparison, count, open_workspace().registry)
+    for title, ids, changed in (
+        ("got better", comparison.gained, shown[0]),
+        ("got worse", comparison.lost, shown[1]),
+    ):
+        out.print()
+        out.print(Text(f"{len(ids)} {title}", "bold"))
+        for flip in changed:
+            out.print(
+                Text(f"  {flip.prompt}", "cyan"),
+                Text(f"  right: {flip.answer}  ({flip.trace_id})", "dim"),
+                soft_wrap=True,
+            )
+            for label, text in (("first ", flip.before), ("second", flip.after)):
+                out.print(
+                    f"    {label} {' | '.join(text.split(chr(10)))[:400]}", markup=False, soft_wrap=True
+                )

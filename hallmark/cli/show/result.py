@@ -1,0 +1,88 @@
+"""What an experiment or a promotion ended in, as text."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from experiments.result import ExperimentResult, PromotionResult
+from hallmark.cli.show.tables import comparison_table
+from hallmark.cli.terminal import out, relative
+
+
+def show_result(result: ExperimentResult, console: Console = out) -> None:
+    """Print what was compared, the table, the decision with its reason, where the files are, and what to type next."""
+    comparison = result.comparison
+    console.print()
+    console.print(Text(f"Base against trained on {comparison.dataset}, judged by {comparison.judge}", "bold"))
+    console.print(
+        f"base     run {result.baseline.run_id}{' (reused: same inputs)' if result.baseline.reused else ''}"
+    )
+    continued = " (continued after an interruption)" if result.trained.continued else ""
+    console.print(f"trained  run {result.trained.run_id}{continued}")
+    if result.repeats:
+        console.print(f"         same inputs, same predictions as run {result.repeats}")
+    console.print()
+    console.print(comparison_table(comparison, "base", "trained"))
+    console.print()
+    _show_decision(result, console)
+    console.print()
+    for name, value in _facts(result):
+        console.print(f"{name:<12} {value}", soft_wrap=True, markup=False)
+    console.print()
+    console.print(Text("Next", "bold"))
+    for command, purpose in _next(result):
+        console.print(Text(f"  {command}", "cyan"), soft_wrap=True)
+        console.print(Text(f"      {purpose}", "dim"))
+
+
+def _show_decision(result: ExperimentResult, console: Console) -> None:
+    console.print(Text(result.headline, "bold yellow" if result.outcome == "refused" else "bold green"))
+    for reason in result.reasons:
+        console.print(reason)
+
+
+def _facts(result: ExperimentResult) -> list[tuple[str, str]]:
+    version = f"{result.model_name} v{result.version}" if result.version else "none"
+    return [
+        ("version", version),
+        ("weights", f"sha256 {result.weights_sha256}"),
+        ("predictions", f"sha256 {result.predictions_sha256}"),
+        ("base run", relative(result.baseline.directory)),
+        ("trained run", relative(result.trained.directory)),
+        ("model", relative(result.weights)),
+    ]
+
+
+def _next(result: ExperimentResult) -> list[tuple[str, str]]:
+    commands = [
+        (
+            f"hallmark compare {result.baseline.run_id} {result.trained.run_id} --flips 5",
+            "read what got better and what got worse",
+        )
+    ]
+    if result.version:
+        commands.append(
+            (
+                f"hallmark evaluate registry:{result.model_name}@champion",
+                "judge the champion again, or on a --dataset of your own",
+            )
+        )
+        commands.append((f"hallmark models history {result.model_name}", "who became champion when, and why"))
+    else:
+        commands.append(("hallmark experiment --steps 400", "train for longer"))
+    return commands
+
+
+def show_promotion(promotion: PromotionResult, reason: str | None) -> None:
+    """Print what became of a run that was offered, and why.
+
+    Args:
+        promotion: the outcome.
+        reason: why the gate was overridden, where it was.
+    """
+    why = f" ({reason})" if promotion.outcome == "forced" else ""
+    style = "bold yellow" if promotion.outcome == "refused" else "bold green"
+    out.print(Text(promotion.headline + why, style))
+    for sentence in promotion.reasons:
+        out.print(sentence, markup=False)

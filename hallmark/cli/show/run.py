@@ -1,0 +1,62 @@
+"""One run, as text and as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hallmark.cli.show.tables import plain_table
+from hallmark.cli.terminal import emit, out, relative
+from hallmark.results import RunResult
+
+
+def report_run(result: RunResult, json: bool) -> None:
+    """Print a run as JSON or as text."""
+    if json:
+        emit(result.document())
+    else:
+        show_run(result)
+
+
+def show_run(result: RunResult) -> None:
+    """Print a run's state, inputs, metrics and files."""
+    run = result.run
+    out.print(f"[bold]run {run.run_id}[/]  {result.status}", end="")
+    out.print("  (reused: same inputs)" if result.reused else "")
+    facts = {
+        "what": run.name,
+        "model": run.base_model,
+        "weights": f"sha256 {run.model_sha256}" if run.model_sha256 else "not known yet",
+        "judge": run.judge,
+        "from": f"predictions of run {source}" if (source := run.manifest.get("rejudged_from")) else "",
+        "started": run.started_at,
+        "finished": run.finished_at or "",
+        "error": run.error or "",
+        "files": relative(Path(run.directory)),
+    }
+    for name, value in facts.items():
+        if value:
+            out.print(f"{name:<9} {value}", markup=False, soft_wrap=True)
+    if result.metrics:
+        table = plain_table(["metric", "category", "items", "value", "95 % interval"], right=(2, 3, 4))
+        for row in result.metrics:
+            between = (
+                ""
+                if row.ci_low is None or row.ci_high is None
+                else f"{100 * row.ci_low:.1f} to {100 * row.ci_high:.1f}"
+            )
+            table.add_row(
+                row.name, row.category or "overall", str(row.n), f"{100 * row.value:.1f} %", between
+            )
+        out.print()
+        out.print(table)
+        out.print()
+        out.print(
+            "judged    " + ", ".join(f"{count} {reason}" for reason, count in result.counts.items()),
+            markup=False,
+        )
+        if (cut := result.truncated) is not None:
+            out.print(
+                f"cut off   {cut['completions']} completions at max_new_tokens ({cut['completions_below_one']} of them without the "
+                f"full score), {cut['prompts']} prompts to fit the context",
+                soft_wrap=True,
+            )

@@ -1,0 +1,69 @@
+"""Numbers and tables as a person reads them, in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from evaluation.numbers import p_text, percent, points
+
+if TYPE_CHECKING:  # they import numpy, and a list of models has no need of it
+    from evaluation.comparison import Comparison, Group
+    from evaluation.metrics import Metric
+
+
+def interval(metric: Metric) -> str:
+    """A metric with its interval."""
+    return f"{percent(metric.value)} ({100 * metric.ci_low:.1f} to {100 * metric.ci_high:.1f})"
+
+
+def plain_table(columns: Sequence[str], right: Sequence[int] = ()) -> Table:
+    """A table without lines; the columns numbered in `right` are aligned to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place in right else "left", no_wrap=True)
+    return table
+
+
+def comparison_table(comparison: Comparison, left: str, right: str) -> Table:
+    """Overall, by category and by band: both values, the delta, its interval or flips, and the p value."""
+    table = plain_table(["", "items", left, right, "delta", "95 % interval", "p"], right=(1, 2, 3, 4, 5, 6))
+    table.add_row(
+        Text("overall", "bold"),
+        str(comparison.n),
+        percent(comparison.baseline.value),
+        Text(percent(comparison.candidate.value), "bold"),
+        _delta(comparison.delta, comparison.p_value),
+        f"{points(comparison.ci_low)} to {points(comparison.ci_high)}",
+        p_text(comparison.p_value),
+    )
+    for title, groups in (("by category", comparison.categories), ("by difficulty", comparison.bands)):
+        if groups:
+            table.add_row("")
+            table.add_row(
+                Text(title, "bold"), "", "", "", "", Text("better / worse", "bold"), Text("p (Holm)", "bold")
+            )
+            for group in groups:
+                table.add_row(*_group_cells(group))
+    return table
+
+
+def _group_cells(group: Group) -> tuple[str | Text, ...]:
+    return (
+        f"  {group.name}",
+        str(group.n),
+        percent(group.baseline),
+        percent(group.candidate),
+        _delta(group.delta, group.p_holm),
+        f"{group.gained} / {group.lost}",
+        p_text(group.p_holm),
+    )
+
+
+def _delta(value: float, p_value: float) -> Text:
+    if p_value >= 0.05:
+        return Text(points(value))
+    return Text(points(value), "bold green" if value > 0 else "bold red")

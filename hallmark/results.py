@@ -1,0 +1,271 @@
+"""What the Python API gives back: runs, models, moves of an alias, exports. Each shows as a table in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.tabular import Row, Tabular, TabularList
+from evaluation.numbers import percent
+from experiments.runs import RunRef, current_status
+from registry import ModelVersion, Registry, Run
+from registry.models import ModelSummary
+from registry.tables import Metric
+
+DOCUMENTS = {"id", "manifest", "predictions_meta"}
+
+
+@dataclass(frozen=True, repr=False)
+class RunSummary(Tabular):
+    """A run as a list of runs has it.
+
+    Attributes:
+        run: its row, without its documents.
+        status: running, finished, failed, or interrupted.
+        metric: the overall metric; None while it has none.
+    """
+
+    run: Run
+    status: str
+    metric: Metric | None
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.run.run_id
+
+    @property
+    def score(self) -> float | None:
+        """The mean score, from 0 to 1; None while it has none."""
+        return self.metric.value if self.metric else None
+
+    def document(self) -> dict[str, Any]:
+        """The row with its status and its metric, as JSON."""
+        return {
+            **self.run.model_dump(exclude=DOCUMENTS),
+            "status": self.status,
+            "metric": self.metric.model_dump(exclude={"id", "run_id", "category"}) if self.metric else None,
+        }
+
+    def table_caption(self) -> str:
+        """The run in a line."""
+        return run_line(self.run, self.status, self.score)
+
+    def table_rows(self) -> list[Row]:
+        """One row."""
+        return [
+            {
+                "run": self.run_id,
+                "status": self.status,
+                "score": self.score,
+                "items": self.metric.n if self.metric else None,
+                "kind": self.run.kind,
+                "name": self.run.name,
+                "judge": self.run.judge,
+                "started": self.run.started_at,
+            }
+        ]
+
+
+class RunList(TabularList[RunSummary]):
+    """Runs, newest first."""
+
+    def table_caption(self) -> str:
+        """How many."""
+        return f"{len(self)} runs"
+
+    def table_rows(self) -> list[Row]:
+        """A row per run."""
+        return [row for summary in self for row in summary.table_rows()]
+
+
+class ModelList(TabularList[ModelSummary]):
+    """Registered models, by name."""
+
+    def table_caption(self) -> str:
+        """How many."""
+        return f"{len(self)} models"
+
+    def table_rows(self) -> list[Row]:
+        """A row per model; `champion` is the number of its champion version."""
+        return [
+            {"model": model.name, "champion": model.champion, "versions": model.versions} for model in self
+        ]
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult(Tabular):
+    """One recorded run with its metrics.
+
+    Attributes:
+        run: its row: inputs, hashes, times, manifest.
+        status: running, finished, failed, or interrupted.
+        metrics: overall first, then by category; values are shares, from 0 to 1.
+        counts: the judge's reasons, and how often each occurred.
+        truncated: how many prompts and completions were cut off; None where that was not recorded.
+        reused: it was recorded before, and nothing was computed.
+    """
+
+    run: Run
+    status: str
+    metrics: Sequence[Metric]
+    counts: dict[str, int]
+    truncated: dict[str, int] | None
+    reused: bool = False
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.run.run_id
+
+    @property
+    def directory(self) -> Path:
+        """The folder of its files."""
+        return Path(self.run.directory)
+
+    @property
+    def score(self) -> float | None:
+        """The mean score, from 0 to 1; None while it has none."""
+        return next((metric.value for metric in self.metrics if metric.category == ""), None)
+
+    def document(self) -> dict[str, Any]:
+        """Everything that is recorded of the run but its predictions, as JSON."""
+        return {
+            **self.run.model_dump(exclude={"id"}),
+            "status": self.status,
+            "metrics": [metric.model_dump(exclude={"id", "run_id"}) for metric in self.metrics],
+            "counts": self.counts,
+            "truncated": self.truncated,
+            "reused": self.reused,
+        }
+
+    def table_caption(self) -> str:
+        """The run in a line."""
+        return run_line(self.run, self.status, self.score)
+
+    def table_rows(self) -> list[Row]:
+        """A row per metric, overall first."""
+        return [
+            {
+                "metric": metric.name,
+                "category": metric.category or "overall",
+                "items": metric.n,
+                "value": metric.value,
+                "ci_low": metric.ci_low,
+                "ci_high": metric.ci_high,
+            }
+            for metric in self.metrics
+        ]
+
+
+@dataclass(frozen=True, repr=False)
+class AliasMove(Tabular):
+    """An alias that points at an earlier version again.
+
+    Attributes:
+        version: the one that it points at now.
+        alias: such as champion.
+        reason: why.
+    """
+
+    version: ModelVersion
+    alias: str
+    reason: str
+
+    def table_caption(self) -> str:
+        """What moved, and why."""
+        return f"{self.version.model} v{self.version.number} is {self.alias} again: {self.reason}"
+
+    def table_rows(self) -> list[Row]:
+        """One row."""
+        return [
+            {
+                "model": self.version.model,
+                "alias": self.alias,
+                "version": self.version.number,
+                "run": self.version.run_id,
+                "reason": self.reason,
+            }
+        ]
+
+
+@dataclass(frozen=True, repr=False)
+class ExportResult(Tabular):
+    """A version that was written to a directory.
+
+    Attributes:
+        model: the registered model.
+        version: its number.
+        directory: where it was written; absolute.
+        files: how many.
+    """
+
+    model: str
+    version: int
+    directory: Path
+    files: int
+
+    def table_caption(self) -> str:
+        """What is where."""
+        return f"{self.model} v{self.version}: {self.files} files in {self.directory}"
+
+    def table_rows(self) -> list[Row]:
+        """One row."""
+        return [
+            {
+                "model": self.model,
+                "version": self.version,
+                "directory": str(self.directory),
+                "files": self.files,
+            }
+        ]
+
+
+def run_line(run: Run, status: str, score: float | None) -> str:
+    """A run in a line: id, what it is, how it stands, its score."""
+    ending = f": {percent(score)}" if score is not None else f": {run.error}" if run.error else ""
+    return f"run {run.run_id}, {run.name}, judged by {run.judge}, {status}{ending}"
+
+
+def recorded_runs(registry: Registry, limit: int) -> RunList:
+    """The newest runs."""
+    found = []
+    for run in registry.runs.list(limit=limit):
+        overall = (metric for metric in registry.runs.metrics(run.run_id) if metric.category == "")
+        found.append(RunSummary(run, current_status(run), next(overall, None)))
+    return RunList(found)
+
+
+def recorded_run(registry: Registry, run: str | RunRef) -> RunResult:
+    """A run with its metrics.
+
+    Args:
+        registry: holds it.
+        run: run id, a unique beginning of one, or what a flow gave back.
+
+    Raises:
+        InputError: there is none, or more than one; lists them.
+    """
+    row = registry.runs.get(run if isinstance(run, str) else run.run_id)
+    return RunResult(
+        run=row,
+        status=current_status(row),
+        metrics=registry.runs.metrics(row.run_id),
+        counts=registry.runs.reasons(row.run_id),
+        truncated=truncated(registry, row),
+        reused=not isinstance(run, str) and run.reused,
+    )
+
+
+def truncated(registry: Registry, run: Run) -> dict[str, int] | None:
+    """How many items of a run were cut off; None where it has no predictions, or where that was not recorded."""
+    from evaluation.metrics import count_truncated
+
+    meta = run.predictions_meta or {}
+    if "truncated_prompts" not in meta or "reached_max_new_tokens" not in meta:
+        return None
+    return count_truncated(
+        registry.runs.scores(run.run_id), meta["truncated_prompts"], meta["reached_max_new_tokens"]
+    ).model_dump()

@@ -1,0 +1,58 @@
+"""The tasks that decide: compare two runs, ask the gate, and promote when it agrees."""
+
+from __future__ import annotations
+
+from evaluation.comparison import Comparison
+from evaluation.gate import GateConfig
+from experiments import promoting
+from experiments.comparing import compare_runs
+from experiments.config import ExperimentConfig
+from experiments.result import ExperimentResult, PromotionResult
+from experiments.runs import RunRef
+from experiments.workspace import open_workspace
+from tasks.artifacts import show_comparison, show_result
+from tasks.events import emit_outcome
+from tasks.retryable import retryable, task_logger
+
+
+@retryable("compare")
+def compare(baseline: str, candidate: str) -> Comparison:
+    """Paired, item by item; recorded in the registry and written beside the candidate."""
+    registry = open_workspace().registry
+    comparison = compare_runs(baseline, candidate, registry)
+    show_comparison(comparison, registry)
+    return comparison
+
+
+@retryable("find the champion")
+def champion_reference(model_name: str) -> str | None:
+    """The registered champion as a model reference, or None where there is none."""
+    return promoting.champion_reference(model_name, open_workspace().registry)
+
+
+@retryable("gate and promote")
+def promote_if_better(
+    config: ExperimentConfig, baseline: RunRef, trained: RunRef, against: RunRef, comparison: Comparison
+) -> ExperimentResult:
+    """Decide against the champion (or the baseline where there is none); promote or record the refusal."""
+    workspace = open_workspace()
+    result = promoting.promote_if_better(config, baseline, trained, against, comparison, workspace)
+    show_result(result, workspace.registry)
+    if config.promote:
+        emit_outcome(result)
+    task_logger().info("%s. %s", result.headline, " ".join(result.reasons))
+    return result
+
+
+@retryable("gate and promote a recorded run")
+def promote_run(
+    run: str, model_name: str, gate: GateConfig, against: str | None, force_reason: str | None
+) -> PromotionResult:
+    """Decide on a run that was recorded before."""
+    result = promoting.promote_run(
+        run, model_name, gate, open_workspace(), against=against, force_reason=force_reason
+    )
+    emit_outcome(result)
+    reasons = result.decision.reasons if result.decision else []
+    task_logger().info("%s: %s. %s", model_name, result.outcome.replace("_", " "), " ".join(reasons))
+    return result

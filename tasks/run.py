@@ -1,0 +1,85 @@
+"""The tasks that make a run: plan, begin, export, train, predict, judge, record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.progress import Progress, current_listener
+from experiments import phases, runs
+from experiments import plan as planning
+from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
+from experiments.phases import Judged
+from experiments.plan import Plans, RunPlan
+from experiments.runs import RunRef
+from experiments.workspace import open_workspace
+from inference.contract import PredictResult
+from tasks.artifacts import remember_flow_run, show_metrics, show_training
+from tasks.retryable import retryable
+from trainer.contract import TrainResult
+
+
+@retryable("plan the experiment")
+def plan_experiment(config: ExperimentConfig) -> Plans:
+    """Settle both runs before anything is computed: a bad training set is found before the base model
+    predicts.
+    """
+    return planning.plan_experiment(config, open_workspace())
+
+
+@retryable("plan the evaluation")
+def plan_evaluation(config: EvaluateConfig) -> RunPlan:
+    """Resolve model, dataset and judge; refuse what is unusable."""
+    return planning.plan_evaluation(config, open_workspace())
+
+
+@retryable("plan the training")
+def plan_training(config: TrainRunConfig) -> RunPlan:
+    """Resolve everything and run the contamination guard."""
+    return planning.plan_training(config, open_workspace())
+
+
+@retryable("reuse or begin")
+def begin(plan: RunPlan) -> RunRef:
+    """Take the recorded run of the same inputs, continue an interrupted one, or begin a new one."""
+    workspace = open_workspace()
+    if (reusable := runs.find_reusable(plan, workspace.registry)) is not None:
+        return reusable
+    if (reason := runs.why_not_reused(plan, workspace.registry)) is not None:
+        current_listener()(Progress(stage="predicting again:", done=0, total=0, unit="", note=reason))
+    run = runs.begin_run(plan, workspace.registry, workspace.runs)
+    remember_flow_run(run)
+    return run
+
+
+@retryable("export")
+def export(run: RunRef, plan: RunPlan) -> Path:
+    """Copy the dataset byte for byte and check its sha256."""
+    return phases.export_dataset(run, plan)
+
+
+@retryable("train")
+def train(run: RunRef, plan: RunPlan) -> TrainResult:
+    """Train in a process of its own (JAX, Flax NNX, Optax)."""
+    result = phases.train_model(run, plan, current_listener())
+    show_training(run, result)
+    return result
+
+
+@retryable("predict")
+def predict(run: RunRef, plan: RunPlan) -> PredictResult:
+    """Generate greedily in a process of its own (transformers)."""
+    return phases.predict_items(run, plan, current_listener())
+
+
+@retryable("judge")
+def judge(run: RunRef, plan: RunPlan) -> Judged:
+    """Score every prediction once; write scores.jsonl and metrics.json."""
+    return phases.judge_run(run, plan)
+
+
+@retryable("record")
+def record(run: RunRef, plan: RunPlan, judged: Judged) -> RunRef:
+    """Put metrics, predictions and scores into the registry in one transaction."""
+    phases.record_run(run, plan, judged, open_workspace().registry)
+    show_metrics(run)
+    return run
