@@ -1,8 +1,8 @@
-"""How fast does training learn from tokens? Hallmark against Hugging Face Trainer and google-tunix's PeftTrainer.
+"""How fast does training learn from tokens? Hallmark against Hugging Face Trainer and tunix's PeftTrainer.
 
     python benchmarks/train.py [--model DIR] [--dataset FILE] [--repeats 3] [--tunix-python PATH]
 
-The figure is loss-bearing tokens a second: completion tokens that entered the loss, over the time that the
+The figure is loss-bearing tokens per second: completion tokens that entered the loss, over the time that the
 steps took, reading of batches included. Prompts and padding count for nothing, for anybody.
 
 Rules:
@@ -10,7 +10,7 @@ Rules:
 - The same model, data, thread count and environment variables; float32; AdamW with the same rates, betas,
   weight decay, clipping, warm-up and cosine decay; loss on completions alone.
 - Every contender consumes at least `--traces` traces after its warm-up, in whole steps, from a seeded
-  shuffle. Peers take `--batch` traces a step; Hallmark takes `--rows` rows of `--length` tokens, which by
+  shuffle. Peers take `--batch` traces per step; Hallmark takes `--rows` rows of `--length` tokens, which by
   default hold a few traces more.
 - Warm-up steps, in which compilers work, are not counted; the time up to their end is printed on its own
   ("start").
@@ -104,7 +104,7 @@ def read_dataset(options: argparse.Namespace, folder: str) -> Any:
 
 
 def padded(dataset: Any, size: int) -> Any:
-    """Endless batches of one trace a row, all padded to the longest trace of the dataset, rounded up to eight."""
+    """Endless batches of one trace per row, padded to the dataset's longest trace, rounded up to eight."""
     from trainer.data.stream import PackedStream
 
     longest = -(-int(dataset.sizes.max()) // 8) * 8
@@ -270,9 +270,8 @@ def tunix(options: argparse.Namespace) -> Result:
                 jnp.int32
             )
             if clock.step == WARM_UP:
-                jax.block_until_ready(
-                    nnx.state(model)
-                )  # steps are asynchronous; the warm-up ends before the clock starts
+                # Steps are asynchronous; the warm-up must end before the clock starts.
+                jax.block_until_ready(nnx.state(model))
                 clock.tokens, clock.wall, clock.cpu = 0, time.perf_counter(), time.process_time()
             clock.step += 1
             clock.tokens += int((batch.targets >= 0).sum())
@@ -328,9 +327,8 @@ def run_apart(name: str, options: argparse.Namespace) -> Result | str:
     }
     threads = {"NPROC": count, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
     command = [python, __file__, *sys.argv[1:], "--run", name]
-    done = subprocess.run(  # noqa: S603 - this very script
-        command, env={**os.environ, **quiet, **threads}, capture_output=True, text=True, check=False
-    )
+    environment = {**os.environ, **quiet, **threads}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - this very script
     for line in done.stdout.splitlines():
         if line.startswith(MARK):
             return Result(**json.loads(line.removeprefix(MARK)))
@@ -366,8 +364,8 @@ def main() -> None:
     )
     parser.add_argument("--dataset", type=Path, default=ROOT / "golden/data/train-v1.jsonl")
     parser.add_argument("--traces", type=int, default=3200, help="traces to consume after the warm-up")
-    parser.add_argument("--batch", type=int, default=64, help="traces a step of a padding contender")
-    parser.add_argument("--rows", type=int, default=32, help="packed rows a step")
+    parser.add_argument("--batch", type=int, default=64, help="traces per step of a padding contender")
+    parser.add_argument("--rows", type=int, default=32, help="packed rows per step")
     parser.add_argument("--length", type=int, default=128, help="tokens of a packed row")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)

@@ -1,1 +1,1 @@
-"""Datasets: schema, loader, manifests, the contamination guard, and the built-in golden-v1, train-v1 and tiny base model."""
+"""Datasets: schema, loader, manifests, contamination guard; and the built-in datasets and tiny base model."""

@@ -63,7 +63,8 @@ def dataset_path(reference: str) -> Path:
     path = BUILT_IN / f"{reference}.jsonl"
     if not path.is_file():
         raise InputError(
-            f"dataset {reference}: not built in ({', '.join(built_in_names())}). For one of your own give the path of its .jsonl file."
+            f"dataset {reference}: not built in ({', '.join(built_in_names())}). "
+            "For one of your own give the path of its .jsonl file."
         )
     return path
 
@@ -82,14 +83,15 @@ def parse_name(name: str, where: object) -> tuple[str, str]:
     match = DATASET_NAME.fullmatch(name) if len(name) <= MAX_DATASET_NAME else None
     if match is None:
         raise InputError(
-            f"{str(where)[:200]!r}: not a dataset name. Allowed: a key of a-z, 0-9, - and _, then -v and a version number, at most "
-            f"{MAX_DATASET_NAME} characters, as in golden-v1; or the path of a file named so, as in data/my_eval-v2.jsonl."
+            f"{str(where)[:200]!r}: not a dataset name. Allowed: a key of a-z, 0-9, - and _, then -v and a "
+            f"version number, at most {MAX_DATASET_NAME} characters, as in golden-v1; or the path of a file "
+            "named so, as in data/my_eval-v2.jsonl."
         )
     return match["key"], match["version"]
 
 
 def load_dataset(reference: str | Path) -> Dataset:
-    """Find a dataset, hash it, and check it against its manifest where it has one. Reads no item yet.
+    """Find a dataset, hash it, and check it against its manifest where it has one. Reads no items yet.
 
     Args:
         reference: a built-in name (`golden-v1`) or the path of a file named `key-vN.jsonl`.
@@ -97,6 +99,11 @@ def load_dataset(reference: str | Path) -> Dataset:
     Raises:
         InputError: no such dataset, or it cannot be read.
         IntegrityError: the file is not the one its manifest pins.
+
+    Example:
+        >>> dataset = load_dataset("golden-v1")
+        >>> next(dataset.items()).prompt
+        'Largest of 72, 59, 56?'
     """
     path = dataset_path(str(reference))
     open_for_reading(path).close()
@@ -119,15 +126,14 @@ def read_items(path: Path) -> Iterator[Item]:
         InputError: `file:line: field: problem` at the first bad line; a trace_id that occurs twice (both
             lines named); no item at all. A bad line is never skipped.
     """
-    seen: set[int] = (
-        set()
-    )  # hashes take half the memory of ids and lines; should two collide, the file itself decides
+    seen: set[int] = set()  # hashes take half the memory of ids; should two collide, the file decides
     for number, value in read_jsonl(path):
         item = parse_item(value, f"{path}:{number}")
         mark = hash(item.trace_id)
         if mark in seen and (first := _first_line(path, item.trace_id)) < number:
             raise InputError(
-                f"{path}:{number}: trace_id: {item.trace_id} was already used on line {first}. Ids are unique."
+                f"{path}:{number}: trace_id: {item.trace_id} was already used on line {first}. "
+                "Ids are unique."
             )
         seen.add(mark)
         yield item

@@ -1,4 +1,4 @@
-"""Make golden-v1 and train-v1 from a seed: `python -m golden.generate`. The committed files are its output, frozen."""
+"""Make golden-v1 and train-v1 from seeds: `python -m golden.generate`. Its output is committed, frozen."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ DATA = Path(__file__).parent / "data"
 GOLDEN_SEED, TRAIN_SEED = 20_261_101, 20_261_102
 GOLDEN_PER_BAND, TRAIN_PER_BAND = 15, 400
 ATTEMPTS = 200
+"""After so many questions in a row that are not new, a skill has no more."""
 
 
 class Banded(NamedTuple):
@@ -46,13 +47,13 @@ def questions(seed: int, per_band: int, taken: Container[str] = ()) -> Iterator[
 
 def _distinct(rng: Random, skill: str, band: Band, count: int, taken: Container[str]) -> Iterator[Banded]:
     seen: set[str] = set()
-    misses = 0
-    while len(seen) < count and misses < ATTEMPTS:
+    attempts = 0  # since the last question that was new
+    while len(seen) < count and attempts < ATTEMPTS:
         prompt, steps, answer = SKILLS[skill](rng, band)
         if prompt in taken or prompt in seen:
-            misses += 1
+            attempts += 1
             continue
-        misses = 0
+        attempts = 0
         seen.add(prompt)
         item = Item(
             trace_id=trace_id_for(prompt, answer, skill),
@@ -67,7 +68,15 @@ def _distinct(rng: Random, skill: str, band: Band, count: int, taken: Container[
 def write_dataset(
     directory: Path, name: str, made: list[Banded], how: str, bands: tuple[Band, ...] = ()
 ) -> Path:
-    """Write `name`.jsonl and its manifest into `directory`; the manifest lists the trace ids of the given bands."""
+    """Write `name`.jsonl and its manifest into `directory`.
+
+    Args:
+        directory: where to write.
+        name: key and version, as in golden-v1.
+        made: the items.
+        how: how they were made, for the manifest.
+        bands: difficulty bands whose trace ids the manifest lists.
+    """
     path = directory / f"{name}.jsonl"
     write_jsonl(path, (item.model_dump() for _, item in made))
     ids = {band: [item.trace_id for made_for, item in made if made_for == band] for band in bands}

@@ -1,4 +1,4 @@
-"""The contamination guard: does the training set hold golden items? Then the gain would be memory, not skill."""
+"""The contamination guard: are golden items in the training set? Then a gain would be memory, not skill."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ class Overlap(BaseModel):
     """One training item that overlaps with one golden item.
 
     Attributes:
-        kind: `exact` prompt, `normalised` prompt (case or white space differs), or a shared `ngram` of 8
-            words.
-        shared: the text they share.
+        train_id: trace_id of the training item.
+        golden_id: trace_id of the golden item.
+        kind: `exact`: the same prompt; `normalised`: the same but for case and white space; `ngram`: 8
+            consecutive words in common.
+        shared: the prompt, or the words.
     """
 
     train_id: str
@@ -36,7 +38,7 @@ class Overlap(BaseModel):
 
 
 def normalise(text: str) -> str:
-    """NFKC, casefolded, white space folded to single spaces. Signs stay: 9 + 2 and 9 - 2 are different questions."""
+    """NFKC, casefolded, single spaces. Signs stay: 9 + 2 and 9 - 2 are different questions."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
@@ -46,7 +48,7 @@ def words(text: str) -> list[str]:
 
 
 def ngrams(text: str) -> Iterator[str]:
-    """Every run of 8 words."""
+    """Every 8 consecutive words."""
     found = words(text)
     for start in range(len(found) - NGRAM + 1):
         yield " ".join(found[start : start + NGRAM])
@@ -64,7 +66,13 @@ def find_overlaps(train: Iterable[Item], golden: Iterable[Item]) -> Iterator[Ove
         golden: the items the model will be judged on.
 
     Yields:
-        At most one overlap for each training item, the strongest kind first.
+        At most one overlap for each training item, of the strongest kind.
+
+    Example:
+        >>> asked = Item(trace_id="g", prompt="What is 4 + 3?", steps=[], final_answer="7", category="sums")
+        >>> learned = asked.model_copy(update={"trace_id": "t", "prompt": "what is  4 + 3?"})
+        >>> [(overlap.kind, overlap.golden_id) for overlap in find_overlaps([learned], [asked])]
+        [('normalised', 'g')]
     """
     exact: dict[str, str] = {}
     normal: dict[str, str] = {}

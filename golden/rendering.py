@@ -1,4 +1,4 @@
-"""How an item becomes the text that a model reads and writes. Training and inference share these few lines."""
+"""How an item becomes the text that a model reads and writes, the same in training and inference."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ PLAIN_TEMPLATE = "plain@v1"
 
 
 def render_prompt(tokenizer: Any, prompt: str) -> str:
-    """The text before the completion: the tokenizer's chat template where it has one, else the prompt and a line end.
+    r"""The text before the completion: by the chat template, or without one the prompt and a line feed.
 
     Args:
         tokenizer: a Hugging Face tokenizer.
         prompt: an item's prompt.
+
+    Example:
+        >>> from transformers import AutoTokenizer
+        >>> tokenizer = AutoTokenizer.from_pretrained("golden/base/tiny-base")
+        >>> render_prompt(tokenizer, "What is 47 + 38?")
+        'What is 47 + 38?\n'
     """
     if not tokenizer.chat_template:
         return prompt + "\n"
@@ -27,12 +33,22 @@ def render_prompt(tokenizer: Any, prompt: str) -> str:
 
 
 def render_completion(steps: Sequence[str], final_answer: str) -> str:
-    """The text that a model should write: the steps a line each, then `Answer:` and the answer."""
+    """The text that a model should write: each step on a line of its own, then `Answer:` and the answer.
+
+    Example:
+        >>> print(render_completion(["7+8+0=15", "4+3+1=8"], "85"))
+        7+8+0=15
+        4+3+1=8
+        Answer: 85
+    """
     return "\n".join([*steps, f"Answer: {final_answer}"])
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
-    """The token ids of a rendered prompt. A chat template writes its own special tokens; plain text gets the tokenizer's."""
+    """The token ids of a rendered prompt.
+
+    A chat template writes its own special tokens; plain text gets those that the tokenizer adds.
+    """
     ids: list[int] = tokenizer.encode(
         render_prompt(tokenizer, prompt), add_special_tokens=not tokenizer.chat_template
     )
@@ -46,7 +62,11 @@ def encode_completion(tokenizer: Any, steps: Sequence[str], final_answer: str) -
 
 
 def encode_items(tokenizer: Any, items: Sequence[Item]) -> list[tuple[list[int], list[int]]]:
-    """Prompt and completion ids of many items: what `encode_prompt` and `encode_completion` give, in two calls instead of many."""
+    """The token ids of each item's prompt and completion.
+
+    They are what `encode_prompt` and `encode_completion` give, in two calls of the tokenizer, which is much
+    faster.
+    """
 
     def encode(texts: list[str], add_special_tokens: bool) -> list[list[int]]:
         encoded = tokenizer(

@@ -39,7 +39,7 @@ def _word(rng: Random, length: int) -> str:
 
 
 def _add_by_columns(left: int, right: int) -> list[str]:
-    """One step a column, from the right: digit + digit + carry = sum."""
+    """One step per column, from the right: digit + digit + carry = sum."""
     steps, carry = [], 0
     for place in range(len(str(max(left, right)))):
         a, b = left // 10**place % 10, right // 10**place % 10
@@ -49,7 +49,7 @@ def _add_by_columns(left: int, right: int) -> list[str]:
 
 
 def _subtract_by_columns(large: int, small: int) -> list[str]:
-    """One step a column, from the right: digit (with ten when borrowed) - digit - borrow = difference."""
+    """One step per column, from the right: digit (with ten when borrowed) - digit - borrow = difference."""
     steps, borrow = [], 0
     for place in range(len(str(large))):
         a, b = large // 10**place % 10, small // 10**place % 10

@@ -1,1 +1,1 @@
-"""Real, deterministic predictions with Hugging Face `generate()`. torch and transformers load when the work starts."""
+"""Deterministic predictions with Hugging Face `generate()`. torch and transformers load when work starts."""

@@ -70,14 +70,11 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
             made = completions(batch, output[:, inputs["input_ids"].shape[1] :].tolist(), tokenizer, config)
         except torch.cuda.OutOfMemoryError as error:
             _refuse_single(batch, error)
-        if (
-            made is None
-        ):  # outside the handler, whose traceback holds on to what the failed attempt had allocated
+        if made is None:
+            # Not in the handler above: there the traceback still holds what the failed attempt had allocated.
             torch.cuda.empty_cache()
             half = len(batch) // 2
-            waiting.extendleft(
-                (batch[half:], batch[:half])
-            )  # each goes to the front, so the first half comes first
+            waiting.extendleft((batch[half:], batch[:half]))  # the first half will be the next batch
             batch_size_used = min(batch_size_used, half)
             continue
         partial.append(made)
@@ -112,8 +109,8 @@ def _prompts(items: Sequence[Item], tokenizer: Any, model: Any, spec: PredictSpe
     room = context - settings.max_new_tokens
     if room < 1:
         raise InputError(
-            f"generation.max_new_tokens: {settings.max_new_tokens} leaves no room for a prompt in a context of "
-            f"{context} tokens."
+            f"generation.max_new_tokens: {settings.max_new_tokens} leaves no room for a prompt "
+            f"in a context of {context} tokens."
         )
     encoded = [(item.trace_id, encode_prompt(tokenizer, item.prompt)) for item in items]
     prompts = [Prompt(trace_id, tokens[-room:], truncated=len(tokens) > room) for trace_id, tokens in encoded]
@@ -127,7 +124,7 @@ def _prompts(items: Sequence[Item], tokenizer: Any, model: Any, spec: PredictSpe
 
 
 def length_sorted_batches(prompts: Sequence[Prompt], size: int) -> Iterator[list[Prompt]]:
-    """Batches of prompts of like length, longest first: little is padded, and too large a batch shows at once."""
+    """Batches of prompts of like length, longest first: little padding; too large a batch fails at once."""
     ordered = sorted(prompts, key=lambda prompt: (-len(prompt.tokens), prompt.trace_id))
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]

@@ -15,7 +15,16 @@ SEED = 0
 
 
 def load(spec: PredictSpec) -> tuple[Any, Any, str]:
-    """Load tokenizer and model exactly as asked: these weights, this dtype, this device, no other code."""
+    """Load tokenizer and model exactly as asked: these weights, this dtype, this device, no other code.
+
+    Returns:
+        A Hugging Face tokenizer that pads on the left, the model in evaluation mode, and "cpu" or "cuda".
+
+    Raises:
+        InputError: transformers cannot load it, or config and weights disagree; names the tensor.
+        IntegrityError: a safetensors file is damaged.
+        ResourceError: no GPU though one was asked for.
+    """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -52,7 +61,7 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
 
 
 def _check_loading(path: Path, report: dict[str, Any]) -> None:
-    """A tensor that is missing or of another shape would be filled with random numbers: refuse."""
+    """Refuse tensors that are missing or misshapen: transformers fills them with random numbers."""
     for problem in ("mismatched_keys", "missing_keys", "unexpected_keys"):
         if found := sorted(map(_tensor, report.get(problem) or [])):
             raise InputError(
@@ -73,20 +82,19 @@ def _device(asked: str) -> str:
 
     if asked == "cuda" and not torch.cuda.is_available():
         raise ResourceError(
-            "generation.device is cuda, but torch finds no GPU here. Set it to auto or cpu, or check the driver with nvidia-smi."
+            "generation.device is cuda, but torch finds no GPU here. Set it to auto or cpu, "
+            "or check the driver with nvidia-smi."
         )
     return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def generation_config(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
-    """Plain greedy decoding. The model's own defaults (penalties, temperature) are put aside; only its end tokens are kept."""
+    """Plain greedy decoding. Of the model's own defaults only the end tokens are kept; penalties are not."""
     from transformers import GenerationConfig
 
-    ends = (
-        model.generation_config.eos_token_id
-        if model.generation_config.eos_token_id is not None
-        else tokenizer.eos_token_id
-    )
+    ends = model.generation_config.eos_token_id
+    if ends is None:
+        ends = tokenizer.eos_token_id
     config = GenerationConfig(
         do_sample=False,
         num_beams=1,

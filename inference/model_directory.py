@@ -1,4 +1,4 @@
-"""Is this folder a model that may be run? Checked before anything heavy is imported."""
+"""Is this folder a model that can be run? Checked before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ def check_model_directory(path: Path) -> None:
     Raises:
         InputError: says what is missing and where it was looked for. Pickled weights are refused, since
             loading them runs code.
+
+    Example:
+        >>> check_model_directory(Path("golden/base/tiny-base"))
+        >>> check_model_directory(Path("golden/data"))
+        Traceback (most recent call last):
+        core.errors.InputError: golden/data: config.json is missing; is this a Hugging Face model directory?
     """
     if not path.exists():
         raise InputError(f"{path}: no such model directory")
@@ -49,7 +55,8 @@ def _check_weights(path: Path) -> None:
         pickles = sorted(found.name for pattern in PICKLES for found in path.glob(pattern))
         if pickles:
             raise InputError(
-                f"{path}: only pickled weights ({', '.join(pickles)}), which are refused because loading them runs code. "
+                f"{path}: only pickled weights ({', '.join(pickles)}), "
+                "which are refused because loading them runs code. "
                 "Save the model with save_pretrained(..., safe_serialization=True)."
             )
         raise InputError(

@@ -1,4 +1,4 @@
-"""Predictions as they are made, so that an interrupted run continues instead of starting over."""
+"""Predictions as they are made, so that an interrupted run resumes instead of starting over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from core.files import canonical_json, raise_for_os_error
 
 
 class Row(BaseModel):
-    """One prediction with what the meta file needs to know about it."""
+    """One prediction, with what predictions_meta.json counts.
+
+    Attributes:
+        trace_id: the item.
+        prediction: what the model wrote.
+        tokens: how many it wrote, without the one that ends it.
+        cut_off: it reached `max_new_tokens` before it ended.
+    """
 
     trace_id: str
     prediction: str
@@ -32,7 +39,7 @@ class PartialPredictions:
         self.header = canonical_json({"job": identity})
 
     def read(self) -> dict[str, Row]:
-        """The rows of an interrupted attempt, by trace_id. A line torn by a kill ends the reading and is cut away."""
+        """The rows of an interrupted attempt, by trace_id. A line that a kill cut short is removed."""
         try:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -53,7 +60,7 @@ class PartialPredictions:
         self._write("ab", [row.model_dump_json() for row in rows])
 
     def remove(self) -> None:
-        """The whole file of predictions is there; this one has done its duty."""
+        """Remove the file, once predictions.jsonl holds everything."""
         self.path.unlink(missing_ok=True)
 
     def _write(self, mode: str, lines: list[str]) -> None:

@@ -56,7 +56,7 @@ def extract(prediction: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """NFKC, case folded, white space folded, surrounding punctuation removed; signs and decimal points stay."""
+    """NFKC, case and white space folded, surrounding punctuation removed; signs and decimal points stay."""
     folded = " ".join(unicodedata.normalize("NFKC", text).translate(DASHES).casefold().split())
     return folded.lstrip(BEFORE).rstrip(AFTER)
 

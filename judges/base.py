@@ -29,7 +29,7 @@ class Score(BaseModel):
 
 
 class Judge(Protocol):
-    """A pure function from item and prediction to a score. The same name and version always means the same code.
+    """A pure function from item and prediction to a score. One name and version always means the same code.
 
     Attributes:
         name: as in answer_correctness.

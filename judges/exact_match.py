@@ -18,7 +18,7 @@ MARKER = re.compile(r"\banswer\s*:", re.IGNORECASE)
 
 
 class ExactMatchV1:
-    """Scores 1 where the final answer equals the right one character for character, else 0. Reasons: correct, wrong, empty."""
+    """Scores 1 where the answer is the right one character for character. Reasons: correct, wrong, empty."""
 
     name = "exact_match"
     version = "v1"
@@ -43,7 +43,7 @@ class ExactMatchV1:
 
 
 def extract(prediction: str) -> str:
-    """The first line with text after the last `Answer:`, else the whole text; without white space around it."""
+    """The first line with text after the last `Answer:`, else the whole text; no white space around it."""
     found = list(MARKER.finditer(prediction))
     if not found:
         return prediction.strip()

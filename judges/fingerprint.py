@@ -1,4 +1,4 @@
-"""The fingerprint of a judge: everything of ours, of the plug-in's and of its libraries that can change what it says."""
+"""The fingerprint of a judge: the code, ours and its libraries', that can change what it says."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def judge_fingerprint(judge: Judge) -> str:
         judge: as `load_judge` gives it.
 
     Raises:
-        InputError: some source is not to be had, so nobody could tell whether it changed.
+        InputError: some source cannot be read, so no change of it would be noticed.
         ResourceError: a library that it names is not installed.
     """
     sources, libraries = code_sha256(judge), library_versions(judge)
@@ -45,7 +45,7 @@ def code_sha256(judge: Judge) -> dict[str, str]:
     """The modules that a fingerprint covers, each with the sha256 of its code.
 
     Raises:
-        InputError: some source is not to be had.
+        InputError: some source cannot be read.
     """
     sources: dict[str, str] = {}
     waiting = [type(judge).__module__]
@@ -69,7 +69,8 @@ def library_versions(judge: Judge) -> dict[str, str]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             raise ResourceError(
-                f"judge {judge.name}@{judge.version} needs the package {name}, which is not installed: pip install {name}"
+                f"judge {judge.name}@{judge.version} needs the package {name}, which is not installed: "
+                f"pip install {name}"
             ) from None
     return versions
 
@@ -80,7 +81,8 @@ def _tree(name: str, judge: Judge) -> ast.Module:
         return ast.parse(inspect.getsource(module) or "\n")
     except (ImportError, OSError, TypeError, SyntaxError) as error:
         raise InputError(
-            f"judge {judge.name}@{judge.version}: its source {name} cannot be read, so it cannot be fingerprinted: {error}"
+            f"judge {judge.name}@{judge.version}: its source {name} cannot be read, "
+            f"so it cannot be fingerprinted: {error}"
         ) from error
 
 

@@ -23,7 +23,7 @@ class MissingPrediction(InputError):
 
 
 class JudgeError(InputError):
-    """A judge failed on items, or said something that is no score. They are errors, so there is no score at all.
+    """A judge failed on items, or gave something that is no score. Then the run has no score at all.
 
     Attributes:
         failures: trace_id -> what went wrong, for every item that the judge failed on.
@@ -43,7 +43,7 @@ class JudgeError(InputError):
 
 
 def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Judge) -> Iterator[Score]:
-    """Score each item once, in dataset order. An item on which the judge fails is left out, and is an error at the end.
+    """Score each item once, in dataset order. Items on which the judge fails are left out, then named.
 
     Args:
         items: the dataset.
@@ -54,6 +54,12 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
         MissingPrediction: names the first trace_id without a prediction.
         JudgeError: after the last item: the judge raised, or its score was for another item or out of bounds;
             names every item.
+
+    Example:
+        >>> from judges import load_judge
+        >>> item = Item(trace_id="t", prompt="2 + 2?", steps=[], final_answer="4", category="sums")
+        >>> [score.reason for score in judge_items([item], {"t": "Answer: 4"}, load_judge("exact_match@v1"))]
+        ['correct']
     """
     failures: dict[str, str] = {}
     count, meter = 0, quiet_meter("judge", len(predictions), "items")
@@ -61,7 +67,8 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
         count += 1
         if item.trace_id not in predictions:
             raise MissingPrediction(
-                f"item {item.trace_id} has no prediction. The run is incomplete; run it again and it continues."
+                f"item {item.trace_id} has no prediction. The run is incomplete; "
+                "run it again and it continues."
             )
         try:
             score = Score.model_validate(judge.score(item, predictions[item.trace_id]), from_attributes=True)
@@ -90,7 +97,7 @@ def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:
         items: the dataset.
 
     Raises:
-        InputError: missing file, bad line, doubled or unknown id, wrong order; names the line and the id.
+        InputError: missing file, bad line, repeated or unknown id, wrong order; names the line and the id.
         MissingPrediction: names the first item without a prediction.
     """
     known = {item.trace_id for item in items}
@@ -101,7 +108,8 @@ def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:
         trace_id, prediction = _row(value, where)
         if trace_id in lines:
             raise InputError(
-                f"{where}: trace_id: {trace_id} was already on line {lines[trace_id]}. Each item has one prediction."
+                f"{where}: trace_id: {trace_id} was already on line {lines[trace_id]}. "
+                "Each item has one prediction."
             )
         if trace_id not in known:
             raise InputError(f"{where}: trace_id: {trace_id} is not an item of the dataset.")
@@ -114,7 +122,8 @@ def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:
             )
         if lines[item.trace_id] != place:
             raise InputError(
-                f"{path}:{lines[item.trace_id]}: trace_id: {item.trace_id} belongs on line {place}. Predictions are in dataset order."
+                f"{path}:{lines[item.trace_id]}: trace_id: {item.trace_id} belongs on line {place}. "
+                "Predictions are in dataset order."
             )
     return predictions
 

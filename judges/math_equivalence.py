@@ -1,4 +1,4 @@
-r"""`math_equivalence@v1`: is the final answer the right one, as mathematics? 1/2, 0.5, 50\% and \frac{1}{2} are the same.
+r"""`math_equivalence@v1`: is the final answer the right one as mathematics? 0.5, 50\% and \frac{1}{2} are.
 
 Frozen: a change of what this code, or math_formulas.py, does is a new version, beside this one.
 
@@ -31,7 +31,7 @@ DECIMALS, PRECISION, MOST_CALLS = 15, 30, 5_000_000
 
 
 class MathEquivalenceV1:
-    """Scores 1 where the final answer is the right one as mathematics, else 0. Reasons: correct, wrong, empty, too_complex."""
+    """Scores 1 where the answer is right as mathematics. Reasons: correct, wrong, empty, too_complex."""
 
     name = "math_equivalence"
     version = "v1"
@@ -42,7 +42,7 @@ class MathEquivalenceV1:
             raise ResourceError("judge math_equivalence@v1 needs math-verify: pip install 'hallmark[math]'")
 
     def score(self, item: Item, prediction: str) -> Score:
-        """Score one prediction; an empty answer and one that is too large to compute with are wrong, with reasons of their own.
+        """Score one prediction; one that is empty or too large to compute with is wrong, and counted apart.
 
         Args:
             item: the question and its right answer.
@@ -61,7 +61,7 @@ class MathEquivalenceV1:
 
 
 class TooComplex(BaseException):
-    """A computation took more calls than allowed. No Exception, so that no library takes it for one of its own."""
+    """A computation took more calls than allowed. No Exception, lest a library take it for one of its own."""
 
 
 def compared(answer: str, wanted: str) -> str:
@@ -93,9 +93,8 @@ def parsed(latex: str) -> list[Any]:
     from math_verify import LatexExtractionConfig, parse
     from sympy import Basic, nan, zoo
 
-    logging.getLogger("math_verify").setLevel(
-        logging.ERROR
-    )  # it warns that it has no clock, which is what we want
+    # It warns that it has no clock, which is what we want.
+    logging.getLogger("math_verify").setLevel(logging.ERROR)
     found = parse(
         "$" + latex + "$", [LatexExtractionConfig()], "no_fallback", "first_match", parsing_timeout=None
     )
@@ -111,7 +110,7 @@ def _same(gold: list[Any], found: list[Any]) -> bool:
 
 
 def bounded(compute: Callable[[], bool]) -> bool:
-    """Compute with at most `MOST_CALLS` Python calls. Calls are counted, not seconds, so a slow machine gives the same outcome.
+    """Compute with at most `MOST_CALLS` Python calls, a bound that is the same on a slow machine.
 
     Raises:
         TooComplex: it would take more.

@@ -1,4 +1,4 @@
-"""How `math_equivalence@v1` reads answers: the text that is compared, and that text as one LaTeX formula. Frozen with the judge."""
+"""How `math_equivalence@v1` reads answers: as text, and as one LaTeX formula. Frozen with the judge."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ REWRITES = [
 
 
 def extract(text: str) -> str:
-    r"""The text that is compared: see the top of this file; without white space, markdown and a full stop around it."""
+    r"""The text that is compared (see math_equivalence.py), without markdown or a full stop around it."""
     if found := list(MARKER.finditer(text)):
         text = text[found[-1].end() :].lstrip().split("\n", 1)[0]
     text = _last_boxed(text)
@@ -76,7 +76,7 @@ def _last_boxed(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    r"""Text as it is compared with text: NFKC, case and white space folded; what `\text{}` holds stands for itself."""
+    r"""Text as it is compared with text: NFKC, case and white space folded; `\text{}` unwrapped."""
     plain = re.sub(r"\\(?:text|mathrm|textbf|mbox)\s*\{([^{}]*)\}", r"\1", text)
     return " ".join(unicodedata.normalize("NFKC", plain).casefold().split())
 
@@ -98,7 +98,7 @@ def formula(text: str) -> str | None:
 
 
 def too_large(latex: str) -> bool:
-    """Whether a formula's text is beyond the bounds: length, digits of a number, exponents, powers of powers, factorials."""
+    """Whether a formula is beyond the bounds of length, digits, exponents, powers, factorials, depth."""
     latex = re.sub(r"_\s*\{[^{}]*\}", "_", latex)  # the bounds of sums are no powers
     exponents = re.findall(r"\^\s*(\{[^{}]*\}|-?\w+)", latex)
     numbers = [int(number) for exponent in exponents for number in re.findall(r"\d{1,20}", exponent)]

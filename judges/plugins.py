@@ -57,11 +57,17 @@ def load_judge(reference: str) -> Judge:
         InputError: not of that form, no such judge, no such version, or the plug-in cannot be loaded or is no
             judge; lists what there is.
         ResourceError: a library that the judge needs is not installed.
+
+    Example:
+        >>> judge = load_judge("answer_correctness@v1")
+        >>> judge.name, judge.version
+        ('answer_correctness', 'v1')
     """
     match = REFERENCE.fullmatch(reference)
     if match is None:
         raise InputError(
-            f"judge {reference!r}: expected NAME@vN, as in answer_correctness@v1. Available: {', '.join(available_judges())}."
+            f"judge {reference!r}: expected NAME@vN, as in answer_correctness@v1. "
+            f"Available: {', '.join(available_judges())}."
         )
     points = _points()
     if reference not in points:
@@ -94,7 +100,8 @@ def _points() -> dict[str, metadata.EntryPoint]:
         known = points.setdefault(point.name, point)
         if known.value != point.value:
             raise InputError(
-                f"judge {point.name} is brought by two packages, {_package(known)} and {_package(point)}. Uninstall one of them."
+                f"judge {point.name} is brought by two packages, {_package(known)} and {_package(point)}. "
+                "Uninstall one of them."
             )
     return points
 

@@ -175,9 +175,8 @@ def _write_arrays(
         while chunk := list(islice(items, CHUNK)):
             encoded = encode_items(tokenizer, chunk)
             sizes = np.array([len(prompt) + len(completion) for prompt, completion in encoded], np.int64)
-            ids = chain.from_iterable(
-                chain.from_iterable(encoded)
-            )  # prompt, completion, prompt, completion, ...
+            # Prompt, completion, prompt, completion, ... as one stream of ids.
+            ids = chain.from_iterable(chain.from_iterable(encoded))
             tokens.write(np.fromiter(ids, dtype, int(sizes.sum())).tobytes())
             offsets.write((end + np.cumsum(sizes)).tobytes())
             prompts.write(np.array([len(prompt) for prompt, _ in encoded], np.int32).tobytes())
