@@ -74,7 +74,9 @@ def tree_files(directory: Path) -> dict[str, Path]:
     found = {}
     for path in directory.rglob("*"):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise InputError(f"{path}: a link or special file inside a model directory is refused; copy the file itself")
+            raise InputError(
+                f"{path}: a link or special file inside a model directory is refused; copy the file itself"
+            )
         if path.is_file():
             found[path.relative_to(directory).as_posix()] = path
     return dict(sorted(found.items()))
@@ -88,7 +90,8 @@ def tree_line(name: str, size: int, sha256: str) -> bytes:
 def sha256_tree(directory: Path) -> str:
     """The sha256 of a directory: every regular file's relative name, length and content hash, in name order.
 
-    Names and lengths are part of what is hashed, so that no two different trees collide. Files are hashed side by side.
+    Names and lengths are part of what is hashed, so that no two different trees collide. Files are hashed
+    side by side.
 
     Raises:
         InputError: the tree holds a symbolic link or a special file, which could point outside it.
@@ -110,21 +113,26 @@ def raise_for_os_error(error: OSError, path: Path, needed: int | None = None) ->
     """
     room = "some space" if needed is None else f"{needed:,} bytes"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise ResourceError(f"{path}: the disk is full. Free {room} and run the same command again.") from error
+        raise ResourceError(
+            f"{path}: the disk is full. Free {room} and run the same command again."
+        ) from error
     if error.errno == errno.EFBIG:
         size = "" if needed is None else f" for {needed:,} bytes"
         raise ResourceError(
-            f"{path}: larger than files may be here; no room{size}. Raise the limit (ulimit -f) or use another disk."
+            f"{path}: larger than files may be here; no room{size}. Raise the limit (ulimit -f) or use "
+            "another disk."
         ) from error
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         raise ResourceError(
-            f"{path}: cannot be written ({error.strerror}). Check its permissions or set HALLMARK_HOME to a folder you own."
+            f"{path}: cannot be written ({error.strerror}). Check its permissions or set HALLMARK_HOME to a "
+            "folder you own."
         ) from error
     raise ResourceError(f"{path}: {error.strerror or error}") from error
 
 
 def make_home(home: Path) -> None:
-    """Make the home folder where there is none, for its owner alone, whatever the umask. One that is there stays as it is.
+    """Make the home folder where there is none, for its owner alone, whatever the umask. One that is there
+    stays as it is.
 
     Whatever may be the first to write below the home calls this before.
 
@@ -265,8 +273,9 @@ def parse_json(text: str) -> Any:
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     """Read a JSONL file line by line, in flat memory, stopping at the first bad line.
 
-    The rule: UTF-8 without a byte order mark, lines ended by a single line feed (the last one may lack it), one
-    JSON value a line, no empty lines, no NUL and no unpaired surrogate anywhere, at most `MAX_LINE_BYTES` a line.
+    The rule: UTF-8 without a byte order mark, lines ended by a single line feed (the last one may lack it),
+    one JSON value a line, no empty lines, no NUL and no unpaired surrogate anywhere, at most `MAX_LINE_BYTES`
+    a line.
 
     Args:
         path: the file.
@@ -288,12 +297,17 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
 def _parse_line(path: Path, number: int, offset: int, line: bytes) -> Any:
     where = f"{path}:{number}"
     if len(line) > MAX_LINE_BYTES:
-        raise InputError(f"{where}: line longer than {MAX_LINE_BYTES} bytes, from byte {offset}. Is this a JSONL file?")
+        raise InputError(
+            f"{where}: line longer than {MAX_LINE_BYTES} bytes, from byte {offset}. Is this a JSONL file?"
+        )
     if number == 1 and line.startswith(b"\xef\xbb\xbf"):
         raise InputError(f"{where}: byte order mark at byte 0. Save the file as UTF-8 without BOM.")
     body = line.removesuffix(b"\n")
     if (position := body.find(b"\r")) >= 0:
-        raise InputError(f"{where}: carriage return at byte {offset + position}. Lines end with a line feed alone (dos2unix converts).")
+        raise InputError(
+            f"{where}: carriage return at byte {offset + position}. Lines end with a line feed alone "
+            "(dos2unix converts)."
+        )
     if (position := body.find(b"\0")) >= 0:
         raise InputError(f"{where}: NUL at byte {offset + position}. Remove it.")
     if not body.strip():
@@ -301,7 +315,9 @@ def _parse_line(path: Path, number: int, offset: int, line: bytes) -> Any:
     try:
         value = parse_json(body.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 at byte {offset + error.start}. Convert the file to UTF-8.") from error
+        raise InputError(
+            f"{where}: not UTF-8 at byte {offset + error.start}. Convert the file to UTF-8."
+        ) from error
     except ValueError as error:
         raise InputError(f"{where}: not valid JSON: {error}") from error
     if b"\\u" in body:
@@ -315,7 +331,9 @@ def _refuse_bad_escapes(where: str, offset: int, value: Any) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{where}: unpaired surrogate \\u{ord(text[error.start]):04x} in the line at byte {offset}. It is no character."
+            f"{where}: unpaired surrogate \\u{ord(text[error.start]):04x} in the line at byte {offset}. It "
+            "is no character."
         ) from error
-    if "\\u0000" in text.replace("\\\\", ""):  # a backslash that is text is doubled; what is left begins an escape
+    # a backslash that is text is doubled; what is left begins an escape
+    if "\\u0000" in text.replace("\\\\", ""):
         raise InputError(f"{where}: NUL (\\u0000) in the line at byte {offset}. Remove it.")

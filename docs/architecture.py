@@ -12,7 +12,8 @@ PROJECT = Path(__file__).parents[1]
 DRAWING = Path(__file__).parent / "images" / "imports.svg"
 
 ROOM_HEIGHT, NAME_WIDTH, COLUMN = 30, 112, 18
-BESIDE, BELOW, BETWEEN_GROUPS = 8, 20, 10  # gaps: between rooms of one floor, between floors, between the arrows of two rooms
+# gaps: between rooms of one floor, between floors, between the arrows of two rooms
+BESIDE, BELOW, BETWEEN_GROUPS = 8, 20, 10
 MARGIN = 12
 COLOURS = ("#4e79a7", "#b5651d", "#2e8b57", "#8a5fa8", "#b8860b", "#1f8a9e")
 CLIMBS = "#d00000"
@@ -33,7 +34,9 @@ def floors() -> list[list[str]]:
 def imports(rooms: list[str]) -> Counter[tuple[str, str]]:
     """How many pairs of files there are in which a file of the first room imports one of the second."""
     graph = grimp.build_graph(*rooms, cache_dir=None)
-    pairs = ((file, other) for file in graph.modules for other in graph.find_modules_directly_imported_by(file))
+    pairs = (
+        (file, other) for file in graph.modules for other in graph.find_modules_directly_imported_by(file)
+    )
     arrows = Counter((file.split(".")[0], other.split(".")[0]) for file, other in pairs)
     return Counter({(room, other): count for (room, other), count in arrows.items() if room != other})
 
@@ -57,28 +60,34 @@ def draw(house: list[list[str]], arrows: Counter[tuple[str, str]]) -> str:
         for other in targets:
             falls = floor_of[other] > floor_of[room]
             colour = COLOURS[number % len(COLOURS)] if falls else CLIMBS
-            start, end = (top[room] + ROOM_HEIGHT, top[other]) if top[other] > top[room] else (top[room], top[other] + ROOM_HEIGHT)
+            start, end = (
+                (top[room] + ROOM_HEIGHT, top[other])
+                if top[other] > top[room]
+                else (top[room], top[other] + ROOM_HEIGHT)
+            )
             tip = end - 6 if end > start else end + 6
+            middle = f"{top[room] + ROOM_HEIGHT / 2 + 4:g}"
             lines += [
                 f'<path class="arrow" stroke="{colour}" d="M{x} {start}V{tip}"/>',
                 f'<path fill="{colour}" d="M{x - 4} {tip}H{x + 4}L{x} {end}Z"/>',
-                f'<text class="count" x="{x}" y="{top[room] + ROOM_HEIGHT / 2 + 4:g}">{arrows[room, other]}</text>',
+                f'<text class="count" x="{x}" y="{middle}">{arrows[room, other]}</text>',
             ]
             x += COLUMN
         x += BETWEEN_GROUPS if targets else 0
     width = x - BETWEEN_GROUPS + MARGIN
 
+    inner, size = width - 2 * MARGIN, f'width="{width}" height="{height}"'
     rooms = [
-        f'<rect class="room" x="{MARGIN}" y="{y}" width="{width - 2 * MARGIN}" height="{ROOM_HEIGHT}" rx="4"/>\n'
+        f'<rect class="room" x="{MARGIN}" y="{y}" width="{inner}" height="{ROOM_HEIGHT}" rx="4"/>\n'
         f'<text x="{MARGIN + 10}" y="{y + ROOM_HEIGHT / 2 + 5:g}">{room}</text>'
         for room, y in top.items()
     ]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {size}>',
             "<title>Which room imports which: every arrow leads down</title>",
             f"<style>\n{STYLE}\n</style>",
-            f'<rect width="{width}" height="{height}" fill="#fff"/>',
+            f'<rect {size} fill="#fff"/>',
             *rooms,
             *lines,
             "</svg>\n",

@@ -1,4 +1,6 @@
-"""Make the pictures of the documentation from what the program prints: `hallmark experiment --json | python docs/pictures.py`."""
+"""Make the pictures of the documentation from what the program prints: `hallmark experiment --json | python
+docs/pictures.py`.
+"""
 
 from __future__ import annotations
 

@@ -118,7 +118,8 @@ class Comparison(Tabular, Record):
     def table_caption(self) -> str:
         """The answer in a line."""
         return (
-            f"run {self.candidate_run} against run {self.baseline_run} on {self.dataset}, judged by {self.judge}: "
+            f"run {self.candidate_run} against run {self.baseline_run} on {self.dataset}, judged by "
+            f"{self.judge}: "
             f"{percent(self.baseline.value)} to {percent(self.candidate.value)}, {points(self.delta)} points "
             f"({points(self.ci_low)} to {points(self.ci_high)}), p = {p_text(self.p_value)}"
         )
@@ -126,7 +127,8 @@ class Comparison(Tabular, Record):
     def table_rows(self) -> list[Row]:
         """Overall, then each category and each difficulty band; scores and deltas are shares, from 0 to 1.
 
-        The interval is for the overall delta only. `p_value` is Holm-adjusted within categories and within bands.
+        The interval is for the overall delta only. `p_value` is Holm-adjusted within categories and within
+        bands.
         """
         overall = {
             "by": None,

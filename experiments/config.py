@@ -104,7 +104,8 @@ def configured(
     Args:
         kind: the class of the configuration.
         config: a configuration, or the path of a TOML file whose keys are the fields of `kind`.
-        settings: names to values, as in {"train": {"steps": 100}} or {"train.steps": 100}; None means not given.
+        settings: names to values, as in {"train": {"steps": 100}} or {"train.steps": 100}; None means not
+            given.
 
     Raises:
         InputError: names every unknown key and every value out of bounds.

@@ -1,7 +1,7 @@
 """Text that is not ours, in Markdown: shown as it is, and without any power over the page.
 
-Prefect's pages turn addresses (`http://...`, `www....`, `a@b.c`) into links whatever is escaped, and show some
-escapes as they stand. Only in a code span do they leave a text alone.
+Prefect's pages turn addresses (`http://...`, `www....`, `a@b.c`) into links whatever is escaped, and show
+some escapes as they stand. Only in a code span do they leave a text alone.
 """
 
 from __future__ import annotations
@@ -15,16 +15,21 @@ WORD = re.compile(r"\(?[-+]?[^\W_]+(?:(?:[-/'’]|(?<=\d)[.,](?=\d))[^\W_]+)*[).
 """A word that Markdown shows as it is: no dot but in a number and at the end, so that it is no address."""
 
 UNSEEN = ("Cc", "Cf", "Cs")
-"""Unicode's categories of characters without a look of their own: controls, format characters, half surrogates."""
+"""Unicode's categories of characters without a look of their own: controls, format characters, half
+surrogates.
+"""
 
 JOINERS = "\u200c\u200d"
-"""Format characters that Persian, Indian scripts and emoji are written with, and which only join or part their neighbours."""
+"""Format characters that Persian, Indian scripts and emoji are written with, and which only join or part
+their neighbours.
+"""
 
 
 def code(text: str) -> str:
     """A text as a code span in one line. An empty text is empty.
 
-    A pipe behind a backslash stands between two spans, because no code span in a table can hold the two together.
+    A pipe behind a backslash stands between two spans, because no code span in a table can hold the two
+    together.
 
     Example:
         >>> code("see http://example.com/x.png)")
@@ -59,7 +64,8 @@ def visible(text: str) -> str:
         'safe⟨U+202E⟩gpj.exe'
     """
     return "".join(
-        f"⟨U+{ord(character):04X}⟩" if _is_unseen(character) else character for character in " ".join(text.split())
+        f"⟨U+{ord(character):04X}⟩" if _is_unseen(character) else character
+        for character in " ".join(text.split())
     )
 
 

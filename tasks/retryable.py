@@ -91,7 +91,9 @@ def task_logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
 
 
 def without_links(record: logging.LogRecord) -> bool:
-    """Write addresses in a log as http[:]//..., because Prefect's pages make a link of each, whoever wrote it."""
+    """Write addresses in a log as http[:]//..., because Prefect's pages make a link of each, whoever wrote
+    it.
+    """
     if getattr(record, "send_to_api", True):
         record.msg, record.args = _without_links(record.getMessage()), None
         if record.exc_info and record.exc_info[0]:

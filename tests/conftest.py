@@ -18,11 +18,23 @@ from tests.support.warm_cli import WarmCommandLine
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of xdist share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compiled_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One folder of compiled JAX programs for all tests and the processes they start, since compiling takes most of their time."""
+def heavy_libraries(shared: Path) -> Iterator[None]:
+    """torch and JAX in this process, and in those that tests start, as the program's own child processes have them.
+
+    OpenMP's threads sleep while they wait: spinning beside another worker, they made inference 40 times slower. All share one
+    folder of compiled JAX programs, since compiling takes most of their time.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("jax")))
+        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(shared / "compiled programs"))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
         yield
 
