@@ -1,4 +1,4 @@
-"""Killed at any moment, training resumes and ends in an undisturbed run's bytes; with other inputs it does not."""
+"""Killed at any moment, training resumes and ends in the same bytes; with other inputs it does not resume."""
 
 from __future__ import annotations
 

@@ -33,8 +33,7 @@ def test_a_rejudged_run_is_what_a_fresh_evaluation_gives(
         with owned(run, registry):
             export_dataset(run, plan)
             predict_items(run, plan, lambda _progress: None)
-            judge_run(run, plan)
-            record_run(run, plan, registry)
+            record_run(run, plan, judge_run(run, plan), registry)
         return run.run_id
 
     again = rejudge(evaluate("answer_correctness@v1"), "exact_match@v1", workspace)
