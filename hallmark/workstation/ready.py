@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.files import make_home
 from core.progress import Progress, current_listener
 from core.settings import get_settings
 from hallmark.workstation.prefect_environment import CHOSEN_BY_USER, client_environment
@@ -33,6 +34,7 @@ def prefect_ready() -> Iterator[None]:
         ...     run = evaluate(EvaluateConfig(model="tiny-base"))
     """
     home = get_settings().home.absolute()
+    make_home(home)  # before Prefect makes its own folder in it
     with _environment(_wanted(home)):
         _say("starting", "Prefect")
         from prefect.context import root_settings_context
