@@ -328,7 +328,7 @@ def run_apart(name: str, options: argparse.Namespace) -> Result | str:
     threads = {"NPROC": count, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
     command = [python, __file__, *sys.argv[1:], "--run", name]
     environment = {**os.environ, **quiet, **threads}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - this very script
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     for line in done.stdout.splitlines():
         if line.startswith(MARK):
             return Result(**json.loads(line.removeprefix(MARK)))
