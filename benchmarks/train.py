@@ -52,8 +52,7 @@ class Result:
         seconds: that the counted steps took.
         cpu_seconds: processor time of the counted steps, over all threads.
         start: seconds from the start of the process to the end of the warm-up.
-        loss: of the last step, to see that everybody trains the same thing; NaN where the trainer does not
-            tell.
+        loss: of the last step, to see that everybody trains the same thing; NaN where a trainer keeps it.
     """
 
     loss_tokens: int

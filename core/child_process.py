@@ -168,8 +168,8 @@ def answering(spec: type[Spec]) -> Iterator[Job[Spec]]:
         SystemExit: the block raised; with the error's exit code.
 
     Example:
-        >>> with answering(PredictSpec) as job:
-        ...     job.answer(predict(job.spec, job.listener))
+        with answering(PredictSpec) as job:
+            job.answer(predict(job.spec, job.listener))
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever libraries print goes to the log

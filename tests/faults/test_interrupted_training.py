@@ -1,4 +1,4 @@
-"""Killed at any moment, a training goes on and ends in the bytes of an undisturbed one; with other inputs it does not go on."""
+"""Killed at any moment, training resumes and ends in an undisturbed run's bytes; with other inputs it does not."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_a_training_killed_at_random_moments_ends_in_the_same_bytes(tmp_path: Pa
         early = kill % 5 == 0  # while it compiles, reads the dataset or its checkpoint; the others meet its steps and its end
         at = moment(0, chance.uniform(0, 5)) if early else moment(min(reached + chance.randint(1, 8), STEPS), chance.uniform(0, 0.5))
         result = run(job(tmp_path / f"disturbed-{number}", dataset, cache=tmp_path / "programs"), kill_at=at)
-        if result["event"] == "result":  # it was done before the kill; the next kills meet another training
+        if result["event"] == "result":  # it was done before the kill; the next kills meet another run
             resumed.append(finished(tmp_path, number, result["body"], undisturbed))
             number, reached = number + 1, 0
         else:
             reached = max(reached, result["body"]["done"] if result["body"]["unit"] == "steps" else 0)
     result = run(job(tmp_path / f"disturbed-{number}", dataset, cache=tmp_path / "programs"))
     resumed.append(finished(tmp_path, number, result["body"], undisturbed))
-    assert max(resumed) > 0, "a training went on where it was killed"
+    assert max(resumed) > 0, "a run resumed where it was killed"
 
 
 def finished(folder: Path, number: int, body: dict[str, Any], undisturbed: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""How deep the work lies: a person who reads a stack trace of it finds the way in one look."""
+"""How deep the work lies: a stack trace of it shows the way at a glance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokenising many items at once is tokenising each, is kept for the same data and tokenizer only, and leaves no half."""
+"""Tokenising many items at once is tokenising each; it is kept for the same inputs only, and atomic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from trainer.data.stream import PackedStream, TokenizedDataset, tokenize
 
 pytestmark = pytest.mark.model
 
-CHAT = "{% for m in messages %}[{{ m.role }}] {{ m.content }}<eos>{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+CHAT = (
+    "{% for m in messages %}[{{ m.role }}] {{ m.content }}<eos>{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
 
 
 @pytest.fixture(params=[None, CHAT], ids=["plain", "chat"])
@@ -70,7 +73,7 @@ def test_the_files_hold_every_trace_and_the_prompt_bears_no_loss(
     assert dataset.loss_tokens == sum(map(len, completions))
 
 
-def test_a_second_call_opens_what_is_there_and_other_inputs_make_it_anew(
+def test_a_second_call_opens_what_is_there_and_other_inputs_make_it_again(
     tokenizer: Any, small_dataset, tmp_path: Path
 ) -> None:
     path, folder = small_dataset("train-v1", 20), tmp_path / "tokens"

@@ -155,19 +155,19 @@ def test_every_way_of_training_lowers_the_loss(
     assert result.last_loss < 0.85 * result.first_loss
 
 
-def test_held_out_traces_are_watched_and_the_best_step_is_kept(tmp_path: Path, small_dataset) -> None:
+def test_held_out_traces_are_evaluated_and_the_best_step_is_kept(tmp_path: Path, small_dataset) -> None:
     settings = {"held_out": 0.5, "evaluate_every": 3, "patience": 2, "learning_rate": 0.001}
     result = train(tmp_path / "run", small_dataset("train-v1", 20), steps=60, finishes=False, **settings)
-    looks = {
+    evaluations = {
         row["step"]: row["held_out_loss"]
         for row in map(json.loads, (tmp_path / "run" / "training.jsonl").open())
         if row["held_out_loss"] is not None
     }
     assert result.stopped_early
     assert result.steps < 60
-    assert result.best_step == min(looks, key=lambda step: looks[step])
+    assert result.best_step == min(evaluations, key=lambda step: evaluations[step])
     assert result.best_step == result.steps - 2 * 3
-    assert result.held_out_loss == looks[result.best_step]
+    assert result.held_out_loss == evaluations[result.best_step]
 
 
 def test_a_step_that_does_not_fit_is_refused_with_numbers_and_remedies(tmp_path: Path, small_dataset) -> None:
