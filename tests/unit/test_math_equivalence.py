@@ -27,7 +27,7 @@ pytestmark = pytest.mark.unit
 
 JUDGE = MathEquivalenceV1()
 CODE = {
-    "judges.math_equivalence": "0dc3e4e167b4390caa612b745e48485fcfe20cfddac8d59569941a2cf51c1b8d",
+    "judges.math_equivalence": "611e082d26a9939683279bbf9818804234d9782f7133a3bcf0c075f115edaa78",
     "judges.math_formulas": "9d8e254751d4f454f9c0e390a3b549ee944dce5fa8e6c9203bb01cfd285f77ed",
 }
 
