@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from core.errors import InputError, IntegrityError
 from core.files import canonical_json
@@ -54,12 +53,6 @@ class RunScores:
     scores: Mapping[str, float]
     categories: Mapping[str, str]
     bands: Mapping[str, str] = field(default_factory=dict)
-
-
-class Record(BaseModel):
-    """Base of what is written to JSON: nothing unknown, no NaN."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Group(Record):
