@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from core.config import Record
 from core.errors import InputError, IntegrityError
 from core.files import canonical_json
 from core.tabular import Row, Tabular
