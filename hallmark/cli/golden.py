@@ -79,7 +79,7 @@ def check(file: File, json: Json = False) -> None:
 def freeze(
     file: File,
     licence: Annotated[str, typer.Option(help="SPDX identifier of the data's licence.")],
-    made_by: Annotated[str, typer.Option(help="How the items were made, for whoever reads the results.")],
+    made_by: Annotated[str, typer.Option(help="How the items were made, for readers of the results.")],
     json: Json = False,
 ) -> None:
     """Write the manifest that pins a dataset's sha256, so that no later change goes unnoticed."""

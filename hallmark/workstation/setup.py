@@ -203,7 +203,7 @@ def _set_up_pool() -> str:
     from prefect.exceptions import ObjectNotFound
     from prefect.workers.process import ProcessWorker
 
-    description = "One card, one job. Made by `hallmark deploy`."
+    description = "One GPU, one job. Created by `hallmark deploy`."
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
         try:
@@ -353,7 +353,7 @@ def _notification(notify_url: str | None) -> Any | None:
     block = CustomWebhookNotificationBlock(
         name="Hallmark",
         url="{{url}}",  # from the secrets, so that the page of the block shows no token
-        json_data={"text": "{{subject}}\n{{body}}"},  # what Slack, Mattermost and their like expect
+        json_data={"text": "{{subject}}\n{{body}}"},  # as expected by Slack, Mattermost and similar
         secrets={"url": notify_url},
     )
     identity = block.save(NOTIFY_BLOCK, overwrite=True)
