@@ -19,6 +19,12 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Record(BaseModel):
+    """Base of what is written to JSON: nothing unknown, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -48,7 +48,7 @@ def sha256_json(value: Any) -> str:
 
 
 def sha256_file(path: Path, count: Count = uncounted) -> str:
-    """The sha256 of a file's content, in hexadecimal. Reads it in pieces, and tells `count` of each."""
+    """The sha256 of a file's content, in hexadecimal. Reads it in pieces, and reports each to `count`."""
     with path.open("rb", buffering=0) as file:
         return sha256_stream(file, count)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from core.config import Record
 from core.errors import InputError, IntegrityError
 from core.files import canonical_json
 from core.tabular import Row, Tabular
@@ -54,12 +54,6 @@ class RunScores:
     scores: Mapping[str, float]
     categories: Mapping[str, str]
     bands: Mapping[str, str] = field(default_factory=dict)
-
-
-class Record(BaseModel):
-    """Base of what is written to JSON: nothing unknown, no NaN."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Group(Record):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ConfigDict, Field
 
-from core.config import Config
+from core.config import Config, Record
 from core.errors import HallmarkError
 from evaluation.alpha import spent_level
-from evaluation.comparison import Comparison, Record
 from evaluation.numbers import points
-from evaluation.statistics import smallest_significant_gain
+
+if TYPE_CHECKING:  # it imports numpy, and the settings of a gate have no need of it
+    from evaluation.comparison import Comparison
 
 Answer = Literal["better", "not_better", "not_enough_evidence"]
 
@@ -87,6 +88,8 @@ def decide(
         >>> decision.answer, decision.promote  # doctest: +SKIP
         ('better', True)
     """
+    from evaluation.statistics import smallest_significant_gain
+
     level = spent_level(gate.alpha, number, carried)
     significant = comparison.delta > 0 and comparison.p_better < level
     smallest = None

@@ -139,8 +139,9 @@ def summarise(
     Example:
         >>> item = Item(trace_id="q-1", prompt="1+1?", steps=[], final_answer="2", category="addition")
         >>> right = Score(trace_id="q-1", score=1.0, extracted="2", reason="correct")
-        >>> summarise([right], [item],
-        "answer_correctness").categories["addition"]["answer_correctness"].value 1.0
+        >>> snapshot = summarise([right], [item], "answer_correctness")
+        >>> snapshot.categories["addition"]["answer_correctness"].value
+        1.0
     """
     by_category: dict[str, list[float]] = defaultdict(list)
     for score, item in zip(scores, items, strict=True):

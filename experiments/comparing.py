@@ -22,7 +22,7 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
 
     Args:
         baseline: run id, or a unique beginning of one.
-        candidate: likewise.
+        candidate: run id, or a unique beginning of one.
         registry: holds both.
 
     Raises:

@@ -1,6 +1,4 @@
-"""Making room: trained models that nobody needs any more. What they scored stays; training again gives the
-same bytes.
-"""
+"""Making room: removes trained models that are not needed. Scores stay; training again gives the same bytes."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ def remove_models(workspace: Workspace, older_than_days: float, dry_run: bool = 
     Args:
         workspace: home folder and registry.
         older_than_days: how long ago a run must have finished, in days.
-        dry_run: only tell.
+        dry_run: report what would be removed, and remove nothing.
 
     Raises:
         ResourceError: a folder cannot be removed, or the artifact store is not usable.
@@ -62,7 +60,7 @@ def _remove_model(run: Run, workspace: Workspace, dry_run: bool) -> Iterator[Rem
     if not files.model.is_dir() and not leftovers(files.directory):
         return
     lock = acquire(files.directory / ".lock", f"garbage collection, run {run.run_id}")
-    if lock is None:  # somebody works on the run
+    if lock is None:  # the run is being worked on
         return
     try:
         if files.model.is_dir():

@@ -84,7 +84,7 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
 
 
 def training_inputs(plan: RunPlan) -> dict[str, Any]:
-    """What decides a training's result beside its configuration. A checkpoint of other inputs is never
+    """What decides the result of training beside its configuration. A checkpoint of other inputs is never
     continued.
     """
     return {

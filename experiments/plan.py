@@ -236,7 +236,7 @@ def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
 
     Raises:
         InputError: the model, the dataset or the judge is unusable; names it.
-        IntegrityError: the dataset or a registered model changed behind our back.
+        IntegrityError: the dataset or a registered model is not what was recorded.
 
     Example:
         >>> plan = plan_evaluation(EvaluateConfig(model="tiny-base"), open_workspace())

@@ -1,4 +1,4 @@
-"""A recorded run's predictions, judged again by another judge. Nothing is predicted anew."""
+"""A recorded run's predictions, judged by another judge. Nothing is predicted again."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
 
 
 def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None:
-    """Copy dataset, predictions and the summary of a training into a run, checked against what is recorded.
+    """Copy dataset, predictions and the summary of the training run into a run, checked against what is recorded.
 
     The predictions come from the source's folder, or from the registry's rows where the folder is gone.
 

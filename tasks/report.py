@@ -61,7 +61,7 @@ def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
 
 
 def training_report(result: TrainResult, curve: bytes | None, curve_path: str, run: str) -> str:
-    """A training: its loss, its speed and its curve.
+    """A training run: its loss, its speed and its curve.
 
     Args:
         result: of the training.

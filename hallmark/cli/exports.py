@@ -104,5 +104,5 @@ def keygen(
         markup=False,
         soft_wrap=True,
     )
-    out.print(f"public key:  {path}.pub  (give it to whoever verifies)", markup=False, soft_wrap=True)
+    out.print(f"public key:  {path}.pub  (give it to those who verify)", markup=False, soft_wrap=True)
     out.print(f"key id:      {key.keyid}", markup=False, soft_wrap=True)

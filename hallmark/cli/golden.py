@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from hallmark.cli.terminal import Json, emit, out
 
@@ -22,7 +23,6 @@ File = Annotated[
 def list_datasets(json: Json = False) -> None:
     """List the built-in datasets."""
     from golden.datasets import built_in_names, load_dataset
-    from hallmark.cli.show.tables import plain_table
 
     rows = []
     for name in built_in_names():
@@ -32,7 +32,9 @@ def list_datasets(json: Json = False) -> None:
     if json:
         emit(rows)
         return
-    table = plain_table(["dataset", "items", "sha256"], right=(1,))
+    table = Table(box=None, pad_edge=False)
+    for column in ("dataset", "items", "sha256"):
+        table.add_column(column, justify="right" if column == "items" else "left")
     for row in rows:
         table.add_row(str(row["name"]), str(row["items"]), str(row["sha256"]))
     out.print(table)
@@ -77,7 +79,7 @@ def check(file: File, json: Json = False) -> None:
 def freeze(
     file: File,
     licence: Annotated[str, typer.Option(help="SPDX identifier of the data's licence.")],
-    made_by: Annotated[str, typer.Option(help="How the items were made, for whoever reads the results.")],
+    made_by: Annotated[str, typer.Option(help="How the items were made, for readers of the results.")],
     json: Json = False,
 ) -> None:
     """Write the manifest that pins a dataset's sha256, so that no later change goes unnoticed."""

@@ -45,7 +45,7 @@ def server_environment(home: Path, host: str, port: int, environment: Mapping[st
     Args:
         home: HALLMARK_HOME, absolute.
         host: address to listen on.
-        port: likewise.
+        port: to listen on.
         environment: of this process; its values win.
     """
     address = api_address(host, port)

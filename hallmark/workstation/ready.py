@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from core.files import make_home
 from core.progress import Progress, current_listener
 from core.settings import get_settings
 from hallmark.workstation.prefect_environment import CHOSEN_BY_USER, client_environment
+from hallmark.workstation.temporary_server import TemporaryServer
 
-if TYPE_CHECKING:
-    from prefect.server.api.server import SubprocessASGIServer
-
-STARTUP_SECONDS = "120"  # 20 by default, too short on a busy machine
+DRAIN_SECONDS = 30.0
 
 
 @contextmanager
@@ -33,17 +31,20 @@ def prefect_ready() -> Iterator[None]:
         ...     run = evaluate(EvaluateConfig(model="tiny-base"))
     """
     home = get_settings().home.absolute()
+    make_home(home)  # before Prefect makes its own folder in it
     with _environment(_wanted(home)):
-        _say("starting", "Prefect")
+        if _last_address is None:
+            _say("starting", "Prefect")
         from prefect.context import root_settings_context
 
         with root_settings_context() as context:
             settings = context.settings
-            if settings.api.url or not settings.server.ephemeral.enabled:
-                yield  # the environment or a profile names a server
-                return
-            address = _temporary_server(settings.home)
-        with _environment({"PREFECT_API_URL": address}), root_settings_context():
+            address = settings.api.url
+            if address is None and settings.server.ephemeral.enabled:
+                address = _temporary_server(settings.home)
+        if address is not None:
+            _send_events_of_before(address)
+        with _environment({"PREFECT_API_URL": address} if address else {}), root_settings_context():
             yield
 
 
@@ -62,7 +63,6 @@ def _wanted(home: Path) -> dict[str, str]:
     elif not (home / "prefect").exists():
         _say("first start:", "Prefect sets up its database, which takes about 15 seconds")
     wanted.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "true")
-    wanted.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", STARTUP_SECONDS)
     if not os.environ.get("HALLMARK_DEBUG"):
         wanted.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         logging.getLogger("alembic").setLevel(logging.ERROR)
@@ -83,36 +83,28 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
 
 
-_started: tuple[Path, SubprocessASGIServer] | None = None
+_servers: dict[Path, TemporaryServer] = {}
+"""One per state folder, until this process ends."""
+
+_last_address: str | None = None
+
+
+def _send_events_of_before(address: str) -> None:
+    """End the service that sends Prefect's events where it serves another address: it keeps the one it began with."""
+    global _last_address
+    if _last_address not in (None, address):
+        from prefect.events.worker import EventsWorker
+
+        with ThreadPoolExecutor(1) as thread:  # it would not wait in the thread of a notebook's event loop
+            thread.submit(EventsWorker.drain_all, DRAIN_SECONDS).result()
+    _last_address = address
 
 
 def _temporary_server(home: Path) -> str:
-    """The API's address of Prefect's temporary server on this state; started now, while we say so, or still running.
-
-    Prefect stops it at a regular exit only. The shell waits for our end of its pipe to close, which the kernel does in any case.
-    """
-    global _started
-    if _started is not None:
-        known, server = _started
-        if known == home and server.server_process is not None and server.server_process.poll() is None:
-            return server.api_url
-        server.stop()
-        _started = None
-    from prefect.server.api.server import SubprocessASGIServer
-
-    server = SubprocessASGIServer()
-    server.start()
-    _started = home, server
-    if server.server_process is not None:
-        watch = f"cat > /dev/null; kill {server.server_process.pid} 2> /dev/null"
-        subprocess.Popen(  # noqa: S603 - no input of anybody's
-            ["/bin/sh", "-c", watch],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-    return server.api_url
+    """The address of a temporary server on this state; started now, while we say so, or still running."""
+    if home not in _servers or not _servers[home].is_running:
+        _servers[home] = TemporaryServer(home)
+    return _servers[home].address
 
 
 def _say(stage: str, note: str) -> None:

@@ -17,7 +17,7 @@ import hallmark
 from core.errors import HallmarkError, InputError, ResourceError
 from core.files import make_home
 from hallmark.workstation.prefect_environment import HEARTBEAT_SECONDS, own_temporary_folder
-from hallmark.workstation.services import beside_python
+from hallmark.workstation.services import SERVER, beside_python
 
 PROJECT = Path(hallmark.__file__).parent.parent
 POOL = "gpu"
@@ -54,6 +54,8 @@ def set_up(home: Path, environment: dict[str, str]) -> Iterator[str]:
     yield _set_up_pool()
     yield _deploy(home, environment)
     yield _set_up_automations(environment.get("HALLMARK_NOTIFY_URL"))
+    if (running := SERVER.holder(home)) and running.address == environment["PREFECT_API_URL"]:
+        _remove_logos()
 
 
 def deployments(home: Path, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -201,7 +203,7 @@ def _set_up_pool() -> str:
     from prefect.exceptions import ObjectNotFound
     from prefect.workers.process import ProcessWorker
 
-    description = "One card, one job. Made by `hallmark deploy`."
+    description = "One GPU, one job. Created by `hallmark deploy`."
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
         try:
@@ -241,6 +243,17 @@ def _deploy(home: Path, environment: dict[str, str]) -> str:
     [schedule] = next(each["schedules"] for each in found if each["name"] == "nightly-smoke")
     when = f"nightly-smoke at {schedule['cron']!r} ({schedule['timezone']})"
     return f"deployments: {len(found)}, of code {found[0]['version']}; {when}"
+
+
+def _remove_logos() -> None:
+    """Let the pages of our own server load no pictures from elsewhere: Prefect's blocks come with addresses of logos."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import BlockTypeUpdate
+
+    with get_client(sync_client=True) as client:
+        for block_type in client.read_block_types():
+            if block_type.logo_url:
+                client.update_block_type(block_type.id, BlockTypeUpdate(logo_url=None))
 
 
 def _set_up_automations(notify_url: str | None) -> str:
@@ -340,7 +353,7 @@ def _notification(notify_url: str | None) -> Any | None:
     block = CustomWebhookNotificationBlock(
         name="Hallmark",
         url="{{url}}",  # from the secrets, so that the page of the block shows no token
-        json_data={"text": "{{subject}}\n{{body}}"},  # what Slack, Mattermost and their like expect
+        json_data={"text": "{{subject}}\n{{body}}"},  # as expected by Slack, Mattermost and similar
         secrets={"url": notify_url},
     )
     identity = block.save(NOTIFY_BLOCK, overwrite=True)

@@ -148,7 +148,8 @@ def first(place: Workstation, page: Any) -> str:
 
     field("Steps").locator("input").fill("-1")
     page.get_by_role("button", name="Submit").click()
-    page.get_by_text("'config.train.steps'. Failure reason: -1 is less than the minimum of 1").wait_for()
+    page.get_by_text("'config.train.steps'. Failure reason: -1 is less than the minimum of 1").first.wait_for()
+    field("Steps").scroll_into_view_if_needed()
     photograph(page, "form")
     assert {found["id"] for found in place.post("/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["experiment"]}}})} <= known
     field("Steps").locator("input").fill("90")
@@ -318,17 +319,18 @@ def test_the_text_of_others_is_text_in_both_uis(place: Workstation, browser: Any
 
 
 def test_no_log_no_state_and_no_name_of_a_run_is_a_link_to_elsewhere(place: Workstation, page: Any) -> None:
-    flow_run = place.start("evaluate/gpu", model="http://evil.example/x@www.evil.example")
+    flow_run = place.start("evaluate/gpu", dataset="http://evil.example/x")
     state, message = place.end_of(flow_run)
     assert state == "FAILED"
-    assert "http://evil.example/x@www.evil.example: no such model directory" in message
+    assert "'http://evil.example/x': not a dataset name" in message
     page.goto(f"{place.address}/runs/flow-run/{flow_run}")
-    page.get_by_text("http[:]//evil.example/x@www.evil.example: no such model directory").first.wait_for()
+    page.get_by_text("'http[:]//evil.example/x': not a dataset name").first.wait_for()
     assert targets(page) == []
     page.get_by_text("Details", exact=True).click()
-    page.get_by_text("http://evil.example/x@www.evil.example: no such model directory").first.wait_for()
+    page.get_by_text("See More").click()
+    page.get_by_text("'http://evil.example/x': not a dataset name").first.wait_for()
     assert targets(page) == []
-    assert "`http://evil.example/x@www.evil.example:` no such model directory" in place.told("evil.example")
+    assert "`'http://evil.example/x':` not a dataset name" in place.told("on `http://evil.example/x` failed")
     page.goto("about:blank")
 
 
@@ -339,8 +341,9 @@ def targets(page: Any) -> list[str]:
 
 
 def test_no_page_asks_another_machine(place: Workstation, page: Any, asked_elsewhere: list[str]) -> None:
-    pages = "dashboard runs flows deployments work-pools blocks variables automations events concurrency-limits settings"
-    for path in (*pages.split(), f"deployments/deployment/{place.deployment('experiment/gpu')}", "work-pools/work-pool/gpu"):
+    pages = """dashboard runs flows deployments work-pools work-pools/work-pool/gpu blocks blocks/catalog variables
+        automations automations/create events concurrency-limits artifacts settings"""
+    for path in (*pages.split(), f"deployments/deployment/{place.deployment('experiment/gpu')}"):
         page.goto(f"{place.address}/{path}", wait_until="networkidle")
         page.get_by_text("Event Feed").first.wait_for()
         assert asked_elsewhere == [], path

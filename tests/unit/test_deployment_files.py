@@ -149,6 +149,15 @@ def test_compose_gives_the_worker_a_card(compose: dict[str, Any]) -> None:
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
 
 
+def test_every_server_is_started_by_hallmark_which_keeps_its_pages_on_the_machine(compose: dict[str, Any]) -> None:
+    image = text(DEPLOYMENTS / "Containerfile").split("FROM base AS server")[1].split("FROM base AS worker")[0]
+    assert re.findall(r"^CMD (.*)$", image, re.MULTILINE) == ['["hallmark", "server", "--host", "0.0.0.0"]']
+    assert not {"command", "entrypoint"} & compose["services"]["server"].keys()
+    assert not [name for name in compose["services"]["server"]["environment"] if "_UI_V2" in name or "_PROMOTIONAL" in name]
+    unit = text(DEPLOYMENTS / "systemd/hallmark-server.service")
+    assert 'ExecStart="%h/hallmark/.venv/bin/hallmark" server' in unit
+
+
 def test_compose_publishes_to_this_machine_only(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert ports

@@ -70,7 +70,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
     "hallmark up": in_the_background,
     "hallmark worker": in_the_foreground,
     "Prefect is started from the command line": lambda _: run_python(
-        "from hallmark.cli.local_prefect import announce; announce(lambda _: None)",
+        "from hallmark.workstation.ready import prefect_ready\nwith prefect_ready(): pass",
         PREFECT_API_URL="http://127.0.0.1:1/api",
     ),
     "hallmark doctor": lambda _: subprocess.run([BIN / "hallmark", "doctor"], check=True, capture_output=True, timeout=120),

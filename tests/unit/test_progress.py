@@ -144,4 +144,4 @@ def test_a_command_that_takes_a_moment_shows_no_bar(home: Path, hallmark: Comman
     promoted(registry, tmp_path)
     registry.close()
     done = hallmark("verify")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "everything is as it was recorded\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "everything matches what was recorded\n", "")
