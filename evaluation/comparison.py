@@ -26,6 +26,7 @@ from evaluation.statistics import (
 from judges.base import Score
 
 RESAMPLES = 10_000
+TEST_NAMES = {"mcnemar_exact": "exact McNemar test", "paired_permutation": "sign-flip permutation test"}
 DIFFICULTY = {"easy": 1, "medium": 2, "hard": 3}
 """Bands stand in this order; everything else by name."""
 
@@ -108,6 +109,11 @@ class Comparison(Tabular, Record):
     bands: list[Group]
     gained: list[str]
     lost: list[str]
+
+    @property
+    def test_name(self) -> str:
+        """What a person calls the test."""
+        return TEST_NAMES[self.test]
 
     def table_caption(self) -> str:
         """The answer in a line."""

@@ -126,7 +126,7 @@ def comparison_report(
     )
     judged = f"On {code(comparison.dataset)}, judged by {code(comparison.judge)}"
     parts = [
-        f"{judged}: {runs}. p value: {comparison.test.replace('_', ' ')}.",
+        f"{judged}: {runs}. p value: {comparison.test_name}.",
         overall,
         picture(draw_comparison(comparison), "scores with intervals, overall and by category"),
     ]

@@ -16,9 +16,7 @@ def show_comparison(comparison: Comparison) -> None:
     out.print(
         Text(f"{comparison.candidate_run} against {comparison.baseline_run} on {comparison.dataset}", "bold")
     )
-    out.print(
-        f"judged by {comparison.judge}; p values: {comparison.test.replace('_', ' ')}; interval: paired bootstrap"
-    )
+    out.print(f"judged by {comparison.judge}; p values: {comparison.test_name}; interval: paired bootstrap")
     out.print()
     out.print(comparison_table(comparison, "first", "second"))
 
