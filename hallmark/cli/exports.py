@@ -1,4 +1,6 @@
-"""`hallmark models export`, `verify-export`, `statement`, `keygen`: what others can read about a model version."""
+"""`hallmark models export`, `verify-export`, `statement`, `keygen`: what others can read about a model
+version.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     json: Json = False,
 ) -> None:
-    """Write a version's files, model card, statement and metrics to a directory, to push to the hub or to serve as it is."""
+    """Write a version's files, model card, statement and metrics to a directory, to push to the hub or to
+    serve as it is.
+    """
     exported = api.export(reference, directory, force=force)
     if json:
         emit({**asdict(exported), "directory": str(exported.directory)})
@@ -44,7 +48,9 @@ def verify_export(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Hash an exported directory against its statement. Exits with 3 when something is not as the statement says. Needs no registry."""
+    """Hash an exported directory against its statement. Exits with 3 when something is not as the statement
+    says. Needs no registry.
+    """
     from provenance.keys import load_public_key
     from provenance.verification import verify_export as verify
 
@@ -72,7 +78,9 @@ def verify_export(
 
 
 def statement(reference: Reference, json: Json = False) -> None:
-    """Print the statement of a version (in-toto, SLSA Provenance), or the signed envelope of it, as an export holds it."""
+    """Print the statement of a version (in-toto, SLSA Provenance), or the signed envelope of it, as an export
+    holds it.
+    """
     from core.files import canonical_json
     from provenance import configured_key, stored_document
 
@@ -91,7 +99,9 @@ def keygen(
     ],
     json: Json = False,
 ) -> None:
-    """Make a key pair (Ed25519) to sign statements with. HALLMARK_SIGNING_KEY_PASSWORD encrypts the private key."""
+    """Make a key pair (Ed25519) to sign statements with. HALLMARK_SIGNING_KEY_PASSWORD encrypts the private
+    key.
+    """
     from core.settings import get_settings
     from provenance.keys import make_key_pair
 
