@@ -44,9 +44,7 @@ __all__ = [
 
 
 class HasRunId(Protocol):
-    """A run, however it was come by: what `evaluate`, `train` and `run` give, an entry of `runs()`,
-    `result.trained`.
-    """
+    """A run: what `evaluate`, `train` and `run` give, an entry of `runs()`, `result.trained`."""
 
     @property
     def run_id(self) -> str:
@@ -56,14 +54,12 @@ class HasRunId(Protocol):
 def open(  # noqa: A001 - hm.open
     home: str | Path | None = None, registry: str | None = None, artifacts: str | None = None
 ) -> Workspace:
-    """Open a workspace, making it when it is new; every call uses it from then on, and so does every child
-    process.
+    """Open a workspace, creating it when it is new. Every call and every child process uses it from then on.
 
     Args:
         home: folder of runs, artifacts and the SQLite registry; None means HALLMARK_HOME, else `.hallmark`.
         registry: URL of the registry's database; None means HALLMARK_REGISTRY_URL, else SQLite in `home`.
-        artifacts: folder or fsspec URL of the artifacts; None means HALLMARK_ARTIFACTS, else `artifacts` in
-            `home`.
+        artifacts: folder or fsspec URL of the artifacts; None means HALLMARK_ARTIFACTS, else in `home`.
 
     Returns:
         The workspace; its `registry` holds everything that is recorded.
@@ -354,14 +350,12 @@ def promote(
     alias: str = "champion",
     force_reason: str | None = None,
 ) -> PromotionResult:
-    """Ask the gate about a recorded run, and promote it when the gate agrees. The decision is recorded either
-    way.
+    """Ask the gate about a recorded run, and promote it when the gate agrees; either answer is recorded.
 
     Args:
         run: the candidate, or a unique beginning of its id.
         model_name: name in the registry; a promoted model becomes its next version.
-        against: run to compare with; None means the champion's, else the newest of the candidate's base
-            model.
+        against: run to compare with; None means the champion's, else the newest of the base model.
         gate: the rule, as in {"alpha": 0.01}.
         alias: which alias moves.
         force_reason: promote even if the gate refuses; recorded with the decision.
@@ -483,8 +477,7 @@ def models() -> ModelList:
 
 
 def export(reference: str, directory: str | Path, *, force: bool = False) -> ExportResult:
-    """Write a model version to a directory, with model card, statement and metrics, to push to the hub or to
-    serve.
+    """Write a model version to a directory, with model card, statement and metrics, for the hub or a server.
 
     Args:
         reference: NAME@champion or NAME@vN.

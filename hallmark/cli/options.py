@@ -1,4 +1,4 @@
-"""Options made from the fields of the configuration, where type, bounds, default and help are written once."""
+"""Options made from the fields of the configuration, where type, bounds, default and help are written."""
 
 from __future__ import annotations
 

@@ -315,7 +315,7 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
     endings = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     yield (
         "hallmark: mark dead runs as crashed",
-        "A flow run whose process stopped reporting, because it or its machine was killed, is marked as crashed.",
+        "Marks a flow run as crashed whose process stopped reporting, because it or its machine was killed.",
         EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
             after={HEARTBEAT},
