@@ -10,11 +10,9 @@ from hallmark.progress import err, say
 
 
 def up(port: Port = 4200, json: Json = False) -> None:
-    """Start the Prefect server and the worker in the background, and set up pool, deployments and
-    automations.
+    """Start the Prefect server and the worker in the background; set up pool, deployments and automations.
 
-    Leaves alone what runs already; brings deployments and automations up to date. Ends with the address of
-    the UI.
+    Leaves alone what runs already; brings the rest up to date. Ends with the address of the UI.
     """
     from hallmark.workstation.background import start
 

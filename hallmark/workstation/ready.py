@@ -22,7 +22,7 @@ DRAIN_SECONDS = 30.0
 def prefect_ready() -> Iterator[None]:
     """Inside the block Prefect has its settings from us and a server that answers. Flows are imported inside.
 
-    The environment is put back at the end. A temporary server stays for the next flow, until the process ends.
+    The environment is put back at the end; a temporary server stays for the next flow until the process ends.
 
     Example:
         >>> with prefect_ready():

@@ -1,0 +1,54 @@
+"""The Python page and the notebook of the documentation, run as a reader runs them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+pytestmark = pytest.mark.e2e
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_python_page_runs_from_top_to_bottom_and_leaves_standard_output_alone(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "python.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 6
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if not name.startswith("HALLMARK_")},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    score, headline, refusal = done.stdout.splitlines()
+    assert 0 < float(score) < 1
+    assert headline == "NOT PROMOTED: the gate said no"
+    assert refusal.startswith("configuration: train.steps: Input should be greater than or equal to 1, got 0")
+    assert "train: 20/20 steps" in done.stderr, "progress is shown"
+    assert {path.name for path in tmp_path.iterdir()} == {"my-experiments"}
+
+
+def test_the_first_notebook_runs_and_shows_tables(tmp_path: Path) -> None:
+    notebook = nbformat.read(DOCS / "first-experiment.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] for cell in cells), "committed without outputs"
+    assert sum(len(cell.source.splitlines()) for cell in cells) <= 12
+    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert [output for output in outputs if output.output_type == "stream"] == []
+    tables = [
+        output.data["text/html"] for output in outputs if "<table" in output.get("data", {}).get("text/html", "")
+    ]
+    assert len(tables) >= 5
+    assert "overall" in tables[-3]
+    shown = [output.data["text/html"] for output in cells[2].outputs if output.output_type == "display_data"]
+    assert "train: 60/60 steps" in shown[-1], "progress is shown, in one place"
