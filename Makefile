@@ -10,7 +10,7 @@ ARGS ?=
 PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-core bench bench-registry architecture pictures lint types format lock-check install install-peers clean
+.PHONY: help run up down test test-core bench bench-registry architecture docs pictures lint types format lock-check install install-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ bench-registry: $(UV) ## measure the registry against MLflow's, in its own envir
 
 architecture: install ## draw the imports between the rooms, for docs/architecture.md
 	.venv/bin/python docs/architecture.py
+
+docs: install ## write the tables of docs/reference.md from the code
+	.venv/bin/python docs/reference.py
 
 pictures: install ## make the pictures in the documentation from a new experiment
 	rm -rf .pictures

@@ -10,40 +10,47 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Places and addresses.
-
-    Attributes:
-        home: folder of runs, artifacts and the SQLite registry.
-        registry_url: database of the registry; None is SQLite in `home`. May hold a password, so it is never
-            recorded.
-        artifacts: folder or fsspec URL of the artifacts; None is `artifacts` in `home`. A password in
-            it is never recorded.
-        locks: folder of the GPUs' locks; None is one in the machine's temporary folder.
-        exclusive: "gpu": work on a GPU waits for its turn; "always": work on the CPU too.
-        notify_url: address that automations post their messages to. May hold a token, so it is never
-            recorded.
-        signing_key: private key (PEM, Ed25519) that signs the statement of a promoted version.
-        signing_key_password: password of that key; a secret.
-    """
+    """Places and addresses. Those that may hold a password or a token are never recorded nor printed."""
 
     model_config = SettingsConfigDict(env_prefix="HALLMARK_", extra="ignore")
 
-    home: Path = Field(Path(".hallmark"), description="folder of runs, artifacts and the SQLite registry")
+    home: Path = Field(
+        Path(".hallmark"),
+        description="Folder of runs, artifacts and their checkouts, the SQLite registry, Prefect's state and "
+        "the services' files; created for its owner only.",
+    )
     registry_url: str | None = Field(
-        None, description="registry database URL; default: SQLite in the home folder", repr=False
+        None,
+        description="URL of the registry's database; a secret if it holds a password. "
+        "Default: SQLite in the home folder.",
+        repr=False,
     )
     artifacts: str | None = Field(
-        None, description="folder or URL of the artifacts; default: artifacts in the home folder", repr=False
+        None,
+        description="Folder of the artifacts, s3://BUCKET/PREFIX, or another fsspec URL. "
+        "Default: artifacts in the home folder.",
+        repr=False,
     )
-    locks: Path | None = Field(None, description="folder of the GPUs' locks")
-    exclusive: Literal["gpu", "always"] = Field("gpu", description="what waits for its turn")
+    locks: Path | None = Field(
+        None,
+        description="Folder of the GPUs' locks, one for all who share the GPUs. "
+        "Default: /tmp/hallmark-locks.",
+    )
+    exclusive: Literal["gpu", "always"] = Field(
+        "gpu", description="What waits for its turn: work on a GPU, or (always) work on the CPU too."
+    )
     notify_url: str | None = Field(
-        None, description="webhook for messages about promotions, refusals and failures", repr=False
+        None,
+        description="Webhook that automations post messages to: promotions, rollbacks, refusals, failures. "
+        "A secret.",
+        repr=False,
     )
     signing_key: Path | None = Field(
-        None, description="private key that signs the statements of model versions (PEM, Ed25519)"
+        None, description="Private key (PEM, Ed25519) that signs the statements of model versions."
     )
-    signing_key_password: str | None = Field(None, description="password of the signing key", repr=False)
+    signing_key_password: str | None = Field(
+        None, description="Password of the signing key. A secret.", repr=False
+    )
 
     @property
     def runs(self) -> Path:

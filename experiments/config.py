@@ -21,16 +21,16 @@ MODEL_HELP = (
     "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, "
     f"or {TINY_BASE}."
 )
+DATASET_HELP = "Golden dataset: a built-in name, or the path of a KEY-vN.jsonl file."
+JUDGE_HELP = "Judge, as NAME@vN; `hallmark judges list` shows them."
 
 
 class EvaluateConfig(Config):
     """Judge one model on one dataset; no training."""
 
     model: str = Field(TINY_BASE, description=MODEL_HELP)
-    dataset: str = Field(
-        "golden-v1", description="Golden dataset: a built-in name, or the path of a .jsonl file."
-    )
-    judge: str = Field("answer_correctness@v1", description="Judge, as name@vN.")
+    dataset: str = Field("golden-v1", description=DATASET_HELP)
+    judge: str = Field("answer_correctness@v1", description=JUDGE_HELP)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     reuse: bool = Field(True, description="Take the recorded run where one exists for exactly these inputs.")
 
@@ -44,8 +44,8 @@ class TrainRunConfig(Config):
     """Fine-tune a model and judge the result."""
 
     base_model: str = Field(TINY_BASE, description=MODEL_HELP)
-    dataset: str = Field("golden-v1", description="Golden dataset the trained model is judged on.")
-    judge: str = Field("answer_correctness@v1", description="Judge, as name@vN.")
+    dataset: str = Field("golden-v1", description=DATASET_HELP)
+    judge: str = Field("answer_correctness@v1", description=JUDGE_HELP)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
 

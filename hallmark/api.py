@@ -1,8 +1,8 @@
 """The Python API: what `import hallmark as hm` offers. The command line is a thin layer over it.
 
-Everything works on the workspace that the environment names (HALLMARK_HOME and its like), or that `open` chose. Bad
-input raises `InputError` before anything starts. Progress is shown while a call runs; results come back as objects
-that a notebook shows as tables and that turn into DataFrames by `to_frame()`.
+Everything works on the workspace that the environment names (HALLMARK_HOME and its like), or that `open`
+chose. Bad input raises `InputError` before anything starts. Progress is shown while a call runs; results come
+back as objects that a notebook shows as tables and that turn into DataFrames by `to_frame()`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 
 
 class HasRunId(Protocol):
-    """A run, however it was come by: what `evaluate`, `train` and `run` give, an entry of `runs()`, `result.trained`."""
+    """A run: what `evaluate`, `train` and `run` give, an entry of `runs()`, `result.trained`."""
 
     @property
     def run_id(self) -> str:
@@ -54,12 +54,12 @@ class HasRunId(Protocol):
 def open(  # noqa: A001 - hm.open
     home: str | Path | None = None, registry: str | None = None, artifacts: str | None = None
 ) -> Workspace:
-    """Open a workspace, making it when it is new; every call uses it from then on, and so does every child process.
+    """Open a workspace, creating it when it is new. Every call and every child process uses it from then on.
 
     Args:
         home: folder of runs, artifacts and the SQLite registry; None means HALLMARK_HOME, else `.hallmark`.
         registry: URL of the registry's database; None means HALLMARK_REGISTRY_URL, else SQLite in `home`.
-        artifacts: folder or fsspec URL of the artifacts; None means HALLMARK_ARTIFACTS, else `artifacts` in `home`.
+        artifacts: folder or fsspec URL of the artifacts; None means HALLMARK_ARTIFACTS, else in `home`.
 
     Returns:
         The workspace; its `registry` holds everything that is recorded.
@@ -98,8 +98,8 @@ def evaluate(
 ) -> RunResult:
     """Judge a model on a golden dataset.
 
-    The keywords are the fields of `EvaluateConfig` and win over `config`; None means what `config` says, else the
-    default.
+    The keywords are the fields of `EvaluateConfig` and win over `config`; None means what `config` says, else
+    the default.
 
     Args:
         model: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, or `ORG/NAME@REVISION`.
@@ -163,8 +163,8 @@ def train(
 ) -> RunResult:
     """Fine-tune a model and judge it on a golden dataset; nothing is compared or promoted.
 
-    The keywords are the fields of `TrainRunConfig` and win over `config`; None means what `config` says, else the
-    default.
+    The keywords are the fields of `TrainRunConfig` and win over `config`; None means what `config` says, else
+    the default.
 
     Args:
         base_model: what to start from; see `evaluate`.
@@ -215,8 +215,9 @@ def experiment(
 ) -> ExperimentResult:
     """Judge the base, train, judge the trained model, compare, and promote the better one.
 
-    The keywords are the fields of `ExperimentConfig` and win over `config`; None means what `config` says, else the
-    default. Without any: the built-in tiny base, golden-v1 and train-v1, in about two minutes on two CPU cores.
+    The keywords are the fields of `ExperimentConfig` and win over `config`; None means what `config` says,
+    else the default. Without any: the built-in tiny base, golden-v1 and train-v1, in about two minutes on two
+    CPU cores.
 
     Args:
         config: settings as an object, or the path of a TOML file.
@@ -326,7 +327,8 @@ def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
         candidate: the run that would replace it, or a unique beginning of its id.
 
     Raises:
-        InputError: a run is unknown or not finished, or the two are not comparable; names the fields that differ.
+        InputError: a run is unknown or not finished, or the two are not comparable; names the fields that
+            differ.
 
     Example:
         >>> comparison = hm.compare(hm.evaluate("tiny-base"), hm.train(train={"steps": 100}))
@@ -348,18 +350,19 @@ def promote(
     alias: str = "champion",
     force_reason: str | None = None,
 ) -> PromotionResult:
-    """Ask the gate about a recorded run, and promote it when the gate agrees. The decision is recorded either way.
+    """Ask the gate about a recorded run, and promote it when the gate agrees; either answer is recorded.
 
     Args:
         run: the candidate, or a unique beginning of its id.
         model_name: name in the registry; a promoted model becomes its next version.
-        against: run to compare with; None means the champion's, else the newest of the candidate's base model.
+        against: run to compare with; None means the champion's, else the newest of the base model.
         gate: the rule, as in {"alpha": 0.01}.
         alias: which alias moves.
         force_reason: promote even if the gate refuses; recorded with the decision.
 
     Raises:
-        InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it with.
+        InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it
+            with.
         IntegrityError: the weights are not the ones that the run judged.
 
     Example:
@@ -474,7 +477,7 @@ def models() -> ModelList:
 
 
 def export(reference: str, directory: str | Path, *, force: bool = False) -> ExportResult:
-    """Write a model version to a directory, with model card, statement and metrics, to push to the hub or to serve.
+    """Write a model version to a directory, with model card, statement and metrics, for the hub or a server.
 
     Args:
         reference: NAME@champion or NAME@vN.

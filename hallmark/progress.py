@@ -1,4 +1,6 @@
-"""How progress is shown: bars on a terminal, one block that changes in a notebook, a line now and then elsewhere."""
+"""How progress is shown: bars on a terminal, one block that changes in a notebook, a line now and then
+elsewhere.
+"""
 
 from __future__ import annotations
 

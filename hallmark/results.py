@@ -1,4 +1,6 @@
-"""What the Python API gives back: runs, models, moves of an alias, exports. Each shows as a table in a notebook."""
+"""What the Python API gives back: runs, models, moves of an alias, exports. Each shows as a table in a
+notebook.
+"""
 
 from __future__ import annotations
 
@@ -260,7 +262,7 @@ def recorded_run(registry: Registry, run: str | RunRef) -> RunResult:
 
 
 def truncated(registry: Registry, run: Run) -> dict[str, int] | None:
-    """How many items of a run were cut off; None where it has no predictions, or where that was not recorded."""
+    """How many items of a run were cut off; None where that was not recorded."""
     from evaluation.metrics import count_truncated
 
     meta = run.predictions_meta or {}

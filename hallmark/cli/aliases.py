@@ -53,7 +53,7 @@ def remove_alias(model: Model, alias: AliasName, reason: Reason, json: Json = Fa
 
 @app.command()
 def protect(model: Model, alias: AliasName, reason: Reason, json: Json = False) -> None:
-    """Let only the gate, a rollback or a forced promotion move this alias. The champion is always protected."""
+    """Protect an alias: only the gate, a rollback or a forced promotion moves it. The champion always is."""
     from experiments.promoting import actor
 
     row = open_registry().aliases.protect(model, alias, reason, actor())

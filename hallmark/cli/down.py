@@ -15,7 +15,7 @@ def down(
         float, typer.Option(min=1, help="How long each may take to end before it is killed.")
     ] = 60.0,
 ) -> None:
-    """Stop the worker and the server. A running job shuts down cleanly, and resumes when it is started again."""
+    """Stop the worker and the server. A running job shuts down cleanly, and resumes when started again."""
     from hallmark.workstation.background import stop
 
     stop(home(), seconds, say)

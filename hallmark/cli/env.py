@@ -11,7 +11,9 @@ from hallmark.cli.terminal import home
 
 
 def env() -> None:
-    """Print the variables that point `prefect` at this home's server: eval "$(hallmark env)". Holds the password."""
+    """Print the variables that point `prefect` at this home's server: eval "$(hallmark env)". Holds the
+    password.
+    """
     from hallmark.workstation.background import environment_without_choice
     from hallmark.workstation.prefect_environment import client_environment
 

@@ -19,7 +19,8 @@ def experiment(
 ) -> None:
     """Base against trained on a golden dataset: predict, judge, train, compare, and promote the better one.
 
-    Without options: the built-in tiny base model, golden-v1 and train-v1, in about two minutes on two CPU cores.
+    Without options: the built-in tiny base model, golden-v1 and train-v1, in about two minutes on two CPU
+    cores.
     """
     from hallmark.cli.show.result import show_result
 

@@ -1,4 +1,4 @@
-"""`hallmark models export`, `verify-export`, `statement`, `keygen`: what others can read about a model version."""
+"""`hallmark models export`, `verify-export`, `statement`, `keygen`: what others can read about a version."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     json: Json = False,
 ) -> None:
-    """Write a version's files, model card, statement and metrics to a directory, to push to the hub or to serve as it is."""
+    """Write a version's files, model card, statement and metrics to a directory, for the hub or a server."""
     exported = api.export(reference, directory, force=force)
     if json:
         emit({**asdict(exported), "directory": str(exported.directory)})
@@ -44,7 +44,7 @@ def verify_export(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Hash an exported directory against its statement. Exits with 3 when something is not as the statement says. Needs no registry."""
+    """Hash an exported directory against its statement. Exits with 3 when they differ. Needs no registry."""
     from provenance.keys import load_public_key
     from provenance.verification import verify_export as verify
 
@@ -72,7 +72,7 @@ def verify_export(
 
 
 def statement(reference: Reference, json: Json = False) -> None:
-    """Print the statement of a version (in-toto, SLSA Provenance), or the signed envelope of it, as an export holds it."""
+    """Print the statement of a version (in-toto, SLSA Provenance) as an export holds it, signed or not."""
     from core.files import canonical_json
     from provenance import configured_key, stored_document
 
@@ -91,7 +91,7 @@ def keygen(
     ],
     json: Json = False,
 ) -> None:
-    """Make a key pair (Ed25519) to sign statements with. HALLMARK_SIGNING_KEY_PASSWORD encrypts the private key."""
+    """Make a key pair (Ed25519) for signing; HALLMARK_SIGNING_KEY_PASSWORD encrypts the private key."""
     from core.settings import get_settings
     from provenance.keys import make_key_pair
 

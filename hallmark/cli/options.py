@@ -1,4 +1,4 @@
-"""Options made from the fields of the configuration: type, bounds, default and help are written once, there."""
+"""Options made from the fields of the configuration, where type, bounds, default and help are written."""
 
 from __future__ import annotations
 
@@ -161,7 +161,9 @@ def option(kind: type[BaseModel], name: str, *flags: str) -> Any:
 
 
 def option_type(field: FieldInfo) -> Any:
-    """What Typer converts a field's text to; pydantic checks bounds and choices, with everything else, at once."""
+    """What Typer converts a field's text to; pydantic checks bounds and choices, with everything else, at
+    once.
+    """
     if choices(field):
         return str
     parts = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
@@ -177,7 +179,7 @@ def field_of(kind: type[BaseModel], name: str) -> FieldInfo:
     """A field by its dotted name, as in train.steps."""
     first, _, rest = name.partition(".")
     field = kind.model_fields[first]
-    return field_of(_model(field), rest) if rest else field
+    return field_of(option_type(field), rest) if rest else field
 
 
 def has_field(kind: type[BaseModel], name: str) -> bool:
@@ -189,9 +191,9 @@ def has_field(kind: type[BaseModel], name: str) -> bool:
     return True
 
 
-def _model(field: FieldInfo) -> type[BaseModel]:
-    assert isinstance(field.annotation, type)  # noqa: S101 - a table of settings is a model
-    return field.annotation
+def is_model(field: FieldInfo) -> bool:
+    """Whether a field is a table of settings of its own."""
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
 @cache

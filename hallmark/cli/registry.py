@@ -14,7 +14,9 @@ app = typer.Typer(no_args_is_help=True, help="The registry's database and artifa
 
 @app.command()
 def upgrade(json: Json = False) -> None:
-    """Bring the database to the schema of this version of Hallmark, in one transaction, and a local artifact store to its layout."""
+    """Bring the database to the schema of this version of Hallmark, in one transaction, and a local artifact
+    store to its layout.
+    """
     from core.settings import get_settings
     from registry import upgrade as upgrade_registry
 
@@ -47,7 +49,9 @@ def gc(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Remove artifacts that no model version needs, and what killed processes left behind. The last hour's artifacts stay."""
+    """Remove artifacts that no model version needs, and what killed processes left behind. The last hour's
+    artifacts stay.
+    """
     from experiments.garbage import remove_models
     from experiments.workspace import open_workspace
 
@@ -63,12 +67,8 @@ def gc(
         note = "kept in the artifact store" if model.stored else "train again; it gives the same bytes"
         out.print(f"{model.path}  ({note})", markup=False, style="dim", soft_wrap=True)
     verb = "would be freed" if dry_run else "freed"
-    out.print(
-        f"{workspace.registry.artifacts.place}: {collected.files} files, {collected.bytes / 1e6:,.1f} MB {verb}",
-        soft_wrap=True,
-    )
+    freed = f"{collected.files} files, {collected.bytes / 1e6:,.1f} MB {verb}"
+    out.print(f"{workspace.registry.artifacts.place}: {freed}", soft_wrap=True)
     if models_older_than is not None:
-        out.print(
-            f"{workspace.runs}: {len(models)} models, {sum(model.bytes for model in models) / 1e6:,.1f} MB {verb}",
-            soft_wrap=True,
-        )
+        freed = f"{len(models)} models, {sum(model.bytes for model in models) / 1e6:,.1f} MB {verb}"
+        out.print(f"{workspace.runs}: {freed}", soft_wrap=True)

@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
+from experiments.config import JUDGE_HELP
 from hallmark import api
 from hallmark.cli.terminal import Json, RunId
 
 
 def rejudge(
     run: RunId,
-    judge: Annotated[
-        str, typer.Option("--judge", help="Judge, as name@vN; `hallmark judges list` shows them.")
-    ],
+    judge: Annotated[str, typer.Option("--judge", help=JUDGE_HELP)],
     json: Json = False,
 ) -> None:
     """Judge a finished run's predictions by another judge, as a new run; nothing is predicted again."""

@@ -18,7 +18,9 @@ def reproduce(
     ],
     json: Json = False,
 ) -> None:
-    """Repeat a recorded run from its manifest and compare the bytes. Exits with 3 when weights, predictions or scores differ."""
+    """Repeat a recorded run from its manifest and compare the bytes. Exits with 3 when weights, predictions
+    or scores differ.
+    """
     from hallmark.cli.show.reproduction import show_reproduction
 
     raise_on_termination()

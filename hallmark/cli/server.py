@@ -18,7 +18,9 @@ Host = Annotated[
 
 
 def server(host: Host = "127.0.0.1", port: Port = 4200) -> None:
-    """Run the Prefect server in the foreground, for a service manager. Asks for a sign-in; its state is in the home."""
+    """Run the Prefect server in the foreground, for a service manager. Asks for a sign-in; its state is in
+    the home.
+    """
     from hallmark.workstation.prefect_environment import api_address, server_environment
     from hallmark.workstation.services import SERVER
 

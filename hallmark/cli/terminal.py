@@ -66,10 +66,8 @@ def errors_as_exit_codes() -> Iterator[None]:
     except Exception as error:
         if os.environ.get("HALLMARK_DEBUG"):
             raise
-        report_error(
-            f"unexpected {type(error).__name__}: {error}\nThis is a defect of Hallmark. HALLMARK_DEBUG=1 shows where.",
-            1,
-        )
+        remedy = "This is a defect of Hallmark. HALLMARK_DEBUG=1 shows where."
+        report_error(f"unexpected {type(error).__name__}: {error}\n{remedy}", 1)
         sys.exit(1)
 
 

@@ -10,9 +10,11 @@ from hallmark.progress import err, say
 
 
 def up(port: Port = 4200, json: Json = False) -> None:
-    """Start the Prefect server and the worker in the background, and set up pool, deployments and automations.
+    """Start the Prefect server and the worker in the background, and set up pool, deployments and
+    automations.
 
-    Leaves alone what runs already; brings deployments and automations up to date. Ends with the address of the UI.
+    Leaves alone what runs already; brings deployments and automations up to date. Ends with the address of
+    the UI.
     """
     from hallmark.workstation.background import start
 
@@ -29,10 +31,8 @@ def _show(folder: Path, address: str, json: bool) -> None:
         return
     err.print()
     out.print(f"[bold]Prefect UI[/]  {page}")
-    out.print(
-        f"[bold]sign-in[/]     {'what PREFECT_SERVER_API_AUTH_STRING says' if given else f'the line in {kept}'}",
-        soft_wrap=True,
-    )
+    where = "what PREFECT_SERVER_API_AUTH_STRING says" if given else f"the line in {kept}"
+    out.print(f"[bold]sign-in[/]     {where}", soft_wrap=True)
     out.print("[bold]in a shell[/]  ", end="")
     out.print(
         'eval "$(hallmark env)"; prefect deployment run experiment/gpu --watch', markup=False, soft_wrap=True

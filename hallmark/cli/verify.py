@@ -9,7 +9,9 @@ from hallmark.cli.workspace import open_registry
 
 
 def verify(json: Json = False) -> None:
-    """Hash every artifact, row and log entry again. Exits with 3 when something differs from what was recorded."""
+    """Hash every artifact, row and log entry again. Exits with 3 when something differs from what was
+    recorded.
+    """
     problems = [str(problem) for problem in open_registry().verify()]
     if json:
         emit({"problems": problems})

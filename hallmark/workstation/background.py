@@ -81,7 +81,8 @@ def reachable_server(home: Path, patience: float = 0.0) -> dict[str, str]:
 
     Args:
         home: HALLMARK_HOME, absolute.
-        patience: seconds to wait for a server of this home that is just being started, as by a service manager.
+        patience: seconds to wait for a server of this home that is just being started, as by a service
+            manager.
 
     Raises:
         ResourceError: no server runs and none is named, or it does not answer.
@@ -96,7 +97,8 @@ def reachable_server(home: Path, patience: float = 0.0) -> dict[str, str]:
         time.sleep(0.5)
     if "PREFECT_API_URL" not in environment:
         raise ResourceError(
-            f"no server runs in {home}, and PREFECT_API_URL names none. Start one: hallmark up, or hallmark server"
+            f"no server runs in {home}, and PREFECT_API_URL names none. "
+            "Start one: hallmark up, or hallmark server"
         )
     setup.wait_for_server(
         environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING"), lambda: None
@@ -123,8 +125,8 @@ def _start_worker(home: Path, environment: dict[str, str]) -> bool:
 def _refuse_ended(service: Service, home: Path, process: subprocess.Popen[bytes] | None) -> None:
     if process is not None and process.poll() is not None:
         raise ResourceError(
-            f"the {service.name} ended at once (exit code {process.returncode}). The end of {service.log(home)}:\n"
-            f"{service.last_lines(home)}"
+            f"the {service.name} ended at once (exit code {process.returncode}). "
+            f"The end of {service.log(home)}:\n{service.last_lines(home)}"
         )
 
 

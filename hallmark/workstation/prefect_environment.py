@@ -27,7 +27,7 @@ def defaults(home: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_V2_ENABLED": "false",  # its pages ask an analytics host, whatever the line above says
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",  # it asks an analytics host, whatever the line above says
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(
@@ -40,7 +40,8 @@ def defaults(home: Path) -> dict[str, str]:
 
 
 def server_environment(home: Path, host: str, port: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of our Prefect server: a sign-in is asked for, and requests of foreign pages are refused.
+    """The environment of our Prefect server: a sign-in is asked for, and requests of foreign pages are
+    refused.
 
     Args:
         home: HALLMARK_HOME, absolute.
@@ -63,7 +64,8 @@ def server_environment(home: Path, host: str, port: int, environment: Mapping[st
 
 
 def client_environment(home: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of whatever talks to a server: the one that the environment names, else the one of this home.
+    """The environment of whatever talks to a server: the one that the environment names, else the one of this
+    home.
 
     Without either, PREFECT_API_URL is absent from the result.
 
@@ -78,7 +80,9 @@ def client_environment(home: Path, environment: Mapping[str, str]) -> dict[str, 
 
 
 def own_temporary_folder(home: Path) -> str:
-    """A TMPDIR below the home: Prefect keeps files under fixed names there, on which two users of a machine would collide."""
+    """A TMPDIR below the home: Prefect keeps files under fixed names there, on which two users of a machine
+    would collide.
+    """
     folder = home / "tmp"
     make_home(home)
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -86,7 +90,9 @@ def own_temporary_folder(home: Path) -> str:
 
 
 def remove_left_files(home: Path) -> None:
-    """Remove what killed flow runs left in our temporary folder: Prefect hands them their environment, secrets too, in files there."""
+    """Remove what killed flow runs left in our temporary folder: Prefect hands them their environment,
+    secrets too, in files there.
+    """
     for left in (home / "tmp").glob("prefect-workspace-attempt-*"):
         shutil.rmtree(left, ignore_errors=True)
 

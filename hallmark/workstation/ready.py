@@ -1,4 +1,4 @@
-"""Prefect, ready for a flow of this process: its own temporary server, or the one that the environment or the home names."""
+"""Prefect, ready for a flow of this process: with a server of its own, or the one that runs already."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DRAIN_SECONDS = 30.0
 def prefect_ready() -> Iterator[None]:
     """Inside the block Prefect has its settings from us and a server that answers. Flows are imported inside.
 
-    The environment is put back at the end; a temporary server stays for the next flow and ends with this process.
+    The environment is put back at the end. A temporary server stays for the next flow, until the process ends.
 
     Example:
         >>> with prefect_ready():
@@ -49,12 +49,12 @@ def prefect_ready() -> Iterator[None]:
 
 
 def server_is_up() -> bool:
-    """Whether the environment names a server, or one is up in our home: without one nobody could hear an event."""
+    """Whether the environment names a server, or one is up in our home: else nobody could hear an event."""
     return "PREFECT_API_URL" in client_environment(get_settings().home.absolute(), os.environ)
 
 
 def _wanted(home: Path) -> dict[str, str]:
-    """Prefect's state in our home unless the person chose otherwise; no analytics; no log lines over the progress."""
+    """State in our home unless the person chose otherwise; no analytics; no log lines over the progress."""
     wanted = client_environment(home, os.environ)
     if any(os.environ.get(name) for name in CHOSEN_BY_USER):
         wanted = {**wanted, "PREFECT_HOME": os.environ.get("PREFECT_HOME", "")}
@@ -90,7 +90,7 @@ _last_address: str | None = None
 
 
 def _send_events_of_before(address: str) -> None:
-    """End the service that sends Prefect's events where it serves another address: it keeps the one it began with."""
+    """End Prefect's service of events where it sends to another address: it keeps the one it began with."""
     global _last_address
     if _last_address not in (None, address):
         from prefect.events.worker import EventsWorker

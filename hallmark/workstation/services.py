@@ -1,4 +1,6 @@
-"""The server and the worker as processes of their own: one of each a home, found by a lock that dies with its process."""
+"""The server and the worker as processes of their own: one of each a home, found by a lock that dies with its
+process.
+"""
 
 from __future__ import annotations
 
@@ -58,9 +60,8 @@ class Service:
         make_home(home)
         if acquire(self.lock(home), f"the {self.name}", address, inheritable=True) is None:
             running = self.holder(home)
-            raise ResourceError(
-                f"{running.sentence() if running else 'the ' + self.name} runs already in {home}. Stop it: hallmark down"
-            )
+            what = running.sentence() if running else f"the {self.name}"
+            raise ResourceError(f"{what} runs already in {home}. Stop it: hallmark down")
         signal.signal(
             signal.SIGINT, signal.SIG_DFL
         )  # ignored where a script started us in the background; Prefect then never ends

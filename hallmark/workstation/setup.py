@@ -1,4 +1,6 @@
-"""What is set up on a Prefect server, all of it idempotent: the work pool and its limit, deployments, automations."""
+"""What is set up on a Prefect server, all of it idempotent: the work pool and its limit, deployments,
+automations.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ def set_up(home: Path, environment: dict[str, str]) -> Iterator[str]:
     """
     if not (PROJECT / "prefect.yaml").is_file():
         raise InputError(
-            f"{PROJECT}: no prefect.yaml. Deploying needs a checkout of the project: clone it and run `make up` there."
+            f"{PROJECT}: no prefect.yaml. Deploying needs a checkout of the project: "
+            "clone it and run `make up` there."
         )
     deployments(home, environment)  # refuses a time zone that does not exist before anything is set up
     make_home(home)
@@ -58,7 +61,8 @@ def set_up(home: Path, environment: dict[str, str]) -> Iterator[str]:
 
 
 def deployments(home: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The content of prefect.yaml with what this machine adds: folders, the code's version, the nightly schedule.
+    """The content of prefect.yaml with what this machine adds: folders, the code's version, the nightly
+    schedule.
 
     Args:
         home: HALLMARK_HOME, absolute.
@@ -135,7 +139,8 @@ def wait_for_server(address: str, sign_in: str | None, alive: Any, seconds: floa
                 return
             if answer.status_code == httpx.codes.UNAUTHORIZED:
                 raise ResourceError(
-                    f"{address}: the server refuses our sign-in. Set PREFECT_API_AUTH_STRING to its user:password."
+                    f"{address}: the server refuses our sign-in. "
+                    "Set PREFECT_API_AUTH_STRING to its user:password."
                 )
             problem = f"HTTP {answer.status_code}"
         except httpx.HTTPError as error:
@@ -151,10 +156,11 @@ def worker_has_reported(since: datetime) -> bool:
 
 
 def mark_dead_runs_crashed(worker: str) -> Iterator[str]:
-    """Mark flow runs that this machine's worker left behind, which would hold the pool's only place for ever; says which.
+    """Mark flow runs that this machine's worker left behind, which would hold the pool's only place for ever;
+    says which.
 
-    Called before the worker starts. Prefect's runs carry the process that they ran in, and not always the machine; without it, runs are
-    taken for ours where no other worker is online.
+    Called before the worker starts. Prefect's runs carry the process that they ran in, and not always the
+    machine; without it, runs are taken for ours where no other worker is online.
 
     Args:
         worker: name of the worker of this machine.
@@ -245,7 +251,9 @@ def _deploy(home: Path, environment: dict[str, str]) -> str:
 
 
 def _remove_logos() -> None:
-    """Let the pages of our own server load no pictures from elsewhere: Prefect's blocks come with addresses of logos."""
+    """Let the pages of our own server load no pictures from elsewhere: Prefect's blocks come with addresses
+    of logos.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import BlockTypeUpdate
 
@@ -306,7 +314,7 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
     endings = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     yield (
         "hallmark: mark dead runs as crashed",
-        "A flow run whose process has stopped reporting, because it or its machine was killed, is marked as crashed.",
+        "Marks a flow run as crashed whose process stopped reporting, because it or its machine was killed.",
         EventTrigger(
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
             after={HEARTBEAT},

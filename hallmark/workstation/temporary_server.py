@@ -1,8 +1,8 @@
 """Prefect's server for the flows of one process, which ends with it.
 
-It is a process of its own, in a session of its own, so that Ctrl-C in a terminal or a notebook's interrupt does
-not take it away from the flow that has still to report. It ends when its standard input does, a pipe that the kernel
-closes when the process is gone, however it ended.
+It is a process of its own, in a session of its own, so that Ctrl-C in a terminal or a notebook's interrupt
+does not take it away from the flow that has still to report. It ends when its standard input does, a pipe
+that the kernel closes when the process is gone, however it ended.
 
 Run as a program it is that server: `python -m hallmark.workstation.temporary_server PORT`.
 """

@@ -11,7 +11,9 @@ from hallmark.cli.terminal import out, relative
 
 
 def show_result(result: ExperimentResult, console: Console = out) -> None:
-    """Print what was compared, the table, the decision with its reason, where the files are, and what to type next."""
+    """Print what was compared, the table, the decision with its reason, where the files are, and what to type
+    next.
+    """
     comparison = result.comparison
     console.print()
     console.print(Text(f"Base against trained on {comparison.dataset}, judged by {comparison.judge}", "bold"))

@@ -55,8 +55,7 @@ def show_run(result: RunResult) -> None:
             markup=False,
         )
         if (cut := result.truncated) is not None:
-            out.print(
-                f"cut off   {cut['completions']} completions at max_new_tokens ({cut['completions_below_one']} of them without the "
-                f"full score), {cut['prompts']} prompts to fit the context",
-                soft_wrap=True,
-            )
+            below = f"{cut['completions_below_one']} of them without the full score"
+            completions = f"{cut['completions']} completions at max_new_tokens ({below})"
+            prompts = f"{cut['prompts']} prompts to fit the context"
+            out.print(f"cut off   {completions}, {prompts}", soft_wrap=True)

@@ -1,0 +1,137 @@
+"""Write the tables of docs/reference.md that the code knows best, between their markers: `make docs`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from typer.core import TyperArgument, TyperCommand, TyperGroup
+
+from core.settings import Settings
+from experiments.config import ExperimentConfig
+from hallmark.cli.app import app
+from hallmark.cli.options import OPTIONS, choices, is_model, option_type
+
+PAGE = Path(__file__).parent / "reference.md"
+
+BOUNDS = {"Ge": "at least", "Gt": "above", "Le": "at most", "Lt": "below"}
+BOUND_OF = {"Ge": "ge", "Gt": "gt", "Le": "le", "Lt": "lt"}
+
+
+def table(columns: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def commands(group: TyperGroup, path: str = "hallmark") -> Iterator[tuple[str, str]]:
+    """Each command as it is typed, and what it does."""
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from commands(command, f"{path} {name}")
+        else:
+            words = [path, name, *usage(command)]
+            yield cell(f"`{' '.join(words)}`"), cell((command.help or "").partition("\n\n")[0])
+
+
+def usage(command: TyperCommand) -> Iterator[str]:
+    """Its arguments, those that may be left out in brackets, and the options that it needs."""
+    for parameter in command.params:
+        name = parameter.metavar or str(parameter.name).upper()
+        if isinstance(parameter, TyperArgument):
+            yield name if parameter.required else f"[{name}]"
+        elif parameter.required:
+            yield f"{parameter.opts[0]} {'TEXT' if parameter.metavar is None else name}"
+
+
+def cell(text: str) -> str:
+    """A text as a table cell: one line, without the full stop of a single sentence."""
+    line = " ".join(text.split()).replace("|", "\\|")
+    return line if ". " in line else line.removesuffix(".")
+
+
+def settings(kind: type[BaseModel], path: str = "") -> Iterator[tuple[str, ...]]:
+    """Each setting: name, option, default, what is allowed, meaning."""
+    for name, field in kind.model_fields.items():
+        if is_model(field):
+            yield from settings(option_type(field), f"{path}{name}.")
+        else:
+            dotted = f"{path}{name}"
+            about = default(field), allowed(field), cell(str(field.description))
+            yield f"`{dotted}`", option(dotted), *about
+
+
+def option(name: str) -> str:
+    """The option that sets a setting, where it has one of its own."""
+    flags = next((each.flags for each in OPTIONS if name in each.fields), ())
+    return ", ".join(f"`{flag.replace('/', '`, `')}`" for flag in flags)
+
+
+def default(field: FieldInfo) -> str:
+    """The default as TOML writes it; nothing where there is none: the meaning says what holds then."""
+    value: Any = field.get_default(call_default_factory=True)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return " ".join(f"`{each}`" for each in value)
+    return f"`{value}`" if isinstance(value, str | Path) else number(value)
+
+
+def allowed(field: FieldInfo) -> str:
+    """The choices or the bounds of a setting."""
+    if options := choices(field):
+        return ", ".join(f"`{each}`" for each in options)
+    bounds = {type(each).__name__: each for each in field.metadata}
+    low, high = bounds.get("Ge"), bounds.get("Le")
+    if low is not None and high is not None:
+        return f"{number(low.ge)} to {number(high.le)}"
+    found = [
+        f"{BOUNDS[kind]} {number(getattr(bound, BOUND_OF[kind]))}"
+        for kind, bound in bounds.items()
+        if kind in BOUNDS
+    ]
+    return ", ".join(found)
+
+
+def number(value: float) -> str:
+    """A bound as a person reads it."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def environment() -> Iterator[tuple[str, ...]]:
+    """Each variable that says where things are: name, default, meaning."""
+    prefix = Settings.model_config["env_prefix"]
+    for name, field in Settings.model_fields.items():
+        yield f"`{prefix}{name.upper()}`", default(field), cell(str(field.description))
+
+
+def tables() -> dict[str, str]:
+    """The generated tables by the names of their markers."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)  # noqa: S101 - there is more than one command
+    return {
+        "commands": table(("command", "what it does"), commands(group)),
+        "settings": table(("name", "option", "default", "allowed", "meaning"), settings(ExperimentConfig)),
+        "environment": table(("variable", "default", "meaning"), environment()),
+    }
+
+
+def page(text: str) -> str:
+    """The page with the tables as the code has them now."""
+    for name, made in tables().items():
+        between = re.compile(rf"(<!-- {name}: made by `make docs` -->\n).*?(<!-- end -->)", re.DOTALL)
+        text, found = between.subn(lambda match, made=made: f"{match[1]}{made}\n{match[2]}", text)
+        if found != 1:
+            raise ValueError(f"{PAGE}: expected one pair of markers for {name}, found {found}")
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text()))
