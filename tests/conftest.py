@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from registry import Registry, open_registry
-from tests.support.warm_cli import WarmCommandLine
+from tests.support.warm_processes import run_hallmark
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -49,24 +49,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def warm_command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommandLine]:
-    """The server that `hallmark` starts commands through."""
-    server = WarmCommandLine(tmp_path_factory.mktemp("printed"))
-    yield server
-    server.close()
-
-
 @pytest.fixture
-def hallmark(home: Path, tmp_path: Path, warm_command_line: WarmCommandLine) -> CommandLine:
+def hallmark(home: Path, tmp_path: Path) -> CommandLine:
     """The real command line in a process of its own, working in the test's folder."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         variables = {**os.environ, "COLUMNS": "80", **environment}
         if "PYTHONPATH" in variables:  # Python reads it when it starts
             command = [str(Path(sys.executable).with_name("hallmark")), *map(str, arguments)]
-            return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=variables, check=False)
-        return warm_command_line.run(list(map(str, arguments)), variables, tmp_path)
+            return subprocess.run(
+                command, capture_output=True, text=True, cwd=tmp_path, env=variables, check=False
+            )
+        return run_hallmark(arguments, variables, tmp_path)
 
     return run
 
@@ -125,7 +119,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte, where this user may mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("this user may not mount a small file system")
     yield folder

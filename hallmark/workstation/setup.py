@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import hallmark
 from core.errors import HallmarkError, InputError, ResourceError
 from core.files import make_home
 from hallmark.workstation.prefect_environment import HEARTBEAT_SECONDS, own_temporary_folder
 from hallmark.workstation.services import SERVER, beside_python
 
-PROJECT = Path(hallmark.__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 POOL = "gpu"
 NIGHTLY = "nightly"
 """Slug of the schedules in prefect.yaml that HALLMARK_NIGHTLY_CRON and the time zone apply to."""

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from core.errors import InputError, IntegrityError, ResourceError
 from core.progress import Progress
 from experiments.references import TINY_BASE_DIRECTORY
 from inference.contract import GenerationConfig, PredictionMeta, PredictResult, PredictSpec
+from tests.support.child_process import start_child_process
 
 pytestmark = pytest.mark.model
 
@@ -154,17 +151,12 @@ def test_killed_inference_continues_to_the_same_bytes(tmp_path: Path, small_data
     dataset = small_dataset("golden-v1", 120)
     undisturbed, _ = predict(spec(tmp_path / "undisturbed", dataset, batch_size=4))
     wanted = spec(tmp_path / "killed", dataset, batch_size=4)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "inference"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdin is not None
+    child = start_child_process("inference", wanted)
     assert child.stdout is not None
-    child.stdin.write(wanted.model_dump_json() + "\n")
-    child.stdin.flush()
     for line in child.stdout:
         if json.loads(line)["body"]["done"] >= 20:
             break
-    os.kill(child.pid, signal.SIGKILL)
+    child.kill()
     child.wait()
     assert not (tmp_path / "killed" / "predictions.jsonl").exists()
     result, _ = predict(wanted)
@@ -174,13 +166,9 @@ def test_killed_inference_continues_to_the_same_bytes(tmp_path: Path, small_data
 
 def test_inference_ends_when_its_parent_is_gone(tmp_path: Path, small_dataset) -> None:
     wanted = spec(tmp_path / "run", small_dataset("golden-v1", 120), batch_size=1)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "inference"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    child = start_child_process("inference", wanted)
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(wanted.model_dump_json() + "\n")
-    child.stdin.flush()
     child.stdout.readline()
     started = time.monotonic()
     child.stdin.close()

@@ -12,7 +12,11 @@ import pytest
 from registry.artifacts.garbage import Collected
 from registry.artifacts.store import Store
 
-S3_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "hunter2secret", "AWS_DEFAULT_REGION": "us-east-1"}
+S3_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "someone",
+    "AWS_SECRET_ACCESS_KEY": "hunter2secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
 @contextmanager
@@ -70,7 +74,9 @@ def make_tree(folder: Path, files: dict[str, bytes]) -> Path:
 
 def read_tree(folder: Path) -> dict[str, bytes]:
     """The files of a directory."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def overwrite_blob(store: Store, sha256: str, content: bytes) -> None:

@@ -24,7 +24,9 @@ class Generous:
 HELPER = "def agrees(answer, prediction):\n    return answer in prediction\n"
 
 
-def install_plugin(folder: Path, source: str = PLUGIN, helper: str = HELPER, point: str = "acme_judges.main:Generous") -> dict[str, str]:
+def install_plugin(
+    folder: Path, source: str = PLUGIN, helper: str = HELPER, point: str = "acme_judges.main:Generous"
+) -> dict[str, str]:
     """Install the package acme-judges into a folder, as pip does, and give the environment in which Python finds it."""
     package, info = folder / "acme_judges", folder / "acme_judges-1.0.dist-info"
     for directory in (package, info):

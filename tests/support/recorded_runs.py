@@ -49,19 +49,31 @@ def record_baseline(workspace: Workspace, answers: Answers | None = None, **sett
     return workspace.registry.runs.get(run.run_id)
 
 
-def record_trained(workspace: Workspace, answers: Answers, weights: str = "trained", **settings: object) -> Run:
+def record_trained(
+    workspace: Workspace, answers: Answers, weights: str = "trained", **settings: object
+) -> Run:
     """A finished run of a model "trained" from it: a directory of small files whose bytes the name `weights` decides."""
     plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace)
-    training = TrainingPlan(config=TrainConfig(), dataset=dataset_ref(load_dataset("train-v1"), 9600), overlaps=[])
-    run = _record(workspace, plan.model_copy(update={"kind": "trained", "training": training}), answers, weights)
+    training = TrainingPlan(
+        config=TrainConfig(), dataset=dataset_ref(load_dataset("train-v1"), 9600), overlaps=[]
+    )
+    run = _record(
+        workspace, plan.model_copy(update={"kind": "trained", "training": training}), answers, weights
+    )
     return workspace.registry.runs.get(run.run_id)
 
 
 def recorded_run(
-    workspace: Workspace, answer: Answers = two_of_three, cut: Iterable[int] = (), trained: bool = False, **settings: Any
+    workspace: Workspace,
+    answer: Answers = two_of_three,
+    cut: Iterable[int] = (),
+    trained: bool = False,
+    **settings: Any,
 ) -> RunRef:
     """A finished run planned as in production; `cut` are the places of items whose completion was cut."""
-    return _record(workspace, plan_of(workspace, trained, **settings), answer, "trained" if trained else None, cut)
+    return _record(
+        workspace, plan_of(workspace, trained, **settings), answer, "trained" if trained else None, cut
+    )
 
 
 def plan_of(workspace: Workspace, trained: bool = False, **settings: Any) -> RunPlan:
@@ -71,7 +83,9 @@ def plan_of(workspace: Workspace, trained: bool = False, **settings: Any) -> Run
     return plan_evaluation(EvaluateConfig(**settings), workspace)
 
 
-def _record(workspace: Workspace, plan: RunPlan, answers: Answers, weights: str | None, cut: Iterable[int] = ()) -> RunRef:
+def _record(
+    workspace: Workspace, plan: RunPlan, answers: Answers, weights: str | None, cut: Iterable[int] = ()
+) -> RunRef:
     run = begin_run(plan, workspace.registry, workspace.runs)
     with owned(run, workspace.registry):
         phases.export_dataset(run, plan)
@@ -87,7 +101,9 @@ def _record(workspace: Workspace, plan: RunPlan, answers: Answers, weights: str 
 def write_predictions(run: RunRef, plan: RunPlan, answers: Answers, cut: Iterable[int] = ()) -> None:
     """predictions.jsonl and predictions_meta.json, as inference writes them."""
     items = list(read_items(run.files.dataset))
-    rows = ({"trace_id": item.trace_id, "prediction": answers(place, item)} for place, item in enumerate(items))
+    rows = (
+        {"trace_id": item.trace_id, "prediction": answers(place, item)} for place, item in enumerate(items)
+    )
     write_jsonl(run.files.predictions, rows)
     meta = PredictionMeta(
         generation=plan.generation.model_dump(),

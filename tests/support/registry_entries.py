@@ -9,7 +9,17 @@ from typing import Any
 
 from core.errors import InputError
 from core.files import sha256_tree
-from registry import Evidence, Gate, MetricRow, ModelVersion, OfferResult, PredictionRow, Registry, Ruling, Run
+from registry import (
+    Evidence,
+    Gate,
+    MetricRow,
+    ModelVersion,
+    OfferResult,
+    PredictionRow,
+    Registry,
+    Ruling,
+    Run,
+)
 
 DECISION = {"verdict": "better", "promote": True, "reasons": ["It is better."], "smallest_gain": 0.05}
 
@@ -55,8 +65,14 @@ def finish(registry: Registry, run: Run, weights: Path, score: float = 0.5) -> R
         evaluation_sha256=digest(str(weights)),
         predictions_sha256=digest(f"predictions of {weights.name}"),
         predictions_meta={"items": 2},
-        metrics=[MetricRow("answer_correctness", score, 2, "", 0.1, 0.9, "wilson"), MetricRow("answer_correctness", 1.0, 1, "addition")],
-        predictions=[PredictionRow("t1", "Answer: 1\0é", 1.0, "1", "correct"), PredictionRow("t0", "", 0.0, None, "empty")],
+        metrics=[
+            MetricRow("answer_correctness", score, 2, "", 0.1, 0.9, "wilson"),
+            MetricRow("answer_correctness", 1.0, 1, "addition"),
+        ],
+        predictions=[
+            PredictionRow("t1", "Answer: 1\0é", 1.0, "1", "correct"),
+            PredictionRow("t0", "", 0.0, None, "empty"),
+        ],
     )
 
 
@@ -71,7 +87,12 @@ def plain_gate(evidence: Evidence, *, says_yes: bool = True) -> Ruling:
     level = 0.02 / evidence.number + evidence.carried
     document = {**DECISION, "promote": says_yes, "number": evidence.number, "level": level}
     return Ruling(
-        promote=says_yes, significant=says_yes, p_value=0.001, level=level, reason="better" if says_yes else "worse", document=document
+        promote=says_yes,
+        significant=says_yes,
+        p_value=0.001,
+        level=level,
+        reason="better" if says_yes else "worse",
+        document=document,
     )
 
 
@@ -98,7 +119,9 @@ def base_run(registry: Registry) -> Run:
     )
 
 
-def promote(registry: Registry, run: Run, weights: Path, gate: Gate = plain_gate, **changes: Any) -> OfferResult:
+def promote(
+    registry: Registry, run: Run, weights: Path, gate: Gate = plain_gate, **changes: Any
+) -> OfferResult:
     """Offer with plain arguments."""
     base_run(registry)
     fields = {"actor": "someone", "weights": lambda: weights, "parent_model": "tiny-base"}
@@ -113,11 +136,23 @@ def manifest(reference: str = "tiny-base", revision: str | None = None, **traini
         "kind": "trained",
         "inputs_sha256": digest("inputs"),
         "model": {"reference": reference, "sha256": digest("parent"), "revision": revision},
-        "dataset": {"name": "sample-v1", "sha256": digest("sample"), "items": 2, "bands": {"t0": "easy", "t1": "hard"}},
+        "dataset": {
+            "name": "sample-v1",
+            "sha256": digest("sample"),
+            "items": 2,
+            "bands": {"t0": "easy", "t1": "hard"},
+        },
         "judge": {"name": "answer_correctness@v1", "fingerprint": digest("judge")},
         "generation": {"batch_size": 64, "dtype": "float32", "max_new_tokens": 128},
         "training": {
-            "config": {"dataset": "train-v1", "method": "full", "steps": 200, "learning_rate": 0.002, "lora": {"rank": 16}, **training},
+            "config": {
+                "dataset": "train-v1",
+                "method": "full",
+                "steps": 200,
+                "learning_rate": 0.002,
+                "lora": {"rank": 16},
+                **training,
+            },
             "dataset": {"name": "train-v1", "sha256": digest("train"), "items": 9600},
             "contamination": {"overlaps": 0, "allowed": False, "pairs": []},
         },
@@ -142,7 +177,9 @@ def promoted(registry: Registry, folder: Path, content: str = "weights", **chang
     served = registry.models.aliased("m")
     opponent = served.run_id if served else base.run_id
     report = {"n": 2, "test": "mcnemar_exact", "baseline": {"value": 0.25}, "candidate": {"value": 0.5}}
-    registry.comparisons.record(opponent, run.run_id, delta=0.25, p_value=0.012, ci_low=0.1, ci_high=0.4, report=report)
+    registry.comparisons.record(
+        opponent, run.run_id, delta=0.25, p_value=0.012, ci_low=0.1, ci_high=0.4, report=report
+    )
     version = promote(registry, run, made).version
     assert version is not None
     return version

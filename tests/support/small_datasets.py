@@ -15,14 +15,22 @@ def tokenized(traces: Sequence[tuple[list[int], int]], source: Path = Path("none
     """Traces, given as token ids and the length of the prompt, as a dataset."""
     ids = [np.array(tokens, np.uint32) for tokens, _ in traces]
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-    return TokenizedDataset(np.concatenate(ids), offsets, np.array([prompt for _, prompt in traces], np.int32), source)
+    return TokenizedDataset(
+        np.concatenate(ids), offsets, np.array([prompt for _, prompt in traces], np.int32), source
+    )
 
 
 def small_dataset(folder: Path, answers: Iterable[str] = ("1", "2", "3", "4")) -> Path:
     """A dataset with items t0, t1 and so on."""
     path = folder / "small-v1.jsonl"
     rows = [
-        {"trace_id": f"t{n}", "prompt": f"Question {n}?", "steps": [], "final_answer": answer, "category": "c"}
+        {
+            "trace_id": f"t{n}",
+            "prompt": f"Question {n}?",
+            "steps": [],
+            "final_answer": answer,
+            "category": "c",
+        }
         for n, answer in enumerate(answers)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

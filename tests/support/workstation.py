@@ -59,9 +59,13 @@ class Workstation:
         """The `prefect` of a shell in which `eval "$(hallmark env)"` was typed."""
         return self._run("prefect", arguments, {**self.environment, **self.shell()})
 
-    def _run(self, program: str, arguments: tuple[object, ...], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, program: str, arguments: tuple[object, ...], environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / program), *map(str, arguments)]
-        return subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=500, check=False)
+        return subprocess.run(
+            command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=500, check=False
+        )
 
     def up(self) -> str:
         done = self.hallmark("up", "--port", self.port)
@@ -72,7 +76,9 @@ class Workstation:
         """What `hallmark env` exports."""
         if self.exported is None:
             lines = self.hallmark("env").stdout.splitlines()
-            self.exported = dict(assignment.split("=", 1) for line in lines for assignment in shlex.split(line)[1:])
+            self.exported = dict(
+                assignment.split("=", 1) for line in lines for assignment in shlex.split(line)[1:]
+            )
         return self.exported
 
     def services(self) -> dict[str, Any]:
@@ -92,7 +98,9 @@ class Workstation:
         if self.client is None:
             user, password = self.sign_in.split(":", 1)
             self.client = httpx.Client(base_url=f"{self.address}/api", auth=(user, password), timeout=60)
-            token = self.client.get("/csrf-token", params={"client": "test"}).raise_for_status().json()["token"]
+            token = (
+                self.client.get("/csrf-token", params={"client": "test"}).raise_for_status().json()["token"]
+            )
             self.client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"})
         return self.client.post(path, json=body or {}).raise_for_status().json()
 
@@ -117,7 +125,12 @@ class Workstation:
 
     def started(self) -> list[dict[str, Any]]:
         """The flow runs that have started, newest first."""
-        return list(self.post("/flow_runs/filter", {"sort": "START_TIME_DESC", "flow_runs": {"start_time": {"is_null_": False}}}))
+        return list(
+            self.post(
+                "/flow_runs/filter",
+                {"sort": "START_TIME_DESC", "flow_runs": {"start_time": {"is_null_": False}}},
+            )
+        )
 
     def state(self, flow_run: str) -> tuple[str, str]:
         """Type and message of a flow run's state."""
@@ -126,7 +139,11 @@ class Workstation:
 
     def end_of(self, flow_run: str, seconds: float = 300) -> tuple[str, str]:
         """The state in which a flow run ended."""
-        return self.wait(lambda: state if (state := self.state(flow_run))[0] in ENDINGS else None, f"flow run {flow_run} to end", seconds)
+        return self.wait(
+            lambda: state if (state := self.state(flow_run))[0] in ENDINGS else None,
+            f"flow run {flow_run} to end",
+            seconds,
+        )
 
     def log(self, flow_run: str) -> str:
         """What a flow run and those inside it logged."""
@@ -137,7 +154,9 @@ class Workstation:
         """The newest artifact of each key that a flow run, or one that it called, made."""
         inside = self.post("/flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [flow_run]}}})
         ids = [flow_run, *(found["id"] for found in inside)]
-        found = self.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": ids}}, "sort": "CREATED_DESC"})
+        found = self.post(
+            "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": ids}}, "sort": "CREATED_DESC"}
+        )
         return {artifact["key"]: artifact for artifact in reversed(found) if artifact["key"]}
 
     def runs(self) -> list[dict[str, Any]]:
@@ -158,7 +177,11 @@ class Workstation:
                 curve = Path(run["directory"]) / "training.jsonl"
                 if run["run_id"] not in known and run["status"] == "running" and curve.is_file():
                     grown = curve.read_bytes().count(b"\n")
-                    if curve.stat().st_mtime > since and grown > 6 and grown > lines.setdefault(run["run_id"], grown):
+                    if (
+                        curve.stat().st_mtime > since
+                        and grown > 6
+                        and grown > lines.setdefault(run["run_id"], grown)
+                    ):
                         return curve.parent
             return None
 
@@ -167,7 +190,11 @@ class Workstation:
 
     def told(self, text: str) -> str:
         """Wait for a message that holds a text."""
-        message: str = self.wait(lambda: next((message for message in self.messages if text in message), None), f"a message: {text}", 30)
+        message: str = self.wait(
+            lambda: next((message for message in self.messages if text in message), None),
+            f"a message: {text}",
+            30,
+        )
         return message
 
     def wait(self, look: Callable[[], Any], what: str, seconds: float) -> Any:
@@ -182,7 +209,11 @@ class Workstation:
     def flow_process(self) -> int:
         """The process in which the worker runs a flow."""
         worker = self.services()["worker"]["pid"]
-        [child] = [int(pid) for task in Path(f"/proc/{worker}/task").iterdir() for pid in (task / "children").read_text().split()]
+        [child] = [
+            int(pid)
+            for task in Path(f"/proc/{worker}/task").iterdir()
+            for pid in (task / "children").read_text().split()
+        ]
         return child
 
     def processes(self) -> list[str]:
