@@ -46,7 +46,9 @@ def test_the_first_notebook_runs_and_shows_tables(tmp_path: Path) -> None:
     outputs = [output for cell in cells for output in cell.outputs]
     assert [output for output in outputs if output.output_type == "stream"] == []
     tables = [
-        output.data["text/html"] for output in outputs if "<table" in output.get("data", {}).get("text/html", "")
+        output.data["text/html"]
+        for output in outputs
+        if "<table" in output.get("data", {}).get("text/html", "")
     ]
     assert len(tables) >= 5
     assert "overall" in tables[-3]

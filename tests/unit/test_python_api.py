@@ -55,7 +55,7 @@ def test_every_name_is_there_for_python_and_for_editors() -> None:
     for name, home in homes.items():
         assert getattr(hm, name) is getattr(sys.modules[str(home)], name)
     with pytest.raises(AttributeError, match="no attribute 'cards'"):
-        hm.cards
+        _ = hm.cards
 
 
 def test_open_chooses_the_workspace_of_all_calls_and_child_processes(home: Path, tmp_path: Path) -> None:
@@ -78,7 +78,10 @@ def test_a_workspace_that_cannot_be_opened_is_not_chosen(home: Path) -> None:
     ("call", "message"),
     [
         ("hm.evaluate('nowhere')", "nowhere: "),
-        ("hm.evaluate(generation={'max_new_tokens': 0})", "generation.max_new_tokens: Input should be greater"),
+        (
+            "hm.evaluate(generation={'max_new_tokens': 0})",
+            "generation.max_new_tokens: Input should be greater",
+        ),
         ("hm.evaluate(judge='nobody@v1')", "nobody@v1"),
         ("hm.experiment(train={'steps': 0, 'speed': 3})", "train.speed: unknown setting"),
         ("hm.experiment('nowhere.toml')", "nowhere.toml: no such configuration file"),
@@ -153,7 +156,9 @@ def test_a_comparison_is_a_table_and_a_frame() -> None:
     assert list(frame["better"]) == [4, 2, 2]
     assert pd.isna(frame.loc[1, "ci_low"])
     assert "b" not in Tags(comparison._repr_html_()).found
-    assert repr(comparison).startswith("<Comparison: run run-1 against run run-0 on small-v1, judged by exact")
+    assert repr(comparison).startswith(
+        "<Comparison: run run-1 against run run-0 on small-v1, judged by exact"
+    )
     assert type(comparison).model_validate_json(comparison.model_dump_json()) == comparison
 
 

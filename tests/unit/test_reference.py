@@ -68,7 +68,9 @@ def test_an_option_has_the_description_and_the_default_of_its_field(name: str, k
 @pytest.mark.parametrize(("name", "kind"), COMMANDS.items())
 def test_the_keywords_of_the_python_api_are_the_fields(name: str, kind: type[BaseModel]) -> None:
     keywords = set(inspect.signature(getattr(api, name)).parameters) - {"config"}
-    fields = {"base_model" if (name, field) == ("baseline", "model") else field for field in kind.model_fields}
+    fields = {
+        "base_model" if (name, field) == ("baseline", "model") else field for field in kind.model_fields
+    }
     assert keywords == fields
 
 
