@@ -1,5 +1,5 @@
 # make run   the whole experiment on this machine, with embedded defaults
-# make test  every test
+# make test  the tests, without the slow ones
 # Both install what they need: uv into .tools/ if it is absent, Python packages into .venv/.
 
 UV_VERSION := 0.13.9
@@ -7,10 +7,10 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 EXTRAS ?= --extra inference --extra training --extra postgres --extra s3 --extra math
 PEERS := --group peers
 ARGS ?=
-PARALLEL := -n 2 --dist loadfile
+PARALLEL := -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-core bench bench-registry architecture docs pictures lint types format lock-check install install-peers clean
+.PHONY: help run up down test test-all test-core bench bench-registry architecture docs pictures lint types format lock-check install install-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -24,7 +24,12 @@ up: install ## start the Prefect server and the worker; set up deployments, the 
 down: install ## stop the worker and the server
 	@.venv/bin/hallmark down $(ARGS)
 
-test: install-peers ## run every test
+test: install-peers ## run the unit tests, those on the real tiny model, and one short experiment
+	.venv/bin/pytest -m "not slow" $(PARALLEL) $(ARGS)
+	@echo "Left out: the tests marked slow (kills, full disks, a workstation with its browser, sixteen promoters at"
+	@echo "once, the pages of the documentation). Everything: make test-all"
+
+test-all: install-peers ## run every test
 	.venv/bin/pytest $(PARALLEL) $(ARGS)
 
 test-core: $(UV) ## run the unit tests in an environment without torch and jax

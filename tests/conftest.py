@@ -11,11 +11,30 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from registry import Registry, open_registry
 from tests.support.warm_processes import run_hallmark
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
+
+LONGEST_FIRST = ("e2e", "slow", "model", "unit")
+
+settings.register_profile("tests", deadline=None)  # no test asserts a time
+settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest tests first, so that no worker is left alone with one of them; keep those of a workplace together."""
+
+    def place(item: pytest.Item) -> int:
+        return next(number for number, mark in enumerate(LONGEST_FIRST) if item.get_closest_marker(mark))
+
+    items.sort(key=place)
+    for item in items:
+        if item.get_closest_marker("e2e") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

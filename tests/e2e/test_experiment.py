@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
+from tests.support.warm_processes import run_hallmark
 from tests.support.workstation import processes_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("experiment")]
 
 HALLMARK = str(Path(sys.executable).with_name("hallmark"))
 SHORT = ("--steps", "60")
@@ -28,14 +29,13 @@ SHORT = ("--steps", "60")
 class Workplace:
     """A folder with a HALLMARK_HOME of its own, in which commands run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
         self.home = folder / "home"
-        self.environment = {**os.environ, "HALLMARK_HOME": str(self.home), "COLUMNS": "80"}
+        self.environment = {**os.environ, "HALLMARK_HOME": str(self.home), "COLUMNS": "80", **environment}
 
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [HALLMARK, *map(str, arguments)]
-        return subprocess.run(command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=500, check=False)
+        return run_hallmark(arguments, self.environment, self.folder)
 
     def json(self, *arguments: object) -> Any:
         done = self.run(*arguments, "--json")
@@ -60,15 +60,21 @@ def wait_until(ready: Callable[[], bool], child: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A workplace that the tests of this module share, so that Prefect's database is made once."""
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A workplace that the tests of this module share; each command that needs a server starts its own."""
     return Workplace(tmp_path_factory.mktemp("work place ü"))
 
 
 @pytest.fixture(scope="module")
-def first(place: Workplace) -> Any:
+def place(alone: Workplace, plain_server: dict[str, str]) -> Workplace:
+    """The same workplace where a server is up, which saves each command the start of one."""
+    return Workplace(alone.folder, **{name: plain_server[name] for name in ("PREFECT_API_URL", "PREFECT_HOME")})
+
+
+@pytest.fixture(scope="module")
+def first(alone: Workplace) -> Any:
     """The verdict of a first experiment."""
-    return place.json("experiment", *SHORT)
+    return alone.json("experiment", *SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +95,8 @@ def test_a_first_experiment_promotes_a_model_that_is_really_better(first: Any) -
     assert {group["name"] for group in comparison["bands"]} == {"easy", "medium", "hard"}
 
 
-def test_both_runs_stand_in_the_registry_with_their_files(place: Workplace, first: Any) -> None:
-    listed = {run["run_id"]: run for run in place.json("runs", "list")}
+def test_both_runs_stand_in_the_registry_with_their_files(alone: Workplace, first: Any) -> None:
+    listed = {run["run_id"]: run for run in alone.json("runs", "list")}
     for kind, name in (("baseline", "baseline"), ("trained", "trained")):
         run = listed[first[name]["run_id"]]
         assert (run["kind"], run["status"], run["metric"]["n"]) == (kind, "finished", 360)
@@ -111,6 +117,7 @@ def test_both_runs_stand_in_the_registry_with_their_files(place: Workplace, firs
     assert len(curve) == 60
 
 
+@pytest.mark.slow
 def test_the_same_experiment_reuses_the_baseline_and_gives_the_same_bytes(first: Any, second: Any) -> None:
     assert second["baseline"] == {**first["baseline"], "reused": True}
     assert second["trained"]["run_id"] != first["trained"]["run_id"]
@@ -121,11 +128,11 @@ def test_the_same_experiment_reuses_the_baseline_and_gives_the_same_bytes(first:
     assert second["champion"] == 1
 
 
-def test_the_promoted_version_loads_and_gives_the_recorded_predictions(place: Workplace, first: Any) -> None:
+def test_the_promoted_version_loads_and_gives_the_recorded_predictions(alone: Workplace, first: Any) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path = place.json("models", "show", "tiny-reasoner@champion")["path"]
+    path = alone.json("models", "show", "tiny-reasoner@champion")["path"]
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(path)
     directory = Path(first["trained"]["directory"])
@@ -137,6 +144,7 @@ def test_the_promoted_version_loads_and_gives_the_recorded_predictions(place: Wo
         assert tokenizer.decode(written, skip_special_tokens=True) == prediction
 
 
+@pytest.mark.slow
 def test_a_person_reads_the_decision_in_80_columns(place: Workplace, second: Any) -> None:
     compared = place.run("compare", second["baseline"]["run_id"], second["trained"]["run_id"], "--flips", "1")
     assert compared.returncode == 0
@@ -150,6 +158,7 @@ def test_a_person_reads_the_decision_in_80_columns(place: Workplace, second: Any
     assert place.run("verify").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_useless_training_is_refused_and_the_refusal_recorded(place: Workplace, second: Any) -> None:
     done = place.run("experiment", "--steps", "1", "--learning-rate", "1e-9", "--fail-unless-promoted", "--json")
     assert done.returncode == 5, done.stderr
@@ -169,12 +178,14 @@ def test_a_useless_training_is_refused_and_the_refusal_recorded(place: Workplace
     assert place.json("models", "history", "tiny-reasoner")[-1]["reason"] == "end of the demonstration"
 
 
+@pytest.mark.slow
 def test_the_champion_can_be_evaluated_by_its_name(place: Workplace, second: Any) -> None:
     run = place.json("evaluate", "registry:tiny-reasoner@v1")
     assert run["reused"], "the champion's scores are recorded already"
     assert run["run_id"] in (second["repeats"], second["trained"]["run_id"])
 
 
+@pytest.mark.slow
 def test_a_run_is_reproduced_to_the_byte(place: Workplace, first: Any) -> None:
     lines = (Path(__file__).parents[2] / "golden" / "data" / "golden-v1.jsonl").read_text().splitlines(keepends=True)
     (place.folder / "few-v1.jsonl").write_text("".join(lines[:16]))
@@ -197,16 +208,17 @@ def slow_dataset(place: Workplace) -> Path:
     return path
 
 
-def test_a_run_stopped_in_any_way_is_truthful_leaves_no_process_and_continues(place: Workplace, first: Any, slow_dataset: Path) -> None:
+@pytest.mark.slow
+def test_a_run_stopped_in_any_way_is_truthful_leaves_no_process_and_continues(alone: Workplace, first: Any, slow_dataset: Path) -> None:
     arguments = ("baseline", "--dataset", slow_dataset, "--batch-size", "8")
-    known = {path.name for path in (place.home / "runs").iterdir()}
+    known = {path.name for path in (alone.home / "runs").iterdir()}
 
     def partial() -> Path | None:
-        return next((path for path in (place.home / "runs").glob("*/predictions.partial.jsonl") if path.parent.name not in known), None)
+        return next((path for path in (alone.home / "runs").glob("*/predictions.partial.jsonl") if path.parent.name not in known), None)
 
     size = 0
     for number, code, status in ((signal.SIGKILL, -9, "interrupted"), (signal.SIGTERM, 143, "failed"), (signal.SIGINT, 130, "failed")):
-        child = place.start(*arguments)
+        child = alone.start(*arguments)
         wait_until(lambda before=size: (path := partial()) is not None and path.stat().st_size > before + 2_000, child)
         path = partial()
         assert path is not None
@@ -214,22 +226,23 @@ def test_a_run_stopped_in_any_way_is_truthful_leaves_no_process_and_continues(pl
         _, errors = child.communicate(timeout=60)
         assert child.returncode == code
         assert "Traceback" not in errors
-        run = place.json("runs", "show", path.parent.name)
+        run = alone.json("runs", "show", path.parent.name)
         assert run["status"] == status
         if status == "failed":
             assert f"stopped by {number.name}" in errors
             assert f"stopped by {number.name}" in run["error"]
         deadline = time.monotonic() + 30
-        while (left := place.processes()) and time.monotonic() < deadline:
+        while (left := alone.processes()) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert left == []
         size = path.stat().st_size
-    resumed = place.json(*arguments)
+    resumed = alone.json(*arguments)
     assert resumed["run_id"] == path.parent.name
     assert resumed["status"] == "finished"
     assert resumed["metrics"][0]["n"] == 400
 
 
+@pytest.mark.slow
 def test_two_at_once_take_turns_and_the_second_says_for_whom_it_waits(place: Workplace, first: Any, slow_dataset: Path) -> None:
     place.environment |= {"HALLMARK_EXCLUSIVE": "always", "HALLMARK_LOCKS": str(place.folder / "locks")}
     both = [place.start("baseline", "--dataset", slow_dataset, "--max-new-tokens", length) for length in (40, 41)]
@@ -241,6 +254,7 @@ def test_two_at_once_take_turns_and_the_second_says_for_whom_it_waits(place: Wor
     assert named in {path.name for path in (place.home / "runs").iterdir()}
 
 
+@pytest.mark.slow
 def test_an_infrastructure_failure_is_a_failed_run_never_a_score_of_zero(place: Workplace, first: Any) -> None:
     broken = place.folder / "broken model"
     shutil.copytree(TINY_BASE_DIRECTORY, broken)

@@ -16,7 +16,7 @@ from inference.contract import GenerationConfig, PredictSpec
 from tests.support.child_process import run_child_process
 from trainer.contract import TrainConfig, TrainSpec
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 
 @pytest.fixture

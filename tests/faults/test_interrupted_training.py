@@ -54,6 +54,7 @@ def dataset(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_training_killed_at_random_moments_ends_in_the_same_bytes(tmp_path: Path, dataset: Path) -> None:
     undisturbed = run(job(tmp_path / "undisturbed", dataset))["body"]
     again = run(job(tmp_path / "again", dataset))["body"]

@@ -12,7 +12,7 @@ import pytest
 from registry import Registry
 from tests.support.registry_entries import base_run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PROMOTER = """
 import sys

@@ -147,6 +147,7 @@ def test_a_prompt_that_alone_exceeds_gpu_memory_is_named(
         predict(spec(tmp_path / "run", small_dataset("golden-v1", 3), batch_size=2))
 
 
+@pytest.mark.slow
 def test_killed_inference_continues_to_the_same_bytes(tmp_path: Path, small_dataset) -> None:
     dataset = small_dataset("golden-v1", 120)
     undisturbed, _ = predict(spec(tmp_path / "undisturbed", dataset, batch_size=4))

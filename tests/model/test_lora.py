@@ -70,6 +70,7 @@ def test_peft_reads_the_adapter_and_gives_the_merged_model(tmp_path: Path, small
         assert torch.allclose(adapted(tokens).logits, merged(tokens).logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_dropout_changes_the_training_and_repeats(tmp_path: Path, small_dataset) -> None:
     dataset = small_dataset("train-v1", 60)
     one, two, none = (

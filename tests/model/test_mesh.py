@@ -30,6 +30,7 @@ def losses(output: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (output / "training.jsonl").open()]
 
 
+@pytest.mark.slow
 def test_eight_devices_and_one_give_the_same_loss_curve(tmp_path: Path, small_dataset) -> None:
     dataset = small_dataset("train-v1", 200)
     alone = train(tmp_path / "one", dataset, 1)
