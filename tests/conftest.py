@@ -18,7 +18,7 @@ from tests.support.warm_processes import run_hallmark
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
-LONGEST_FIRST = ("e2e", "slow", "model", "unit")
+LONGEST_FIRST = ("e2e", "slow", "model", "gpu", "unit")
 
 settings.register_profile("tests", deadline=None)  # no test asserts a time
 settings.load_profile("tests")
@@ -29,7 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the longest tests first, so that no worker is left alone with one of them; keep those of a workplace together."""
 
     def place(item: pytest.Item) -> int:
-        return next(number for number, mark in enumerate(LONGEST_FIRST) if item.get_closest_marker(mark))
+        for number, mark in enumerate(LONGEST_FIRST):
+            if item.get_closest_marker(mark):
+                return number
+        raise pytest.UsageError(f"{item.nodeid}: mark it unit, model, gpu or e2e")
 
     items.sort(key=place)
     for item in items:
