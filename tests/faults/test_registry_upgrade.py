@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -95,22 +96,22 @@ def upgrade_killed_at(home: Path, statement: int | None) -> int:
     """
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
+        begun = itertools.count(1)
 
         @event.listens_for(Engine, "before_cursor_execute")
         @event.listens_for(Engine, "commit")
         def count(*_: object) -> None:
             os.write(writer, b".")
-            if statement is not None and (count.begun := count.begun + 1) == statement:  # type: ignore[attr-defined]
+            if next(begun) == statement:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        count.begun = 0  # type: ignore[attr-defined]
         try:
             upgrade(home)
         finally:
             os._exit(0)
     os.close(writer)
-    with os.fdopen(reader, "rb") as begun:
-        statements = len(begun.read())
+    with os.fdopen(reader, "rb") as marks:
+        statements = len(marks.read())
     os.waitpid(child, 0)
     return statements
 
