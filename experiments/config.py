@@ -28,11 +28,13 @@ JUDGE_HELP = "Judge, as NAME@vN; `hallmark judges list` shows them."
 class EvaluateConfig(Config):
     """Judge one model on one dataset; no training."""
 
-    model: str = Field(TINY_BASE, description=MODEL_HELP)
-    dataset: str = Field("golden-v1", description=DATASET_HELP)
-    judge: str = Field("answer_correctness@v1", description=JUDGE_HELP)
+    model: str = Field(default=TINY_BASE, description=MODEL_HELP)
+    dataset: str = Field(default="golden-v1", description=DATASET_HELP)
+    judge: str = Field(default="answer_correctness@v1", description=JUDGE_HELP)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
-    reuse: bool = Field(True, description="Take the recorded run where one exists for exactly these inputs.")
+    reuse: bool = Field(
+        default=True, description="Take the recorded run where one exists for exactly these inputs."
+    )
 
     @property
     def title(self) -> str:
@@ -43,9 +45,9 @@ class EvaluateConfig(Config):
 class TrainRunConfig(Config):
     """Fine-tune a model and judge the result."""
 
-    base_model: str = Field(TINY_BASE, description=MODEL_HELP)
-    dataset: str = Field("golden-v1", description=DATASET_HELP)
-    judge: str = Field("answer_correctness@v1", description=JUDGE_HELP)
+    base_model: str = Field(default=TINY_BASE, description=MODEL_HELP)
+    dataset: str = Field(default="golden-v1", description=DATASET_HELP)
+    judge: str = Field(default="answer_correctness@v1", description=JUDGE_HELP)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
 
@@ -66,19 +68,19 @@ class ExperimentConfig(TrainRunConfig):
     """Base against trained, judged on the same items; the better one may become champion."""
 
     model_name: str = Field(
-        "tiny-reasoner",
+        default="tiny-reasoner",
         pattern=MODEL_NAME_PATTERN,
         description="Name in the registry; a promoted model becomes its next version.",
     )
     gate: GateConfig = Field(default_factory=GateConfig)
     promote: bool = Field(
-        True, description="Promote when the gate passes. Off: decide, record, and leave the champion."
+        default=True, description="Promote when the gate passes. Off: decide, record, and leave the champion."
     )
     reuse_baseline: bool = Field(
-        True, description="Take the recorded baseline where one exists for exactly these inputs."
+        default=True, description="Take the recorded baseline where one exists for exactly these inputs."
     )
     fail_unless_promoted: bool = Field(
-        False, description="End as failed, with exit code 5, when the gate says no; for CI."
+        default=False, description="End as failed, with exit code 5, when the gate says no; for CI."
     )
 
     def baseline(self) -> EvaluateConfig:
