@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.child_process import signals_held
 from core.files import make_home
 from core.progress import Progress, current_listener
 from core.settings import get_settings
@@ -35,7 +36,8 @@ def prefect_ready() -> Iterator[None]:
     with _environment(_wanted(home)):
         if _last_address is None:
             _say("starting", "Prefect")
-        from prefect.context import root_settings_context
+        with signals_held():  # Prefect logs whatever is raised while it is imported, and goes on
+            from prefect.context import root_settings_context
 
         with root_settings_context() as context:
             settings = context.settings
