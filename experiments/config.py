@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from core.config import MODEL_NAME_PATTERN, Config, read_toml, validated
+from core.errors import InputError
 from evaluation.gate import GateConfig
 from experiments.references import TINY_BASE, short_name
 from inference.contract import GenerationConfig
@@ -110,7 +111,7 @@ def configured(
             given.
 
     Raises:
-        InputError: names every unknown key and every value out of bounds.
+        InputError: names every unknown key and every value out of bounds; or `config` is neither.
 
     Example:
         >>> configured(ExperimentConfig, None, {"train.steps": 100, "model_name": "support"}).train.steps
@@ -119,8 +120,10 @@ def configured(
     values: dict[str, Any] = {}
     if isinstance(config, Config):
         values = config.model_dump()
-    elif config is not None:
+    elif isinstance(config, str | Path):
         values = read_toml(Path(config))
+    elif config is not None:
+        raise InputError(f"configuration: expected {kind.__name__} or the path of a TOML file, got {config!r}")
     source = str(config) if isinstance(config, str | Path) else "configuration"
     return validated(kind, merged(values, nested(settings)), source)
 
