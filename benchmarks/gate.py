@@ -1,12 +1,14 @@
-"""How often does a gate promote luck, and how soon does it find a true gain? Simulated nights, decided by the real gate.
+"""How often does a gate promote luck, and how soon does it find a true gain? Simulated nights, decided by the
+real gate.
 
-A champion answers 40 % of 300 golden items. Every night another candidate with its own training noise is offered; its
-answers differ from the champion's on 20 % of the items. In the first part no candidate has a true gain: every promotion
-is false. In the second a true gain of 10 points begins on night 1, 10 or 50: how often is it found within three nights?
+A champion answers 40 % of 300 golden items. Every night another candidate with its own training noise is
+offered; its answers differ from the champion's on 20 % of the items. In the first part no candidate has a
+true gain: every promotion is false. In the second a true gain of 10 points begins on night 1, 10 or 50: how
+often is it found within three nights?
 
-Hallmark's gate is `evaluation.comparison.compare` and `evaluation.gate.decide` with the registry's rule for the number of
-a comparison and the carried level. Beside it stand two rules that people use: "higher wins", which promotes whenever the
-score is higher, and "p < 0.05", a test of each night by itself.
+Hallmark's gate is `evaluation.comparison.compare` and `evaluation.gate.decide` with the registry's rule for
+the number of a comparison and the carried level. Beside it stand two rules that people use: "higher wins",
+which promotes whenever the score is higher, and "p < 0.05", a test of each night by itself.
 
     python benchmarks/gate.py [--series 1000] [--nights 100] [--json]
 """
@@ -54,11 +56,15 @@ class Champion:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Champion:
-        """Each item with probability 40 %: on this golden set the champion was lucky or unlucky, for all nights alike."""
+        """Each item with probability 40 %: on this golden set the champion was lucky or unlucky, for all
+        nights alike.
+        """
         return cls((rng.random(ITEMS) < ACCURACY).astype(float))
 
     def candidate(self, rng: np.random.Generator, gain: float) -> np.ndarray:
-        """One night's candidate: its true accuracy is the champion's plus the gain, and 20 % of the answers differ on average."""
+        """One night's candidate: its true accuracy is the champion's plus the gain, and 20 % of the answers
+        differ on average.
+        """
         gained = (DISCORDANT + gain) / 2 / (1 - ACCURACY)
         lost = (DISCORDANT - gain) / 2 / ACCURACY
         flips = rng.random(ITEMS) < np.where(self.scores == 0, gained, lost)
@@ -66,7 +72,9 @@ class Champion:
 
 
 class Hallmark:
-    """The gate, with the registry's counting: each fresh candidate is a new comparison, and a passed level goes on."""
+    """The gate, with the registry's counting: each fresh candidate is a new comparison, and a passed level
+    goes on.
+    """
 
     def __init__(self) -> None:
         self.carried = 0.0
@@ -95,16 +103,29 @@ RULES: dict[str, Callable[[], Rule]] = {
 
 
 def compared(champion: np.ndarray, candidate: np.ndarray) -> Comparison:
-    """The real comparison; its bootstrap interval, on which no decision rests, is made of one sample to save time."""
+    """The real comparison; its bootstrap interval, on which no decision rests, is made of one sample to save
+    time.
+    """
     runs = ("champion", champion), ("candidate", candidate)
     first, second = (
-        RunScores(name, "golden-v1", "0" * 64, "answer_correctness@v1", "f", {}, dict(zip(IDS, scores.tolist(), strict=True)), LABELS)
+        RunScores(
+            name,
+            "golden-v1",
+            "0" * 64,
+            "answer_correctness@v1",
+            "f",
+            {},
+            dict(zip(IDS, scores.tolist(), strict=True)),
+            LABELS,
+        )
         for name, scores in runs
     )
     return compare(first, second, resamples=1)
 
 
-def series(seed: int, start: int | None, nights: int, make: Callable[[np.random.Generator], Champion]) -> Iterator[Comparison]:
+def series(
+    seed: int, start: int | None, nights: int, make: Callable[[np.random.Generator], Champion]
+) -> Iterator[Comparison]:
     """The comparisons of one series of nights; a true gain from night `start` on, or none."""
     rng = np.random.default_rng([seed, start or 0])
     champion = make(rng)
@@ -112,8 +133,12 @@ def series(seed: int, start: int | None, nights: int, make: Callable[[np.random.
         yield compared(champion.scores, champion.candidate(rng, GAIN if start and night >= start else 0.0))
 
 
-def promoted(rules: dict[str, Rule], comparisons: Iterator[Comparison], first: int, last: int) -> dict[str, bool]:
-    """Whether each rule promotes on any night from `first` to `last`. A rule's series ends with its first promotion in them."""
+def promoted(
+    rules: dict[str, Rule], comparisons: Iterator[Comparison], first: int, last: int
+) -> dict[str, bool]:
+    """Whether each rule promotes on any night from `first` to `last`. A rule's series ends with its first
+    promotion in them.
+    """
     found = dict.fromkeys(rules, False)
     for night, comparison in enumerate(comparisons, start=1):
         if night > last or all(found.values()):
@@ -124,8 +149,12 @@ def promoted(rules: dict[str, Rule], comparisons: Iterator[Comparison], first: i
     return found
 
 
-def shares(count: int, start: int | None, nights: int, make: Callable[[np.random.Generator], Champion]) -> dict[str, list[float]]:
-    """For each rule the share of series with a promotion in the nights that are looked at, with its Wilson interval."""
+def shares(
+    count: int, start: int | None, nights: int, make: Callable[[np.random.Generator], Champion]
+) -> dict[str, list[float]]:
+    """For each rule the share of series with a promotion in the nights that are looked at, with its Wilson
+    interval.
+    """
     totals = dict.fromkeys(RULES, 0)
     first, last = (start, start + 2) if start else (1, nights)
     for seed in range(count):
@@ -139,7 +168,9 @@ def shares(count: int, start: int | None, nights: int, make: Callable[[np.random
 
 def main() -> None:
     """Simulate and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--series", type=int, default=1000)
     parser.add_argument("--nights", type=int, default=100)
     parser.add_argument("--json", action="store_true")
@@ -153,9 +184,13 @@ def main() -> None:
         "gain of 10 points from night 10, found by night 12": (10, Champion.exact),
         "gain of 10 points from night 50, found by night 52": (50, Champion.exact),
     }
-    results = {name: shares(arguments.series, start, arguments.nights, make) for name, (start, make) in cases.items()}
+    results = {
+        name: shares(arguments.series, start, arguments.nights, make) for name, (start, make) in cases.items()
+    }
     if arguments.json:
-        print(json.dumps({"series": arguments.series, "nights": arguments.nights, "shares": results}, indent=2))
+        print(
+            json.dumps({"series": arguments.series, "nights": arguments.nights, "shares": results}, indent=2)
+        )
         return
     print(f"\n{arguments.series} series; the share of them with a promotion, and its 95 % interval\n")
     for name, rules in results.items():

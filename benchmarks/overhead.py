@@ -1,10 +1,12 @@
-"""What Prefect costs: the whole experiment as flows on a running server, against the same functions in a plain script.
+"""What Prefect costs: the whole experiment as flows on a running server, against the same functions in a
+plain script.
 
     .venv/bin/python benchmarks/overhead.py [--steps 60] [--repeats 3]
 
-Both do the same work in processes of their own, in turns, each in a fresh home: judge the base, train, judge the trained model,
-compare, decide, promote. Counted is the time from the start of the work to the verdict, without imports and without the
-server's start. The goal: Prefect adds no more than 5 % or 5 s, whichever is more.
+Both do the same work in processes of their own, in turns, each in a fresh home: judge the base, train, judge
+the trained model, compare, decide, promote. Counted is the time from the start of the work to the verdict,
+without imports and without the server's start. The goal: Prefect adds no more than 5 % or 5 s, whichever is
+more.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ GOAL_SHARE, GOAL_SECONDS = 0.05, 5.0
 
 def main() -> None:
     """Run both in turns and print what the difference is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=60, help="training steps")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each")
     parser.add_argument("--one", choices=["plain", "prefect"], help=argparse.SUPPRESS)
@@ -43,7 +47,9 @@ def main() -> None:
             seconds: dict[str, list[float]] = {"plain": [], "prefect": []}
             for repeat in range(arguments.repeats):
                 for way, times in seconds.items():
-                    times.append(in_a_process(way, arguments.steps, Path(folder) / f"{way}-{repeat}", address))
+                    times.append(
+                        in_a_process(way, arguments.steps, Path(folder) / f"{way}-{repeat}", address)
+                    )
                     print(f"{way:<8} {times[-1]:6.1f} s", flush=True)
         finally:
             server.terminate()
@@ -51,7 +57,10 @@ def main() -> None:
     plain, prefect = (statistics.median(seconds[way]) for way in ("plain", "prefect"))
     allowed = max(GOAL_SHARE * plain, GOAL_SECONDS)
     print(f"\nmedian of {arguments.repeats}: plain {plain:.1f} s, under Prefect {prefect:.1f} s")
-    print(f"Prefect adds {prefect - plain:+.1f} s, {100 * (prefect / plain - 1):+.1f} % (goal: no more than {allowed:.1f} s)")
+    print(
+        f"Prefect adds {prefect - plain:+.1f} s, {100 * (prefect / plain - 1):+.1f} % (goal: no more than "
+        f"{allowed:.1f} s)"
+    )
 
 
 def measure(way: str, steps: int) -> float:

@@ -1,16 +1,21 @@
 """How fast is the registry? Hallmark beside MLflow's registry, SQLite both, on the same work in one process.
 
-    python benchmarks/registry.py [--versions 0 1000 10000] [--items 100000] [--repeats 30] [--only promote list scores] [--quick] [--json]
+    python benchmarks/registry.py [--versions 0 1000 10000] [--items 100000] [--repeats 30] [--only promote
+    list scores] [--quick] [--json]
 
 Each row is the median and the 95th percentile of interleaved repeats after one that is not counted.
 
-- *promote*: ours is `Registry.offer` with the real gate on the 360 items of golden-v1: champion and candidate compared,
-  all tests and intervals, by category and band, asked twice; then version, alias, chained log and ledger of alpha in one
-  transaction. Theirs is `create_model_version` and `set_registered_model_alias`: no gate, no hash, no log. The weights
-  are a few bytes and in the store already; hashing has a row of its own.
-- *lists*: of a model with many versions. Ours come with metrics, dataset, judge and parents, which theirs do not have.
-- *scores*: a run of many items. Ours are rows with text, score, answer and reason, hashed, in one transaction. Theirs are
-  either points of a metric (`log_batch`, 1000 at a time, no text) or a table (`log_table`: one JSON file, not hashed).
+- *promote*: ours is `Registry.offer` with the real gate on the 360 items of golden-v1: champion and candidate
+compared,
+  all tests and intervals, by category and band, asked twice; then version, alias, chained log and ledger of
+  alpha in one transaction. Theirs is `create_model_version` and `set_registered_model_alias`: no gate, no
+  hash, no log. The weights are a few bytes and in the store already; hashing has a row of its own.
+- *lists*: of a model with many versions. Ours come with metrics, dataset, judge and parents, which theirs do
+not have.
+- *scores*: a run of many items. Ours are rows with text, score, answer and reason, hashed, in one
+transaction. Theirs are
+  either points of a metric (`log_batch`, 1000 at a time, no text) or a table (`log_table`: one JSON file, not
+  hashed).
 - *compare*: the scores of two such runs are read, and our `compare` runs on them, also on theirs.
 """
 
@@ -45,7 +50,13 @@ LISTS = {
     "NAME@v2": "numbered",
     "newest 20 runs": "newest_runs",
 }
-COMMANDS = ("models list", "models show tiny-reasoner", "models history tiny-reasoner", "runs list", "--version")
+COMMANDS = (
+    "models list",
+    "models show tiny-reasoner",
+    "models history tiny-reasoner",
+    "runs list",
+    "--version",
+)
 HASHED_MB = 256
 LARGE_REPEATS = 5
 
@@ -63,7 +74,12 @@ class Row:
     theirs: list[float]
 
     def document(self) -> dict[str, Any]:
-        return {"name": self.name, "hallmark": _summary(self.ours), "mlflow": _summary(self.theirs), "ratio": self.ratio}
+        return {
+            "name": self.name,
+            "hallmark": _summary(self.ours),
+            "mlflow": _summary(self.theirs),
+            "ratio": self.ratio,
+        }
 
     @property
     def ratio(self) -> float | None:
@@ -75,7 +91,10 @@ def _summary(seconds: list[float]) -> dict[str, float] | None:
     if not seconds:
         return None
     ordered = sorted(seconds)
-    return {"median_ms": 1000 * statistics.median(ordered), "p95_ms": 1000 * ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]}
+    return {
+        "median_ms": 1000 * statistics.median(ordered),
+        "p95_ms": 1000 * ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))],
+    }
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -84,7 +103,9 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def side_by_side(name: str, ours: Callable[[], object], theirs: Callable[[], object] | None, repeats: int) -> Row:
+def side_by_side(
+    name: str, ours: Callable[[], object], theirs: Callable[[], object] | None, repeats: int
+) -> Row:
     """Time both in turns."""
     row = Row(name, [], [])
     for number in range(repeats + 1):
@@ -111,7 +132,12 @@ def promotions(ours: Hallmark, theirs: MLflow, name: str, repeats: int) -> Itera
 
 def lists(ours: Hallmark, theirs: MLflow, repeats: int) -> Iterator[Row]:
     for name, method in LISTS.items():
-        yield side_by_side(name, getattr(ours, method), getattr(theirs, method, None), 3 if method == "all_versions" else repeats)
+        yield side_by_side(
+            name,
+            getattr(ours, method),
+            getattr(theirs, method, None),
+            3 if method == "all_versions" else repeats,
+        )
 
 
 def scores(ours: Hallmark, theirs: MLflow, items: int) -> Iterator[Row]:
@@ -139,7 +165,8 @@ def commands(ours: Hallmark, repeats: int) -> Iterator[Row]:
         line = [str(Path(sys.executable).with_name("hallmark")), *command.split()]
 
         def call(line: list[str] = line) -> None:
-            subprocess.run(line, env={"HALLMARK_HOME": str(ours.home), "COLUMNS": "200"}, capture_output=True, check=True)  # noqa: S603
+            environment = {"HALLMARK_HOME": str(ours.home), "COLUMNS": "200"}
+            subprocess.run(line, env=environment, capture_output=True, check=True)  # noqa: S603
 
         yield side_by_side(f"$ hallmark {command}", call, None, repeats)
 
@@ -181,21 +208,32 @@ def verified(ours: Hallmark) -> Row:
 
 def show(row: Row) -> None:
     cells = [
-        f"{s['median_ms']:9.1f} {s['p95_ms']:9.1f}" if (s := _summary(side)) else f"{'-':>9} {'':9}" for side in (row.ours, row.theirs)
+        f"{s['median_ms']:9.1f} {s['p95_ms']:9.1f}" if (s := _summary(side)) else f"{'-':>9} {'':9}"
+        for side in (row.ours, row.theirs)
     ]
     print(f"{row.name:52}{cells[0]}  {cells[1]}  {f'{row.ratio:.1f} x' if row.ratio else '-':>9}", flush=True)
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--versions", type=int, nargs="+", default=[0, 1000, 10_000], help="existing versions at which to promote")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--versions",
+        type=int,
+        nargs="+",
+        default=[0, 1000, 10_000],
+        help="existing versions at which to promote",
+    )
     parser.add_argument("--items", type=int, default=100_000, help="items of a large run")
     parser.add_argument("--repeats", type=int, default=30)
     parts = ("promote", "list", "commands", "scores", "hash", "verify")
     parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
     parser.add_argument("--quick", action="store_true", help="a small run, to see that everything works")
-    parser.add_argument("--folder", type=Path, help="where the databases are made; default: the folder for temporary files")
+    parser.add_argument(
+        "--folder", type=Path, help="where the databases are made; default: the folder for temporary files"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.quick:

@@ -1,4 +1,6 @@
-"""Hallmark's side of `benchmarks/registry.py`: real runs on golden-v1, through the public interface of the registry."""
+"""Hallmark's side of `benchmarks/registry.py`: real runs on golden-v1, through the public interface of the
+registry.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ BASE_WEIGHTS = digest("weights of the base model")
 
 
 class Hallmark:
-    """A registry of ours in a fresh folder, with a base run and one version whose run scored 40 %, to be beaten."""
+    """A registry of ours in a fresh folder, with a base run and one version whose run scored 40 %, to be
+    beaten.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -59,7 +63,9 @@ class Hallmark:
         self.registry.database.writing = timed  # type: ignore[method-assign]
 
     def populate(self, versions: int) -> None:
-        """Have so many versions, each with its run, its decision in the log and its place in the ledger of alpha."""
+        """Have so many versions, each with its run, its decision in the log and its place in the ledger of
+        alpha.
+        """
         populate(self.registry, MODEL, self.base, versions, [item.trace_id for item in self.items])
 
     # What is timed, and what is done around it.
@@ -102,7 +108,10 @@ class Hallmark:
     def write_scores(self, items: int) -> str:
         """Record a run of many items, texts, scores and reasons, hashed. Returns its id."""
         scores = [float(self.random.random() < 0.5) for _ in range(items)]
-        rows = [PredictionRow(f"item-{n}", f"One step.\nAnswer: {n}", score, str(n), "correct") for n, score in enumerate(scores)]
+        rows = [
+            PredictionRow(f"item-{n}", f"One step.\nAnswer: {n}", score, str(n), "correct")
+            for n, score in enumerate(scores)
+        ]
         dataset = self.registry.datasets.register("large", "v1", digest("large"), items)
         run = self.started_run("trained", dataset.id)
         self.finish(run, [MetricRow("answer_correctness", 0.5, items)], rows, digest(run.run_id))
@@ -110,7 +119,9 @@ class Hallmark:
 
     def compare(self, first: str, second: str, categories: dict[str, str]) -> Comparison:
         """Read the scores of two runs and compare them."""
-        return compare(*(run_scores(run, self.registry.runs.scores(run), categories) for run in (first, second)))
+        return compare(
+            *(run_scores(run, self.registry.runs.scores(run), categories) for run in (first, second))
+        )
 
     # How a run comes to be.
 
@@ -118,23 +129,41 @@ class Hallmark:
         weights = Path(run.directory) / "model"
         gatekeeper = Gatekeeper(GateConfig())
         return self.registry.offer(
-            MODEL, run.run_id, gatekeeper, weights=lambda: weights, actor="someone", parent_model="tiny-base", force_reason=force_reason
+            MODEL,
+            run.run_id,
+            gatekeeper,
+            weights=lambda: weights,
+            actor="someone",
+            parent_model="tiny-base",
+            force_reason=force_reason,
         )
 
     def finished_run(self, accuracy: float, kind: str = "trained") -> Run:
-        """A run of all of golden-v1, with a copy of the dataset in its folder and its weights in the store."""
+        """A run of golden-v1, with a copy of the dataset in its folder and its weights in the store."""
         run = self.started_run(kind, self.dataset_id)
         folder = Path(run.directory)
         (folder / "model").mkdir(parents=True)
         (folder / "model" / "model.safetensors").write_text(run.run_id)
         shutil.copy(self.golden.path, folder / "dataset.jsonl")
         scores = [
-            Score(trace_id=item.trace_id, score=float(self.random.random() < accuracy), extracted=item.final_answer, reason="correct")
+            Score(
+                trace_id=item.trace_id,
+                score=float(self.random.random() < accuracy),
+                extracted=item.final_answer,
+                reason="correct",
+            )
             for item in self.items
         ]
-        rows = [PredictionRow(s.trace_id, f"A step.\nAnother.\nAnswer: {s.extracted}", s.score, s.extracted, s.reason) for s in scores]
+        rows = [
+            PredictionRow(
+                s.trace_id, f"A step.\nAnother.\nAnswer: {s.extracted}", s.score, s.extracted, s.reason
+            )
+            for s in scores
+        ]
         weights = BASE_WEIGHTS if kind == "baseline" else self.registry.artifacts.put(folder / "model")
-        return self.finish(run, metric_rows(summarise(scores, self.items, "answer_correctness")), rows, weights)
+        return self.finish(
+            run, metric_rows(summarise(scores, self.items, "answer_correctness")), rows, weights
+        )
 
     def started_run(self, kind: str, dataset_id: int) -> Run:
         self.runs += 1
@@ -156,15 +185,25 @@ class Hallmark:
         """As large as a real one: the bands of all items, the settings, the versions of packages."""
         return {
             "format": 1,
-            "dataset": {"name": self.golden.name, "sha256": self.golden.sha256, "items": len(self.items), "bands": self.golden.bands},
-            "training": {"config": {f"setting_{n}": n / 7 for n in range(25)}, "contamination": {"overlaps": 0, "pairs": []}},
+            "dataset": {
+                "name": self.golden.name,
+                "sha256": self.golden.sha256,
+                "items": len(self.items),
+                "bands": self.golden.bands,
+            },
+            "training": {
+                "config": {f"setting_{n}": n / 7 for n in range(25)},
+                "contamination": {"overlaps": 0, "pairs": []},
+            },
             "environment": {
                 "packages": {f"package-{n}": "1.2.3" for n in range(20)},
                 "code": {f"{n}.py": digest(str(n)) for n in range(20)},
             },
         }
 
-    def finish(self, run: Run, metrics: list[MetricRow], predictions: list[PredictionRow], model_sha256: str) -> Run:
+    def finish(
+        self, run: Run, metrics: list[MetricRow], predictions: list[PredictionRow], model_sha256: str
+    ) -> Run:
         predictions_sha256 = digest(f"predictions of {run.run_id}")
         meta = {
             "generation": {"max_new_tokens": 64, "do_sample": False},

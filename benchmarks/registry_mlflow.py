@@ -34,7 +34,9 @@ class MLflow:
         self.url = f"sqlite:///{home / 'mlflow.db'}"
         mlflow.set_tracking_uri(self.url)  # for load_table, which asks the default client
         self.client = MlflowClient(tracking_uri=self.url, registry_uri=self.url)
-        self.experiment = self.client.create_experiment("golden", artifact_location=(home / "artifacts").as_uri())
+        self.experiment = self.client.create_experiment(
+            "golden", artifact_location=(home / "artifacts").as_uri()
+        )
         self.client.create_registered_model(MODEL)
         self.source = (home / "weights").as_uri()
         self.promote(self.candidate())
@@ -47,13 +49,28 @@ class MLflow:
             run = uuid.uuid4().hex
             runs.append(self.run_row(run, number))
             metrics += [
-                {"key": f"category-{n}", "value": 0.4, "timestamp": number, "step": 0, "is_nan": False, "run_uuid": run} for n in range(11)
+                {
+                    "key": f"category-{n}",
+                    "value": 0.4,
+                    "timestamp": number,
+                    "step": 0,
+                    "is_nan": False,
+                    "run_uuid": run,
+                }
+                for n in range(11)
             ]
-            rows.append({"name": MODEL, "version": number, "source": self.source, "run_id": run, "status": "READY"})
+            rows.append(
+                {"name": MODEL, "version": number, "source": self.source, "run_id": run, "status": "READY"}
+            )
         if rows:
             engine = create_engine(self.url)
             with engine.begin() as connection:
-                for table, values in ((SqlRun, runs), (SqlMetric, metrics), (SqlLatestMetric, metrics), (SqlModelVersion, rows)):
+                for table, values in (
+                    (SqlRun, runs),
+                    (SqlMetric, metrics),
+                    (SqlLatestMetric, metrics),
+                    (SqlModelVersion, rows),
+                ):
                     connection.execute(insert(table), values)
             engine.dispose()
 
@@ -83,7 +100,11 @@ class MLflow:
         """Nothing: there is no gate that would have to say yes again."""
 
     def newest_versions(self) -> int:
-        return len(self.client.search_model_versions(f"name = '{MODEL}'", max_results=20, order_by=["version_number DESC"]))
+        return len(
+            self.client.search_model_versions(
+                f"name = '{MODEL}'", max_results=20, order_by=["version_number DESC"]
+            )
+        )
 
     def all_versions(self) -> int:
         found, token = 0, None
@@ -116,7 +137,10 @@ class MLflow:
     def write_table(self, scores: list[float]) -> str:
         """What we record, as a table: one JSON file beside the database. Returns the run."""
         run = self.candidate()
-        rows = [(f"item-{n}", f"One step.\nAnswer: {n}", score, str(n), "correct") for n, score in enumerate(scores)]
+        rows = [
+            (f"item-{n}", f"One step.\nAnswer: {n}", score, str(n), "correct")
+            for n, score in enumerate(scores)
+        ]
         table = pd.DataFrame(rows, columns=["trace_id", "prediction", "score", "extracted", "reason"])
         self.client.log_table(run, table, "scores.json")
         return run
@@ -125,7 +149,9 @@ class MLflow:
         """Read both runs' scores as the history of a metric; our comparison on top."""
 
         def read(run: str) -> dict[str, float]:
-            return {f"item-{point.step}": point.value for point in self.client.get_metric_history(run, "score")}
+            return {
+                f"item-{point.step}": point.value for point in self.client.get_metric_history(run, "score")
+            }
 
         return compare(*(run_scores(run, read(run), categories) for run in (first, second)))
 

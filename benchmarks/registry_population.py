@@ -1,4 +1,6 @@
-"""Years of nights, inserted in bulk: runs, versions, decisions and the ledger of alpha, all as the registry itself would write them."""
+"""Years of nights, inserted in bulk: runs, versions, decisions and the ledger of alpha, all as the registry
+itself would write them.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ def digest(text: str) -> str:
 
 
 def populate(registry: Registry, model: str, like: Run, versions: int, trace_ids: Sequence[str]) -> None:
-    """Add versions until there are so many, each with a run like another one, forced through the gate one after the other.
+    """Add versions until there are so many, each with a run like another one, forced through the gate one
+    after the other.
 
     Hashes and the chain are right: `verify` finds nothing.
     """
@@ -53,7 +56,12 @@ def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: 
         run, metrics, answers = _run(like, number, trace_ids)
         version = _version(model, run, number, metrics)
         comparison = digest(f"old comparison {number}")
-        last = _decision(last, version, at, {"comparison_sha256": comparison, "number": spent, "reasons": ["It may be luck." * 10]})
+        last = _decision(
+            last,
+            version,
+            at,
+            {"comparison_sha256": comparison, "number": spent, "reasons": ["It may be luck." * 10]},
+        )
         at = number
         ledger = AlphaSpending(
             model=model,
@@ -77,17 +85,26 @@ def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: 
     session.execute(update(Alias).where(col(Alias.model) == model).values(version=at))
 
 
-def _run(like: Run, number: int, trace_ids: Sequence[str]) -> tuple[Run, list[dict[str, Any]], list[dict[str, Any]]]:
+def _run(
+    like: Run, number: int, trace_ids: Sequence[str]
+) -> tuple[Run, list[dict[str, Any]], list[dict[str, Any]]]:
     run = Run(**like.model_dump(exclude={"id"}))
     run.run_id, run.kind, run.inputs_sha256 = f"old-{number:06}", "trained", digest(f"old inputs {number}")
-    run.model_sha256, run.predictions_sha256 = digest(f"old weights {number}"), digest(f"old predictions {number}")
+    run.model_sha256, run.predictions_sha256 = (
+        digest(f"old weights {number}"),
+        digest(f"old predictions {number}"),
+    )
     run.evaluation_sha256 = digest(f"old evaluation {number}")
     metrics = [
         {"run_id": run.run_id, **asdict(MetricRow("answer_correctness", 0.4, 30, name, 0.3, 0.5, "wilson"))}
         for name in ("", *(f"category-{n}" for n in range(10)))
     ]
     answers = [
-        {"run_id": run.run_id, "position": place, **asdict(PredictionRow(trace_id, "Answer: 1", 0.0, "1", "wrong"))}
+        {
+            "run_id": run.run_id,
+            "position": place,
+            **asdict(PredictionRow(trace_id, "Answer: 1", 0.0, "1", "wrong")),
+        }
         for place, trace_id in enumerate(trace_ids[:OLD_ITEMS])
     ]
     run.content_sha256 = content_sha256(run, metrics, answers)
@@ -116,7 +133,9 @@ def _version(model: str, run: Run, number: int, metrics: list[dict[str, Any]]) -
     return version
 
 
-def _decision(last: PromotionLog, version: ModelVersion, before: int, decision: dict[str, Any]) -> PromotionLog:
+def _decision(
+    last: PromotionLog, version: ModelVersion, before: int, decision: dict[str, Any]
+) -> PromotionLog:
     row = PromotionLog(
         id=last.id + 1,
         model=version.model,

@@ -214,7 +214,7 @@ def raise_on_termination() -> None:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Hold SIGTERM and SIGINT back until the block ends, where somebody else's code would swallow their error.
+    """Hold SIGTERM and SIGINT back until the block ends, where other code would swallow their error.
 
     Python lets only the main thread decide on signals; in any other one nothing is held.
     """

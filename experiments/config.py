@@ -123,7 +123,9 @@ def configured(
     elif isinstance(config, str | Path):
         values = read_toml(Path(config))
     elif config is not None:
-        raise InputError(f"configuration: expected {kind.__name__} or the path of a TOML file, got {config!r}")
+        raise InputError(
+            f"configuration: expected {kind.__name__} or the path of a TOML file, got {config!r}"
+        )
     source = str(config) if isinstance(config, str | Path) else "configuration"
     return validated(kind, merged(values, nested(settings)), source)
 

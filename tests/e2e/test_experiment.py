@@ -44,7 +44,14 @@ class Workplace:
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         command = [HALLMARK, *map(str, arguments)]
-        return subprocess.Popen(command, env=self.environment, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command,
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def processes(self) -> list[str]:
         """Command lines of the running processes of this home."""
@@ -68,7 +75,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 @pytest.fixture(scope="module")
 def place(alone: Workplace, plain_server: dict[str, str]) -> Workplace:
     """The same workplace where a server is up, which saves each command the start of one."""
-    return Workplace(alone.folder, **{name: plain_server[name] for name in ("PREFECT_API_URL", "PREFECT_HOME")})
+    return Workplace(
+        alone.folder, **{name: plain_server[name] for name in ("PREFECT_API_URL", "PREFECT_HOME")}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +110,18 @@ def test_both_runs_stand_in_the_registry_with_their_files(alone: Workplace, firs
         run = listed[first[name]["run_id"]]
         assert (run["kind"], run["status"], run["metric"]["n"]) == (kind, "finished", 360)
         directory = Path(run["directory"])
-        files = {"manifest.json", "dataset.jsonl", "predictions.jsonl", "predictions_meta.json", "scores.jsonl", "metrics.json"}
+        files = {
+            "manifest.json",
+            "dataset.jsonl",
+            "predictions.jsonl",
+            "predictions_meta.json",
+            "scores.jsonl",
+            "metrics.json",
+        }
         assert files <= {path.name for path in directory.iterdir()}
         ids = [
-            [json.loads(line)["trace_id"] for line in (directory / f"{part}.jsonl").open()] for part in ("dataset", "predictions", "scores")
+            [json.loads(line)["trace_id"] for line in (directory / f"{part}.jsonl").open()]
+            for part in ("dataset", "predictions", "scores")
         ]
         assert ids[0] == ids[1] == ids[2]
         golden = Path(__file__).parents[2] / "golden" / "data" / "golden-v1.jsonl"
@@ -140,7 +157,9 @@ def test_the_promoted_version_loads_and_gives_the_recorded_predictions(alone: Wo
     recorded = [json.loads(line)["prediction"] for line in (directory / "predictions.jsonl").open()]
     for item, prediction in list(zip(items, recorded, strict=True))[:25]:
         encoded = tokenizer(item["prompt"] + "\n", return_tensors="pt")
-        written = model.generate(**encoded, do_sample=False, max_new_tokens=128)[0, encoded["input_ids"].shape[1] :]
+        written = model.generate(**encoded, do_sample=False, max_new_tokens=128)[
+            0, encoded["input_ids"].shape[1] :
+        ]
         assert tokenizer.decode(written, skip_special_tokens=True) == prediction
 
 
@@ -160,14 +179,21 @@ def test_a_person_reads_the_decision_in_80_columns(place: Workplace, second: Any
 
 @pytest.mark.slow
 def test_a_useless_training_is_refused_and_the_refusal_recorded(place: Workplace, second: Any) -> None:
-    done = place.run("experiment", "--steps", "1", "--learning-rate", "1e-9", "--fail-unless-promoted", "--json")
+    done = place.run(
+        "experiment", "--steps", "1", "--learning-rate", "1e-9", "--fail-unless-promoted", "--json"
+    )
     assert done.returncode == 5, done.stderr
     verdict = json.loads(done.stdout)
     assert verdict["outcome"] == "refused"
-    assert verdict["against"]["run_id"] != verdict["baseline"]["run_id"], "the gate compares with the champion"
+    assert verdict["against"]["run_id"] != verdict["baseline"]["run_id"], (
+        "the gate compares with the champion"
+    )
     assert verdict["against"]["reused"]
     assert verdict["comparison"]["delta"] == pytest.approx(0, abs=0.02)
-    assert [row["action"] for row in place.json("models", "history", "tiny-reasoner")] == ["promoted", "refused"]
+    assert [row["action"] for row in place.json("models", "history", "tiny-reasoner")] == [
+        "promoted",
+        "refused",
+    ]
     again = place.run("promote", verdict["trained"]["run_id"])
     assert again.returncode == 0, "a refusal is an answer"
     assert "NOT PROMOTED" in again.stdout
@@ -187,7 +213,11 @@ def test_the_champion_can_be_evaluated_by_its_name(place: Workplace, second: Any
 
 @pytest.mark.slow
 def test_a_run_is_reproduced_to_the_byte(place: Workplace, first: Any) -> None:
-    lines = (Path(__file__).parents[2] / "golden" / "data" / "golden-v1.jsonl").read_text().splitlines(keepends=True)
+    lines = (
+        (Path(__file__).parents[2] / "golden" / "data" / "golden-v1.jsonl")
+        .read_text()
+        .splitlines(keepends=True)
+    )
     (place.folder / "few-v1.jsonl").write_text("".join(lines[:16]))
     run = place.json("train", "--dataset", "few-v1.jsonl", "--steps", "3")
     done = place.run("reproduce", run["run_id"])
@@ -196,30 +226,51 @@ def test_a_run_is_reproduced_to_the_byte(place: Workplace, first: Any) -> None:
     assert "The environment is unchanged" in done.stdout
     newest = place.json("runs", "list", "--limit", "1")[0]
     assert newest["run_id"] != run["run_id"]
-    assert (newest["model_sha256"], newest["predictions_sha256"]) == (run["model_sha256"], run["predictions_sha256"])
+    assert (newest["model_sha256"], newest["predictions_sha256"]) == (
+        run["model_sha256"],
+        run["predictions_sha256"],
+    )
 
 
 @pytest.fixture
 def slow_dataset(place: Workplace) -> Path:
     """Many items, so that a process can be caught while it predicts."""
     path = place.folder / "slow-v1.jsonl"
-    rows = [json.loads(line) for line in (Path(__file__).parents[2] / "golden" / "data" / "train-v1.jsonl").open()][:400]
+    rows = [
+        json.loads(line) for line in (Path(__file__).parents[2] / "golden" / "data" / "train-v1.jsonl").open()
+    ][:400]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
 @pytest.mark.slow
-def test_a_run_stopped_in_any_way_is_truthful_leaves_no_process_and_continues(alone: Workplace, first: Any, slow_dataset: Path) -> None:
+def test_a_run_stopped_in_any_way_is_truthful_leaves_no_process_and_continues(
+    alone: Workplace, first: Any, slow_dataset: Path
+) -> None:
     arguments = ("baseline", "--dataset", slow_dataset, "--batch-size", "8")
     known = {path.name for path in (alone.home / "runs").iterdir()}
 
     def partial() -> Path | None:
-        return next((path for path in (alone.home / "runs").glob("*/predictions.partial.jsonl") if path.parent.name not in known), None)
+        return next(
+            (
+                path
+                for path in (alone.home / "runs").glob("*/predictions.partial.jsonl")
+                if path.parent.name not in known
+            ),
+            None,
+        )
 
     size = 0
-    for number, code, status in ((signal.SIGKILL, -9, "interrupted"), (signal.SIGTERM, 143, "failed"), (signal.SIGINT, 130, "failed")):
+    for number, code, status in (
+        (signal.SIGKILL, -9, "interrupted"),
+        (signal.SIGTERM, 143, "failed"),
+        (signal.SIGINT, 130, "failed"),
+    ):
         child = alone.start(*arguments)
-        wait_until(lambda before=size: (path := partial()) is not None and path.stat().st_size > before + 2_000, child)
+        wait_until(
+            lambda before=size: (path := partial()) is not None and path.stat().st_size > before + 2_000,
+            child,
+        )
         path = partial()
         assert path is not None
         child.send_signal(number)
@@ -243,19 +294,28 @@ def test_a_run_stopped_in_any_way_is_truthful_leaves_no_process_and_continues(al
 
 
 @pytest.mark.slow
-def test_two_at_once_take_turns_and_the_second_says_for_whom_it_waits(place: Workplace, first: Any, slow_dataset: Path) -> None:
+def test_two_at_once_take_turns_and_the_second_says_for_whom_it_waits(
+    place: Workplace, first: Any, slow_dataset: Path
+) -> None:
     place.environment |= {"HALLMARK_EXCLUSIVE": "always", "HALLMARK_LOCKS": str(place.folder / "locks")}
-    both = [place.start("baseline", "--dataset", slow_dataset, "--max-new-tokens", length) for length in (40, 41)]
+    both = [
+        place.start("baseline", "--dataset", slow_dataset, "--max-new-tokens", length) for length in (40, 41)
+    ]
     said = [child.communicate(timeout=300)[1] for child in both]
     assert [child.returncode for child in both] == [0, 0], said
-    waited = [re.search(r"waiting for the CPU, used by inference, run (\S+) \(process \d+, since", text) for text in said]
+    waited = [
+        re.search(r"waiting for the CPU, used by inference, run (\S+) \(process \d+, since", text)
+        for text in said
+    ]
     assert sum(found is not None for found in waited) == 1, said
     named = next(found[1] for found in waited if found)
     assert named in {path.name for path in (place.home / "runs").iterdir()}
 
 
 @pytest.mark.slow
-def test_an_infrastructure_failure_is_a_failed_run_never_a_score_of_zero(place: Workplace, first: Any) -> None:
+def test_an_infrastructure_failure_is_a_failed_run_never_a_score_of_zero(
+    place: Workplace, first: Any
+) -> None:
     broken = place.folder / "broken model"
     shutil.copytree(TINY_BASE_DIRECTORY, broken)
     weights = broken / "model.safetensors"

@@ -1,4 +1,4 @@
-"""Somebody who knows Prefect and not us: a server of Prefect's own, and `prefect deploy --all` in a checkout."""
+"""Somebody who knows Prefect and not us: a plain server, and `prefect deploy --all` in a checkout."""
 
 from __future__ import annotations
 
@@ -34,4 +34,6 @@ def test_prefect_deploy_all_works_on_a_plain_server(plain_server: dict[str, str]
     assert set(folders) == {str(PROJECT)}
     [schedule] = next(found["schedules"] for found in deployments if found["name"] == "nightly-smoke")
     assert schedule["schedule"]["timezone"] == "UTC"
-    assert "HALLMARK_HOME" not in deployments[0]["job_variables"]["env"], "an empty one would be the working directory"
+    assert "HALLMARK_HOME" not in deployments[0]["job_variables"]["env"], (
+        "an empty one would be the working directory"
+    )

@@ -1,4 +1,5 @@
-"""Running where it lives: server, worker, UI, nightly and CI on one machine, with a real browser, real kills and real messages.
+"""Running where it lives: server, worker, UI, nightly and CI on one machine, with a real browser, real kills
+and real messages.
 
 The tests share a workstation and run in the order of this file.
 """
@@ -74,9 +75,11 @@ def asked_elsewhere() -> list[str]:
 
 @pytest.fixture(scope="module")
 def page(place: Workstation, browser: Any, asked_elsewhere: list[str]) -> Iterator[Any]:
-    """A signed-in page of the UI. Whatever was opened on the way to it and from it asked this machine only."""
+    """A signed-in page of the UI. Whatever was opened to get to it asked this machine only."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    context.on("request", lambda request: asked_elsewhere.extend([request.url] if leaves(request.url, place) else []))
+    context.on(
+        "request", lambda request: asked_elsewhere.extend([request.url] if leaves(request.url, place) else [])
+    )
     yield signed_in(context, place)
     context.close()
     assert asked_elsewhere == []
@@ -110,7 +113,10 @@ def test_up_again_leaves_what_runs_and_brings_the_rest_up_to_date(place: Worksta
     assert "worker: runs already" in said
     assert f"http://127.0.0.1:{place.port}" in said
     assert place.services() == before
-    names = sorted((found["name"], *sorted(set(found["tags"]) - {"hallmark"})) for found in place.post("/deployments/filter"))
+    names = sorted(
+        (found["name"], *sorted(set(found["tags"]) - {"hallmark"}))
+        for found in place.post("/deployments/filter")
+    )
     flows = ("baseline", "compare", "evaluate", "experiment", "promote", "rejudge", "reproduce", "train")
     assert names == [*(("gpu", flow) for flow in flows), ("nightly-smoke", "experiment", "nightly")]
     assert len(place.post("/automations/filter")) == 6
@@ -124,7 +130,9 @@ def test_the_server_asks_for_a_sign_in_and_listens_to_this_machine_only(place: W
     assert httpx.get(f"{place.address}/api/admin/version", auth=(user, password)).status_code == 200
     foreign = httpx.post(f"{place.address}/api/flows/count", auth=(user, password), json={})
     assert foreign.status_code == 403, "a page of somebody else cannot act with the browser's sign-in"
-    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "0A"]
+    listening = [
+        line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "0A"
+    ]
     assert f"0100007F:{place.port:04X}" in listening
     assert f"00000000:{place.port:04X}" not in listening
     assert (place.home / "services" / "sign-in").stat().st_mode & 0o077 == 0
@@ -144,14 +152,21 @@ def first(place: Workstation, page: Any) -> str:
     page.goto(f"{place.address}/deployments/deployment/{place.deployment('experiment/gpu')}/run")
 
     def field(label: str) -> Any:
-        return page.locator(".schema-form-property", has=page.get_by_text(f"{label} (Optional)", exact=True)).last
+        return page.locator(
+            ".schema-form-property", has=page.get_by_text(f"{label} (Optional)", exact=True)
+        ).last
 
     field("Steps").locator("input").fill("-1")
     page.get_by_role("button", name="Submit").click()
-    page.get_by_text("'config.train.steps'. Failure reason: -1 is less than the minimum of 1").first.wait_for()
+    page.get_by_text(
+        "'config.train.steps'. Failure reason: -1 is less than the minimum of 1"
+    ).first.wait_for()
     field("Steps").scroll_into_view_if_needed()
     photograph(page, "form")
-    assert {found["id"] for found in place.post("/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["experiment"]}}})} <= known
+    assert {
+        found["id"]
+        for found in place.post("/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["experiment"]}}})
+    } <= known
     field("Steps").locator("input").fill("90")
     field("Model Name").locator("textarea").fill("from-the-form")
     with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as created:
@@ -159,7 +174,10 @@ def first(place: Workstation, page: Any) -> str:
     assert created.value.ok
 
     def started() -> str | None:
-        found = place.post("/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["experiment"]}}, "sort": "EXPECTED_START_TIME_DESC"})
+        found = place.post(
+            "/flow_runs/filter",
+            {"flow_runs": {"tags": {"all_": ["experiment"]}}, "sort": "EXPECTED_START_TIME_DESC"},
+        )
         fresh = [run["id"] for run in found if run["id"] not in known and run["state"]["type"] != "SCHEDULED"]
         return fresh[0] if fresh else None
 
@@ -170,17 +188,24 @@ def first(place: Workstation, page: Any) -> str:
     return flow_run
 
 
-def test_an_experiment_started_from_the_form_runs_to_its_end(place: Workstation, first: str, page: Any) -> None:
+def test_an_experiment_started_from_the_form_runs_to_its_end(
+    place: Workstation, first: str, page: Any
+) -> None:
     [found] = place.post("/flow_runs/filter", {"flow_runs": {"id": {"any_": [first]}}})
     assert found["name"] == "experiment tiny-base with train-v1 on golden-v1"
     assert found["parameters"]["config"]["train"]["steps"] == 90
-    assert {run["kind"]: run["status"] for run in place.runs()} == {"baseline": "finished", "trained": "finished"}
+    assert {run["kind"]: run["status"] for run in place.runs()} == {
+        "baseline": "finished",
+        "trained": "finished",
+    }
     page.goto(f"{place.address}/runs/flow-run/{first}")
     page.get_by_text("PROMOTED: from-the-form v1 is champion now").first.wait_for()
     photograph(page, "run")
 
 
-def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(place: Workstation, first: str, page: Any) -> None:
+def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(
+    place: Workstation, first: str, page: Any
+) -> None:
     shown = place.artifacts(first)
     assert {"comparison", "decision", "loss-curve", "metrics", "progress-train"} <= shown.keys()
     assert shown["progress-train"]["data"] == 100
@@ -198,7 +223,9 @@ def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(place: Work
             assert picture.evaluate("image => image.naturalWidth") > 100, "the picture is drawn"
         if key == "comparison":
             photograph(page, key)
-    link = page.get_by_role("link", name=next(run["run_id"] for run in place.runs() if run["kind"] == "trained")).first
+    link = page.get_by_role(
+        "link", name=next(run["run_id"] for run in place.runs() if run["kind"] == "trained")
+    ).first
     with page.expect_popup() as opened:
         link.click()
     opened.value.get_by_text("train tiny-base with train-v1 on golden-v1").first.wait_for()
@@ -208,7 +235,9 @@ def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(place: Work
 
 @pytest.fixture(scope="module")
 def night(place: Workstation, first: str) -> set[str]:
-    """Set the nightly schedule to soon, as a person would: by the environment and `hallmark deploy`. Gives the runs before it."""
+    """Set the nightly schedule to soon, as a person would: by the environment and `hallmark deploy`. Gives
+    the runs before it.
+    """
     nightly = {"any_": [place.deployment("experiment/nightly-smoke")]}
     scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}, "deployment_id": nightly}}
     place.wait(lambda: place.post("/flow_runs/filter", scheduled) or None, "scheduled nights", 60)
@@ -225,12 +254,16 @@ def test_a_promotion_is_told_to_whoever_wants_to_know(place: Workstation, first:
 
 
 def test_promotions_and_rollbacks_by_hand_are_told_too(place: Workstation, first: str) -> None:
-    base, trained = (next(run["run_id"] for run in place.runs() if run["kind"] == kind) for kind in ("baseline", "trained"))
+    base, trained = (
+        next(run["run_id"] for run in place.runs() if run["kind"] == kind) for kind in ("baseline", "trained")
+    )
     assert place.hallmark("promote", trained, "-n", "by-hand").returncode == 0
     assert "is significant" in place.told("by-hand v1 is champion")
     assert place.hallmark("promote", base, "-n", "by-hand").returncode == 0
     assert "a gain is required" in place.told("by-hand: not promoted")
-    assert place.hallmark("promote", base, "-n", "by-hand", "--force", "--reason", "to see it").returncode == 0
+    assert (
+        place.hallmark("promote", base, "-n", "by-hand", "--force", "--reason", "to see it").returncode == 0
+    )
     assert place.told("by-hand v2 is champion")
     assert place.hallmark("rollback", 1, "-n", "by-hand", "--reason", "v2 answers in French").returncode == 0
     assert "v2 answers in French" in place.told("by-hand v1 is champion again")
@@ -245,19 +278,29 @@ def test_a_command_uses_the_server_that_is_up(place: Workstation, first: str) ->
 
 
 def test_ci_waits_for_the_answer_and_fails_when_the_gate_says_no(place: Workstation, first: str) -> None:
-    config = {"model_name": "useless", "train": {"steps": 2, "learning_rate": 1e-6}, "fail_unless_promoted": True}
-    done = place.prefect("deployment", "run", "experiment/gpu", "--watch", "--param", f"config={json.dumps(config)}")
+    config = {
+        "model_name": "useless",
+        "train": {"steps": 2, "learning_rate": 1e-6},
+        "fail_unless_promoted": True,
+    }
+    done = place.prefect(
+        "deployment", "run", "experiment/gpu", "--watch", "--param", f"config={json.dumps(config)}"
+    )
     assert done.returncode == 1, done.stdout
     flow_run = next(run for run in place.started() if run["name"].startswith("experiment"))
     assert flow_run["state"]["type"] == "FAILED"
     assert "not promoted: The score " in flow_run["state"]["message"]
     assert "NOT PROMOTED: the gate said no" in place.log(flow_run["id"])
     assert place.told("useless: not promoted")
-    assert not [message for message in place.messages if "failed" in message], "a refusal is an answer, not a failure"
+    assert not [message for message in place.messages if "failed" in message], (
+        "a refusal is an answer, not a failure"
+    )
 
 
 def test_bad_input_fails_at_once_with_its_reason_and_is_never_tried_again(place: Workstation) -> None:
-    refused = place.prefect("deployment", "run", "train/gpu", "--watch", "--param", 'config={"train": {"steps": -1}}')
+    refused = place.prefect(
+        "deployment", "run", "train/gpu", "--watch", "--param", 'config={"train": {"steps": -1}}'
+    )
     assert refused.returncode == 1
     assert "steps" in refused.stdout + refused.stderr
     flow_run = place.start("evaluate/gpu", model="/no/such/model")
@@ -286,7 +329,13 @@ OTHERS = (
 def others(place: Workstation, first: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The comparison of two runs that are full of such text: its artifact."""
     rows = [
-        {"trace_id": f"www.evil.example{n}", "prompt": text, "steps": [], "final_answer": "1", "category": "c_a_t"}
+        {
+            "trace_id": f"www.evil.example{n}",
+            "prompt": text,
+            "steps": [],
+            "final_answer": "1",
+            "category": "c_a_t",
+        }
         for n, text in enumerate(OTHERS)
     ]
     dataset = tmp_path_factory.mktemp("others") / "others-v1.jsonl"
@@ -303,9 +352,13 @@ def others(place: Workstation, first: str, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("path", ["", "/v2"])
-def test_the_text_of_others_is_text_in_both_uis(place: Workstation, browser: Any, others: str, path: str) -> None:
+def test_the_text_of_others_is_text_in_both_uis(
+    place: Workstation, browser: Any, others: str, path: str
+) -> None:
     context = browser.new_context()
-    context.route(lambda url: leaves(url, place), lambda route: route.abort())  # /v2 asks for more than it needs
+    context.route(
+        lambda url: leaves(url, place), lambda route: route.abort()
+    )  # /v2 asks for more than it needs
     page = signed_in(context, place, path)
     page.goto(f"{place.address}{path}/artifacts/artifact/{others}")
     page.get_by_text("Got better: 9").wait_for()
@@ -335,13 +388,15 @@ def test_no_log_no_state_and_no_name_of_a_run_is_a_link_to_elsewhere(place: Work
 
 def targets(page: Any) -> list[str]:
     """Where the links and pictures of a page lead that somebody else chose."""
-    found: list[str] = page.eval_on_selector_all("a[href], img[src]", "all => all.map(each => each.href || each.src)")
+    found: list[str] = page.eval_on_selector_all(
+        "a[href], img[src]", "all => all.map(each => each.href || each.src)"
+    )
     return [target for target in found if "evil" in target]
 
 
 def test_no_page_asks_another_machine(place: Workstation, page: Any, asked_elsewhere: list[str]) -> None:
-    pages = """dashboard runs flows deployments work-pools work-pools/work-pool/gpu blocks blocks/catalog variables
-        automations automations/create events concurrency-limits artifacts settings"""
+    pages = """dashboard runs flows deployments work-pools work-pools/work-pool/gpu blocks blocks/catalog
+        variables automations automations/create events concurrency-limits artifacts settings"""
     for path in (*pages.split(), f"deployments/deployment/{place.deployment('experiment/gpu')}"):
         page.goto(f"{place.address}/{path}", wait_until="networkidle")
         page.get_by_text("Event Feed").first.wait_for()
@@ -351,7 +406,11 @@ def test_no_page_asks_another_machine(place: Workstation, page: Any, asked_elsew
 
 def test_the_nightly_schedule_fires_and_leaves_a_run(place: Workstation, night: set[str]) -> None:
     def nightly() -> dict[str, Any] | None:
-        found = [run for run in place.runs() if run["run_id"] not in night and run["status"] == "finished" and run["kind"] == "trained"]
+        found = [
+            run
+            for run in place.runs()
+            if run["run_id"] not in night and run["status"] == "finished" and run["kind"] == "trained"
+        ]
         return next((run for run in found if run["manifest"]["training"]["config"]["steps"] == 60), None)
 
     assert place.wait(nightly, "the nightly run", 300)["name"] == "tiny-base trained golden-v1"
@@ -361,8 +420,13 @@ def test_the_nightly_schedule_fires_and_leaves_a_run(place: Workstation, night: 
 
 
 def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Workstation, first: str) -> None:
-    """One experiment, whose flow process is killed, then its worker, then stopped in order, and at last its server goes away."""
-    config = {"model_name": "killed", "train": {"steps": 150, "seed": 7, "checkpoint_every": 5, "batch_size": 8}}
+    """One experiment, whose flow process is killed, then its worker, then stopped in order, and at last its
+    server goes away.
+    """
+    config = {
+        "model_name": "killed",
+        "train": {"steps": 150, "seed": 7, "checkpoint_every": 5, "batch_size": 8},
+    }
     known = {run["run_id"] for run in place.runs()}
 
     flow_run = place.start("experiment/gpu", **config)
@@ -383,7 +447,9 @@ def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Worksta
     assert "server: runs already" in said
     assert "worker: started" in said
     state, message = place.state(left_behind)
-    assert (state, "Its process stopped reporting" in message) == ("CRASHED", True), "else it would hold the pool's only place for ever"
+    assert (state, "Its process stopped reporting" in message) == ("CRASHED", True), (
+        "else it would hold the pool's only place for ever"
+    )
 
     flow_run = place.start("experiment/gpu", **config)
     place.wait_for_training(known)
@@ -405,7 +471,9 @@ def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Worksta
     assert "worker: runs already" in said
     assert place.end_of(flow_run) == ("COMPLETED", "")
     runs = [run for run in place.runs() if run["run_id"] not in known and run["kind"] == "trained"]
-    assert [(run["directory"], run["status"]) for run in runs] == [(str(folder), "finished")], "one run, continued three times"
+    assert [(run["directory"], run["status"]) for run in runs] == [(str(folder), "finished")], (
+        "one run, continued three times"
+    )
     assert json.loads((folder / "training_result.json").read_text())["resumed"]
     assert [json.loads(line)["step"] for line in (folder / "training.jsonl").open()] == list(range(1, 151))
 
@@ -413,9 +481,15 @@ def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Worksta
 def test_no_secret_is_seen_anywhere(place: Workstation, first: str) -> None:
     password = place.sign_in.split(":", 1)[1]
     temporary = place.home / "tmp"
-    assert temporary.stat().st_mode & 0o077 == 0, "Prefect hands its flow runs their environment in files there"
+    assert temporary.stat().st_mode & 0o077 == 0, (
+        "Prefect hands its flow runs their environment in files there"
+    )
     for path in sorted(place.home.rglob("*")):
-        if path.is_file() and path != place.home / "services" / "sign-in" and not path.is_relative_to(temporary):
+        if (
+            path.is_file()
+            and path != place.home / "services" / "sign-in"
+            and not path.is_relative_to(temporary)
+        ):
             content = path.read_bytes()
             assert TOKEN.encode() not in content, path
             assert password.encode() not in content, path

@@ -1,4 +1,6 @@
-"""Rows 9, 18, 19, 28, 30 and 31 for artifacts: flipped bytes, kills, full disks, forged names, secrets, and places that are away."""
+"""Rows 9, 18, 19, 28, 30 and 31 for artifacts: flipped bytes, kills, full disks, forged names, secrets, and
+places that are away.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,15 @@ from registry import Registry, open_registry
 from registry.artifacts.blobs import LocalBlobs
 from registry.artifacts.old_layout import convert
 from registry.artifacts.store import Store
-from tests.support.artifact_stores import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
+from tests.support.artifact_stores import (
+    collect,
+    make_tree,
+    new_bucket,
+    overwrite_blob,
+    problems,
+    read_tree,
+    use_s3,
+)
 from tests.support.refusals import assert_refused
 from tests.support.registry_entries import finish, finished, make_weights, promote, start
 
@@ -53,8 +63,12 @@ print(Store(sys.argv[1], Path(sys.argv[2])).put(Path(sys.argv[3])))
 """
 
 
-def kill_at_random_moments(work: Callable[[], object], check: Callable[[], None], within_s: float, times: int = 20) -> None:
-    """Do some work in a process of its own, kill that at a random moment, and look at what is left; again and again."""
+def kill_at_random_moments(
+    work: Callable[[], object], check: Callable[[], None], within_s: float, times: int = 20
+) -> None:
+    """Do some work in a process of its own, kill that at a random moment, and look at what is left; again and
+    again.
+    """
     for _ in range(times):
         process = multiprocessing.get_context("fork").Process(target=work)
         process.start()
@@ -113,7 +127,10 @@ def test_a_put_to_s3_that_is_killed_leaves_nothing_that_looks_like_an_artifact(
 def test_a_garbage_collection_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
     kept = store.put(make_tree(tmp_path / "model", FILES))
-    others = [make_tree(tmp_path / f"other-{n}", {f"own-{i}": f"{n} {i}".encode() for i in range(20)}) for n in range(3)]
+    others = [
+        make_tree(tmp_path / f"other-{n}", {f"own-{i}": f"{n} {i}".encode() for i in range(20)})
+        for n in range(3)
+    ]
     hashes = [store.put(other) for other in others]
 
     def check() -> None:
@@ -153,18 +170,28 @@ def test_two_processes_may_put_and_convert_the_same_artifact(tmp_path: Path) -> 
     source = make_tree(tmp_path / "model", FILES)
     sha256 = sha256_tree(source)
     make_tree(tmp_path / "artifacts" / sha256[:2] / sha256, FILES)
-    program = PUT + "Store(sys.argv[1], Path(sys.argv[2])).get(sys.argv[4]); Store(sys.argv[1], Path(sys.argv[2])).convert_old_layout()"
-    processes = [python(program, tmp_path / "artifacts", tmp_path / "checkouts", source, sha256) for _ in range(4)]
+    program = (
+        PUT
+        + "Store(sys.argv[1], Path(sys.argv[2])).get(sys.argv[4]); "
+        + "Store(sys.argv[1], Path(sys.argv[2])).convert_old_layout()"
+    )
+    processes = [
+        python(program, tmp_path / "artifacts", tmp_path / "checkouts", source, sha256) for _ in range(4)
+    ]
     assert {outcome(process) for process in processes} == {f"ready\n{sha256}\n"}
     assert not convert(LocalBlobs(tmp_path / "artifacts"), sha256)
     assert problems(Store(tmp_path / "artifacts", tmp_path / "checkouts"), sha256) == []
 
 
-def test_upgrade_moves_the_old_layout_and_names_what_is_damaged(home: Path, tmp_path: Path, hallmark: Any) -> None:
+def test_upgrade_moves_the_old_layout_and_names_what_is_damaged(
+    home: Path, tmp_path: Path, hallmark: Any
+) -> None:
     registry = open_registry(home)
     hashes = [sha256_tree(make_weights(tmp_path, name)) for name in ("good", "bad")]
     for sha256, content in zip(hashes, (b"good", b"damaged"), strict=True):
-        make_tree(home / "artifacts" / sha256[:2] / sha256, {"model.safetensors": content, "config.json": b"{}"})
+        make_tree(
+            home / "artifacts" / sha256[:2] / sha256, {"model.safetensors": content, "config.json": b"{}"}
+        )
     result = hallmark("registry", "upgrade")
     assert result.returncode == 3
     assert "1 artifacts were moved" in result.stdout
@@ -200,17 +227,23 @@ def test_a_file_that_does_not_fit_is_told_with_place_and_bytes_and_leaves_nothin
     assert problems(store, before) == []
 
 
-def test_a_download_that_does_not_fit_is_told_with_place_and_bytes(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_does_not_fit_is_told_with_place_and_bytes(
+    tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use_s3(monkeypatch, s3)
     url = f"s3://{new_bucket(s3)}"
-    sha256 = Store(url, tmp_path / "checkouts").put(make_tree(tmp_path / "model", {"model.safetensors": bytes(300_000)}))
+    sha256 = Store(url, tmp_path / "checkouts").put(
+        make_tree(tmp_path / "model", {"model.safetensors": bytes(300_000)})
+    )
     message = outcome(python(LIMITED, url, tmp_path / "elsewhere", "", sha256))
     assert str(tmp_path / "elsewhere") in message
     assert "300,000 bytes" in message
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_a_full_disk_is_told_with_place_and_bytes_and_leaves_what_was_there(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_with_place_and_bytes_and_leaves_what_was_there(
+    small_disk: Path, tmp_path: Path
+) -> None:
     store = Store(small_disk / "artifacts", small_disk / "checkouts")
     before = store.put(make_tree(tmp_path / "small", {"config.json": b"{}"}))
     source = make_tree(tmp_path / "model", FILES)
@@ -221,7 +254,9 @@ def test_a_full_disk_is_told_with_place_and_bytes_and_leaves_what_was_there(smal
     assert read_tree(store.get(before)) == {"config.json": b"{}"}
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "a/../../outside", "a//b", "a/./b", "", "a/", "a\\..\\b", "nul\0"])
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../outside", "a/../../outside", "a//b", "a/./b", "", "a/", "a\\..\\b", "nul\0"]
+)
 def test_a_forged_tree_object_cannot_leave_its_directory(name: str, tmp_path: Path) -> None:
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
     store.put(make_tree(tmp_path / "model", {"config.json": b"{}"}))
@@ -237,7 +272,9 @@ def test_a_forged_tree_object_cannot_leave_its_directory(name: str, tmp_path: Pa
     assert not (tmp_path / "outside").exists()
 
 
-def test_a_content_that_was_edited_is_named_by_verify_with_exit_code_3(home: Path, tmp_path: Path, hallmark: Any) -> None:
+def test_a_content_that_was_edited_is_named_by_verify_with_exit_code_3(
+    home: Path, tmp_path: Path, hallmark: Any
+) -> None:
     registry = open_registry(home)
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
@@ -246,7 +283,9 @@ def test_a_content_that_was_edited_is_named_by_verify_with_exit_code_3(home: Pat
     result = hallmark("verify")
     assert result.returncode == 3
     assert f"artifact {run.model_sha256}: model.safetensors: changed at" in result.stdout
-    assert_refused(hallmark("models", "show", "m@champion"), 3, "model.safetensors: changed at", "promote its run again")
+    assert_refused(
+        hallmark("models", "show", "m@champion"), 3, "model.safetensors: changed at", "promote its run again"
+    )
     registry.artifacts.put(weights)
     assert hallmark("verify").returncode == 0
 
@@ -266,12 +305,19 @@ def test_the_registry_keeps_its_artifacts_on_s3(
     assert "hunter2" not in shown.stdout + shown.stderr
 
 
-def test_a_place_that_is_away_is_told_without_a_traceback_and_a_checkout_needs_it_not(home: Path, tmp_path: Path, hallmark: Any) -> None:
+def test_a_place_that_is_away_is_told_without_a_traceback_and_a_checkout_needs_it_not(
+    home: Path, tmp_path: Path, hallmark: Any
+) -> None:
     registry = open_registry(home)
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
     keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "hunter2secret"}
-    away = {"HALLMARK_ARTIFACTS": "s3://bucket/x", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1", **keys}
+    away = {
+        "HALLMARK_ARTIFACTS": "s3://bucket/x",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_MAX_ATTEMPTS": "1",
+        **keys,
+    }
     assert hallmark("models", "show", "m@v1", **away).returncode == 0
     shutil.rmtree(home / "checkouts")
     result = hallmark("models", "show", "m@v1", **away)
@@ -279,10 +325,14 @@ def test_a_place_that_is_away_is_told_without_a_traceback_and_a_checkout_needs_i
     assert "hunter2" not in result.stderr
 
 
-def test_a_bucket_that_is_not_there_or_denied_is_told_with_what_to_do(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_is_not_there_or_denied_is_told_with_what_to_do(
+    tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use_s3(monkeypatch, s3)
     store = Store("s3://no-such-bucket/x", tmp_path / "checkouts")
-    with pytest.raises(ResourceError, match="s3://no-such-bucket/x: there is no such place .*HALLMARK_ARTIFACTS"):
+    with pytest.raises(
+        ResourceError, match="s3://no-such-bucket/x: there is no such place .*HALLMARK_ARTIFACTS"
+    ):
         store.put(make_tree(tmp_path / "model", FILES))
     with pytest.raises(ResourceError, match="s3://no-such-bucket/x: there is no such place"):
         store.get("0" * 64)
@@ -300,11 +350,28 @@ try:
 except HallmarkError as error:
     print(type(error).__name__, error, error.__cause__)
 """
-    nothing = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
-    away = {"AWS_ENDPOINT_URL": "http://someone:hunter2secret@127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1", "AWS_DEFAULT_REGION": "us-east-1"}
+    nothing = {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+    }
+    away = {
+        "AWS_ENDPOINT_URL": "http://someone:hunter2secret@127.0.0.1:1",
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     message = outcome(python(program, tmp_path, **nothing, **away))
     assert message.startswith("ResourceError s3://bucket/x: access was denied")
-    message = outcome(python(program, tmp_path, **nothing, **away, AWS_ACCESS_KEY_ID="someone", AWS_SECRET_ACCESS_KEY="hunter2secret"))
+    message = outcome(
+        python(
+            program,
+            tmp_path,
+            **nothing,
+            **away,
+            AWS_ACCESS_KEY_ID="someone",
+            AWS_SECRET_ACCESS_KEY="hunter2secret",
+        )
+    )
     assert message.startswith("TransientError s3://bucket/x: cannot be reached")
     assert "hunter2" not in message
 
@@ -324,7 +391,9 @@ except ResourceError as error:
     assert "pip install 'hallmark[s3]'" in outcome(python(program, tmp_path))
 
 
-def test_an_artifact_is_there_when_it_is_recorded_although_garbage_is_collected_meanwhile(home: Path, tmp_path: Path) -> None:
+def test_an_artifact_is_there_when_it_is_recorded_although_garbage_is_collected_meanwhile(
+    home: Path, tmp_path: Path
+) -> None:
     registry = open_registry(home)
     first, weights = finished(registry, tmp_path, "first")
     promote(registry, first, weights)
@@ -353,7 +422,9 @@ while True:
         assert problems(registry.artifacts, sha256) == []
 
 
-def test_what_is_promoted_while_the_store_is_listed_for_garbage_stays(registry: Registry, tmp_path: Path) -> None:
+def test_what_is_promoted_while_the_store_is_listed_for_garbage_stays(
+    registry: Registry, tmp_path: Path
+) -> None:
     first, weights = finished(registry, tmp_path, "first")
     promote(registry, first, weights)
     second, others = finished(registry, tmp_path, "second")
@@ -361,11 +432,18 @@ def test_what_is_promoted_while_the_store_is_listed_for_garbage_stays(registry: 
     survey = registry.artifacts.survey({first.model_sha256 or ""}, grace_s=0)
     assert second.model_sha256 in {blob.sha256 for blob in survey.dead}
     promote(registry, second, others)
-    assert registry.artifacts.sweep(survey, {first.model_sha256 or "", second.model_sha256 or ""}, dry_run=False).files == 0
+    assert (
+        registry.artifacts.sweep(
+            survey, {first.model_sha256 or "", second.model_sha256 or ""}, dry_run=False
+        ).files
+        == 0
+    )
     assert registry.verify() == []
 
 
-def test_garbage_of_the_registry_is_what_no_version_and_no_running_run_needs(registry: Registry, tmp_path: Path) -> None:
+def test_garbage_of_the_registry_is_what_no_version_and_no_running_run_needs(
+    registry: Registry, tmp_path: Path
+) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
     parent = registry.artifacts.put(make_weights(tmp_path, "parent"))
@@ -380,7 +458,9 @@ def test_garbage_of_the_registry_is_what_no_version_and_no_running_run_needs(reg
     assert registry.verify() == []
 
 
-def test_a_registry_without_versions_removes_nothing_from_a_store_that_may_be_anothers(home: Path, tmp_path: Path) -> None:
+def test_a_registry_without_versions_removes_nothing_from_a_store_that_may_be_anothers(
+    home: Path, tmp_path: Path
+) -> None:
     owner = open_registry(home)
     run, weights = finished(owner, tmp_path, "one")
     promote(owner, run, weights)
@@ -400,7 +480,9 @@ def test_nothing_is_removed_while_a_versions_artifact_is_missing(registry: Regis
     assert {blob.sha256 for blob in registry.artifacts.blobs.list()} == before
 
 
-def test_old_models_make_room_but_not_those_that_are_worked_with(home: Path, tmp_path: Path, hallmark: Any) -> None:
+def test_old_models_make_room_but_not_those_that_are_worked_with(
+    home: Path, tmp_path: Path, hallmark: Any
+) -> None:
     from core.locks import acquire
     from experiments.promoting import weights_of
     from experiments.workspace import Workspace
@@ -424,9 +506,15 @@ def test_old_models_make_room_but_not_those_that_are_worked_with(home: Path, tmp
     result = hallmark("registry", "gc", "--models-older-than", 0, "--json")
     assert result.returncode == 0, result.stderr
     os.close(lock)
-    assert [(directories[name] / "model").exists() for name in ("promoted", "plain", "locked")] == [False, False, True]
+    assert [(directories[name] / "model").exists() for name in ("promoted", "plain", "locked")] == [
+        False,
+        False,
+        True,
+    ]
     assert (directories["plain"] / "predictions.jsonl").exists()
     workspace = Workspace(home, registry)
-    assert read_tree(weights_of(registry.runs.get("promoted"), workspace)) == {"model.safetensors": b"promoted"}
+    assert read_tree(weights_of(registry.runs.get("promoted"), workspace)) == {
+        "model.safetensors": b"promoted"
+    }
     with pytest.raises(InputError, match="Train it again; it gives the same bytes"):
         weights_of(registry.runs.get("plain"), workspace)

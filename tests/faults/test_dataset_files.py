@@ -13,7 +13,13 @@ from tests.support.refusals import assert_refused
 
 pytestmark = pytest.mark.unit
 
-ITEM = {"trace_id": "a-1", "prompt": "What is 1 + 1?", "steps": ["1+1=2"], "final_answer": "2", "category": "addition"}
+ITEM = {
+    "trace_id": "a-1",
+    "prompt": "What is 1 + 1?",
+    "steps": ["1+1=2"],
+    "final_answer": "2",
+    "category": "addition",
+}
 
 
 def line(**changes: object) -> bytes:
@@ -31,7 +37,10 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "a number": (b"7\n", [":1:", "expected a JSON object, got a number"]),
     "a missing field": (GOOD + line(trace_id="a-2", category="<absent>"), [":2: category: missing field"]),
     "an unknown field": (line(answer="2"), [":1: answer: unknown field"]),
-    "answer is null": (GOOD + line(trace_id="a-2", final_answer=None), [":2: final_answer: expected a string, got null"]),
+    "answer is null": (
+        GOOD + line(trace_id="a-2", final_answer=None),
+        [":2: final_answer: expected a string, got null"],
+    ),
     "answer is a number": (line(final_answer=2), [":1: final_answer: expected a string, got a number"]),
     "steps is a string": (line(steps="1+1=2"), [":1: steps: expected an array of strings, got a string"]),
     "a step is a number": (line(steps=["ok", 3]), [":1: steps.1: expected a string, got a number"]),
@@ -45,11 +54,17 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "NaN": (b'{"trace_id": NaN}\n', [":1:", "NaN is not JSON"]),
     "not UTF-8": (GOOD + b'{"trace_id": "\xff"}\n', [":2:", f"not UTF-8 at byte {len(GOOD) + 14}"]),
     "byte order mark": (b"\xef\xbb\xbf" + GOOD, [":1:", "byte order mark at byte 0"]),
-    "CRLF": (GOOD + SECOND.replace(b"\n", b"\r\n"), [":2:", f"carriage return at byte {len(GOOD) + len(SECOND) - 1}"]),
+    "CRLF": (
+        GOOD + SECOND.replace(b"\n", b"\r\n"),
+        [":2:", f"carriage return at byte {len(GOOD) + len(SECOND) - 1}"],
+    ),
     "NUL byte": (GOOD + b'{"a": "\x00"}\n', [":2:", f"NUL at byte {len(GOOD) + 7}"]),
     "escaped NUL": (line(prompt="a\0b"), [":1:", "NUL"]),
     "lone surrogate": (line(prompt="a\ud800b"), [":1:", "unpaired surrogate \\ud800"]),
-    "a line of 10 MB": (GOOD + line(trace_id="a-2", prompt="x" * 10_000_000), [":2:", "line longer than 1048576 bytes"]),
+    "a line of 10 MB": (
+        GOOD + line(trace_id="a-2", prompt="x" * 10_000_000),
+        [":2:", "line longer than 1048576 bytes"],
+    ),
     "an empty line": (GOOD + b"\n" + SECOND, [":2:", "empty line"]),
     "nested too deeply": (b"[" * 100_000 + b"\n", [":1:", "not valid JSON: nested too deeply"]),
     "no items": (b"", ["no items"]),
@@ -73,7 +88,18 @@ def test_a_directory_is_named(hallmark, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../../etc/x", "/etc/passwd", "a/b-v1", "gоlden-v1", "golden-v" + "1" * 300, "golden", "golden-v0", "-v1", "golden-v1\n"]
+    "name",
+    [
+        "../../etc/x",
+        "/etc/passwd",
+        "a/b-v1",
+        "gоlden-v1",
+        "golden-v" + "1" * 300,
+        "golden",
+        "golden-v0",
+        "-v1",
+        "golden-v1\n",
+    ],
 )
 def test_a_dataset_name_of_another_form_is_refused_with_the_allowed_one(name: str, hallmark) -> None:
     assert_refused(hallmark("golden", "check", "--", name), 2, "Allowed: a key of a-z")
@@ -114,7 +140,9 @@ def test_a_frozen_dataset_cannot_be_frozen_again(hallmark, tmp_path: Path) -> No
         ("Remember: if a train leaves Rome at nine in the morning, then what?", "ngram"),
     ],
 )
-def test_training_items_that_overlap_with_golden_items_are_listed(prompt: str, kind: str, hallmark, tmp_path: Path) -> None:
+def test_training_items_that_overlap_with_golden_items_are_listed(
+    prompt: str, kind: str, hallmark, tmp_path: Path
+) -> None:
     story = line(trace_id="story", prompt="If a train leaves Rome at nine in the evening, when is it home?")
     (tmp_path / "eval-v1.jsonl").write_bytes(GOOD + story)
     (tmp_path / "train-v1.jsonl").write_bytes(SECOND + line(trace_id="leak", prompt=prompt))

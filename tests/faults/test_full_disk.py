@@ -1,4 +1,6 @@
-"""Row 19: a disk that is full while predicting or saving a checkpoint is told; with room again, the result is the same bytes."""
+"""Row 19: a disk that is full while predicting or saving a checkpoint is told; with room again, the result is
+the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 def dataset(tmp_path: Path) -> Callable[[str, int], Path]:
     def make(name: str, count: int) -> Path:
         path = tmp_path / f"small_{name.partition('-')[0]}-v1.jsonl"
-        path.write_text("".join(json.dumps(item.model_dump()) + "\n" for item in list(load_dataset(name).items())[:count]))
+        path.write_text(
+            "".join(json.dumps(item.model_dump()) + "\n" for item in list(load_dataset(name).items())[:count])
+        )
         return path
 
     return make
@@ -38,7 +42,11 @@ def test_predictions_go_on_when_the_disk_has_room_again(small_disk: Path, datase
         output.mkdir(exist_ok=True)
         generation = GenerationConfig(batch_size=8)
         spec = PredictSpec(
-            model=TINY_BASE_DIRECTORY, dataset=dataset("golden-v1", 60), output=output, label="predict", generation=generation
+            model=TINY_BASE_DIRECTORY,
+            dataset=dataset("golden-v1", 60),
+            output=output,
+            label="predict",
+            generation=generation,
         )
         return run_child_process("inference", spec)
 
@@ -55,13 +63,22 @@ def test_predictions_go_on_when_the_disk_has_room_again(small_disk: Path, datase
     assert done["body"]["predictions_sha256"] == undisturbed["body"]["predictions_sha256"]
 
 
-def test_a_checkpoint_that_does_not_fit_stops_the_training_which_then_goes_on(small_disk: Path, dataset, tmp_path: Path) -> None:
+def test_a_checkpoint_that_does_not_fit_stops_the_training_which_then_goes_on(
+    small_disk: Path, dataset, tmp_path: Path
+) -> None:
     path = dataset("train-v1", 100)
 
     def train(output: Path) -> dict[str, Any]:
         output.mkdir(exist_ok=True)
         config = TrainConfig(steps=6, batch_size=8, checkpoint_every=2)
-        spec = TrainSpec(base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=path, output=output, config=config, inputs={})
+        spec = TrainSpec(
+            base=TINY_BASE_DIRECTORY,
+            base_label="tiny-base",
+            dataset=path,
+            output=output,
+            config=config,
+            inputs={},
+        )
         return run_child_process("trainer", spec)
 
     undisturbed = train(tmp_path / "undisturbed")

@@ -24,10 +24,24 @@ KILLS, STEPS = 20, 40
 
 def job(output: Path, dataset: Path, **changes: Any) -> TrainSpec:
     output.mkdir(exist_ok=True)
-    settings = {"steps": STEPS, "batch_size": 8, "checkpoint_every": 2, "held_out": 0.1, "evaluate_every": 4, **changes.pop("settings", {})}
+    settings = {
+        "steps": STEPS,
+        "batch_size": 8,
+        "checkpoint_every": 2,
+        "held_out": 0.1,
+        "evaluate_every": 4,
+        **changes.pop("settings", {}),
+    }
     fields = {"inputs": {"uv_lock_sha256": "a" * 64}, **changes}
     config = TrainConfig.model_validate(settings)
-    return TrainSpec(base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=dataset, output=output, config=config, **fields)
+    return TrainSpec(
+        base=TINY_BASE_DIRECTORY,
+        base_label="tiny-base",
+        dataset=dataset,
+        output=output,
+        config=config,
+        **fields,
+    )
 
 
 def run(spec: TrainSpec, kill_at: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
@@ -35,10 +49,16 @@ def run(spec: TrainSpec, kill_at: Callable[[dict[str, Any]], bool] | None = None
 
 
 def moment(step: int, delay: float) -> Callable[[dict[str, Any]], bool]:
-    """So many seconds after the training first says that it reached the step; 0 is its start, before anything is compiled."""
+    """So many seconds after the training first says that it reached the step; 0 is its start, before anything
+    is compiled.
+    """
 
     def reached(message: dict[str, Any]) -> bool:
-        if message["event"] != "progress" or message["body"]["unit"] != "steps" or message["body"]["done"] < step:
+        if (
+            message["event"] != "progress"
+            or message["body"]["unit"] != "steps"
+            or message["body"]["done"] < step
+        ):
             return False
         time.sleep(delay)
         return True
@@ -62,8 +82,14 @@ def test_a_training_killed_at_random_moments_ends_in_the_same_bytes(tmp_path: Pa
     chance = random.Random(7)
     number, reached, resumed = 0, 0, []
     for kill in range(KILLS):
-        early = kill % 5 == 0  # while it compiles, reads the dataset or its checkpoint; the others meet its steps and its end
-        at = moment(0, chance.uniform(0, 5)) if early else moment(min(reached + chance.randint(1, 8), STEPS), chance.uniform(0, 0.5))
+        early = (
+            kill % 5 == 0
+        )  # while it compiles, reads the dataset or its checkpoint; the others meet its steps and its end
+        at = (
+            moment(0, chance.uniform(0, 5))
+            if early
+            else moment(min(reached + chance.randint(1, 8), STEPS), chance.uniform(0, 0.5))
+        )
         result = run(job(tmp_path / f"disturbed-{number}", dataset, cache=tmp_path / "programs"), kill_at=at)
         if result["event"] == "result":  # it was done before the kill; the next kills meet another run
             resumed.append(finished(tmp_path, number, result["body"], undisturbed))
@@ -102,7 +128,9 @@ def test_a_training_with_other_inputs_does_not_go_on_and_says_what_changed(
 
     spec = job(tmp_path / "run", dataset)
     inputs = {"config": spec.config.model_dump(mode="json"), **spec.inputs}
-    Checkpoints(spec.output / "checkpoints" / "latest", 2, inputs).save(2, {"weights": np.zeros(3)}, {"data": {}})
+    Checkpoints(spec.output / "checkpoints" / "latest", 2, inputs).save(
+        2, {"weights": np.zeros(3)}, {"data": {}}
+    )
     answer = run(job(tmp_path / "run", dataset, **changes))
     assert (answer["event"], answer["exit_code"]) == ("error", 2)
     assert named in answer["body"]

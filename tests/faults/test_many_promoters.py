@@ -29,7 +29,9 @@ for number in range(rounds):
 
 
 @pytest.mark.timeout(900)
-def test_many_promoters_at_once_lose_and_double_no_version(registry: Registry, home: Path, registry_url: str | None) -> None:
+def test_many_promoters_at_once_lose_and_double_no_version(
+    registry: Registry, home: Path, registry_url: str | None
+) -> None:
     processes, rounds = 16, 100
     root = Path(__file__).parents[2]
     base_run(registry)

@@ -1,4 +1,6 @@
-"""Model directories and settings that cannot be used are refused before anything starts, and nothing is recorded."""
+"""Model directories and settings that cannot be used are refused before anything starts, and nothing is
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def only_pickles(model: Path) -> None:
 
 def missing_shard(model: Path) -> None:
     (model / "model.safetensors").unlink()
-    (model / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00001-of-00002.safetensors"}}')
+    (model / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "model-00001-of-00002.safetensors"}}'
+    )
 
 
 def link_outside(model: Path) -> None:
@@ -47,18 +51,32 @@ def link_outside(model: Path) -> None:
 BROKEN: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "absent": (shutil.rmtree, ["no such model directory"]),
     "empty": (lambda model: [path.unlink() for path in model.iterdir()], ["is empty", "config.json"]),
-    "a file": (lambda model: (shutil.rmtree(model), model.write_text("x")), ["is a file, expected a Hugging Face model directory"]),
+    "a file": (
+        lambda model: (shutil.rmtree(model), model.write_text("x")),
+        ["is a file, expected a Hugging Face model directory"],
+    ),
     "no config": (lambda model: (model / "config.json").unlink(), ["config.json is missing"]),
-    "no tokenizer": (lambda model: (model / "tokenizer.json").unlink(), ["no tokenizer (looked for tokenizer.json"]),
-    "no weights": (lambda model: (model / "model.safetensors").unlink(), ["no weights (looked for model.safetensors"]),
+    "no tokenizer": (
+        lambda model: (model / "tokenizer.json").unlink(),
+        ["no tokenizer (looked for tokenizer.json"],
+    ),
+    "no weights": (
+        lambda model: (model / "model.safetensors").unlink(),
+        ["no weights (looked for model.safetensors"],
+    ),
     "only pickles": (only_pickles, ["only pickled weights (pytorch_model.bin)", "loading them runs code"]),
-    "a missing shard": (missing_shard, ["names weights that are not there", "model-00001-of-00002.safetensors"]),
+    "a missing shard": (
+        missing_shard,
+        ["names weights that are not there", "model-00001-of-00002.safetensors"],
+    ),
     "a link": (link_outside, ["tokenizer.json: a link inside a model directory is refused"]),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_model_directory_that_is_not_whole_is_refused_with_what_is_missing(case: str, hallmark, model: Path, home: Path) -> None:
+def test_a_model_directory_that_is_not_whole_is_refused_with_what_is_missing(
+    case: str, hallmark, model: Path, home: Path
+) -> None:
     change, expected = BROKEN[case]
     change(model)
     assert_refused(hallmark("evaluate", model), 2, "broken-model", *expected)
@@ -68,7 +86,10 @@ def test_a_model_directory_that_is_not_whole_is_refused_with_what_is_missing(cas
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"architectures": ["MambaForCausalLM"]}, ["MambaForCausalLM cannot be trained", "LlamaForCausalLM", "Qwen3ForCausalLM"]),
+        (
+            {"architectures": ["MambaForCausalLM"]},
+            ["MambaForCausalLM cannot be trained", "LlamaForCausalLM", "Qwen3ForCausalLM"],
+        ),
         ({"hidden_act": "relu"}, ["hidden_act", "'relu'", "'silu'"]),
         ({"num_hidden_layers": None, "architectures": []}, ["architectures: none given cannot be trained"]),
     ],
@@ -84,7 +105,9 @@ def test_a_missing_config_field_is_named(hallmark, model: Path) -> None:
     config = json.loads((model / "config.json").read_text())
     del config["intermediate_size"]
     (model / "config.json").write_text(json.dumps(config))
-    assert_refused(hallmark("train", "--base-model", model), 2, "config.json: intermediate_size: missing field")
+    assert_refused(
+        hallmark("train", "--base-model", model), 2, "config.json: intermediate_size: missing field"
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +126,9 @@ def test_a_missing_config_field_is_named(hallmark, model: Path) -> None:
         (["--model-name", "../x"], "model_name"),
     ],
 )
-def test_a_setting_out_of_bounds_is_named_with_its_bound(arguments: list[str], expected: str, hallmark, home: Path) -> None:
+def test_a_setting_out_of_bounds_is_named_with_its_bound(
+    arguments: list[str], expected: str, hallmark, home: Path
+) -> None:
     assert_refused(hallmark("experiment", *arguments), 2, expected)
     assert not home.exists(), "nothing was started"
 
@@ -116,17 +141,31 @@ def test_a_setting_out_of_bounds_is_named_with_its_bound(arguments: list[str], e
         ("train = 3\n", "nightly.toml: train:"),
     ],
 )
-def test_a_configuration_file_that_cannot_be_used_is_named(content: str, expected: str, hallmark, tmp_path: Path) -> None:
+def test_a_configuration_file_that_cannot_be_used_is_named(
+    content: str, expected: str, hallmark, tmp_path: Path
+) -> None:
     (tmp_path / "nightly.toml").write_text(content)
     assert_refused(hallmark("experiment", "--config", "nightly.toml"), 2, expected)
-    assert_refused(hallmark("experiment", "--config", "absent.toml"), 2, "absent.toml: no such configuration file")
+    assert_refused(
+        hallmark("experiment", "--config", "absent.toml"), 2, "absent.toml: no such configuration file"
+    )
 
 
 def test_a_configuration_that_is_neither_an_object_nor_a_path_is_refused() -> None:
-    with pytest.raises(InputError, match="expected ExperimentConfig or the path of a TOML file, got {'train'"):
+    with pytest.raises(
+        InputError, match="expected ExperimentConfig or the path of a TOML file, got {'train'"
+    ):
         configured(ExperimentConfig, {"train": {"steps": 3}})  # type: ignore[arg-type]
 
 
 def test_the_core_imports_neither_torch_nor_jax() -> None:
-    code = "import flows, tasks, registry, golden, sys; print([m for m in ('torch', 'jax', 'transformers') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import flows, tasks, registry, golden, sys; "
+        "print([m for m in ('torch', 'jax', 'transformers') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -41,12 +41,20 @@ GOOD = [json.dumps({"trace_id": item.trace_id, "prediction": item.final_answer})
         ([*GOOD[:2], GOOD[2].replace("t2", "t9")], r":3: trace_id: t9 is not an item"),
         ([GOOD[1], GOOD[0], GOOD[2]], r":2: trace_id: t0 belongs on line 1"),
         ([GOOD[0], '{"trace_id": "t1"}\n', GOOD[2]], r":2: prediction: missing field"),
-        ([GOOD[0], '{"trace_id": "t1", "prediction": null}\n', GOOD[2]], r":2: prediction: expected a string"),
-        ([GOOD[0], '{"trace_id": "t1", "prediction": "", "score": 1}\n', GOOD[2]], r":2: score: unknown field"),
+        (
+            [GOOD[0], '{"trace_id": "t1", "prediction": null}\n', GOOD[2]],
+            r":2: prediction: expected a string",
+        ),
+        (
+            [GOOD[0], '{"trace_id": "t1", "prediction": "", "score": 1}\n', GOOD[2]],
+            r":2: score: unknown field",
+        ),
         ([], r"item t0 \(number 1 of the dataset\) has no prediction"),
     ],
 )
-def test_a_bad_predictions_file_is_refused_with_line_and_id(lines: list[str], message: str, tmp_path: Path) -> None:
+def test_a_bad_predictions_file_is_refused_with_line_and_id(
+    lines: list[str], message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "predictions.jsonl"
     path.write_text("".join(lines))
     with pytest.raises(InputError, match=message):
@@ -71,7 +79,10 @@ def test_an_empty_answer_is_wrong_and_counted_apart() -> None:
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("bleu@v1", "there is no judge bleu. Available: answer_correctness@v1, exact_match@v1, math_equivalence@v1"),
+        (
+            "bleu@v1",
+            "there is no judge bleu. Available: answer_correctness@v1, exact_match@v1, math_equivalence@v1",
+        ),
         ("answer_correctness@v9", "answer_correctness has no version v9. Available: answer_correctness@v1"),
         ("answer_correctness", "expected NAME@vN"),
     ],
@@ -123,7 +134,9 @@ def test_all_items_that_a_judge_fails_on_are_named_at_once() -> None:
         def score(self, item: Item, prediction: str) -> Score:
             raise ValueError(f"no {item.final_answer}")
 
-    items = [Item(trace_id=f"t{n}", prompt="?", steps=[], final_answer=str(n), category="c") for n in range(20)]
+    items = [
+        Item(trace_id=f"t{n}", prompt="?", steps=[], final_answer=str(n), category="c") for n in range(20)
+    ]
     with pytest.raises(JudgeError, match=r"failed on 20 of 20 items") as caught:
         list(judge_items(items, {item.trace_id: "" for item in items}, Broken(None)))
     assert caught.value.failures == {f"t{n}": f"ValueError: no {n}" for n in range(20)}
@@ -146,13 +159,21 @@ def started(workspace: Workspace, dataset: Path) -> tuple[RunRef, RunPlan]:
         (lambda lines: lines[:-1], IntegrityError, "changed since it was written"),
         (lambda lines: [*lines[:-1], lines[-1][:10]], IntegrityError, "changed since it was written"),
         (lambda lines: [*lines, lines[0]], IntegrityError, "changed since it was written"),
-        (lambda lines: [line.replace("Answer: 2", "Answer: 3") for line in lines], IntegrityError, "changed since it was written"),
+        (
+            lambda lines: [line.replace("Answer: 2", "Answer: 3") for line in lines],
+            IntegrityError,
+            "changed since it was written",
+        ),
         (None, InputError, "missing. Run the experiment again"),
     ],
     ids=["short", "cut", "doubled", "edited", "missing"],
 )
 def test_a_run_with_damaged_predictions_has_no_score(
-    damage: Callable[[list[str]], list[str]] | None, error: type[Exception], message: str, home: Path, tmp_path: Path
+    damage: Callable[[list[str]], list[str]] | None,
+    error: type[Exception],
+    message: str,
+    home: Path,
+    tmp_path: Path,
 ) -> None:
     workspace = open_workspace()
     run, plan = started(workspace, small_dataset(tmp_path))
@@ -183,7 +204,9 @@ def test_whoever_continues_a_run_removes_what_a_killed_writer_left(home: Path, t
     assert [path.name for path in run.directory.glob("*scores*")] == ["scores.jsonl"]
 
 
-PICKY = PLUGIN.replace("right = agrees", 'assert item.trace_id not in ("t1", "t3"), "I do not like it"\n        right = agrees')
+PICKY = PLUGIN.replace(
+    "right = agrees", 'assert item.trace_id not in ("t1", "t3"), "I do not like it"\n        right = agrees'
+)
 
 
 def test_items_on_which_a_plugin_raises_refuse_the_run_a_score_and_never_rest_under_a_promotion(
@@ -206,7 +229,10 @@ def test_items_on_which_a_plugin_raises_refuse_the_run_a_score_and_never_rest_un
     assert not files.metrics.exists()
     assert failed.status == "failed"
     assert workspace.registry.runs.metrics(failed.run_id) == []
-    for arguments in (("promote", failed.run_id, "--force", "--reason", "now"), ("compare", first.run_id, failed.run_id)):
+    for arguments in (
+        ("promote", failed.run_id, "--force", "--reason", "now"),
+        ("compare", first.run_id, failed.run_id),
+    ):
         assert_refused(hallmark(*arguments), 2, f"run {failed.run_id} failed and has no scores")
 
     mended = hallmark("rejudge", failed.run_id, "--judge", "generous@v1", "--json", **install_plugin(site))
@@ -217,7 +243,9 @@ def test_items_on_which_a_plugin_raises_refuse_the_run_a_score_and_never_rest_un
     assert document["model_sha256"] == workspace.registry.runs.get(first.run_id).model_sha256
 
 
-def test_a_judge_that_changed_while_the_run_was_under_way_does_not_judge_it(home: Path, tmp_path: Path) -> None:
+def test_a_judge_that_changed_while_the_run_was_under_way_does_not_judge_it(
+    home: Path, tmp_path: Path
+) -> None:
     workspace = open_workspace()
     run, plan = started(workspace, small_dataset(tmp_path))
     with pytest.raises(IntegrityError, match="its code changed while the run was under way"):
@@ -227,7 +255,9 @@ def test_a_judge_that_changed_while_the_run_was_under_way_does_not_judge_it(home
 
 def test_what_was_cut_off_is_counted_apart_from_what_is_wrong(home: Path, tmp_path: Path) -> None:
     workspace = open_workspace()
-    run = recorded_run(workspace, cut=[0, 1], dataset=str(small_dataset(tmp_path)))  # the answer of item 0 is wrong
+    run = recorded_run(
+        workspace, cut=[0, 1], dataset=str(small_dataset(tmp_path))
+    )  # the answer of item 0 is wrong
     snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
     assert snapshot.counts == {"correct": 2, "wrong": 2}
     assert snapshot.truncated == Truncation(prompts=0, completions=2, completions_below_one=1)
@@ -236,7 +266,9 @@ def test_what_was_cut_off_is_counted_apart_from_what_is_wrong(home: Path, tmp_pa
     assert "| of these without the full score | 1 |" in report
 
 
-def test_metrics_that_were_written_before_truncation_was_counted_are_still_read(home: Path, tmp_path: Path) -> None:
+def test_metrics_that_were_written_before_truncation_was_counted_are_still_read(
+    home: Path, tmp_path: Path
+) -> None:
     run = recorded_run(open_workspace(), dataset=str(small_dataset(tmp_path)))
     old = {name: value for name, value in read_json(run.files.metrics).items() if name != "truncated"}
     snapshot = MetricsSnapshot.model_validate(old)
@@ -263,11 +295,16 @@ def run(run_id: str, **changes: object) -> RunScores:
     [
         ({"dataset_sha256": "b" * 64}, ["dataset"]),
         ({"judge": "exact_match@v1", "judge_fingerprint": "g"}, ["judge:", "judge_fingerprint"]),
-        ({"generation": {"max_new_tokens": 32, "dtype": "float32"}}, ["generation.max_new_tokens: 64 against 32"]),
+        (
+            {"generation": {"max_new_tokens": 32, "dtype": "float32"}},
+            ["generation.max_new_tokens: 64 against 32"],
+        ),
         ({"generation": {"max_new_tokens": 64}}, ['generation.dtype: "float32" against null']),
     ],
 )
-def test_unlike_runs_are_not_compared_and_the_fields_are_named(changes: dict[str, object], fields: list[str]) -> None:
+def test_unlike_runs_are_not_compared_and_the_fields_are_named(
+    changes: dict[str, object], fields: list[str]
+) -> None:
     with pytest.raises(InputError) as caught:
         compare(run("one"), run("two", **changes))
     assert all(field in str(caught.value) for field in [*fields, "one", "two"])

@@ -1,4 +1,6 @@
-"""Rows 5, 9, 15, 16, 19 to 21 and 28, as someone at the command line meets them: on recorded runs of golden-v1."""
+"""Rows 5, 9, 15, 16, 19 to 21 and 28, as someone at the command line meets them: on recorded runs of
+golden-v1.
+"""
 
 from __future__ import annotations
 
@@ -69,11 +71,15 @@ def test_unfinished_and_failed_runs_are_not_promoted(recorded: Recorded, hallmar
     running, failed = start(registry, "run-running"), start(registry, "run-failed")
     registry.runs.fail(failed.run_id, "the card caught fire")
     assert_refused(hallmark("promote", running.run_id), 2, "run run-running is not finished")
-    assert_refused(hallmark("promote", failed.run_id), 2, "run run-failed failed and has no scores: the card caught fire")
+    assert_refused(
+        hallmark("promote", failed.run_id), 2, "run run-failed failed and has no scores: the card caught fire"
+    )
     assert registry.models.list() == []
 
 
-def test_a_refusal_is_recorded_with_its_reason_and_the_same_offer_is_the_same_comparison(recorded: Recorded, hallmark) -> None:
+def test_a_refusal_is_recorded_with_its_reason_and_the_same_offer_is_the_same_comparison(
+    recorded: Recorded, hallmark
+) -> None:
     hallmark("promote", recorded.better.run_id)
     luck = recorded.candidate(0.61, "lucky")
     for _ in range(2):
@@ -92,36 +98,65 @@ def test_force_needs_a_reason_and_is_recorded_with_it(recorded: Recorded, hallma
     forced = document(hallmark("promote", worse.run_id, "--force", "--reason", "half the size", "--json"))
     assert (forced["outcome"], forced["version"], forced["decision"]["promote"]) == ("forced", 2, False)
     [_, row] = document(hallmark("models", "history", "tiny-reasoner", "--json"))
-    assert (row["action"], row["reason"], row["decision"]["verdict"]) == ("forced", "half the size", "not_better")
+    assert (row["action"], row["reason"], row["decision"]["verdict"]) == (
+        "forced",
+        "half the size",
+        "not_better",
+    )
 
 
 def test_a_run_of_other_weights_cannot_stand_in_for_the_champion(recorded: Recorded, hallmark) -> None:
     hallmark("promote", recorded.better.run_id)
     rival = recorded.candidate(0.58, "rival")
     refused = hallmark("promote", rival.run_id, "--against", recorded.base.run_id)
-    assert_refused(refused, 2, "did not judge tiny-reasoner@champion, which is v1", "hallmark evaluate registry:tiny-reasoner@champion")
+    assert_refused(
+        refused,
+        2,
+        "did not judge tiny-reasoner@champion, which is v1",
+        "hallmark evaluate registry:tiny-reasoner@champion",
+    )
 
 
 def test_rollback_and_aliases_from_the_command_line(recorded: Recorded, hallmark) -> None:
     hallmark("promote", recorded.better.run_id)
     hallmark("promote", recorded.candidate(0.95, "best").run_id)
     assert "tiny-reasoner v1 is champion again" in hallmark("rollback", "1", "--reason", "too slow").stdout
-    assert hallmark("models", "alias", "set", "tiny-reasoner", "staging", "2", "--reason", "to try").returncode == 0
-    assert_refused(hallmark("models", "alias", "set", "tiny-reasoner", "champion", "2", "--reason", "x"), 2, "is protected")
+    assert (
+        hallmark("models", "alias", "set", "tiny-reasoner", "staging", "2", "--reason", "to try").returncode
+        == 0
+    )
+    assert_refused(
+        hallmark("models", "alias", "set", "tiny-reasoner", "champion", "2", "--reason", "x"),
+        2,
+        "is protected",
+    )
     hallmark("models", "alias", "protect", "tiny-reasoner", "staging", "--reason", "served")
-    assert_refused(hallmark("models", "alias", "remove", "tiny-reasoner", "staging", "--reason", "x"), 2, "is protected")
+    assert_refused(
+        hallmark("models", "alias", "remove", "tiny-reasoner", "staging", "--reason", "x"), 2, "is protected"
+    )
     aliases = document(hallmark("models", "alias", "list", "tiny-reasoner", "--json"))
-    assert [(row["name"], row["version"], row["protected"]) for row in aliases] == [("champion", 1, True), ("staging", 2, True)]
+    assert [(row["name"], row["version"], row["protected"]) for row in aliases] == [
+        ("champion", 1, True),
+        ("staging", 2, True),
+    ]
     assert document(hallmark("verify", "--json")) == {"problems": []}
 
 
-def test_unlike_runs_are_not_compared_and_every_differing_field_is_named(recorded: Recorded, hallmark, tmp_path: Path) -> None:
+def test_unlike_runs_are_not_compared_and_every_differing_field_is_named(
+    recorded: Recorded, hallmark, tmp_path: Path
+) -> None:
     lines = (BUILT_IN / "golden-v1.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "other-v1.jsonl").write_text("".join(lines[:50]))
-    other = record_baseline(recorded.workspace, dataset=str(tmp_path / "other-v1.jsonl"), generation={"max_new_tokens": 32})
+    other = record_baseline(
+        recorded.workspace, dataset=str(tmp_path / "other-v1.jsonl"), generation={"max_new_tokens": 32}
+    )
     refused = hallmark("compare", recorded.base.run_id, other.run_id)
-    assert_refused(refused, 2, "dataset:", '"golden-v1"', '"other-v1"', "generation.max_new_tokens: 128 against 32")
-    assert_refused(hallmark("promote", recorded.better.run_id, "--against", other.run_id), 2, "cannot be compared")
+    assert_refused(
+        refused, 2, "dataset:", '"golden-v1"', '"other-v1"', "generation.max_new_tokens: 128 against 32"
+    )
+    assert_refused(
+        hallmark("promote", recorded.better.run_id, "--against", other.run_id), 2, "cannot be compared"
+    )
 
 
 def test_a_run_is_not_compared_with_itself_and_no_alpha_is_spent_on_it(recorded: Recorded, hallmark) -> None:
@@ -132,7 +167,9 @@ def test_a_run_is_not_compared_with_itself_and_no_alpha_is_spent_on_it(recorded:
     assert "comparison 1 on golden-v1" in promoted["decision"]["reasons"][0]
 
 
-def test_a_dataset_that_changed_since_it_was_registered_is_refused_before_anything_starts(home: Path, hallmark, tmp_path: Path) -> None:
+def test_a_dataset_that_changed_since_it_was_registered_is_refused_before_anything_starts(
+    home: Path, hallmark, tmp_path: Path
+) -> None:
     lines = (BUILT_IN / "golden-v1.jsonl").read_text().splitlines(keepends=True)
     path = tmp_path / "mine-v1.jsonl"
     path.write_text("".join(lines[:50]))
@@ -140,7 +177,13 @@ def test_a_dataset_that_changed_since_it_was_registered_is_refused_before_anythi
     path.write_text("".join(lines[:49]))
     refused = hallmark("baseline", "--dataset", str(path))
     expected = workspace_at(home).registry.datasets.get(run.dataset_id).sha256
-    assert_refused(refused, 3, "dataset mine-v1: changed since it was registered", f"expected sha256 {expected}", "found ")
+    assert_refused(
+        refused,
+        3,
+        "dataset mine-v1: changed since it was registered",
+        f"expected sha256 {expected}",
+        "found ",
+    )
 
 
 def test_a_runs_own_items_that_were_changed_are_not_compared(recorded: Recorded, hallmark) -> None:
@@ -162,12 +205,22 @@ def test_weights_that_changed_since_they_were_judged_are_not_promoted(recorded: 
     assert recorded.workspace.registry.models.aliased("tiny-reasoner") is None
 
 
-def test_one_flipped_byte_in_a_registered_version_is_refused_wherever_it_is_used(recorded: Recorded, hallmark) -> None:
+def test_one_flipped_byte_in_a_registered_version_is_refused_wherever_it_is_used(
+    recorded: Recorded, hallmark
+) -> None:
     hallmark("promote", recorded.better.run_id)
     blobs = (path for path in (recorded.home / "artifacts").rglob("*") if path.is_file())
     flip_a_byte(next(path for path in blobs if path.read_bytes() == b"model.safetensors trained"))
-    for command in (("evaluate", "registry:tiny-reasoner@champion"), ("models", "show", "tiny-reasoner@champion")):
-        assert_refused(hallmark(*command), 3, recorded.better.model_sha256 or "", "Restore it from a backup, or promote its run again")
+    for command in (
+        ("evaluate", "registry:tiny-reasoner@champion"),
+        ("models", "show", "tiny-reasoner@champion"),
+    ):
+        assert_refused(
+            hallmark(*command),
+            3,
+            recorded.better.model_sha256 or "",
+            "Restore it from a backup, or promote its run again",
+        )
     verified = hallmark("verify")
     assert verified.returncode == 3
     assert recorded.better.model_sha256 or "" in verified.stdout
@@ -179,18 +232,35 @@ def test_one_flipped_byte_in_a_registered_version_is_refused_wherever_it_is_used
         (["UPDATE prediction SET score = 1 WHERE score = 0"], "run 2"),
         (["UPDATE prediction SET prediction = '\"x\"' WHERE position = 0"], "run 2"),
         (["UPDATE metric SET value = 0.99"], "run 2"),
-        (["DROP TRIGGER promotion_log_no_update", "UPDATE promotion_log SET reason = 'because'"], "promotion log row 1: was changed"),
-        (["DROP TRIGGER promotion_log_no_delete", "DELETE FROM promotion_log WHERE id = 1"], "row 1 before it is missing"),
-        (["DROP TRIGGER model_version_no_update", "UPDATE model_version SET judge = 'x@v1'"], "version tiny-reasoner v1"),
-        (["DROP TRIGGER alpha_spending_no_delete", "DELETE FROM alpha_spending WHERE number = 1"], "comparison 1 is missing"),
         (
-            ["DROP TRIGGER alpha_spending_no_update", "UPDATE alpha_spending SET number = 9 WHERE number = 2"],
+            ["DROP TRIGGER promotion_log_no_update", "UPDATE promotion_log SET reason = 'because'"],
+            "promotion log row 1: was changed",
+        ),
+        (
+            ["DROP TRIGGER promotion_log_no_delete", "DELETE FROM promotion_log WHERE id = 1"],
+            "row 1 before it is missing",
+        ),
+        (
+            ["DROP TRIGGER model_version_no_update", "UPDATE model_version SET judge = 'x@v1'"],
+            "version tiny-reasoner v1",
+        ),
+        (
+            ["DROP TRIGGER alpha_spending_no_delete", "DELETE FROM alpha_spending WHERE number = 1"],
+            "comparison 1 is missing",
+        ),
+        (
+            [
+                "DROP TRIGGER alpha_spending_no_update",
+                "UPDATE alpha_spending SET number = 9 WHERE number = 2",
+            ],
             "the ledger of alpha does not have",
         ),
         (["UPDATE alias SET version = 2"], "alias tiny-reasoner@champion"),
     ],
 )
-def test_whatever_is_edited_behind_our_back_is_named(statements: list[str], named: str, decided: Path, home: Path, hallmark) -> None:
+def test_whatever_is_edited_behind_our_back_is_named(
+    statements: list[str], named: str, decided: Path, home: Path, hallmark
+) -> None:
     shutil.copytree(decided, home)
     with sqlite3.connect(home / "registry.db") as connection:
         for statement in statements:
@@ -218,7 +288,9 @@ def test_a_full_disk_under_the_database_is_told_and_loses_nothing(home: Path) ->
 
     @event.listens_for(registry.database.engine, "connect")
     def no_more_pages(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA max_page_count = 1")  # cannot be less than there are: the next new page is one too many
+        connection.execute(
+            "PRAGMA max_page_count = 1"
+        )  # cannot be less than there are: the next new page is one too many
 
     registry.close()  # connections are kept; the next one is new
     with pytest.raises(ResourceError, match=r"registry\.db: the disk is full") as caught:
@@ -274,7 +346,9 @@ def test_a_wrong_postgresql_password_is_told_without_showing_it(postgresql: str,
         finally:
             Path(path).write_text(before)
             connection.execute("SELECT pg_reload_conf()")
-    assert_refused(result, 4, "cannot connect", "careful", "Check user, password and database in HALLMARK_REGISTRY_URL")
+    assert_refused(
+        result, 4, "cannot connect", "careful", "Check user, password and database in HALLMARK_REGISTRY_URL"
+    )
     assert "hunter2" not in result.stdout + result.stderr
 
 
@@ -282,13 +356,19 @@ def test_an_edited_attestation_is_named(home: Path) -> None:
     from tests.support.registry_entries import finished, promote
 
     registry = open_registry(home)
-    promote(registry, *finished(registry, home, "one"), attest=lambda version, *_: {"number": version.number, "by": digest("us")})
+    promote(
+        registry,
+        *finished(registry, home, "one"),
+        attest=lambda version, *_: {"number": version.number, "by": digest("us")},
+    )
     assert registry.models.attestation("m", 1) == {"number": 1, "by": digest("us")}
     assert registry.verify() == []
     with registry.database.engine.begin() as connection:
         connection.execute(text("DROP TRIGGER attestation_no_update"))
         connection.execute(text("UPDATE attestation SET document = '{}'"))
-    assert [str(problem) for problem in registry.verify()] == ["attestation of m v1: was changed after it was written"]
+    assert [str(problem) for problem in registry.verify()] == [
+        "attestation of m v1: was changed after it was written"
+    ]
 
 
 def test_an_artifact_that_is_gone_is_an_integrity_error(home: Path) -> None:

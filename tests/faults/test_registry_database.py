@@ -58,13 +58,17 @@ def test_a_postgresql_that_is_restarted_is_found_again(tmp_path: Path) -> None:
             registry.datasets.register("golden", "v2", "b" * 64, 1)
         server.start()
         registry.datasets.register("golden", "v2", "b" * 64, 1)
-        assert registry.datasets.register("golden", "v1", "a" * 64, 1).id == 1, "what was recorded is still there"
+        assert registry.datasets.register("golden", "v1", "a" * 64, 1).id == 1, (
+            "what was recorded is still there"
+        )
         registry.close()
     finally:
         server.cleanup()
 
 
-def test_a_clock_that_goes_backwards_changes_no_order(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_goes_backwards_changes_no_order(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Clock(datetime):
         past = 0
 
@@ -130,7 +134,11 @@ def test_the_migrations_make_the_tables_of_the_models(registry: Registry) -> Non
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://someone:hunter2secret@127.0.0.1:1/x", "postgresql://someone@127.0.0.1:1/x?password=hunter2secret"]
+    "url",
+    [
+        "postgresql://someone:hunter2secret@127.0.0.1:1/x",
+        "postgresql://someone@127.0.0.1:1/x?password=hunter2secret",
+    ],
 )
 def test_a_password_is_never_printed(url: str, hallmark) -> None:
     result = hallmark("runs", "list", HALLMARK_REGISTRY_URL=url)

@@ -1,4 +1,6 @@
-"""Rows 18 and 22: a registry of every released schema is upgraded whole or not at all, and nothing it holds is lost."""
+"""Rows 18 and 22: a registry of every released schema is upgraded whole or not at all, and nothing it holds
+is lost.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +53,16 @@ def content(home: Path, url: str | None) -> dict[str, object]:
     registry = open_registry(home, url)
     found: dict[str, object] = {
         "runs": [(run.run_id, run.status, run.error, run.content_sha256) for run in registry.runs.list()],
-        "versions": [(version.number, version.run_id, version.content_sha256) for version in registry.models.versions("m")],
+        "versions": [
+            (version.number, version.run_id, version.content_sha256)
+            for version in registry.models.versions("m")
+        ],
         "history": [(row.id, row.action, row.reason, row.hash) for row in registry.models.history("m")],
-        "predictions": [(row.trace_id, row.prediction) for run in registry.runs.list() for row in registry.runs.predictions(run.run_id)],
+        "predictions": [
+            (row.trace_id, row.prediction)
+            for run in registry.runs.list()
+            for row in registry.runs.predictions(run.run_id)
+        ],
     }
     registry.close()
     return found
@@ -69,7 +78,9 @@ def test_a_registry_of_a_released_schema_keeps_everything_and_goes_on(
     rows = json.loads(CONTENT.read_text())
     assert len(found["runs"]) == len(rows["run"])
     assert [row[3] for row in found["history"]] == [row["hash"] for row in rows["promotion_log"]]
-    assert [row[2] for row in found["versions"]] == [row["content_sha256"] for row in reversed(rows["model_version"])]
+    assert [row[2] for row in found["versions"]] == [
+        row["content_sha256"] for row in reversed(rows["model_version"])
+    ]
     registry = open_registry(home, registry_url)
     artifacts = ("artifact ",)  # the rows came without their weights
     assert [problem for problem in registry.verify() if not str(problem).startswith(artifacts)] == []
@@ -85,7 +96,8 @@ def test_a_registry_of_a_released_schema_keeps_everything_and_goes_on(
 
 
 def upgrade_killed_at(home: Path, statement: int | None) -> int:
-    """Upgrade in a forked process that kills itself before a statement or commit of its own, so that no clock decides where.
+    """Upgrade in a forked process that kills itself before a statement or commit of its own, so that no clock
+    decides where.
 
     Args:
         home: of the registry.
@@ -128,7 +140,9 @@ def test_an_upgrade_that_is_killed_at_any_moment_is_done_or_not_begun(tmp_path: 
         assert upgrade_killed_at(place, number) == number
         with sqlite3.connect(place / "registry.db") as connection:
             [(revision,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            tables = {
+                name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
         assert ("alpha_spending" in tables) == (revision == HEAD)
         seen.append(revision)
         upgrade(place)

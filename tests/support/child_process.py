@@ -45,7 +45,9 @@ def run_child_process(
     kill_at: Callable[[dict[str, Any]], bool] | None = None,
     **environment: str,
 ) -> dict[str, Any]:
-    """Run a job to its end, or kill it at the first message that `kill_at` says yes to; gives the last message."""
+    """Run a job to its end, or kill it at the first message that `kill_at` says yes to; gives the last
+    message.
+    """
     child = start_child_process(module, spec, **environment)
     assert child.stdin is not None
     assert child.stdout is not None

@@ -19,7 +19,8 @@ class Generous:
     def score(self, item, prediction):
         """Look for the right answer."""
         right = agrees(item.final_answer, prediction)
-        return Score(trace_id=item.trace_id, score=float(right), extracted=None, reason="correct" if right else "wrong")
+        reason = "correct" if right else "wrong"
+        return Score(trace_id=item.trace_id, score=float(right), extracted=None, reason=reason)
 '''
 HELPER = "def agrees(answer, prediction):\n    return answer in prediction\n"
 
@@ -27,7 +28,9 @@ HELPER = "def agrees(answer, prediction):\n    return answer in prediction\n"
 def install_plugin(
     folder: Path, source: str = PLUGIN, helper: str = HELPER, point: str = "acme_judges.main:Generous"
 ) -> dict[str, str]:
-    """Install the package acme-judges into a folder, as pip does, and give the environment in which Python finds it."""
+    """Install the package acme-judges into a folder, as pip does, and give the environment in which Python
+    finds it.
+    """
     package, info = folder / "acme_judges", folder / "acme_judges-1.0.dist-info"
     for directory in (package, info):
         directory.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,9 @@ def record_baseline(workspace: Workspace, answers: Answers | None = None, **sett
 def record_trained(
     workspace: Workspace, answers: Answers, weights: str = "trained", **settings: object
 ) -> Run:
-    """A finished run of a model "trained" from it: a directory of small files whose bytes the name `weights` decides."""
+    """A finished run of a model "trained" from it: a directory of small files whose bytes the name `weights`
+    decides.
+    """
     plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace)
     training = TrainingPlan(
         config=TrainConfig(), dataset=dataset_ref(load_dataset("train-v1"), 9600), overlaps=[]

@@ -1,7 +1,10 @@
-"""Processes that begin with everything imported: a fork takes a hundredth of the seconds that importing takes.
+"""Processes that begin with everything imported: a fork takes a hundredth of the seconds that importing
+takes.
 
-Run as a program this file is the server. It imports some modules, and then answers on the socket that is its standard
-input: it starts a process, or waits for the end of one. Each is forked from one that has done nothing but import.
+Run as a program this file is the server. It imports some modules, and then answers on the socket that is its
+standard
+input: it starts a process, or waits for the end of one. Each is forked from one that has done nothing but
+    import.
 """
 
 from __future__ import annotations
@@ -85,9 +88,11 @@ class WarmProcesses:
         """Run a process to its end.
 
         Args:
-            program: what `python -m` would run, or the function that a name such as hallmark.cli:main stands for.
+            program: what `python -m` would run, or the function that a name such as hallmark.cli:main stands
+                for.
             arguments: of the command line.
-            environment: all of its variables. Those that Python or a library reads while it is imported do nothing.
+            environment: all of its variables. Those that Python or a library reads while it is imported do
+                nothing.
             cwd: working directory.
         """
         with Path(os.devnull).open() as nothing, memory("stdout") as out, memory("stderr") as errors:

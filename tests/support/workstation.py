@@ -1,4 +1,6 @@
-"""A workstation as a user sets it up: `hallmark up`, its server, its worker, its browser, and somebody who is told."""
+"""A workstation as a user sets it up: `hallmark up`, its server, its worker, its browser, and somebody who is
+told.
+"""
 
 from __future__ import annotations
 
@@ -169,7 +171,7 @@ class Workstation:
             registry.close()
 
     def wait_for_training(self, known: set[str]) -> Path:
-        """Wait until a run that is not among the known ones is writing steps from now on; gives its folder."""
+        """Wait until a run that is not among the known ones is writing steps; gives its folder."""
         since = time.time()
 
         def training() -> Path | None:

@@ -83,13 +83,18 @@ CASES = [
     ("abc", "Answer: ...", "empty"),
     ("abc", "Answer: **", "empty"),
     ("abc", "<eos>", "wrong"),
-    # What follows was written down as v1 does it. Where one may well disagree, the comment says what it does; a v2 may do better.
+    # What follows was written down as v1 does it. Where one may well disagree, the comment says what it does;
+    # a v2 may do better.
     ("1234", "Answer: 1,234.50", "wrong"),
     ("1234.5", "Answer: 1,234.50", "correct"),
     ("1234567", "Answer: 1,234,567", "correct"),
     ("1234567", "Answer: 1,23,4567", "wrong"),
     ("1000", "Answer: 1 000", "wrong"),  # a space as thousands sign is not read
-    ("1000", "Answer: 1.000", "wrong"),  # a point is always a decimal point, also where a reader means one thousand
+    (
+        "1000",
+        "Answer: 1.000",
+        "wrong",
+    ),  # a point is always a decimal point, also where a reader means one thousand
     ("1000", "Answer: 1'000", "wrong"),
     ("1000", "Answer: 1_000", "wrong"),  # nor is an underscore
     ("5", "Answer: $5", "correct"),
@@ -222,7 +227,10 @@ def test_case(answer: str, prediction: str, reason: str) -> None:
 
 
 def test_the_code_of_v1_has_not_changed() -> None:
-    message = "judges/answer_correctness.py changed. Frozen judges never change: add answer_correctness@v2 and leave v1 as it was."
+    message = (
+        "judges/answer_correctness.py changed. Frozen judges never change: "
+        "add answer_correctness@v2 and leave v1 as it was."
+    )
     assert judge_fingerprint(load_judge("answer_correctness@v1")) == FINGERPRINT, message
 
 

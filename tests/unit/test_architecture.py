@@ -26,13 +26,19 @@ def test_every_package_that_is_installed_is_a_room_with_a_floor(pyproject: dict[
     climbing, circles = tools["importlinter"]["contracts"]
     rooms = {room.strip() for layer in climbing["layers"] for room in layer.split("|")}
     assert rooms == set(tools["importlinter"]["root_packages"]) == set(circles["ancestors"])
-    assert rooms == set(tools["hatch"]["build"]["targets"]["wheel"]["packages"]) == set(tools["mypy"]["packages"])
+    assert (
+        rooms
+        == set(tools["hatch"]["build"]["targets"]["wheel"]["packages"])
+        == set(tools["mypy"]["packages"])
+    )
 
 
 def test_the_import_rule_has_no_exceptions(pyproject: dict[str, Any]) -> None:
     rule = pyproject["tool"]["importlinter"]
     assert not rule.get("exclude_type_checking_imports", False)
-    assert [name for contract in rule["contracts"] for name in contract if "ignore" in name or "skip" in name] == []
+    assert [
+        name for contract in rule["contracts"] for name in contract if "ignore" in name or "skip" in name
+    ] == []
 
 
 def test_no_files_import_each_other_in_a_circle(pyproject: dict[str, Any]) -> None:

@@ -1,4 +1,6 @@
-"""Connections to SQLite are kept, and that is not noticed: not by a forked child, not by threads, not when the file is another one."""
+"""Connections to SQLite are kept, and that is not noticed: not by a forked child, not by threads, not when
+the file is another one.
+"""
 
 from __future__ import annotations
 

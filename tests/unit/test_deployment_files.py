@@ -1,4 +1,6 @@
-"""What operators copy: units, images, compose, the Kubernetes template and workflows are valid, safe, and agree with the project."""
+"""What operators copy: units, images, compose, the Kubernetes template and workflows are valid, safe, and
+agree with the project.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def text(path: Path) -> str:
 
 
 def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    return subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
 
 
 def program(name: str) -> Path:
@@ -51,7 +55,11 @@ def template() -> dict[str, Any]:
 
 def job(template: dict[str, Any], **chosen: object) -> dict[str, Any]:
     """The Job as Prefect's worker fills it in, from the defaults and what was chosen."""
-    defaults = {name: variable["default"] for name, variable in template["variables"]["properties"].items() if "default" in variable}
+    defaults = {
+        name: variable["default"]
+        for name, variable in template["variables"]["properties"].items()
+        if "default" in variable
+    }
     return apply_values(template["job_configuration"]["job_manifest"], {**defaults, "name": "run", **chosen})
 
 
@@ -61,15 +69,21 @@ def pod(template: dict[str, Any], **chosen: object) -> dict[str, Any]:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> list[Path]:
-    """The units, installed by the command in deployments/README.md for a checkout in another place than ~/hallmark."""
+    """The units, installed by the command in deployments/README.md for a checkout in another place than
+    ~/hallmark.
+    """
     checkout = tmp_path / "a checkout" / "hallmark"
     (checkout / ".venv/bin").mkdir(parents=True)
     shutil.copy("/bin/true", checkout / ".venv/bin/hallmark")
     shutil.copytree(DEPLOYMENTS / "systemd", checkout / "deployments/systemd")
-    (install,) = re.findall(r"^for unit in .*?^done$", text(DEPLOYMENTS / "README.md"), re.MULTILINE | re.DOTALL)
+    (install,) = re.findall(
+        r"^for unit in .*?^done$", text(DEPLOYMENTS / "README.md"), re.MULTILINE | re.DOTALL
+    )
     folder = tmp_path / ".config/systemd/user"
     folder.mkdir(parents=True)
-    subprocess.run(["bash", "-euc", install], check=True, cwd=checkout, env={**os.environ, "HOME": str(tmp_path)})
+    subprocess.run(
+        ["bash", "-euc", install], check=True, cwd=checkout, env={**os.environ, "HOME": str(tmp_path)}
+    )
     return sorted(folder.iterdir())
 
 
@@ -79,23 +93,41 @@ def test_systemd_accepts_the_units_as_the_readme_installs_them(installed: list[P
     runtime.mkdir(mode=0o700)
     done = run("systemd-analyze", "--user", "verify", *installed, XDG_RUNTIME_DIR=str(runtime))
     assert [path.name for path in installed] == ["hallmark-server.service", "hallmark-worker.service"]
-    complaints = [line for line in done.stderr.splitlines() if "hallmark" in line]  # not those about the machine's other units
+    complaints = [
+        line for line in done.stderr.splitlines() if "hallmark" in line
+    ]  # not those about the machine's other units
     assert (done.returncode, complaints) == (0, [])  # a value that it ignores is a line, with exit code 0
 
 
 def test_the_worker_unit_sees_the_card_and_its_lock() -> None:
-    set_to = dict(re.findall(r"^(\w+)=(.*)$", text(DEPLOYMENTS / "systemd/hallmark-worker.service"), re.MULTILINE))
-    for hiding in ("PrivateTmp", "TemporaryFileSystem", "PrivateDevices", "DevicePolicy", "ProtectHome", "MemoryDenyWriteExecute"):
+    set_to = dict(
+        re.findall(r"^(\w+)=(.*)$", text(DEPLOYMENTS / "systemd/hallmark-worker.service"), re.MULTILINE)
+    )
+    for hiding in (
+        "PrivateTmp",
+        "TemporaryFileSystem",
+        "PrivateDevices",
+        "DevicePolicy",
+        "ProtectHome",
+        "MemoryDenyWriteExecute",
+    ):
         assert hiding not in set_to
     assert set_to["After"] == set_to["Wants"] == "hallmark-server.service"
 
 
 def test_the_worker_unit_ends_the_run_before_the_worker(tmp_path: Path) -> None:
-    (line,) = re.findall(r"^ExecStop=/bin/sh -c '(.*)'$", text(DEPLOYMENTS / "systemd/hallmark-worker.service"), re.MULTILINE)
+    (line,) = re.findall(
+        r"^ExecStop=/bin/sh -c '(.*)'$", text(DEPLOYMENTS / "systemd/hallmark-worker.service"), re.MULTILINE
+    )
     told, parent = tmp_path / "told", tmp_path / "parent.py"
-    child = f"import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(0.5), open({str(told)!r}, 'w').close(), sys.exit())); "
-    child += "print('ready', flush=True); time.sleep(60)"
-    parent.write_text(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); sys.stdin.read()")
+    child = (
+        "import signal, sys, time; signal.signal(15, lambda *_: "
+        f"(time.sleep(0.5), open({str(told)!r}, 'w').close(), sys.exit())); "
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    parent.write_text(
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); sys.stdin.read()"
+    )
     worker = subprocess.Popen([sys.executable, str(parent)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert worker.stdout is not None
@@ -126,7 +158,12 @@ def test_images_hold_the_whole_project_and_nothing_else() -> None:
     allowed = {line[1:] for line in text(ROOT / ".dockerignore").splitlines() if line.startswith("!")}
     project = tomllib.loads(text(ROOT / "pyproject.toml"))
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    needed_to_build = {"pyproject.toml", "uv.lock", project["project"]["readme"], *project["project"]["license-files"]}
+    needed_to_build = {
+        "pyproject.toml",
+        "uv.lock",
+        project["project"]["readme"],
+        *project["project"]["license-files"],
+    }
     assert allowed == {*packages, *needed_to_build, "prefect.yaml"}
     assert text(ROOT / ".dockerignore").splitlines()[1] == "*"
 
@@ -134,13 +171,20 @@ def test_images_hold_the_whole_project_and_nothing_else() -> None:
 def test_one_version_of_uv_everywhere() -> None:
     (wanted,) = re.findall(r"^UV_VERSION := (.*)$", text(ROOT / "Makefile"), re.MULTILINE)
     assert re.findall(r"astral-sh/uv:([\d.]+)", text(DEPLOYMENTS / "Containerfile")) == [wanted]
-    found = [step["with"]["version"] for path in WORKFLOWS for step in steps(path) if "setup-uv" in step.get("uses", "")]
+    found = [
+        step["with"]["version"]
+        for path in WORKFLOWS
+        for step in steps(path)
+        if "setup-uv" in step.get("uses", "")
+    ]
     assert found
     assert set(found) == {wanted}
 
 
 def test_compose_follows_its_specification() -> None:
-    done = run(program("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", DEPLOYMENTS / "compose.yaml")
+    done = run(
+        program("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", DEPLOYMENTS / "compose.yaml"
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -149,11 +193,19 @@ def test_compose_gives_the_worker_a_card(compose: dict[str, Any]) -> None:
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
 
 
-def test_every_server_is_started_by_hallmark_which_keeps_its_pages_on_the_machine(compose: dict[str, Any]) -> None:
-    image = text(DEPLOYMENTS / "Containerfile").split("FROM base AS server")[1].split("FROM base AS worker")[0]
+def test_every_server_is_started_by_hallmark_which_keeps_its_pages_on_the_machine(
+    compose: dict[str, Any],
+) -> None:
+    image = (
+        text(DEPLOYMENTS / "Containerfile").split("FROM base AS server")[1].split("FROM base AS worker")[0]
+    )
     assert re.findall(r"^CMD (.*)$", image, re.MULTILINE) == ['["hallmark", "server", "--host", "0.0.0.0"]']
     assert not {"command", "entrypoint"} & compose["services"]["server"].keys()
-    assert not [name for name in compose["services"]["server"]["environment"] if "_UI_V2" in name or "_PROMOTIONAL" in name]
+    assert not [
+        name
+        for name in compose["services"]["server"]["environment"]
+        if "_UI_V2" in name or "_PROMOTIONAL" in name
+    ]
     unit = text(DEPLOYMENTS / "systemd/hallmark-server.service")
     assert 'ExecStart="%h/hallmark/.venv/bin/hallmark" server' in unit
 
@@ -169,7 +221,10 @@ def test_compose_starts_each_service_when_the_one_before_is_healthy(compose: dic
     assert services["server"]["depends_on"] == {"database": {"condition": "service_healthy"}}
     assert services["worker"]["depends_on"] == {"server": {"condition": "service_healthy"}}
     assert "healthcheck" in services["database"]
-    assert "\nHEALTHCHECK " in text(DEPLOYMENTS / "Containerfile").split("FROM base AS server")[1].split("FROM base AS worker")[0]
+    assert (
+        "\nHEALTHCHECK "
+        in text(DEPLOYMENTS / "Containerfile").split("FROM base AS server")[1].split("FROM base AS worker")[0]
+    )
 
 
 def test_compose_builds_targets_that_exist(compose: dict[str, Any]) -> None:
@@ -187,7 +242,9 @@ def test_compose_names_what_is_missing_instead_of_taking_an_empty_password() -> 
     content = text(DEPLOYMENTS / "compose.yaml")
     asked = re.findall(r"\$\{(\w+):\?[^}]*\.env\.example\}", content)
     assert set(asked) == {"HALLMARK_DATABASE_PASSWORD", "HALLMARK_SIGN_IN"}
-    assert len(asked) == len(re.findall(r"\$\{?HALLMARK_(?:DATABASE_PASSWORD|SIGN_IN)", content))  # no place without the question
+    assert len(asked) == len(
+        re.findall(r"\$\{?HALLMARK_(?:DATABASE_PASSWORD|SIGN_IN)", content)
+    )  # no place without the question
     known = set(re.findall(r"^(?:# )?([A-Z_]+)=", text(DEPLOYMENTS / ".env.example"), re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+)", content)) == known
 
@@ -200,7 +257,12 @@ def test_the_example_of_secrets_holds_none_and_the_real_file_stays_out_of_git() 
 
 def test_kubernetes_accepts_the_job(template: dict[str, Any]) -> None:
     kubernetes_validate.validate(job(template), KUBERNETES, strict=True)
-    chosen = {"image_pull_secrets": [{"name": "mine"}], "node_selector": {"zone": "a"}, "gpu_count": 2, "memory": "48Gi"}
+    chosen = {
+        "image_pull_secrets": [{"name": "mine"}],
+        "node_selector": {"zone": "a"},
+        "gpu_count": 2,
+        "memory": "48Gi",
+    }
     kubernetes_validate.validate(job(template, **chosen), KUBERNETES, strict=True)
 
 
@@ -208,7 +270,11 @@ def test_kubernetes_accepts_namespace_and_volume(template: dict[str, Any]) -> No
     namespace, claim = yaml.safe_load_all(text(DEPLOYMENTS / "kubernetes/namespace.yaml"))
     for manifest in (namespace, claim):
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
-    assert namespace["metadata"]["name"] == claim["metadata"]["namespace"] == job(template)["metadata"]["namespace"]
+    assert (
+        namespace["metadata"]["name"]
+        == claim["metadata"]["namespace"]
+        == job(template)["metadata"]["namespace"]
+    )
     assert pod(template)["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
 
 
@@ -224,7 +290,10 @@ def test_a_kubernetes_job_runs_once_and_without_rights(template: dict[str, Any])
     assert pod(template)["restartPolicy"] == "Never"
     assert pod(template)["automountServiceAccountToken"] is False
     assert pod(template)["securityContext"]["runAsNonRoot"] is True
-    assert pod(template)["containers"][0]["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert pod(template)["containers"][0]["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
 
 
 def test_a_kubernetes_job_takes_secrets_from_the_cluster(template: dict[str, Any]) -> None:
@@ -237,9 +306,13 @@ def test_a_kubernetes_job_takes_secrets_from_the_cluster(template: dict[str, Any
 
 def test_prefect_finds_what_it_needs_in_the_template(template: dict[str, Any]) -> None:
     variables = template["variables"]["properties"]
-    assert {placeholder.name for placeholder in find_placeholders(template["job_configuration"])} == set(variables)
+    assert {placeholder.name for placeholder in find_placeholders(template["job_configuration"])} == set(
+        variables
+    )
     assert template["job_configuration"]["env"] == "{{ env }}"  # else the variables of prefect.yaml are lost
-    assert pod(template)["containers"][0]["name"] == "prefect-job"  # prefect-kubernetes refuses every other name
+    assert (
+        pod(template)["containers"][0]["name"] == "prefect-job"
+    )  # prefect-kubernetes refuses every other name
 
 
 def steps(path: Path) -> list[dict[str, Any]]:
@@ -257,13 +330,21 @@ def test_github_accepts_the_workflow(path: Path) -> None:
 def test_a_workflow_may_only_read_and_no_script_holds_an_expression(path: Path) -> None:
     assert yaml.safe_load(text(path))["permissions"] == {"contents": "read"}
     assert [step["run"] for step in steps(path) if "${{" in step.get("run", "")] == []
-    assert all(step["with"]["persist-credentials"] is False for step in steps(path) if "checkout" in step.get("uses", ""))
+    assert all(
+        step["with"]["persist-credentials"] is False
+        for step in steps(path)
+        if "checkout" in step.get("uses", "")
+    )
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_calls_targets_that_the_makefile_has(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", text(ROOT / "Makefile"), re.MULTILINE))
-    called = {target for step in steps(path) for target in re.findall(r"^make ([a-z-]+)", step.get("run", ""), re.MULTILINE)}
+    called = {
+        target
+        for step in steps(path)
+        for target in re.findall(r"^make ([a-z-]+)", step.get("run", ""), re.MULTILINE)
+    }
     assert called <= targets
     assert called or path.name == "experiment.yml"
 
@@ -276,7 +357,9 @@ def started_experiment(tmp_path: Path, **inputs: str) -> subprocess.CompletedPro
     prefect.chmod(0o755)
     script = steps(ROOT / ".github/workflows/experiment.yml")[-1]["run"]
     environment = {**os.environ, "STEPS": "400", "CONFIG": "{}", "REQUIRE_PROMOTION": "true", **inputs}
-    return subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    return subprocess.run(
+        ["bash", "-ec", script], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
 
 
 needs_jq = pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed; GitHub's runners have it")
@@ -284,7 +367,11 @@ needs_jq = pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installe
 
 @needs_jq
 def test_the_experiment_workflow_asks_prefect_and_ends_as_prefect_does(tmp_path: Path) -> None:
-    done = started_experiment(tmp_path, STEPS="60", CONFIG='{"train": {"learning_rate": 2e-5}, "model_name": "it\'s $(touch x) `y`"}')
+    done = started_experiment(
+        tmp_path,
+        STEPS="60",
+        CONFIG='{"train": {"learning_rate": 2e-5}, "model_name": "it\'s $(touch x) `y`"}',
+    )
     *arguments, parameter = done.stdout.splitlines()
     assert arguments == ["deployment", "run", "experiment/gpu", "--watch", "--param"]
     assert json.loads(parameter.removeprefix("config=")) == {
@@ -306,14 +393,20 @@ def test_the_experiment_workflow_refuses_broken_json_before_prefect_is_asked(tmp
 def test_the_experiment_workflow_starts_a_deployment_that_exists_with_settings_that_exist() -> None:
     from experiments.config import ExperimentConfig
 
-    named = re.findall(r"prefect deployment run (\S+)", steps(ROOT / ".github/workflows/experiment.yml")[-1]["run"])
+    named = re.findall(
+        r"prefect deployment run (\S+)", steps(ROOT / ".github/workflows/experiment.yml")[-1]["run"]
+    )
     deployments = yaml.safe_load(text(ROOT / "prefect.yaml"))["deployments"]
     assert set(named) <= {f"{each['entrypoint'].split(':')[1]}/{each['name']}" for each in deployments}
-    assert ExperimentConfig.model_validate({"train": {"steps": 60}, "fail_unless_promoted": True}).fail_unless_promoted
+    assert ExperimentConfig.model_validate(
+        {"train": {"steps": 60}, "fail_unless_promoted": True}
+    ).fail_unless_promoted
 
 
 def test_the_experiment_workflow_takes_the_same_inputs_from_people_and_from_workflows() -> None:
-    triggers = yaml.safe_load(text(ROOT / ".github/workflows/experiment.yml"))[True]  # YAML reads the key `on` as true
+    triggers = yaml.safe_load(text(ROOT / ".github/workflows/experiment.yml"))[
+        True
+    ]  # YAML reads the key `on` as true
     assert triggers["workflow_dispatch"]["inputs"] == triggers["workflow_call"]["inputs"]
 
 

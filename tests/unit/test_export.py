@@ -1,4 +1,4 @@
-"""An export is whole, is what was judged, and says nothing that it should not; whoever gets it can see that."""
+"""An export is whole, is what was judged, and says nothing that it should not; anybody can see that."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def names(directory: Path) -> list[str]:
     return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*"))
 
 
-def test_an_export_holds_the_model_its_card_its_statement_and_its_metrics(exported: Path, hallmark: CommandLine) -> None:
+def test_an_export_holds_the_model_its_card_its_statement_and_its_metrics(
+    exported: Path, hallmark: CommandLine
+) -> None:
     assert names(exported) == FILES
     assert (exported / "model.safetensors").read_text() == "weights"
     assert (exported / "README.md").read_text().startswith("---\n")
@@ -76,10 +78,16 @@ def test_the_statement_is_printed_shown_and_exported_the_same(exported: Path, ha
     line = (exported / "hallmark.intoto.jsonl").read_text()
     assert hallmark("models", "statement", "m@champion").stdout == line
     shown = json.loads(hallmark("models", "show", "m@v1", "--json").stdout)
-    assert shown["statement"] == json.loads(line) == json.loads(hallmark("models", "statement", "m@v1", "--json").stdout)
+    assert (
+        shown["statement"]
+        == json.loads(line)
+        == json.loads(hallmark("models", "statement", "m@v1", "--json").stdout)
+    )
 
 
-def test_the_same_version_is_exported_as_the_same_bytes(exported: Path, hallmark: CommandLine, tmp_path: Path) -> None:
+def test_the_same_version_is_exported_as_the_same_bytes(
+    exported: Path, hallmark: CommandLine, tmp_path: Path
+) -> None:
     assert json.loads(hallmark("models", "export", "m@v1", "again", "--json").stdout)["files"] == len(FILES)
     for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == (exported / name).read_bytes()
@@ -107,15 +115,35 @@ def _link(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named", "code"),
     [
-        (lambda out: (out / "model.safetensors").write_text("weightt"), "model.safetensors: changed: the statement says sha256 ", 3),
+        (
+            lambda out: (out / "model.safetensors").write_text("weightt"),
+            "model.safetensors: changed: the statement says sha256 ",
+            3,
+        ),
         (lambda out: (out / "config.json").unlink(), "config.json: missing", 3),
         (lambda out: (out / "evil.py").write_text(""), "evil.py: added; the statement does not name it", 3),
         (lambda out: (out / "metrics.json").write_text("{}"), "metrics.json: changed", 3),
         (lambda out: (out / "metrics.json").unlink(), "metrics.json: missing", 3),
-        (lambda out: (out / "hallmark.intoto.jsonl").write_text("{"), "hallmark.intoto.jsonl: not one line of JSON", 3),
-        (lambda out: (out / "hallmark.intoto.jsonl").write_text("[]"), "neither an in-toto statement nor a DSSE envelope", 3),
-        (lambda out: (out / "hallmark.intoto.jsonl").write_text('{"_type":"x"}'), "not an in-toto statement of https://slsa.dev", 3),
-        (lambda out: (out / "hallmark.intoto.jsonl").unlink(), "has no hallmark.intoto.jsonl, so it is not an export", 2),
+        (
+            lambda out: (out / "hallmark.intoto.jsonl").write_text("{"),
+            "hallmark.intoto.jsonl: not one line of JSON",
+            3,
+        ),
+        (
+            lambda out: (out / "hallmark.intoto.jsonl").write_text("[]"),
+            "neither an in-toto statement nor a DSSE envelope",
+            3,
+        ),
+        (
+            lambda out: (out / "hallmark.intoto.jsonl").write_text('{"_type":"x"}'),
+            "not an in-toto statement of https://slsa.dev",
+            3,
+        ),
+        (
+            lambda out: (out / "hallmark.intoto.jsonl").unlink(),
+            "has no hallmark.intoto.jsonl, so it is not an export",
+            2,
+        ),
         (_link, "config.json: a link or special file is refused", 2),
         (shutil.rmtree, "not a directory", 2),
     ],
@@ -130,13 +158,17 @@ def test_what_is_not_as_exported_is_named(
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=2), max_leaves=3
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2),
+    max_leaves=3,
 )
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_whatever_the_statement_holds_the_answer_is_a_sentence(data: st.DataObject, signed: tuple[Path, dict[str, Any]]) -> None:
+def test_whatever_the_statement_holds_the_answer_is_a_sentence(
+    data: st.DataObject, signed: tuple[Path, dict[str, Any]]
+) -> None:
     out, envelope = signed
     statement = json.loads(base64.b64decode(envelope["payload"]))
     document = copy.deepcopy(data.draw(st.sampled_from([envelope, statement])))
@@ -155,7 +187,9 @@ def test_whatever_the_statement_holds_the_answer_is_a_sentence(data: st.DataObje
     assert found.problems or document == envelope or "keyid" in str(key)
 
 
-def test_the_card_may_be_edited_and_the_hub_may_add_its_own_files(exported: Path, hallmark: CommandLine) -> None:
+def test_the_card_may_be_edited_and_the_hub_may_add_its_own_files(
+    exported: Path, hallmark: CommandLine
+) -> None:
     (exported / "README.md").write_text("edited on the hub")
     (exported / ".gitattributes").write_text("*.safetensors filter=lfs")
     (exported / ".cache" / "huggingface").mkdir(parents=True)
@@ -163,7 +197,9 @@ def test_the_card_may_be_edited_and_the_hub_may_add_its_own_files(exported: Path
     assert hallmark("models", "verify-export", exported).returncode == 0
 
 
-def test_a_signed_export_is_checked_with_the_public_key(version: str, hallmark: CommandLine, tmp_path: Path) -> None:
+def test_a_signed_export_is_checked_with_the_public_key(
+    version: str, hallmark: CommandLine, tmp_path: Path
+) -> None:
     password = {"HALLMARK_SIGNING_KEY_PASSWORD": "a password"}
     keyid = json.loads(hallmark("models", "keygen", "key", "--json", **password).stdout)["keyid"]
     assert hallmark("models", "keygen", "other").returncode == 0
@@ -179,14 +215,18 @@ def test_a_signed_export_is_checked_with_the_public_key(version: str, hallmark: 
     assert (refused.returncode, (tmp_path / "second").exists()) == (2, False)
 
 
-def test_an_unsigned_export_does_not_pass_where_a_signature_is_asked_for(exported: Path, hallmark: CommandLine) -> None:
+def test_an_unsigned_export_does_not_pass_where_a_signature_is_asked_for(
+    exported: Path, hallmark: CommandLine
+) -> None:
     hallmark("models", "keygen", "key")
     checked = hallmark("models", "verify-export", exported, "--public-key", "key.pub")
     assert checked.returncode == 3
     assert "the statement is not signed" in checked.stdout
 
 
-def test_only_an_earlier_export_is_replaced_and_only_by_force(exported: Path, hallmark: CommandLine, tmp_path: Path) -> None:
+def test_only_an_earlier_export_is_replaced_and_only_by_force(
+    exported: Path, hallmark: CommandLine, tmp_path: Path
+) -> None:
     (exported / "note").write_text("mine")
     refused = hallmark("models", "export", "m@v1", exported)
     assert (refused.returncode, (exported / "note").exists()) == (2, True)
@@ -199,7 +239,9 @@ def test_only_an_earlier_export_is_replaced_and_only_by_force(exported: Path, ha
     assert (tmp_path / "mine" / "note").read_text() == "mine"
 
 
-def test_damaged_weights_are_not_exported(version: str, hallmark: CommandLine, home: Path, tmp_path: Path) -> None:
+def test_damaged_weights_are_not_exported(
+    version: str, hallmark: CommandLine, home: Path, tmp_path: Path
+) -> None:
     for path in home.rglob("model.safetensors"):
         path.chmod(0o644)
         path.write_text("weightt")
@@ -207,9 +249,18 @@ def test_damaged_weights_are_not_exported(version: str, hallmark: CommandLine, h
     assert not (tmp_path / "out").exists()
 
 
-def test_no_secret_of_the_environment_is_in_an_export(version: str, hallmark: CommandLine, tmp_path: Path) -> None:
-    secrets = {name: f"secret-{name}" for name in ("HF_TOKEN", "HALLMARK_SIGNING_KEY_PASSWORD", "AWS_SECRET_ACCESS_KEY")}
-    secrets |= {"HALLMARK_NOTIFY_URL": "https://hooks.example.org/secret-hook", "USER": "secret-user", "LOGNAME": "secret-user"}
+def test_no_secret_of_the_environment_is_in_an_export(
+    version: str, hallmark: CommandLine, tmp_path: Path
+) -> None:
+    secrets = {
+        name: f"secret-{name}"
+        for name in ("HF_TOKEN", "HALLMARK_SIGNING_KEY_PASSWORD", "AWS_SECRET_ACCESS_KEY")
+    }
+    secrets |= {
+        "HALLMARK_NOTIFY_URL": "https://hooks.example.org/secret-hook",
+        "USER": "secret-user",
+        "LOGNAME": "secret-user",
+    }
     assert hallmark("models", "keygen", "key", **secrets).returncode == 0
     done = hallmark("models", "export", version, "out", HALLMARK_SIGNING_KEY=str(tmp_path / "key"), **secrets)
     assert done.returncode == 0, done.stderr
@@ -221,12 +272,16 @@ def test_no_secret_of_the_environment_is_in_an_export(version: str, hallmark: Co
         assert str(tmp_path) not in text
 
 
-def test_the_registrys_password_is_not_in_an_export(registry: Registry, registry_url: str | None, home: Path, tmp_path: Path) -> None:
+def test_the_registrys_password_is_not_in_an_export(
+    registry: Registry, registry_url: str | None, home: Path, tmp_path: Path
+) -> None:
     version = promoted(registry, tmp_path)
     if registry_url is not None:
         registry = open_registry(home, registry_url.replace("postgres:@", "postgres:secret-password@"))
         assert "secret-password" in registry.database.engine.url.render_as_string(hide_password=False)
     export(registry, version, tmp_path / "out")
     assert not [path for path in (tmp_path / "out").rglob("*") if "secret-password" in path.read_text()]
-    assert stored_document(registry, version) == json.loads((tmp_path / "out" / "hallmark.intoto.jsonl").read_text())
+    assert stored_document(registry, version) == json.loads(
+        (tmp_path / "out" / "hallmark.intoto.jsonl").read_text()
+    )
     registry.close()

@@ -11,12 +11,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.errors import InputError, ResourceError
-from core.files import atomic_writer, canonical_json, parse_json, raise_for_os_error, read_jsonl, sha256_tree, write_jsonl
+from core.files import (
+    atomic_writer,
+    canonical_json,
+    parse_json,
+    raise_for_os_error,
+    read_jsonl,
+    sha256_tree,
+    write_jsonl,
+)
 
 pytestmark = pytest.mark.unit
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-values = st.recursive(st.none() | st.booleans() | st.integers() | text, lambda v: st.lists(v) | st.dictionaries(text, v), max_leaves=8)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | text,
+    lambda v: st.lists(v) | st.dictionaries(text, v),
+    max_leaves=8,
+)
 
 
 @given(st.lists(values, min_size=1, max_size=5))
@@ -36,7 +48,10 @@ def test_the_same_value_is_always_the_same_bytes(value: dict[str, object]) -> No
 
 def test_the_canonical_bytes_that_recorded_hashes_rest_on_do_not_change() -> None:
     value = {"b": [1.5, 1e-7, -0.0, True, None, 2**60], "a": {"é\0\n": "\u2028☕"}}
-    assert canonical_json(value) == '{"a":{"é\\u0000\\n":"\u2028☕"},"b":[1.5,1e-07,-0.0,true,null,1152921504606846976]}'
+    assert (
+        canonical_json(value)
+        == '{"a":{"é\\u0000\\n":"\u2028☕"},"b":[1.5,1e-07,-0.0,true,null,1152921504606846976]}'
+    )
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json(float("nan"))
 

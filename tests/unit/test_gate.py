@@ -21,12 +21,21 @@ def comparison(before: list[float], after: list[float], categories: list[str] | 
     labels = dict(zip(ids, categories or ["c"] * len(ids), strict=True))
 
     def run(name: str, scores: list[float]) -> RunScores:
-        return RunScores(name, "golden-v1", "a" * 64, "j@v1", "f", {}, dict(zip(ids, scores, strict=True)), labels)
+        return RunScores(
+            name, "golden-v1", "a" * 64, "j@v1", "f", {}, dict(zip(ids, scores, strict=True)), labels
+        )
 
     return compare(run("base", before), run("trained", after))
 
 
-def verdict(before: list[float], after: list[float], categories: list[str] | None = None, *, clean: bool = True, **rule: float):
+def verdict(
+    before: list[float],
+    after: list[float],
+    categories: list[str] | None = None,
+    *,
+    clean: bool = True,
+    **rule: float,
+):
     return decide(comparison(before, after, categories), GateConfig.model_validate(rule), guard_clean=clean)
 
 
@@ -48,7 +57,10 @@ def test_a_gain_that_may_be_luck_is_not_enough_evidence_and_says_what_would_have
     wider = verdict([0.0] * 12 + [1.0] * 18, [1.0] * 8 + [0.0] * 4 + [1.0] * 14 + [0.0] * 4)
     assert wider.answer == "not_enough_evidence"
     assert wider.smallest_gain == pytest.approx(8 / 30)
-    assert "With 12 changed answers, a gain of less than 26.7 points could not have been significant" in wider.reasons[0]
+    assert (
+        "With 12 changed answers, a gain of less than 26.7 points could not have been significant"
+        in wider.reasons[0]
+    )
 
 
 def test_a_later_comparison_needs_more_evidence_and_a_carried_level_less() -> None:
@@ -87,7 +99,11 @@ def test_a_smaller_gain_than_asked_for_is_not_better() -> None:
     assert "a gain above 20.0 points is required" in decision.reasons[0]
 
 
-binary = st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0]), st.sampled_from("abc")), min_size=1, max_size=60)
+binary = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0]), st.sampled_from("abc")),
+    min_size=1,
+    max_size=60,
+)
 
 
 @given(binary)
@@ -106,7 +122,9 @@ def test_the_parts_of_a_comparison_add_up(rows: list[tuple[float, float, str]]) 
 
 
 @given(binary)
-def test_the_gate_never_promotes_what_is_not_significantly_better(rows: list[tuple[float, float, str]]) -> None:
+def test_the_gate_never_promotes_what_is_not_significantly_better(
+    rows: list[tuple[float, float, str]],
+) -> None:
     before, after, categories = (list(column) for column in zip(*rows, strict=True))
     result = comparison(before, after, categories)
     decision = decide(result, GateConfig(), guard_clean=True)
@@ -124,9 +142,14 @@ def test_scores_between_0_and_1_get_a_permutation_test_and_a_bootstrap_interval(
 
 
 def test_metrics_count_the_reasons_apart() -> None:
-    items = [Item(trace_id=f"t{n}", prompt="?", steps=[], final_answer="1", category="ab"[n % 2]) for n in range(4)]
+    items = [
+        Item(trace_id=f"t{n}", prompt="?", steps=[], final_answer="1", category="ab"[n % 2]) for n in range(4)
+    ]
     reasons = ["correct", "wrong", "empty", "correct"]
-    scores = [Score(trace_id=f"t{n}", score=float(reason == "correct"), extracted=None, reason=reason) for n, reason in enumerate(reasons)]
+    scores = [
+        Score(trace_id=f"t{n}", score=float(reason == "correct"), extracted=None, reason=reason)
+        for n, reason in enumerate(reasons)
+    ]
     snapshot = summarise(scores, items, "accuracy")
     assert snapshot.counts == {"correct": 2, "empty": 1, "wrong": 1}
     assert snapshot.overall["accuracy"].value == 0.5

@@ -1,4 +1,6 @@
-"""The gate is asked twice in a promotion; it compares again exactly when something about the runs is different."""
+"""The gate is asked twice in a promotion; it compares again exactly when something about the runs is
+different.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,13 @@ META = {
 
 
 def run(name: str) -> Run:
-    fields: dict[str, Any] = {"judge": "j@v1", "judge_fingerprint": "f", "dataset_id": 1, "directory": "/nowhere", "predictions_meta": META}
+    fields: dict[str, Any] = {
+        "judge": "j@v1",
+        "judge_fingerprint": "f",
+        "dataset_id": 1,
+        "directory": "/nowhere",
+        "predictions_meta": META,
+    }
     return Run(run_id=name, manifest={"dataset": {"bands": GOLDEN.bands}}, **fields)
 
 
@@ -78,4 +86,7 @@ def test_other_scores_another_opponent_or_another_order_are_compared_again(evide
         assert comparison == alone.comparison
         assert comparison is not None
         assert comparison.candidate_run == "trained"
-        assert (comparison.baseline_run, len(comparison.gained)) == (other.opponent.run_id, len(IDS) - (other.candidate_scores is changed))
+        assert (comparison.baseline_run, len(comparison.gained)) == (
+            other.opponent.run_id,
+            len(IDS) - (other.candidate_scores is changed),
+        )

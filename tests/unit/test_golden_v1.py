@@ -22,7 +22,9 @@ FROZEN = {
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_the_dataset_is_frozen(name: str) -> None:
-    assert load_dataset(name).sha256 == FROZEN[name], f"{name} changed. Frozen files are never changed: publish a new version."
+    assert load_dataset(name).sha256 == FROZEN[name], (
+        f"{name} changed. Frozen files are never changed: publish a new version."
+    )
 
 
 def test_the_generator_makes_the_committed_bytes(tmp_path: Path) -> None:

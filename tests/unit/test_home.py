@@ -58,7 +58,9 @@ def in_the_foreground(home: Path) -> None:
 
 
 def run_python(program: str, **environment: str) -> None:
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=120, env={**os.environ, **environment})
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, timeout=120, env={**os.environ, **environment}
+    )
 
 
 WAYS: dict[str, Callable[[Path], object]] = {
@@ -73,7 +75,9 @@ WAYS: dict[str, Callable[[Path], object]] = {
         "from hallmark.workstation.ready import prefect_ready\nwith prefect_ready(): pass",
         PREFECT_API_URL="http://127.0.0.1:1/api",
     ),
-    "hallmark doctor": lambda _: subprocess.run([BIN / "hallmark", "doctor"], check=True, capture_output=True, timeout=120),
+    "hallmark doctor": lambda _: subprocess.run(
+        [BIN / "hallmark", "doctor"], check=True, capture_output=True, timeout=120
+    ),
 }
 
 
@@ -89,7 +93,9 @@ def test_no_umask_takes_it_from_its_owner(tmp_path: Path, umask: int) -> None:
     assert permissions(tmp_path / "home") == 0o700
 
 
-def test_a_home_that_is_shared_stays_so_and_doctor_says_how_to_close_it(home: Path, hallmark: CommandLine) -> None:
+def test_a_home_that_is_shared_stays_so_and_doctor_says_how_to_close_it(
+    home: Path, hallmark: CommandLine
+) -> None:
     home.mkdir()
     for mode, readers in ((0o755, "every user of this machine"), (0o2770, "its group")):
         home.chmod(mode)

@@ -68,7 +68,9 @@ def test_exact_match(answer: str, prediction: str, reason: str) -> None:
 
 
 def test_the_code_of_exact_match_v1_has_not_changed() -> None:
-    assert judge_fingerprint(load_judge("exact_match@v1")) == EXACT_FINGERPRINT, "frozen: add exact_match@v2 and leave v1 as it was"
+    assert judge_fingerprint(load_judge("exact_match@v1")) == EXACT_FINGERPRINT, (
+        "frozen: add exact_match@v2 and leave v1 as it was"
+    )
 
 
 text = st.text(st.characters(codec="utf-8", exclude_characters=":"))
@@ -86,7 +88,9 @@ def test_any_text_gets_a_score(prediction: str, answer: str) -> None:
 
 
 @given(st.text(min_size=1).filter(str.strip), st.text())
-def test_what_matches_exactly_is_never_less_right_for_answer_correctness(answer: str, prediction: str) -> None:
+def test_what_matches_exactly_is_never_less_right_for_answer_correctness(
+    answer: str, prediction: str
+) -> None:
     lenient = load_judge("answer_correctness@v1").score(item(answer), prediction)
     if EXACT.score(item(answer), prediction).score == 1 and "answer" not in answer.casefold():
         assert lenient.score == 1 or lenient.reason == "empty"  # punctuation alone is empty there
@@ -107,16 +111,23 @@ def judges_listed(hallmark, environment: dict[str, str]) -> dict[str, dict[str, 
     return {info["judge"]: info for info in json.loads(done.stdout)}
 
 
-def test_a_package_brings_a_judge_and_its_run_records_the_fingerprint(home: Path, tmp_path: Path, hallmark) -> None:
+def test_a_package_brings_a_judge_and_its_run_records_the_fingerprint(
+    home: Path, tmp_path: Path, hallmark
+) -> None:
     from experiments.workspace import open_workspace
 
     environment = install_plugin(tmp_path / "site")
     listed = judges_listed(hallmark, environment)["generous@v1"]
-    assert (listed["package"], listed["description"]) == ("acme-judges 1.0", "Says yes whenever the right answer occurs.")
+    assert (listed["package"], listed["description"]) == (
+        "acme-judges 1.0",
+        "Says yes whenever the right answer occurs.",
+    )
     shown = hallmark("judges", "list", **environment).stdout
     assert "generous@v1 (acme-judges 1.0)" in shown
 
-    first = recorded_run(open_workspace(), lambda n, _item: f"I say {n}", dataset=str(small_dataset(tmp_path)))
+    first = recorded_run(
+        open_workspace(), lambda n, _item: f"I say {n}", dataset=str(small_dataset(tmp_path))
+    )
     done = hallmark("rejudge", first.run_id, "--judge", "generous@v1", "--json", **environment)
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)
@@ -127,7 +138,11 @@ def test_a_package_brings_a_judge_and_its_run_records_the_fingerprint(home: Path
 @pytest.mark.parametrize(
     ("source", "helper", "changes"),
     [
-        (PLUGIN.replace('"""Look for the right answer."""', '"""Another docstring."""  # and a comment'), HELPER, False),
+        (
+            PLUGIN.replace('"""Look for the right answer."""', '"""Another docstring."""  # and a comment'),
+            HELPER,
+            False,
+        ),
         (PLUGIN.replace("float(right)", "float(not right)"), HELPER, True),
         (PLUGIN, HELPER.replace("answer in prediction", "answer == prediction"), True),
         (PLUGIN.replace('version = "v1"', 'version = "v1"\n    libraries = ("pydantic",)'), HELPER, True),
@@ -156,16 +171,38 @@ def test_changed_code_under_the_same_version_is_another_judge(
     [
         (PLUGIN, "acme_judges.absent:Generous", "cannot be loaded: ModuleNotFoundError"),
         (PLUGIN, "acme_judges.main:Absent", "cannot be loaded: AttributeError"),
-        ("import nothing_of_this_name\n", "acme_judges.main:Generous", "cannot be loaded: ModuleNotFoundError"),
+        (
+            "import nothing_of_this_name\n",
+            "acme_judges.main:Generous",
+            "cannot be loaded: ModuleNotFoundError",
+        ),
         ("def broken(:\n", "acme_judges.main:Generous", "cannot be loaded: SyntaxError"),
-        (PLUGIN.replace('"v1"', '"v2"'), "acme_judges.main:Generous", "is no judge: its version is 'v2', expected 'v1'"),
-        (PLUGIN.replace("    name =", "    title ="), "acme_judges.main:Generous", "is no judge: its name is None"),
-        (PLUGIN.replace("def score", "def judge"), "acme_judges.main:Generous", "is no judge: score cannot be called"),
-        (PLUGIN.replace("(self, item, prediction)", "(self, item)"), "acme_judges.main:Generous", "is no judge: score cannot be called"),
+        (
+            PLUGIN.replace('"v1"', '"v2"'),
+            "acme_judges.main:Generous",
+            "is no judge: its version is 'v2', expected 'v1'",
+        ),
+        (
+            PLUGIN.replace("    name =", "    title ="),
+            "acme_judges.main:Generous",
+            "is no judge: its name is None",
+        ),
+        (
+            PLUGIN.replace("def score", "def judge"),
+            "acme_judges.main:Generous",
+            "is no judge: score cannot be called",
+        ),
+        (
+            PLUGIN.replace("(self, item, prediction)", "(self, item)"),
+            "acme_judges.main:Generous",
+            "is no judge: score cannot be called",
+        ),
         (PLUGIN, "acme_judges.helping:agrees", "cannot be loaded: TypeError"),
     ],
 )
-def test_a_plugin_that_is_no_judge_is_named_with_its_package(source: str, point: str, message: str, tmp_path: Path, hallmark) -> None:
+def test_a_plugin_that_is_no_judge_is_named_with_its_package(
+    source: str, point: str, message: str, tmp_path: Path, hallmark
+) -> None:
     environment = install_plugin(tmp_path / "site", source, point=point)
     result = hallmark("baseline", "--judge", "generous@v1", **environment)
     assert_refused(result, 2, "judge generous@v1: its plug-in", point, "acme-judges 1.0", message)
@@ -179,13 +216,17 @@ def test_a_plugin_that_cannot_be_loaded_is_listed_with_the_reason(tmp_path: Path
 
 def test_an_unknown_judge_lists_the_plugins_too(tmp_path: Path, hallmark) -> None:
     result = hallmark("baseline", "--judge", "bleu@v1", **install_plugin(tmp_path / "site"))
-    assert_refused(result, 2, "there is no judge bleu. Available: answer_correctness@v1, exact_match@v1, generous@v1")
+    assert_refused(
+        result, 2, "there is no judge bleu. Available: answer_correctness@v1, exact_match@v1, generous@v1"
+    )
 
 
 def test_a_library_that_a_judge_needs_is_named_before_anything_starts(tmp_path: Path, hallmark) -> None:
     source = PLUGIN.replace('version = "v1"', 'version = "v1"\n    libraries = ("acme-arithmetic",)')
     result = hallmark("baseline", "--judge", "generous@v1", **install_plugin(tmp_path / "site", source))
-    assert_refused(result, 4, "judge generous@v1 needs the package acme-arithmetic", "pip install acme-arithmetic")
+    assert_refused(
+        result, 4, "judge generous@v1 needs the package acme-arithmetic", "pip install acme-arithmetic"
+    )
 
 
 def test_two_packages_with_one_judge_are_refused(tmp_path: Path, hallmark) -> None:

@@ -1,4 +1,6 @@
-"""Prefect's environment on this machine: signed in, closed to others, nothing sent; and a nightly hour that happens once a night."""
+"""Prefect's environment on this machine: signed in, closed to others, nothing sent; and a nightly hour that
+happens once a night.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ import yaml
 from core.errors import InputError
 from core.locks import acquire
 from hallmark.workstation import setup
-from hallmark.workstation.prefect_environment import client_environment, kept_sign_in, server_environment, sign_in_file
+from hallmark.workstation.prefect_environment import (
+    client_environment,
+    kept_sign_in,
+    server_environment,
+    sign_in_file,
+)
 from hallmark.workstation.ready import variables
 from hallmark.workstation.services import SERVER
 
@@ -79,7 +86,10 @@ def test_a_client_finds_the_server_of_its_home_unless_it_was_given_another(tmp_p
     assert lock is not None
     try:
         found = client_environment(tmp_path, {})
-        assert (found["PREFECT_API_URL"], found["PREFECT_API_AUTH_STRING"]) == ("http://127.0.0.1:4300/api", kept_sign_in(tmp_path))
+        assert (found["PREFECT_API_URL"], found["PREFECT_API_AUTH_STRING"]) == (
+            "http://127.0.0.1:4300/api",
+            kept_sign_in(tmp_path),
+        )
         given = client_environment(tmp_path, {"PREFECT_API_URL": "http://elsewhere/api"})
         assert given["PREFECT_API_URL"] == "http://elsewhere/api"
         assert "PREFECT_API_AUTH_STRING" not in given
@@ -100,7 +110,9 @@ def test_the_nightly_hour_happens_exactly_once_a_night_in_every_time_zone() -> N
     seen = set()
     for name in sorted(available_timezones() - {"localtime", "Factory"}):
         zone = ZoneInfo(name)
-        offsets = tuple((start + timedelta(days=day)).astimezone(zone).utcoffset() for day in range(0, 800, 7))
+        offsets = tuple(
+            (start + timedelta(days=day)).astimezone(zone).utcoffset() for day in range(0, 800, 7)
+        )
         if offsets in seen:  # the same clock under another name
             continue
         seen.add(offsets)
@@ -112,12 +124,16 @@ def test_the_nightly_hour_happens_exactly_once_a_night_in_every_time_zone() -> N
     assert len(seen) > 50
 
 
-def test_every_flow_is_deployed_with_its_version_and_a_night_is_no_try_at_the_champion(tmp_path: Path) -> None:
+def test_every_flow_is_deployed_with_its_version_and_a_night_is_no_try_at_the_champion(
+    tmp_path: Path,
+) -> None:
     from experiments.config import ExperimentConfig
 
     document = setup.deployments(tmp_path, {"HALLMARK_TIMEZONE": "Europe/Berlin"})
     flows = {path.stem for path in (PROJECT / "flows").glob("*.py")} - {"__init__", "common"}
-    assert {found["entrypoint"].partition(":")[2] for found in document["deployments"]} == flows | {"baseline"}
+    assert {found["entrypoint"].partition(":")[2] for found in document["deployments"]} == flows | {
+        "baseline"
+    }
     [version] = {found["version"] for found in document["deployments"]}
     assert version
     [nightly] = [found for found in document["deployments"] if found["name"] == "nightly-smoke"]
@@ -133,13 +149,20 @@ def test_every_flow_is_deployed_with_its_version_and_a_night_is_no_try_at_the_ch
 
 def test_prefect_yaml_needs_no_variable_of_ours() -> None:
     text = (PROJECT / "prefect.yaml").read_text()
-    assert re.findall(r"{{.*?}}", text) == ["{{ $PWD }}"], "a shell sets PWD; anything else would be an empty string"
+    assert re.findall(r"{{.*?}}", text) == ["{{ $PWD }}"], (
+        "a shell sets PWD; anything else would be an empty string"
+    )
 
 
-def test_the_environment_is_put_back_when_the_last_of_several_calls_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_put_back_when_the_last_of_several_calls_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", "theirs")
-    before, wanted = dict(os.environ), {"PREFECT_API_URL": "http://127.0.0.1:4300/api", "PREFECT_HOME": "ours"}
+    before, wanted = (
+        dict(os.environ),
+        {"PREFECT_API_URL": "http://127.0.0.1:4300/api", "PREFECT_HOME": "ours"},
+    )
     first, second = ExitStack(), ExitStack()
     first.enter_context(variables(wanted))
     second.enter_context(variables({**os.environ, **wanted}))

@@ -129,7 +129,11 @@ CASES = [
     ("True", "1", "wrong"),
     ("New York", "new  york", "correct"),
     ("12:30", "12:30", "correct"),
-    ("12:30", "2/5", "correct"),  # a colon between numbers is a ratio, as in mathematics; judge times by another judge
+    (
+        "12:30",
+        "2/5",
+        "correct",
+    ),  # a colon between numbers is a ratio, as in mathematics; judge times by another judge
     ("A", "B", "wrong"),
     # empty and broken
     ("85", "", "empty"),
@@ -192,7 +196,10 @@ def test_a_computation_is_bounded_by_calls_and_not_by_time() -> None:
 
 def test_it_judges_in_threads_and_leaves_signals_alone() -> None:
     found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(JUDGE.score(item("(x+1)^2"), "x^2+2x+1").reason)) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: found.append(JUDGE.score(item("(x+1)^2"), "x^2+2x+1").reason))
+        for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -231,7 +238,10 @@ def test_the_table_of_examples_in_the_documentation_is_true() -> None:
     assert (len(judges), len(rows)) == (3, 15)
     for answer, predictions, *expected in rows:
         for prediction in re.findall(r"`([^`]*)`", predictions):
-            assert [judge.score(item(answer), prediction).reason for judge in judges] == expected, (answer, prediction)
+            assert [judge.score(item(answer), prediction).reason for judge in judges] == expected, (
+                answer,
+                prediction,
+            )
 
 
 @settings(max_examples=60, deadline=None)

@@ -35,13 +35,33 @@ def test_the_hub_reads_back_every_result_that_was_written(opened: Registry, tmp_
     path.write_text(card(opened, version))
     data = ModelCard.load(path).data
     assert data.eval_results == card_data(stored_document(opened, version)).eval_results
-    assert (data.base_model, data.datasets, data.tags) == ("Qwen/Qwen3-0.6B", ["train-v1"], ["hallmark", "lora"])
-    assert (data.library_name, data.pipeline_tag, data.model_name) == ("transformers", "text-generation", "m v1")
+    assert (data.base_model, data.datasets, data.tags) == (
+        "Qwen/Qwen3-0.6B",
+        ["train-v1"],
+        ["hallmark", "lora"],
+    )
+    assert (data.library_name, data.pipeline_tag, data.model_name) == (
+        "transformers",
+        "text-generation",
+        "m v1",
+    )
     overall, addition = data.eval_results
-    assert (overall.dataset_name, overall.dataset_revision, overall.dataset_config) == ("sample-v1", digest("sample"), None)
-    assert (overall.metric_type, overall.metric_name, overall.metric_value) == ("answer_correctness", "answer_correctness@v1", 0.5)
+    assert (overall.dataset_name, overall.dataset_revision, overall.dataset_config) == (
+        "sample-v1",
+        digest("sample"),
+        None,
+    )
+    assert (overall.metric_type, overall.metric_name, overall.metric_value) == (
+        "answer_correctness",
+        "answer_correctness@v1",
+        0.5,
+    )
     assert overall.metric_args == {"n": 2, "ci_low": 0.1, "ci_high": 0.9, "level": 0.95, "interval": "wilson"}
-    assert (addition.dataset_config, addition.metric_value, addition.metric_args) == ("addition", 1.0, {"n": 1})
+    assert (addition.dataset_config, addition.metric_value, addition.metric_args) == (
+        "addition",
+        1.0,
+        {"n": 1},
+    )
 
 
 def test_a_base_model_that_is_not_on_the_hub_is_no_link(opened: Registry, tmp_path: Path) -> None:
@@ -50,7 +70,9 @@ def test_a_base_model_that_is_not_on_the_hub_is_no_link(opened: Registry, tmp_pa
     assert "Fine-tuned from tiny-base on train-v1" in text
 
 
-def test_the_card_says_whether_it_is_better_by_how_much_and_how_sure(opened: Registry, tmp_path: Path) -> None:
+def test_the_card_says_whether_it_is_better_by_how_much_and_how_sure(
+    opened: Registry, tmp_path: Path
+) -> None:
     text = card(opened, promoted(opened, tmp_path))
     assert "The gate promoted it.\n\n- It is better." in text
     assert "| 2 | 25.0 % | 50.0 % | +25.0 | +10.0 to +40.0 | 0.012 |" in text
@@ -65,7 +87,9 @@ def test_the_comparison_is_the_one_with_the_champion_of_then(opened: Registry, t
     first = promoted(opened, tmp_path, "first")
     second = promoted(opened, tmp_path, "second")
     report: dict[str, Any] = {"n": 2, "test": "mcnemar_exact"}
-    opened.comparisons.record("base-run", second.run_id, delta=0.5, p_value=0.5, ci_low=0.1, ci_high=0.9, report=report)
+    opened.comparisons.record(
+        "base-run", second.run_id, delta=0.5, p_value=0.5, ci_low=0.1, ci_high=0.9, report=report
+    )
     found = opened.comparisons.find(second)
     assert found is not None
     assert (found.baseline_run_id, found.delta) == (first.run_id, 0.25)
@@ -78,7 +102,9 @@ def test_the_comparison_is_with_the_run_that_the_gate_looked_at(opened: Registry
     run, weights = start(opened, manifest=manifest()), make_weights(tmp_path, "second")
     finish(opened, run, weights)
     report: dict[str, Any] = {"n": 2, "test": "mcnemar_exact"}
-    opened.comparisons.record(newest.run_id, run.run_id, delta=0.5, p_value=0.5, ci_low=0.1, ci_high=0.9, report=report)
+    opened.comparisons.record(
+        newest.run_id, run.run_id, delta=0.5, p_value=0.5, ci_low=0.1, ci_high=0.9, report=report
+    )
     version = promote(opened, run, weights).version
     assert version is not None
     found = opened.comparisons.find(version)
@@ -88,7 +114,10 @@ def test_the_comparison_is_with_the_run_that_the_gate_looked_at(opened: Registry
 
 def test_a_version_that_was_forced_says_so(opened: Registry, tmp_path: Path) -> None:
     statement = stored_document(opened, promoted(opened, tmp_path))
-    statement["predicate"]["hallmark_decision"] = {"promote": False, "reasons": ["The score changed by -1.0 points."]}
+    statement["predicate"]["hallmark_decision"] = {
+        "promote": False,
+        "reasons": ["The score changed by -1.0 points."],
+    }
     text = model_card(statement)
     assert "It was promoted by hand; the gate did not ask for it." in text
     assert "- The score changed by -1.0 points." in text
@@ -105,7 +134,10 @@ def test_names_of_others_have_no_power_over_the_page(opened: Registry, tmp_path:
     assert loaded.data.eval_results[1].dataset_config == evil
     assert "<script" not in loaded.text
     assert "\n# <" not in loaded.text
-    assert "a\\|b --- \\# &lt;script&gt;alert\\(1\\)&lt;/script&gt; \\[x\\]\\(javascript:y\\) \\`c\\` \\!\\[i\\]" in loaded.text
+    assert (
+        "a\\|b --- \\# &lt;script&gt;alert\\(1\\)&lt;/script&gt; \\[x\\]\\(javascript:y\\) \\`c\\` \\!\\[i\\]"
+        in loaded.text
+    )
 
 
 def test_the_same_version_has_the_same_card(opened: Registry, tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ from inference.partial import PartialPredictions, Row
 
 pytestmark = pytest.mark.unit
 
-ROWS = [Row(trace_id=f"t{number}", prediction=f"line\n{number} é", tokens=number, cut_off=False) for number in range(3)]
+ROWS = [
+    Row(trace_id=f"t{number}", prediction=f"line\n{number} é", tokens=number, cut_off=False)
+    for number in range(3)
+]
 
 
 def saved(path: Path) -> bytes:

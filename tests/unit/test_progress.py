@@ -56,7 +56,9 @@ def test_what_takes_a_moment_is_not_worth_a_word(reports: list[Progress], tmp_pa
     assert reports == []
 
 
-def test_what_takes_longer_is_reported_from_then_on_to_its_end(reports: list[Progress], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_longer_is_reported_from_then_on_to_its_end(
+    reports: list[Progress], monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 0.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     meter = quiet_meter("count", 10, "sheep")
@@ -78,7 +80,11 @@ def test_bytes_of_many_threads_are_counted_and_the_end_is_reported_once(reports:
 @pytest.mark.usefixtures("nothing_is_short")
 @pytest.mark.parametrize("place", ["folder", "s3"])
 def test_storing_and_fetching_a_model_is_reported(
-    place: str, reports: list[Progress], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    place: str,
+    reports: list[Progress],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     url: str | Path = tmp_path / "artifacts"
     if place == "s3":
@@ -93,7 +99,9 @@ def test_storing_and_fetching_a_model_is_reported(
 
 
 @pytest.mark.usefixtures("nothing_is_short")
-def test_verification_and_export_are_reported(reports: list[Progress], registry: Registry, tmp_path: Path) -> None:
+def test_verification_and_export_are_reported(
+    reports: list[Progress], registry: Registry, tmp_path: Path
+) -> None:
     version = promoted(registry, tmp_path)
     reports.clear()
     assert registry.verify() == []
@@ -106,8 +114,14 @@ def test_verification_and_export_are_reported(reports: list[Progress], registry:
 
 @pytest.mark.usefixtures("nothing_is_short")
 def test_judging_is_reported(reports: list[Progress]) -> None:
-    items = [Item(trace_id=f"t{number}", prompt="?", steps=[], final_answer="1", category="c") for number in range(5)]
-    assert len(list(judge_items(items, {item.trace_id: "1" for item in items}, load_judge("exact_match@v1")))) == 5
+    items = [
+        Item(trace_id=f"t{number}", prompt="?", steps=[], final_answer="1", category="c")
+        for number in range(5)
+    ]
+    assert (
+        len(list(judge_items(items, {item.trace_id: "1" for item in items}, load_judge("exact_match@v1"))))
+        == 5
+    )
     assert stages(reports) == {"judge": (5, 5, "items")}
 
 
@@ -128,7 +142,12 @@ def test_results_go_to_standard_output_although_bars_are_on_the_terminal(home: P
     terminal, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
     done = subprocess.run(
-        [sys.executable, "-c", SLOW_VERIFY], stdout=subprocess.PIPE, stderr=theirs, env=environment, check=True, text=True
+        [sys.executable, "-c", SLOW_VERIFY],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environment,
+        check=True,
+        text=True,
     )
     os.close(theirs)
     assert json.loads(done.stdout) == {"problems": []}
@@ -139,7 +158,9 @@ def test_results_go_to_standard_output_although_bars_are_on_the_terminal(home: P
     assert "problems" not in shown
 
 
-def test_a_command_that_takes_a_moment_shows_no_bar(home: Path, hallmark: CommandLine, tmp_path: Path) -> None:
+def test_a_command_that_takes_a_moment_shows_no_bar(
+    home: Path, hallmark: CommandLine, tmp_path: Path
+) -> None:
     registry = open_registry(home)
     promoted(registry, tmp_path)
     registry.close()

@@ -1,4 +1,6 @@
-"""The statement about a model version: what in-toto and SLSA readers expect, the same every time, and nothing of this machine."""
+"""The statement about a model version: what in-toto and SLSA readers expect, the same every time, and nothing
+of this machine.
+"""
 
 from __future__ import annotations
 
@@ -46,18 +48,32 @@ def test_a_statement_is_read_by_the_parsers_of_in_toto(opened: Registry, tmp_pat
     statement, _, run = made(opened, tmp_path)
     parsed = json_format.ParseDict(statement, statement_pb2.Statement())  # refuses unknown names
     Statement.copy_from_pb(parsed).validate()
-    predicate = {name: value for name, value in statement["predicate"].items() if not name.startswith("hallmark_")}
+    predicate = {
+        name: value for name, value in statement["predicate"].items() if not name.startswith("hallmark_")
+    }
     provenance = json_format.ParseDict(predicate, provenance_pb2.Provenance())
-    for descriptor in (*provenance.build_definition.resolved_dependencies, *provenance.run_details.byproducts):
+    for descriptor in (
+        *provenance.build_definition.resolved_dependencies,
+        *provenance.run_details.byproducts,
+    ):
         ResourceDescriptor.copy_from_pb(descriptor).validate()
         assert descriptor.digest
     assert provenance.run_details.metadata.invocation_id == run.run_id
-    assert provenance.run_details.metadata.started_on.ToDatetime() < provenance.run_details.metadata.finished_on.ToDatetime()
+    assert (
+        provenance.run_details.metadata.started_on.ToDatetime()
+        < provenance.run_details.metadata.finished_on.ToDatetime()
+    )
     assert predicate["runDetails"]["metadata"]["startedOn"].endswith("Z")
-    assert {name for name in statement["predicate"] if "_" in name} == {"hallmark_version", "hallmark_evaluation", "hallmark_decision"}
+    assert {name for name in statement["predicate"] if "_" in name} == {
+        "hallmark_version",
+        "hallmark_evaluation",
+        "hallmark_decision",
+    }
 
 
-def test_a_statement_names_every_file_but_those_that_an_export_writes(opened: Registry, tmp_path: Path) -> None:
+def test_a_statement_names_every_file_but_those_that_an_export_writes(
+    opened: Registry, tmp_path: Path
+) -> None:
     statement, _, _ = made(opened, tmp_path)
     assert statement["subject"] == [
         {"name": "config.json", "digest": {"sha256": sha256_bytes(b"{}")}},
@@ -100,26 +116,43 @@ def test_the_same_rows_give_the_same_bytes_in_any_order_of_files(opened: Registr
 
 def test_no_place_on_this_machine_is_in_a_statement(opened: Registry, tmp_path: Path) -> None:
     recorded = manifest(reference="/home/someone/models/foo/", dataset="/home/someone/data/train-v1.jsonl")
-    statement, _, _ = made(opened, tmp_path, base_model="/home/someone/models/foo/", manifest=recorded, directory="/home/someone/runs/1")
+    statement, _, _ = made(
+        opened,
+        tmp_path,
+        base_model="/home/someone/models/foo/",
+        manifest=recorded,
+        directory="/home/someone/runs/1",
+    )
     text = canonical_json(statement)
     assert "someone" not in text
     assert str(tmp_path) not in text
     definition = statement["predicate"]["buildDefinition"]
     assert definition["externalParameters"]["baseModel"] == "foo"
-    assert definition["internalParameters"]["switches"] == {"XLA_FLAGS": "--xla_dump_to=dump --xla_gpu_deterministic_ops=true"}
+    assert definition["internalParameters"]["switches"] == {
+        "XLA_FLAGS": "--xla_dump_to=dump --xla_gpu_deterministic_ops=true"
+    }
 
 
-def test_a_hub_model_is_named_by_its_package_url_and_a_registered_one_by_its_version(opened: Registry, tmp_path: Path) -> None:
+def test_a_hub_model_is_named_by_its_package_url_and_a_registered_one_by_its_version(
+    opened: Registry, tmp_path: Path
+) -> None:
     statement, _, _ = made(opened, tmp_path, manifest=manifest("Qwen/Qwen3-0.6B@main", "c0ffee"))
-    assert statement["predicate"]["buildDefinition"]["resolvedDependencies"][0]["uri"] == "pkg:huggingface/Qwen/Qwen3-0.6B@c0ffee"
+    assert (
+        statement["predicate"]["buildDefinition"]["resolvedDependencies"][0]["uri"]
+        == "pkg:huggingface/Qwen/Qwen3-0.6B@c0ffee"
+    )
     assert hub_model(statement) == "Qwen/Qwen3-0.6B"
-    registered, _, _ = made(opened, tmp_path, content="other", manifest=manifest("registry:m@champion", "m@v1"))
+    registered, _, _ = made(
+        opened, tmp_path, content="other", manifest=manifest("registry:m@champion", "m@v1")
+    )
     assert registered["predicate"]["buildDefinition"]["resolvedDependencies"][0]["uri"] == "registry:m@v1"
 
 
 def test_a_run_that_recorded_little_still_has_a_statement(opened: Registry, tmp_path: Path) -> None:
     statement, _, _ = made(opened, tmp_path, manifest={"seed": 0})
-    names = [dependency["name"] for dependency in statement["predicate"]["buildDefinition"]["resolvedDependencies"]]
+    names = [
+        dependency["name"] for dependency in statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    ]
     assert names == ["tiny-base", "sample-v1"]
     json_format.ParseDict(statement, statement_pb2.Statement())
 
@@ -159,5 +192,7 @@ def test_paths_are_cut_to_names_and_sign_ins_are_gone(value: Any, shown: Any) ->
         ("registry:m@champion", "m@v3", "registry:m@champion"),
     ],
 )
-def test_a_directory_is_called_by_its_last_part_only(reference: str, revision: str | None, shown: str) -> None:
+def test_a_directory_is_called_by_its_last_part_only(
+    reference: str, revision: str | None, shown: str
+) -> None:
     assert public_model(reference, revision) == shown

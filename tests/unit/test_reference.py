@@ -1,4 +1,6 @@
-"""One source for each setting: the fields of the configuration. Options, help, reference and Python API follow them."""
+"""One source for each setting: the fields of the configuration. Options, help, reference and Python API
+follow them.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,16 @@ from sqlmodel import select
 from core.errors import HallmarkError, InputError, IntegrityError
 from registry import Evidence, Registry, Ruling
 from registry.tables import Dataset
-from tests.support.registry_entries import digest, finish, finished, make_weights, plain_gate, promote, refusing_gate, start
+from tests.support.registry_entries import (
+    digest,
+    finish,
+    finished,
+    make_weights,
+    plain_gate,
+    promote,
+    refusing_gate,
+    start,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -22,13 +31,19 @@ def test_a_reader_sees_one_state_while_others_write(registry: Registry) -> None:
         registry.datasets.register("later", "v1", digest("later"), 1)
         assert session.exec(select(Dataset)).all() == before
     with registry.database.reading() as session:
-        assert [dataset.key for dataset in session.exec(select(Dataset))] == [*(dataset.key for dataset in before), "later"]
+        assert [dataset.key for dataset in session.exec(select(Dataset))] == [
+            *(dataset.key for dataset in before),
+            "later",
+        ]
 
 
 def test_a_dataset_that_changed_under_its_name_is_refused_with_both_hashes(registry: Registry) -> None:
     registry.datasets.register("golden", "v1", digest("one"), 3)
     assert registry.datasets.register("golden", "v1", digest("one"), 3).sha256 == digest("one")
-    with pytest.raises(IntegrityError, match=f"golden-v1: changed since .* expected sha256 {digest('one')}, found {digest('two')}"):
+    with pytest.raises(
+        IntegrityError,
+        match=f"golden-v1: changed since .* expected sha256 {digest('one')}, found {digest('two')}",
+    ):
         registry.datasets.register("golden", "v1", digest("two"), 3)
 
 
@@ -36,11 +51,17 @@ def test_a_finished_run_gives_back_exactly_what_was_recorded(registry: Registry,
     run, _ = finished(registry, tmp_path, "w")
     found = registry.runs.get(run.run_id[:8])
     assert (found.status, found.manifest) == ("finished", {"seed": 0, "text": "é\0"})
-    assert [(row.trace_id, row.prediction, row.score, row.extracted, row.reason) for row in registry.runs.predictions(run.run_id)] == [
+    assert [
+        (row.trace_id, row.prediction, row.score, row.extracted, row.reason)
+        for row in registry.runs.predictions(run.run_id)
+    ] == [
         ("t1", "Answer: 1\0é", 1.0, "1", "correct"),
         ("t0", "", 0.0, None, "empty"),
     ]
-    assert [(row.category, row.value, row.ci_low) for row in registry.runs.metrics(run.run_id)] == [("", 0.5, 0.1), ("addition", 1.0, None)]
+    assert [(row.category, row.value, row.ci_low) for row in registry.runs.metrics(run.run_id)] == [
+        ("", 0.5, 0.1),
+        ("addition", 1.0, None),
+    ]
 
 
 def test_a_failed_run_keeps_its_reason_and_has_no_score(registry: Registry, tmp_path: Path) -> None:
@@ -80,14 +101,20 @@ def test_a_run_reference_that_fits_several_or_none_lists_the_runs(registry: Regi
         registry.runs.get("%")
 
 
-def test_promotions_number_the_versions_move_the_alias_and_extend_the_log(registry: Registry, tmp_path: Path) -> None:
+def test_promotions_number_the_versions_move_the_alias_and_extend_the_log(
+    registry: Registry, tmp_path: Path
+) -> None:
     first, one = finished(registry, tmp_path, "one")
     second, two = finished(registry, tmp_path, "two")
     assert promote(registry, first, one).version.number == 1
     assert promote(registry, second, two).version.number == 2
     champion = registry.models.aliased("m")
     assert champion is not None
-    assert (champion.number, champion.weights_sha256, champion.dataset_sha256) == (2, second.model_sha256, digest("sample"))
+    assert (champion.number, champion.weights_sha256, champion.dataset_sha256) == (
+        2,
+        second.model_sha256,
+        digest("sample"),
+    )
     assert champion.metrics[0]["value"] == 0.5
     assert registry.models.get("m@v1").run_id == first.run_id
     directory, version = registry.models.directory("m@champion")
@@ -98,7 +125,9 @@ def test_promotions_number_the_versions_move_the_alias_and_extend_the_log(regist
     assert registry.verify() == []
 
 
-def test_promoting_the_same_weights_again_returns_the_same_version(registry: Registry, tmp_path: Path) -> None:
+def test_promoting_the_same_weights_again_returns_the_same_version(
+    registry: Registry, tmp_path: Path
+) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
     again = finish(registry, start(registry), weights)
@@ -107,7 +136,9 @@ def test_promoting_the_same_weights_again_returns_the_same_version(registry: Reg
     assert len(registry.models.history("m")) == 1
 
 
-def test_the_gate_is_asked_again_in_the_transaction_about_the_champion_of_that_moment(registry: Registry, tmp_path: Path) -> None:
+def test_the_gate_is_asked_again_in_the_transaction_about_the_champion_of_that_moment(
+    registry: Registry, tmp_path: Path
+) -> None:
     first, one = finished(registry, tmp_path, "one")
     second, two = finished(registry, tmp_path, "two")
     third, three = finished(registry, tmp_path, "three")
@@ -125,10 +156,16 @@ def test_the_gate_is_asked_again_in_the_transaction_about_the_champion_of_that_m
     offer = registry.offer("m", third.run_id, gate, weights=weights, actor="someone")
     assert asked == [first.run_id, second.run_id]
     assert (offer.outcome, offer.opponent) == ("promoted", second.run_id)
-    assert [(row.from_version, row.to_version) for row in registry.models.history("m")] == [(None, 1), (1, 2), (2, 3)]
+    assert [(row.from_version, row.to_version) for row in registry.models.history("m")] == [
+        (None, 1),
+        (1, 2),
+        (2, 3),
+    ]
 
 
-def test_a_gate_that_changes_its_mind_in_the_transaction_is_obeyed(registry: Registry, tmp_path: Path) -> None:
+def test_a_gate_that_changes_its_mind_in_the_transaction_is_obeyed(
+    registry: Registry, tmp_path: Path
+) -> None:
     run, weights = finished(registry, tmp_path, "one")
     answers = iter([True, False])
     offer = promote(registry, run, weights, lambda evidence: plain_gate(evidence, says_yes=next(answers)))
@@ -136,16 +173,22 @@ def test_a_gate_that_changes_its_mind_in_the_transaction_is_obeyed(registry: Reg
     assert registry.models.aliased("m") is None
 
 
-def test_a_run_of_other_weights_than_the_champions_is_no_way_round_the_gate(registry: Registry, tmp_path: Path) -> None:
+def test_a_run_of_other_weights_than_the_champions_is_no_way_round_the_gate(
+    registry: Registry, tmp_path: Path
+) -> None:
     first, one = finished(registry, tmp_path, "one")
     second, two = finished(registry, tmp_path, "two")
     promote(registry, first, one)
     assert promote(registry, second, two, against="base-run").opponent == first.run_id
 
 
-def test_without_a_champion_and_a_base_run_there_is_nothing_to_compare_with(registry: Registry, tmp_path: Path) -> None:
+def test_without_a_champion_and_a_base_run_there_is_nothing_to_compare_with(
+    registry: Registry, tmp_path: Path
+) -> None:
     run, weights = finished(registry, tmp_path, "one")
-    with pytest.raises(InputError, match="nothing to compare it with.*hallmark baseline --base-model tiny-base"):
+    with pytest.raises(
+        InputError, match="nothing to compare it with.*hallmark baseline --base-model tiny-base"
+    ):
         registry.offer("m", run.run_id, plain_gate, weights=lambda: weights, actor="someone")
     assert registry.models.list() == []
 
@@ -161,7 +204,9 @@ def test_an_unfinished_or_failed_run_is_not_promoted(registry: Registry, tmp_pat
     assert registry.models.list() == []
 
 
-def test_weights_that_changed_since_they_were_judged_are_not_promoted(registry: Registry, tmp_path: Path) -> None:
+def test_weights_that_changed_since_they_were_judged_are_not_promoted(
+    registry: Registry, tmp_path: Path
+) -> None:
     run, weights = finished(registry, tmp_path, "one")
     (weights / "config.json").write_text("{ }")
     with pytest.raises(IntegrityError, match="changed since run"):
@@ -210,7 +255,9 @@ def test_a_model_name_of_another_form_is_refused(name: str, registry: Registry, 
         ("DELETE FROM alias", "alias m@champion: points at nothing, but the log says v2"),
     ],
 )
-def test_verify_names_the_row_that_was_edited_behind_our_back(statement: str, named: str, registry: Registry, tmp_path: Path) -> None:
+def test_verify_names_the_row_that_was_edited_behind_our_back(
+    statement: str, named: str, registry: Registry, tmp_path: Path
+) -> None:
     first, one = finished(registry, tmp_path, "one")
     second, two = finished(registry, tmp_path, "two")
     promote(registry, first, one)
@@ -253,7 +300,9 @@ def test_one_flipped_byte_in_an_artifact_is_named(registry: Registry, tmp_path: 
         registry.models.directory("m@champion")
 
 
-def test_a_version_reference_that_names_nothing_lists_what_there_is(registry: Registry, tmp_path: Path) -> None:
+def test_a_version_reference_that_names_nothing_lists_what_there_is(
+    registry: Registry, tmp_path: Path
+) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights)
     for reference, message in (
@@ -281,7 +330,9 @@ def test_the_same_candidate_offered_twice_is_one_comparison(registry: Registry, 
     assert registry.verify() == []
 
 
-def test_the_level_of_a_comparison_that_passed_goes_on_to_the_next(registry: Registry, tmp_path: Path) -> None:
+def test_the_level_of_a_comparison_that_passed_goes_on_to_the_next(
+    registry: Registry, tmp_path: Path
+) -> None:
     for name in ("one", "two", "three"):
         promote(registry, *finished(registry, tmp_path, name))
     assert numbers_and_levels(registry) == [(1, 0.02), (2, 0.01 + 0.02), (3, pytest.approx(0.02 / 3 + 0.03))]
@@ -290,7 +341,9 @@ def test_the_level_of_a_comparison_that_passed_goes_on_to_the_next(registry: Reg
     assert numbers_and_levels(registry)[-1] == (5, 0.004)
 
 
-def test_a_pass_without_promotion_is_recorded_and_spends_its_level_once(registry: Registry, tmp_path: Path) -> None:
+def test_a_pass_without_promotion_is_recorded_and_spends_its_level_once(
+    registry: Registry, tmp_path: Path
+) -> None:
     run, weights = finished(registry, tmp_path, "one")
     assert promote(registry, run, weights, promote=False).outcome == "passed"
     assert registry.models.aliased("m") is None
@@ -300,7 +353,9 @@ def test_a_pass_without_promotion_is_recorded_and_spends_its_level_once(registry
     assert registry.verify() == []
 
 
-def test_an_unprotected_alias_is_set_moved_and_removed_with_its_history(registry: Registry, tmp_path: Path) -> None:
+def test_an_unprotected_alias_is_set_moved_and_removed_with_its_history(
+    registry: Registry, tmp_path: Path
+) -> None:
     for name in ("one", "two"):
         promote(registry, *finished(registry, tmp_path, name))
     registry.aliases.set("m", "staging", 1, "to try", "someone")
@@ -309,7 +364,9 @@ def test_an_unprotected_alias_is_set_moved_and_removed_with_its_history(registry
     registry.aliases.remove("m", "staging", "tried", "someone")
     with pytest.raises(InputError, match="has no alias staging. There are champion"):
         registry.aliases.remove("m", "staging", "again", "someone")
-    assert [(row.alias, row.action, row.from_version, row.to_version) for row in registry.models.history("m")[2:]] == [
+    assert [
+        (row.alias, row.action, row.from_version, row.to_version) for row in registry.models.history("m")[2:]
+    ] == [
         ("staging", "assigned", None, 1),
         ("staging", "assigned", 1, 2),
         ("staging", "removed", 2, None),

@@ -41,7 +41,9 @@ def loose(number: int, _item: object) -> str:
     return LOOSE[number]
 
 
-def test_a_rejudged_run_is_finished_with_the_same_predictions_and_other_scores(place: Workspace, dataset: str) -> None:
+def test_a_rejudged_run_is_finished_with_the_same_predictions_and_other_scores(
+    place: Workspace, dataset: str
+) -> None:
     first = recorded_run(place, loose, dataset=dataset)
     again = rejudge(first.run_id, "exact_match@v1", place)
     before, after = (place.registry.runs.get(run.run_id) for run in (first, again))
@@ -76,20 +78,34 @@ def test_a_fresh_evaluation_takes_the_rejudged_run(place: Workspace, dataset: st
     reused = find_reusable(fresh, place.registry)
     assert reused is not None
     assert reused.run_id == again.run_id
-    assert place.registry.runs.get(again.run_id).evaluation_sha256 == fresh.evaluation_sha256(fresh.model.sha256)
-    assert find_reusable(plan_of(place, dataset=dataset, judge="exact_match@v1", generation={"max_new_tokens": 7}), place.registry) is None
+    assert place.registry.runs.get(again.run_id).evaluation_sha256 == fresh.evaluation_sha256(
+        fresh.model.sha256
+    )
+    assert (
+        find_reusable(
+            plan_of(place, dataset=dataset, judge="exact_match@v1", generation={"max_new_tokens": 7}),
+            place.registry,
+        )
+        is None
+    )
 
 
-def test_after_a_change_of_surroundings_a_fresh_evaluation_is_made(place: Workspace, dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_change_of_surroundings_a_fresh_evaluation_is_made(
+    place: Workspace, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = recorded_run(place, loose, dataset=dataset)
     monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
     again = rejudge(first.run_id, "exact_match@v1", place)
     fresh = plan_of(place, dataset=dataset, judge="exact_match@v1")
-    assert place.registry.runs.get(again.run_id).evaluation_sha256 != fresh.evaluation_sha256(fresh.model.sha256)
+    assert place.registry.runs.get(again.run_id).evaluation_sha256 != fresh.evaluation_sha256(
+        fresh.model.sha256
+    )
     assert find_reusable(fresh, place.registry) is None
 
 
-def test_why_a_recorded_run_is_not_reused_is_said(place: Workspace, dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_a_recorded_run_is_not_reused_is_said(
+    place: Workspace, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = recorded_run(place, loose, dataset=dataset)
     assert find_reusable(plan_of(place, dataset=dataset), place.registry) is not None
     monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
@@ -102,12 +118,18 @@ def test_why_a_recorded_run_is_not_reused_is_said(place: Workspace, dataset: str
     assert why_not_reused(plan_of(place, dataset=dataset, reuse=False), place.registry) is None
 
 
-def test_a_run_whose_surroundings_were_not_recorded_never_passes_for_a_fresh_one(place: Workspace, dataset: str) -> None:
+def test_a_run_whose_surroundings_were_not_recorded_never_passes_for_a_fresh_one(
+    place: Workspace, dataset: str
+) -> None:
     first = recorded_run(place, loose, dataset=dataset)
     plan = plan_rejudging(first.run_id, "exact_match@v1", place.registry)
     known = plan.evaluation_sha256()
-    assert known == plan_of(place, dataset=dataset, judge="exact_match@v1").evaluation_sha256(str(plan.source.model_sha256))
-    plan.origin.manifest = {name: value for name, value in plan.origin.manifest.items() if name != "inference"}
+    assert known == plan_of(place, dataset=dataset, judge="exact_match@v1").evaluation_sha256(
+        str(plan.source.model_sha256)
+    )
+    plan.origin.manifest = {
+        name: value for name, value in plan.origin.manifest.items() if name != "inference"
+    }
     assert plan.evaluation_sha256() != known
     assert plan.evaluation_sha256() == plan.evaluation_sha256()
 
@@ -143,7 +165,9 @@ def test_changed_predictions_are_refused_with_both_hashes(place: Workspace, data
     assert place.registry.runs.get(again.run_id).status == "finished"
 
 
-def test_the_weights_of_a_rejudged_trained_run_are_where_it_was_trained(place: Workspace, dataset: str) -> None:
+def test_the_weights_of_a_rejudged_trained_run_are_where_it_was_trained(
+    place: Workspace, dataset: str
+) -> None:
     first = recorded_run(place, loose, trained=True, dataset=dataset)
     again = rejudge(first.run_id, "exact_match@v1", place)
     twice = rejudge(again.run_id, "math_equivalence@v1", place) if "math" in _installed() else again
@@ -158,9 +182,13 @@ def test_the_weights_of_a_rejudged_trained_run_are_where_it_was_trained(place: W
         weights_of(place.registry.runs.get(again.run_id), place)
 
 
-def test_runs_by_the_new_judge_are_compared_and_those_by_different_judges_are_not(place: Workspace, dataset: str) -> None:
+def test_runs_by_the_new_judge_are_compared_and_those_by_different_judges_are_not(
+    place: Workspace, dataset: str
+) -> None:
     base = recorded_run(place, loose, dataset=dataset)
-    trained = recorded_run(place, lambda _n, item: f"Answer: {item.final_answer}", trained=True, dataset=dataset)
+    trained = recorded_run(
+        place, lambda _n, item: f"Answer: {item.final_answer}", trained=True, dataset=dataset
+    )
     pair = [rejudge(run.run_id, "exact_match@v1", place) for run in (base, trained)]
     assert compare_runs(pair[0].run_id, pair[1].run_id, place.registry).delta == 0.75
     with pytest.raises(InputError, match="judge"):
@@ -172,14 +200,20 @@ def test_the_command_line_judges_again_and_says_from_what(place: Workspace, data
     done = hallmark("rejudge", first.run_id, "--judge", "exact_match@v1", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert (document["status"], document["reused"], document["judge"]) == ("finished", False, "exact_match@v1")
+    assert (document["status"], document["reused"], document["judge"]) == (
+        "finished",
+        False,
+        "exact_match@v1",
+    )
     assert document["counts"] == {"correct": 1, "empty": 1, "wrong": 2}
     assert document["truncated"] == {"prompts": 0, "completions": 1, "completions_below_one": 1}
     shown = hallmark("runs", "show", document["run_id"]).stdout
     assert f"predictions of run {first.run_id}" in shown
     assert "1 correct, 1 empty, 2 wrong" in shown
     assert "1 completions at max_new_tokens (1 of them without the full score)" in shown
-    assert json.loads(hallmark("rejudge", first.run_id, "--judge", "exact_match@v1", "--json").stdout)["reused"]
+    assert json.loads(hallmark("rejudge", first.run_id, "--judge", "exact_match@v1", "--json").stdout)[
+        "reused"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -189,9 +223,13 @@ def test_the_command_line_judges_again_and_says_from_what(place: Workspace, data
         (("RUN", "--judge", "bleu@v1"), "there is no judge bleu"),
     ],
 )
-def test_bad_input_is_refused(arguments: tuple[str, ...], message: str, place: Workspace, dataset: str, hallmark) -> None:
+def test_bad_input_is_refused(
+    arguments: tuple[str, ...], message: str, place: Workspace, dataset: str, hallmark
+) -> None:
     first = recorded_run(place, loose, dataset=dataset)
-    assert_refused(hallmark("rejudge", *(first.run_id if part == "RUN" else part for part in arguments)), 2, message)
+    assert_refused(
+        hallmark("rejudge", *(first.run_id if part == "RUN" else part for part in arguments)), 2, message
+    )
     assert place.registry.runs.count() == 1
 
 

@@ -69,7 +69,10 @@ def test_the_same_comparison_is_the_same_picture(comparison: Comparison) -> None
     picture = draw_comparison(comparison)
     assert picture == draw_comparison(comparison)
     text = picture.decode()
-    assert all(f">{name}<" in text for name in ("overall (40)", "addition (20)", "sorting (20)", "baseline", "candidate"))
+    assert all(
+        f">{name}<" in text
+        for name in ("overall (40)", "addition (20)", "sorting (20)", "baseline", "candidate")
+    )
 
 
 def test_a_large_curve_is_named_instead_of_shown() -> None:
@@ -130,7 +133,9 @@ POWERLESS = {"text", "code_inline"}
 
 
 def inline(markdown: str) -> list[Token]:
-    """What one paragraph or cell is made of, as a parser of its own reads it, with links where it finds addresses."""
+    """What one paragraph or cell is made of, as a parser of its own reads it, with links where it finds
+    addresses.
+    """
     [content] = [token for token in MarkdownIt("gfm-like").parse(markdown) if token.type == "inline"]
     return content.children or []
 
@@ -174,13 +179,20 @@ def test_any_text_is_text_in_a_sentence_of_ours(text: str) -> None:
 
 
 def test_plain_words_of_a_sentence_stay_plain() -> None:
-    sentence = "PROMOTED: tiny-base's v1 gained +47.8 points (one-sided p = 7.3e-31, below 0.05); 12/360 items/s left, 5 %."
+    sentence = (
+        "PROMOTED: tiny-base's v1 gained +47.8 points (one-sided p = 7.3e-31, below 0.05); "
+        "12/360 items/s left, 5 %."
+    )
     assert prose(sentence) == sentence
 
 
 @given(anything)
 def test_nothing_unseen_is_left_in_a_text(text: str) -> None:
-    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in visible(text) if c not in "\u200c\u200d")
+    assert not any(
+        unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        for c in visible(text)
+        if c not in "\u200c\u200d"
+    )
 
 
 def test_a_character_that_turns_or_hides_the_line_is_named() -> None:

@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError, IntegrityError
-from experiments.differences import first_differing_byte, first_differing_tree, first_differing_value, tensor_at
+from experiments.differences import (
+    first_differing_byte,
+    first_differing_tree,
+    first_differing_value,
+    tensor_at,
+)
 from experiments.reproducing import compare_with_recorded, plan_reproduction
 from experiments.runs import run_ref
 from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
@@ -20,7 +25,9 @@ pytestmark = pytest.mark.unit
 
 
 @given(st.binary(max_size=50), st.binary(max_size=50))
-def test_the_first_differing_byte_is_the_first(tmp_path_factory: pytest.TempPathFactory, left: bytes, right: bytes) -> None:
+def test_the_first_differing_byte_is_the_first(
+    tmp_path_factory: pytest.TempPathFactory, left: bytes, right: bytes
+) -> None:
     folder = tmp_path_factory.mktemp("bytes")
     (folder / "left").write_bytes(left)
     (folder / "right").write_bytes(right)
@@ -40,7 +47,9 @@ def weights(path: Path, second: float) -> Path:
     }
     text = json.dumps(header).encode()
     path.mkdir()
-    (path / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + struct.pack("<3f", 1, 2, second))
+    (path / "model.safetensors").write_bytes(
+        struct.pack("<Q", len(text)) + text + struct.pack("<3f", 1, 2, second)
+    )
     return path
 
 
@@ -78,7 +87,9 @@ def test_a_run_that_came_out_the_same_is_identical_and_another_one_shows_where(h
     assert found.parts["predictions"].count == found.parts["scores"].count > 1
 
 
-def test_what_changed_around_a_run_is_named_beside_the_difference(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changed_around_a_run_is_named_beside_the_difference(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = workspace_at(home)
     run = record_baseline(workspace)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math")
@@ -90,7 +101,10 @@ def test_what_changed_around_a_run_is_named_beside_the_difference(home: Path, mo
 
 def test_a_plan_from_a_manifest_has_the_inputs_of_the_recorded_run(home: Path) -> None:
     workspace = workspace_at(home)
-    for run in (record_baseline(workspace, generation={"max_new_tokens": 77}), record_trained(workspace, right_for(0.6))):
+    for run in (
+        record_baseline(workspace, generation={"max_new_tokens": 77}),
+        record_trained(workspace, right_for(0.6)),
+    ):
         plan = plan_reproduction(run.run_id[:-1], workspace)
         assert plan.inputs_sha256() == run.inputs_sha256
         assert plan.manifest("x")["reproduces"] == run.run_id

@@ -17,7 +17,14 @@ from securesystemslib.signer import SSlibKey
 from core.errors import InputError, IntegrityError
 from core.files import canonical_json
 from core.settings import Settings
-from provenance.keys import SigningKey, configured_key, key_id, load_public_key, load_signing_key, make_key_pair
+from provenance.keys import (
+    SigningKey,
+    configured_key,
+    key_id,
+    load_public_key,
+    load_signing_key,
+    make_key_pair,
+)
 from provenance.signing import PAYLOAD_TYPE, pae, sign, verify_envelope
 
 pytestmark = pytest.mark.unit
@@ -31,11 +38,16 @@ def key(tmp_path: Path) -> SigningKey:
 
 
 def test_the_encoding_is_that_of_the_specifications_test_vector() -> None:
-    assert pae("http://example.com/HelloWorld", b"hello world") == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    assert (
+        pae("http://example.com/HelloWorld", b"hello world")
+        == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    )
 
 
 @given(st.text(), st.binary(), st.text(), st.binary())
-def test_type_and_payload_can_be_told_apart_in_what_is_signed(kind: str, payload: bytes, other: str, others: bytes) -> None:
+def test_type_and_payload_can_be_told_apart_in_what_is_signed(
+    kind: str, payload: bytes, other: str, others: bytes
+) -> None:
     assert pae(kind, payload) == Envelope(payload, kind, {}).pae()
     assert (pae(kind, payload) == pae(other, others)) == ((kind, payload) == (other, others))
 
@@ -105,14 +117,20 @@ def test_url_safe_base64_is_read_too(key: SigningKey, tmp_path: Path) -> None:
     assert verify_envelope(envelope, [load_public_key(tmp_path / "key.pub")])["text"] == "?>?>~~"
 
 
-def test_a_new_private_key_is_for_its_owner_only_and_never_overwritten(key: SigningKey, tmp_path: Path) -> None:
+def test_a_new_private_key_is_for_its_owner_only_and_never_overwritten(
+    key: SigningKey, tmp_path: Path
+) -> None:
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
-    assert key_id(load_public_key(tmp_path / "key.pub")) == key.keyid == load_signing_key(tmp_path / "key").keyid
+    assert (
+        key_id(load_public_key(tmp_path / "key.pub")) == key.keyid == load_signing_key(tmp_path / "key").keyid
+    )
     with pytest.raises(InputError, match="exists, and a key is never overwritten"):
         make_key_pair(tmp_path / "key")
 
 
-def test_a_private_key_that_others_can_read_is_refused_with_the_remedy(key: SigningKey, tmp_path: Path) -> None:
+def test_a_private_key_that_others_can_read_is_refused_with_the_remedy(
+    key: SigningKey, tmp_path: Path
+) -> None:
     (tmp_path / "key").chmod(0o644)
     with pytest.raises(InputError, match=rf"open to others \(mode 0644\). Run: chmod 600 {tmp_path / 'key'}"):
         load_signing_key(tmp_path / "key")
@@ -121,7 +139,10 @@ def test_a_private_key_that_others_can_read_is_refused_with_the_remedy(key: Sign
 def test_an_encrypted_key_needs_its_password(tmp_path: Path) -> None:
     made = make_key_pair(tmp_path / "locked", "a password")
     assert load_signing_key(tmp_path / "locked", "a password").keyid == made.keyid
-    for password, message in ((None, "is encrypted. Set HALLMARK_SIGNING_KEY_PASSWORD"), ("wrong", "the password is wrong")):
+    for password, message in (
+        (None, "is encrypted. Set HALLMARK_SIGNING_KEY_PASSWORD"),
+        ("wrong", "the password is wrong"),
+    ):
         with pytest.raises(InputError, match=message):
             load_signing_key(tmp_path / "locked", password)
 
@@ -130,7 +151,10 @@ def test_what_is_not_an_ed25519_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rsa"
     key = rsa.generate_private_key(65537, 2048)
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    for data, message in ((key.private_bytes(*form), "not an Ed25519 key"), (b"nothing", "not a private key in PEM form")):
+    for data, message in (
+        (key.private_bytes(*form), "not an Ed25519 key"),
+        (b"nothing", "not a private key in PEM form"),
+    ):
         path.write_bytes(data)
         path.chmod(0o600)
         with pytest.raises(InputError, match=message):
@@ -141,7 +165,9 @@ def test_what_is_not_an_ed25519_key_is_refused(tmp_path: Path) -> None:
         load_signing_key(tmp_path / "none")
 
 
-def test_the_key_is_the_one_that_the_environment_names(key: SigningKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_is_the_one_that_the_environment_names(
+    key: SigningKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HALLMARK_SIGNING_KEY", "")
     assert configured_key() is None
     monkeypatch.setenv("HALLMARK_SIGNING_KEY", str(tmp_path / "key"))

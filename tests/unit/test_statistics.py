@@ -21,11 +21,15 @@ from evaluation.statistics import (
 pytestmark = pytest.mark.unit
 
 
-@pytest.mark.parametrize(("successes", "n"), [(0, 10), (3, 10), (10, 10), (144, 360), (1, 1), (50_000, 100_000)])
+@pytest.mark.parametrize(
+    ("successes", "n"), [(0, 10), (3, 10), (10, 10), (144, 360), (1, 1), (50_000, 100_000)]
+)
 def test_wilson_agrees_with_statsmodels(successes: int, n: int) -> None:
     from statsmodels.stats.proportion import proportion_confint
 
-    assert wilson_interval(successes, n) == pytest.approx(proportion_confint(successes, n, method="wilson"), abs=1e-12)
+    assert wilson_interval(successes, n) == pytest.approx(
+        proportion_confint(successes, n, method="wilson"), abs=1e-12
+    )
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -56,7 +60,9 @@ def test_no_changed_answer_is_no_evidence() -> None:
 
 def test_the_permutation_test_agrees_with_mcnemar_on_0_1_scores() -> None:
     differences = [1.0] * 12 + [-1.0] * 3 + [0.0] * 30
-    assert paired_permutation_p(differences, resamples=50_000) == pytest.approx(mcnemar_exact(12, 3), abs=0.006)
+    assert paired_permutation_p(differences, resamples=50_000) == pytest.approx(
+        mcnemar_exact(12, 3), abs=0.006
+    )
 
 
 def test_the_permutation_test_repeats() -> None:
@@ -68,7 +74,9 @@ def test_the_bootstrap_agrees_with_scipy() -> None:
     from scipy.stats import bootstrap
 
     values = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], 360, p=[0.05, 0.65, 0.3])
-    expected = bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(1)).confidence_interval
+    expected = bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(1)
+    ).confidence_interval
     assert bootstrap_interval(values) == pytest.approx((expected.low, expected.high), abs=0.006)
 
 
@@ -88,7 +96,9 @@ def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
 
 
 @given(st.integers(0, 120), st.sampled_from([0.05, 0.01]))
-def test_the_smallest_significant_gain_is_significant_and_a_smaller_one_is_not(discordant: int, alpha: float) -> None:
+def test_the_smallest_significant_gain_is_significant_and_a_smaller_one_is_not(
+    discordant: int, alpha: float
+) -> None:
     gain = smallest_significant_gain(discordant, 360, alpha)
     if gain is None:
         assert mcnemar_superiority(discordant, 0) >= alpha
@@ -99,11 +109,15 @@ def test_the_smallest_significant_gain_is_significant_and_a_smaller_one_is_not(d
 
 
 @given(st.integers(0, 200), st.integers(0, 200))
-def test_the_one_sided_test_agrees_with_scipy_and_is_half_of_the_two_sided_one(gained: int, lost: int) -> None:
+def test_the_one_sided_test_agrees_with_scipy_and_is_half_of_the_two_sided_one(
+    gained: int, lost: int
+) -> None:
     from scipy.stats import binomtest
 
     if gained + lost:
-        assert mcnemar_superiority(gained, lost) == pytest.approx(binomtest(gained, gained + lost, 0.5, "greater").pvalue)
+        assert mcnemar_superiority(gained, lost) == pytest.approx(
+            binomtest(gained, gained + lost, 0.5, "greater").pvalue
+        )
     smaller = min(mcnemar_superiority(gained, lost), mcnemar_superiority(lost, gained))
     assert mcnemar_exact(gained, lost) == pytest.approx(min(1.0, 2 * smaller))
 
@@ -112,13 +126,17 @@ def test_the_tests_stay_exact_for_runs_of_many_items() -> None:
     from scipy.stats import binom
 
     for gained, lost in ((25_700, 25_000), (50_000, 50_000), (400, 0), (1_000, 300)):
-        assert mcnemar_superiority(gained, lost) == pytest.approx(float(binom.sf(gained - 1, gained + lost, 0.5)), rel=1e-9)
+        assert mcnemar_superiority(gained, lost) == pytest.approx(
+            float(binom.sf(gained - 1, gained + lost, 0.5)), rel=1e-9
+        )
         assert 0 < mcnemar_exact(gained, lost) <= 1
 
 
 def test_the_one_sided_permutation_test_agrees_with_mcnemar_on_0_1_scores() -> None:
     differences = [1.0] * 12 + [-1.0] * 3 + [0.0] * 30
-    assert paired_permutation_p(differences, "greater", resamples=50_000) == pytest.approx(mcnemar_superiority(12, 3), abs=0.004)
+    assert paired_permutation_p(differences, "greater", resamples=50_000) == pytest.approx(
+        mcnemar_superiority(12, 3), abs=0.004
+    )
 
 
 def test_the_weights_of_all_comparisons_sum_to_one() -> None:
@@ -129,7 +147,9 @@ def test_the_weights_of_all_comparisons_sum_to_one() -> None:
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=300), st.floats(0.001, 0.5))
-def test_the_levels_spent_on_comparisons_that_found_nothing_never_sum_to_more_than_alpha(passed: list[bool], alpha: float) -> None:
+def test_the_levels_spent_on_comparisons_that_found_nothing_never_sum_to_more_than_alpha(
+    passed: list[bool], alpha: float
+) -> None:
     carried, spent = 0.0, 0.0
     for number, found in enumerate(passed, start=1):
         level = spent_level(alpha, number, carried)

@@ -1,4 +1,6 @@
-"""The artifact store keeps each content once, whole, and says so when it is not what it was; in a folder and on S3."""
+"""The artifact store keeps each content once, whole, and says so when it is not what it was; in a folder and
+on S3.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,24 @@ from core.errors import InputError, IntegrityError
 from core.files import sha256_bytes, sha256_tree
 from registry.artifacts.store import Store
 from registry.artifacts.trees import TreeEntry, manifest, parse_manifest, tree_sha256
-from tests.support.artifact_stores import collect, make_tree, new_bucket, overwrite_blob, problems, read_tree, use_s3
+from tests.support.artifact_stores import (
+    collect,
+    make_tree,
+    new_bucket,
+    overwrite_blob,
+    problems,
+    read_tree,
+    use_s3,
+)
 
 pytestmark = pytest.mark.unit
 
-FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 1000, "tokenizer/vocab.txt": b"a\nb\n", "empty": b""}
+FILES = {
+    "config.json": b"{}",
+    "model.safetensors": b"weights" * 1000,
+    "tokenizer/vocab.txt": b"a\nb\n",
+    "empty": b"",
+}
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -43,7 +58,9 @@ def elsewhere(store: Store, tmp_path: Path) -> Store:
     return Store(store.url.folder or store.place, tmp_path / "elsewhere")
 
 
-def test_what_is_put_is_got_back_byte_for_byte_also_from_elsewhere(store: Store, source: Path, tmp_path: Path) -> None:
+def test_what_is_put_is_got_back_byte_for_byte_also_from_elsewhere(
+    store: Store, source: Path, tmp_path: Path
+) -> None:
     sha256 = store.put(source)
     assert sha256 == sha256_tree(source)
     assert store.has(sha256)
@@ -68,7 +85,9 @@ def test_the_tree_object_has_the_hash_of_the_tree(store: Store, source: Path) ->
 def test_each_content_is_kept_once_and_not_sent_again(store: Store, source: Path, tmp_path: Path) -> None:
     store.put(source)
     before = {blob.sha256: blob.modified for blob in store.blobs.list()}
-    other = make_tree(tmp_path / "other", {**FILES, "copy.json": FILES["config.json"], "model.safetensors": b"new"})
+    other = make_tree(
+        tmp_path / "other", {**FILES, "copy.json": FILES["config.json"], "model.safetensors": b"new"}
+    )
     sha256 = store.put(other)
     after = {blob.sha256: blob.modified for blob in store.blobs.list()}
     assert set(after) - set(before) == {sha256, sha256_bytes(b"new")}
@@ -86,7 +105,10 @@ def test_a_changed_content_is_named_with_its_file_place_and_remedy_and_mended_by
     [problem] = problems(store, sha256)
     assert problem.startswith(f"model.safetensors: changed at {place}: found sha256 ")
     reader = elsewhere(store, tmp_path)
-    with pytest.raises(IntegrityError, match=f"artifact {sha256}: model.safetensors: changed at .*Restore it from a backup, or promote"):
+    with pytest.raises(
+        IntegrityError,
+        match=f"artifact {sha256}: model.safetensors: changed at .*Restore it from a backup, or promote",
+    ):
         reader.get(sha256)
     assert not reader.path(sha256).exists()
     assert store.put(source) == sha256
@@ -160,7 +182,10 @@ def test_garbage_is_what_no_kept_artifact_needs(store: Store, source: Path, tmp_
     done = collect(store, {kept}, dry_run=False, grace_s=0)
     assert done == told
     assert before - stored_blobs(store) == {dropped, sha256_bytes(b"other")}
-    assert {name for name in done.names if name.startswith("blobs/")} == {store.key(dropped), store.key(sha256_bytes(b"other"))}
+    assert {name for name in done.names if name.startswith("blobs/")} == {
+        store.key(dropped),
+        store.key(sha256_bytes(b"other")),
+    }
     assert not store.path(dropped).exists()
     assert read_tree(store.get(kept)) == FILES
     assert collect(store, {kept, "0" * 64}, dry_run=False, grace_s=0).files == 0
@@ -187,7 +212,9 @@ def test_a_link_and_a_special_file_are_refused_by_name(store: Store, source: Pat
 
 
 @pytest.mark.parametrize("name", ["a\\b", os.fsdecode(b"caf\xe9")])
-def test_a_file_name_that_means_another_file_elsewhere_is_refused(name: str, store: Store, source: Path) -> None:
+def test_a_file_name_that_means_another_file_elsewhere_is_refused(
+    name: str, store: Store, source: Path
+) -> None:
     (source / name).write_text("")
     with pytest.raises(InputError, match="refused"):
         store.put(source)
@@ -232,7 +259,9 @@ def old_layout(root: Path, source: Path) -> str:
     return sha256
 
 
-def test_an_artifact_of_the_old_layout_is_read_and_becomes_blobs_on_the_way(source: Path, tmp_path: Path) -> None:
+def test_an_artifact_of_the_old_layout_is_read_and_becomes_blobs_on_the_way(
+    source: Path, tmp_path: Path
+) -> None:
     sha256 = old_layout(tmp_path / "artifacts", source)
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
     assert read_tree(store.get(sha256)) == FILES
@@ -240,7 +269,9 @@ def test_an_artifact_of_the_old_layout_is_read_and_becomes_blobs_on_the_way(sour
     assert problems(store, sha256) == []
 
 
-def test_the_old_layout_is_converted_once_and_a_damaged_artifact_stays_and_is_named(source: Path, tmp_path: Path) -> None:
+def test_the_old_layout_is_converted_once_and_a_damaged_artifact_stays_and_is_named(
+    source: Path, tmp_path: Path
+) -> None:
     good = old_layout(tmp_path / "artifacts", source)
     bad = old_layout(tmp_path / "artifacts", make_tree(tmp_path / "other", {"a": b"1"}))
     damaged = tmp_path / "artifacts" / bad[:2] / bad
@@ -256,7 +287,11 @@ def test_the_old_layout_is_converted_once_and_a_damaged_artifact_stays_and_is_na
         store.get(bad)
 
 
-names = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1), min_size=1, max_size=3)
+names = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1),
+    min_size=1,
+    max_size=3,
+)
 entries = st.builds(
     TreeEntry,
     names.map("/".join).filter(lambda name: all(part not in (".", "..") for part in name.split("/"))),
@@ -267,19 +302,32 @@ trees = st.lists(entries, max_size=5, unique_by=lambda entry: entry.name)
 
 
 @given(trees, trees)
-def test_different_trees_never_have_the_same_manifest(first: list[TreeEntry], second: list[TreeEntry]) -> None:
+def test_different_trees_never_have_the_same_manifest(
+    first: list[TreeEntry], second: list[TreeEntry]
+) -> None:
     assert (manifest(first) == manifest(second)) == (set(first) == set(second))
 
 
-@given(st.dictionaries(st.sampled_from(["a", "b", "a-b", "c/a", "c/b", "c-d", "é", "☕\n", '"']), st.binary(max_size=3), max_size=6))
-def test_a_manifest_hashes_as_its_directory_does(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> None:
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "b", "a-b", "c/a", "c/b", "c-d", "é", "☕\n", '"']),
+        st.binary(max_size=3),
+        max_size=6,
+    )
+)
+def test_a_manifest_hashes_as_its_directory_does(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
+) -> None:
     folder = make_tree(tmp_path_factory.mktemp("tree"), files)
     found = [TreeEntry(name, len(content), sha256_bytes(content)) for name, content in files.items()]
     assert tree_sha256(found) == sha256_tree(folder)
     assert parse_manifest(manifest(found)) == sorted(found)
 
 
-@given(st.binary(max_size=200) | trees.map(manifest).flatmap(lambda data: st.binary(max_size=3).map(lambda extra: data + extra)))
+@given(
+    st.binary(max_size=200)
+    | trees.map(manifest).flatmap(lambda data: st.binary(max_size=3).map(lambda extra: data + extra))
+)
 def test_only_the_text_of_a_tree_is_read_as_one(data: bytes) -> None:
     try:
         found = parse_manifest(data)

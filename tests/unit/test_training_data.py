@@ -1,4 +1,6 @@
-"""Training data loses no trace, mixes no traces, puts loss on completions only, continues where it stood, and stays small."""
+"""Training data loses no trace, mixes no traces, puts loss on completions only, continues where it stood, and
+stays small.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ def datasets(draw: st.DrawFn) -> TokenizedDataset:
     """Trace n has the tokens 100 n, 100 n + 1, ..."""
     lengths = draw(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), min_size=1, max_size=30))
     return tokenized(
-        [([100 * number + place for place in range(prompt + completion)], prompt) for number, (prompt, completion) in enumerate(lengths)]
+        [
+            ([100 * number + place for place in range(prompt + completion)], prompt)
+            for number, (prompt, completion) in enumerate(lengths)
+        ]
     )
 
 
@@ -46,7 +51,13 @@ def segments(batches: Iterable[HostBatch]) -> list[tuple[list[int], list[int], l
         for row in range(len(batch.tokens)):
             for segment in range(1, batch.segments[row].max(initial=0) + 1):
                 where = batch.segments[row] == segment
-                found.append((batch.tokens[row][where].tolist(), batch.positions[row][where].tolist(), batch.targets[row][where].tolist()))
+                found.append(
+                    (
+                        batch.tokens[row][where].tolist(),
+                        batch.positions[row][where].tolist(),
+                        batch.targets[row][where].tolist(),
+                    )
+                )
     return found
 
 
@@ -87,7 +98,9 @@ def test_every_segment_is_one_whole_trace_with_loss_on_its_completion_alone(
 
 
 @given(datasets(), LENGTHS, st.integers(0, 5), st.booleans())
-def test_every_epoch_holds_every_trace_once(dataset: TokenizedDataset, length: int, seed: int, packing: bool) -> None:
+def test_every_epoch_holds_every_trace_once(
+    dataset: TokenizedDataset, length: int, seed: int, packing: bool
+) -> None:
     stream = PackedStream(dataset, batch=1, length=length, seed=seed, packing=packing)
     for _ in range(3):
         assert sorted(traces_in(one_epoch(stream))) == list(range(len(dataset)))
@@ -168,7 +181,9 @@ def test_evaluation_sees_every_held_out_trace_once_and_pads_the_last_batch(
     assert sorted(traces_in(batches)) == chosen.tolist()
     assert all(batch.tokens.shape == (rows, length) for batch in batches)
     assert all((batch.targets[batch.segments == 0] == -1).all() for batch in batches)
-    for one, two in zip(batches, evaluation_batches(dataset, chosen, batch=rows, length=length, packing=packing), strict=True):
+    for one, two in zip(
+        batches, evaluation_batches(dataset, chosen, batch=rows, length=length, packing=packing), strict=True
+    ):
         assert_same(one, two)
 
 
@@ -183,12 +198,17 @@ def test_a_trace_that_does_not_fit_is_named_with_the_length_it_needs(tmp_path: P
     source = tmp_path / "mine-v1.jsonl"
     source.write_text('{"trace_id": "short"}\n{"trace_id": "long"}\n{"trace_id": "other"}\n')
     dataset = tokenized([([1, 2], 1), (list(range(9)), 3), ([1], 0)], source)
-    expected = r"training item long: 9 tokens do not fit into train.sequence_length 8. Set it to 9 or more, or shorten the item."
+    expected = (
+        r"training item long: 9 tokens do not fit into train.sequence_length 8. "
+        r"Set it to 9 or more, or shorten the item."
+    )
     with pytest.raises(InputError, match=expected):
         PackedStream(dataset, batch=1, length=8, seed=0)
 
 
-def test_two_hundred_thousand_traces_are_streamed_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_hundred_thousand_traces_are_streamed_in_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trainer.data.stream.WINDOW_TRACES", 10_000)
     count = 200_000
     sizes = np.random.default_rng(0).integers(10, 60, count)
@@ -206,12 +226,19 @@ def test_two_hundred_thousand_traces_are_streamed_in_little_memory(tmp_path: Pat
     assert sum(filled) > 0.98 * 60 * 32 * 128
 
 
-def test_an_id_used_twice_is_found_even_when_hashes_collide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_used_twice_is_found_even_when_hashes_collide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("golden.datasets.hash", lambda _: 7, raising=False)
-    rows = [{"trace_id": name, "prompt": "p", "steps": [], "final_answer": "1", "category": "c"} for name in ("a", "b", "c", "b")]
+    rows = [
+        {"trace_id": name, "prompt": "p", "steps": [], "final_answer": "1", "category": "c"}
+        for name in ("a", "b", "c", "b")
+    ]
     path = tmp_path / "mine-v1.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     items = read_items(path)
     assert [item.trace_id for item in islice(items, 3)] == ["a", "b", "c"]
-    with pytest.raises(InputError, match=r"mine-v1.jsonl:4: trace_id: b was already used on line 2\. Ids are unique\."):
+    with pytest.raises(
+        InputError, match=r"mine-v1.jsonl:4: trace_id: b was already used on line 2\. Ids are unique\."
+    ):
         next(items)
