@@ -29,6 +29,7 @@ Spec = TypeVar("Spec", bound=BaseModel)
 Result = TypeVar("Result", bound=BaseModel)
 
 GRACE_SECONDS = 10
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_child(
@@ -207,5 +208,25 @@ def raise_on_termination() -> None:
     def stop(signum: int, _frame: object) -> None:
         raise InterruptedWork(interruption(signum), signum)
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    for each in STOPPING:
+        signal.signal(each, stop)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold SIGTERM and SIGINT back until the block ends, where somebody else's code would swallow their error.
+
+    Python lets only the main thread decide on signals; in any other one nothing is held.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {each: signal.signal(each, lambda number, _: held.append(number)) for each in STOPPING}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        if held:
+            signal.raise_signal(held[0])

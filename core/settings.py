@@ -15,41 +15,41 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HALLMARK_", extra="ignore")
 
     home: Path = Field(
-        Path(".hallmark"),
+        default=Path(".hallmark"),
         description="Folder of runs, artifacts and their checkouts, the SQLite registry, Prefect's state and "
         "the services' files; created for its owner only.",
     )
     registry_url: str | None = Field(
-        None,
+        default=None,
         description="URL of the registry's database; a secret if it holds a password. "
         "Default: SQLite in the home folder.",
         repr=False,
     )
     artifacts: str | None = Field(
-        None,
+        default=None,
         description="Folder of the artifacts, s3://BUCKET/PREFIX, or another fsspec URL. "
         "Default: artifacts in the home folder.",
         repr=False,
     )
     locks: Path | None = Field(
-        None,
+        default=None,
         description="Folder of the GPUs' locks, one for all who share the GPUs. "
         "Default: /tmp/hallmark-locks.",
     )
     exclusive: Literal["gpu", "always"] = Field(
-        "gpu", description="What waits for its turn: work on a GPU, or (always) work on the CPU too."
+        default="gpu", description="What waits for its turn: work on a GPU, or (always) work on the CPU too."
     )
     notify_url: str | None = Field(
-        None,
+        default=None,
         description="Webhook that automations post messages to: promotions, rollbacks, refusals, failures. "
         "A secret.",
         repr=False,
     )
     signing_key: Path | None = Field(
-        None, description="Private key (PEM, Ed25519) that signs the statements of model versions."
+        default=None, description="Private key (PEM, Ed25519) that signs the statements of model versions."
     )
     signing_key_password: str | None = Field(
-        None, description="Password of the signing key. A secret.", repr=False
+        default=None, description="Password of the signing key. A secret.", repr=False
     )
 
     @property

@@ -180,8 +180,8 @@ def compare(
         resamples: bootstrap samples and random sign patterns.
 
     Raises:
-        InputError: the runs were made under different conditions; names every field that differs, with both
-            values.
+        InputError: both are the same run, or were made under different conditions; names every field that
+            differs, with both values.
         IntegrityError: the same dataset, but not the same items; names one.
 
     Example:
@@ -275,6 +275,8 @@ class Pairs:
 
 
 def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
+    if baseline.run_id == candidate.run_id:
+        raise InputError(f"run {baseline.run_id}: cannot be compared with itself. Name another run.")
     differing = [
         f"{name}: {_shown(left)} against {_shown(right)}"
         for name, left, right in (

@@ -21,15 +21,17 @@ class GateConfig(Config):
     """The rule that decides on promotion."""
 
     alpha: float = Field(
-        0.05,
+        default=0.05,
         gt=0,
         le=0.5,
         description="Chance of any false promotion, across all comparisons on one golden dataset.",
     )
     category_alpha: float = Field(
-        0.05, gt=0, le=0.5, description="Level, Holm-adjusted, at which a category counts as fallen."
+        default=0.05, gt=0, le=0.5, description="Level, Holm-adjusted, at which a category counts as fallen."
     )
-    min_delta: float = Field(0.0, ge=0, lt=1, description="The gain in mean score must be larger than this.")
+    min_delta: float = Field(
+        default=0.0, ge=0, lt=1, description="The gain in mean score must be larger than this."
+    )
 
 
 class GateDecision(Record):

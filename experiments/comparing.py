@@ -26,8 +26,8 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
         registry: holds both.
 
     Raises:
-        InputError: a run is unknown or not finished, or the two are not comparable; names the fields that
-            differ.
+        InputError: a run is unknown or not finished, or the two are the same or not comparable; names the
+            fields that differ.
 
     Example:
         >>> comparison = compare_runs("20261125-205318", "20261125-205329", registry)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from core.config import MODEL_NAME_PATTERN, Config, read_toml, validated
+from core.errors import InputError
 from evaluation.gate import GateConfig
 from experiments.references import TINY_BASE, short_name
 from inference.contract import GenerationConfig
@@ -28,11 +29,13 @@ JUDGE_HELP = "Judge, as NAME@vN; `hallmark judges list` shows them."
 class EvaluateConfig(Config):
     """Judge one model on one dataset; no training."""
 
-    model: str = Field(TINY_BASE, description=MODEL_HELP)
-    dataset: str = Field("golden-v1", description=DATASET_HELP)
-    judge: str = Field("answer_correctness@v1", description=JUDGE_HELP)
+    model: str = Field(default=TINY_BASE, description=MODEL_HELP)
+    dataset: str = Field(default="golden-v1", description=DATASET_HELP)
+    judge: str = Field(default="answer_correctness@v1", description=JUDGE_HELP)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
-    reuse: bool = Field(True, description="Take the recorded run where one exists for exactly these inputs.")
+    reuse: bool = Field(
+        default=True, description="Take the recorded run where one exists for exactly these inputs."
+    )
 
     @property
     def title(self) -> str:
@@ -43,9 +46,9 @@ class EvaluateConfig(Config):
 class TrainRunConfig(Config):
     """Fine-tune a model and judge the result."""
 
-    base_model: str = Field(TINY_BASE, description=MODEL_HELP)
-    dataset: str = Field("golden-v1", description=DATASET_HELP)
-    judge: str = Field("answer_correctness@v1", description=JUDGE_HELP)
+    base_model: str = Field(default=TINY_BASE, description=MODEL_HELP)
+    dataset: str = Field(default="golden-v1", description=DATASET_HELP)
+    judge: str = Field(default="answer_correctness@v1", description=JUDGE_HELP)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
 
@@ -66,19 +69,19 @@ class ExperimentConfig(TrainRunConfig):
     """Base against trained, judged on the same items; the better one may become champion."""
 
     model_name: str = Field(
-        "tiny-reasoner",
+        default="tiny-reasoner",
         pattern=MODEL_NAME_PATTERN,
         description="Name in the registry; a promoted model becomes its next version.",
     )
     gate: GateConfig = Field(default_factory=GateConfig)
     promote: bool = Field(
-        True, description="Promote when the gate passes. Off: decide, record, and leave the champion."
+        default=True, description="Promote when the gate passes. Off: decide, record, and leave the champion."
     )
     reuse_baseline: bool = Field(
-        True, description="Take the recorded baseline where one exists for exactly these inputs."
+        default=True, description="Take the recorded baseline where one exists for exactly these inputs."
     )
     fail_unless_promoted: bool = Field(
-        False, description="End as failed, with exit code 5, when the gate says no; for CI."
+        default=False, description="End as failed, with exit code 5, when the gate says no; for CI."
     )
 
     def baseline(self) -> EvaluateConfig:
@@ -108,7 +111,7 @@ def configured(
             given.
 
     Raises:
-        InputError: names every unknown key and every value out of bounds.
+        InputError: names every unknown key and every value out of bounds; or `config` is neither.
 
     Example:
         >>> configured(ExperimentConfig, None, {"train.steps": 100, "model_name": "support"}).train.steps
@@ -117,8 +120,10 @@ def configured(
     values: dict[str, Any] = {}
     if isinstance(config, Config):
         values = config.model_dump()
-    elif config is not None:
+    elif isinstance(config, str | Path):
         values = read_toml(Path(config))
+    elif config is not None:
+        raise InputError(f"configuration: expected {kind.__name__} or the path of a TOML file, got {config!r}")
     source = str(config) if isinstance(config, str | Path) else "configuration"
     return validated(kind, merged(values, nested(settings)), source)
 

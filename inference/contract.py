@@ -13,19 +13,24 @@ from core.config import Config
 class GenerationConfig(Config):
     """How predictions are made. Always greedy; only `max_new_tokens` and `dtype` are meant to change them."""
 
-    max_new_tokens: int = Field(128, ge=1, le=32_768, description="Longest completion, in tokens.")
+    max_new_tokens: int = Field(default=128, ge=1, le=32_768, description="Longest completion, in tokens.")
     batch_size: int = Field(
-        64, ge=1, le=4096, description="Prompts per batch. Changes speed and memory, never predictions."
+        default=64,
+        ge=1,
+        le=4096,
+        description="Prompts per batch. Changes speed and memory, never predictions.",
     )
     dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="What to compute in. bfloat16 can change predictions."
+        default="float32", description="What to compute in. bfloat16 can change predictions."
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="auto takes the GPU where there is one."
+        default="auto", description="auto takes the GPU where there is one."
     )
-    threads: int = Field(2, ge=1, le=256, description="CPU threads. Recorded, because it can change results.")
+    threads: int = Field(
+        default=2, ge=1, le=256, description="CPU threads. Recorded, because it can change results."
+    )
     on_truncation: Literal["record", "refuse"] = Field(
-        "record",
+        default="record",
         description="A prompt beyond the context: record cuts it on the left and records it; refuse stops.",
     )
 

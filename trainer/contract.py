@@ -19,13 +19,15 @@ LORA_TARGETS: tuple[LoraTarget, ...] = get_args(LoraTarget)
 class LoraConfig(Config):
     """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685), for `method: lora`."""
 
-    rank: int = Field(16, ge=1, le=1024, description="Rank of each adapter.")
-    alpha: float = Field(32.0, gt=0, le=65_536, description="Adapters are scaled by alpha / rank.")
+    rank: int = Field(default=16, ge=1, le=1024, description="Rank of each adapter.")
+    alpha: float = Field(default=32.0, gt=0, le=65_536, description="Adapters are scaled by alpha / rank.")
     targets: tuple[LoraTarget, ...] = Field(
-        LORA_TARGETS, min_length=1, description="The linear layers of every block that get an adapter."
+        default=LORA_TARGETS,
+        min_length=1,
+        description="The linear layers of every block that get an adapter.",
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="Share of an adapter's inputs that is dropped in training."
+        default=0.0, ge=0, lt=1, description="Share of an adapter's inputs that is dropped in training."
     )
 
 
@@ -33,89 +35,100 @@ class TrainConfig(Config):
     """How the model is trained."""
 
     dataset: str = Field(
-        "train-v1", description="Training dataset: a built-in name, or the path of a .jsonl file."
+        default="train-v1", description="Training dataset: a built-in name, or the path of a .jsonl file."
     )
     method: Literal["full", "lora"] = Field(
-        "full",
+        default="full",
         description="full trains every weight; lora trains adapters, merges them on export and keeps them in "
         "PEFT's format too.",
     )
     lora: LoraConfig = Field(default_factory=LoraConfig)
-    steps: int = Field(200, ge=1, le=10_000_000, description="Optimizer steps.")
-    batch_size: int = Field(32, ge=1, le=65_536, description="Packed rows per step.")
+    steps: int = Field(default=200, ge=1, le=10_000_000, description="Optimizer steps.")
+    batch_size: int = Field(default=32, ge=1, le=65_536, description="Packed rows per step.")
     accumulation_steps: int = Field(
-        1,
+        default=1,
         ge=1,
         le=65_536,
         description="Parts in which the rows of a step are computed. More parts need less memory.",
     )
-    sequence_length: int = Field(128, ge=8, le=1_048_576, description="Tokens per packed row.")
+    sequence_length: int = Field(default=128, ge=8, le=1_048_576, description="Tokens per packed row.")
     packing: bool = Field(
-        True, description="Pack several examples into one row; off: one example per row, the rest padding."
+        default=True,
+        description="Pack several examples into one row; off: one example per row, the rest padding.",
     )
     optimizer: Literal["adamw", "adafactor"] = Field(
-        "adamw", description="adafactor keeps about half as many states as adamw."
+        default="adamw", description="adafactor keeps about half as many states as adamw."
     )
     learning_rate: float = Field(
-        2e-3, gt=0, le=1, description="Peak learning rate; after the warm-up it decays to a tenth."
+        default=2e-3, gt=0, le=1, description="Peak learning rate; after the warm-up it decays to a tenth."
     )
-    warmup_steps: int = Field(10, ge=0, description="Steps of linear warm-up before the cosine decay.")
+    warmup_steps: int = Field(
+        default=10, ge=0, description="Steps of linear warm-up before the cosine decay."
+    )
     weight_decay: float = Field(
-        0.01, ge=0, le=1, description="Decoupled weight decay of matrices; norms and biases have none."
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Decoupled weight decay of matrices; norms and biases have none.",
     )
-    gradient_clip: float = Field(1.0, gt=0, description="Largest global gradient norm.")
+    gradient_clip: float = Field(default=1.0, gt=0, description="Largest global gradient norm.")
     dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="What to compute in. Trained weights and optimizer states stay float32."
+        default="float32",
+        description="What to compute in. Trained weights and optimizer states stay float32.",
     )
     remat: bool = Field(
-        False,
+        default=False,
         description="Recompute activations in the backward pass: less memory, about a third slower.",
     )
     loss_chunk: int | None = Field(
-        None, ge=1, description="Tokens whose logits are held at once. Default: what fits into 256 MB."
+        default=None,
+        ge=1,
+        description="Tokens whose logits are held at once. Default: what fits into 256 MB.",
     )
     seed: int = Field(
-        0,
+        default=0,
         ge=0,
         le=2**32 - 1,
         description="Decides the order of the data, which part is held out, and how adapters start.",
     )
     held_out: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=0.5,
         description="Share of the training set that is held out: evaluated on, not trained on.",
     )
-    evaluate_every: int = Field(50, ge=1, description="Steps between two evaluations on the held-out part.")
+    evaluate_every: int = Field(
+        default=50, ge=1, description="Steps between two evaluations on the held-out part."
+    )
     patience: int = Field(
-        0,
+        default=0,
         ge=0,
         description="Stop after this many evaluations without a lower held-out loss; 0 never stops early. "
         "The weights of the best step are kept.",
     )
     checkpoint_every: int = Field(
-        100,
+        default=100,
         ge=1,
         description="Steps between two checkpoints, from the newest of which an interrupted run resumes.",
     )
     keep_checkpoints: int = Field(
-        2, ge=1, le=100, description="How many of the newest checkpoints are kept during training."
+        default=2, ge=1, le=100, description="How many of the newest checkpoints are kept during training."
     )
     data_parallel: int = Field(
-        1, ge=1, description="Devices that share the rows of a step, each with all weights."
+        default=1, ge=1, description="Devices that share the rows of a step, each with all weights."
     )
-    fsdp: int = Field(1, ge=1, description="Devices that share rows, weights and optimizer states.")
+    fsdp: int = Field(default=1, ge=1, description="Devices that share rows, weights and optimizer states.")
     memory_gb: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Memory of the GPU, in 10^9 bytes. Default: what the device reports. "
         "A training run that needs more is refused before it starts.",
     )
     threads: int = Field(
-        2, ge=1, le=256, description="CPU threads. Recorded, because it changes the trained bytes."
+        default=2, ge=1, le=256, description="CPU threads. Recorded, because it changes the trained bytes."
     )
     allow_contamination: bool = Field(
-        False,
+        default=False,
         description="Train although training items overlap with the golden dataset; the gate then refuses.",
     )
 

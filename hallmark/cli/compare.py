@@ -14,7 +14,8 @@ def compare(
     baseline: RunId,
     candidate: RunId,
     flips: Annotated[
-        int, typer.Option(help="Show this many items that got better and that got worse, with both texts.")
+        int,
+        typer.Option(min=0, help="Show this many items that got better and that got worse, with both texts."),
     ] = 0,
     json: Json = False,
 ) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.child_process import signals_held
+from core.errors import ResourceError
 from core.files import make_home
 from core.progress import Progress, current_listener
 from core.settings import get_settings
@@ -32,10 +36,11 @@ def prefect_ready() -> Iterator[None]:
     """
     home = get_settings().home.absolute()
     make_home(home)  # before Prefect makes its own folder in it
-    with _environment(_wanted(home)):
+    with variables(_wanted(home)):
         if _last_address is None:
             _say("starting", "Prefect")
-        from prefect.context import root_settings_context
+        with signals_held():  # Prefect logs whatever is raised while it is imported, and goes on
+            from prefect.context import root_settings_context
 
         with root_settings_context() as context:
             settings = context.settings
@@ -44,7 +49,11 @@ def prefect_ready() -> Iterator[None]:
                 address = _temporary_server(settings.home)
         if address is not None:
             _send_events_of_before(address)
-        with _environment({"PREFECT_API_URL": address} if address else {}), root_settings_context():
+        with (
+            variables({"PREFECT_API_URL": address} if address else {}),
+            root_settings_context(),
+            _unreachable_named(address),
+        ):
             yield
 
 
@@ -70,18 +79,51 @@ def _wanted(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(wanted)
+def _unreachable_named(address: str | None) -> Iterator[None]:
+    """Prefect has no class of its own for the error that its server is away, only these words."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("Failed to reach API"):
+            raise
+        raise ResourceError(f"{address}: no Prefect server answers. Start it, or unset PREFECT_API_URL to use a temporary one.") from error
+
+
+@contextmanager
+def variables(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Inside the block the environment has these; they are put back when the last thread that wants them ends
+    its block.
+    """
+    with _changing:
+        names = [name for name in wanted if _holders[name] or os.environ.get(name) != wanted[name]]
+        for name in names:
+            if not _holders[name]:
+                _before[name] = os.environ.get(name)
+            _holders[name] += 1
+            os.environ[name] = wanted[name]
     try:
         yield
     finally:
-        for name in wanted:
-            if name in before:
-                os.environ[name] = before[name]
-            else:
-                os.environ.pop(name, None)
+        with _changing:
+            for name in names:
+                _holders[name] -= 1
+                if not _holders[name]:
+                    _put_back(name, _before.pop(name))
 
+
+def _put_back(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+_changing = threading.Lock()
+_starting = threading.Lock()
+"""Calls may come from several threads: one at a time changes the environment, and one starts a server."""
+
+_holders: Counter[str] = Counter()
+_before: dict[str, str | None] = {}
 
 _servers: dict[Path, TemporaryServer] = {}
 """One per state folder, until this process ends."""
@@ -102,9 +144,10 @@ def _send_events_of_before(address: str) -> None:
 
 def _temporary_server(home: Path) -> str:
     """The address of a temporary server on this state; started now, while we say so, or still running."""
-    if home not in _servers or not _servers[home].is_running:
-        _servers[home] = TemporaryServer(home)
-    return _servers[home].address
+    with _starting:
+        if home not in _servers or not _servers[home].is_running:
+            _servers[home] = TemporaryServer(home)
+        return _servers[home].address
 
 
 def _say(stage: str, note: str) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import InputError
+from experiments.config import ExperimentConfig, configured
 from experiments.references import TINY_BASE_DIRECTORY
 from tests.support.refusals import assert_refused
 
@@ -118,6 +120,11 @@ def test_a_configuration_file_that_cannot_be_used_is_named(content: str, expecte
     (tmp_path / "nightly.toml").write_text(content)
     assert_refused(hallmark("experiment", "--config", "nightly.toml"), 2, expected)
     assert_refused(hallmark("experiment", "--config", "absent.toml"), 2, "absent.toml: no such configuration file")
+
+
+def test_a_configuration_that_is_neither_an_object_nor_a_path_is_refused() -> None:
+    with pytest.raises(InputError, match="expected ExperimentConfig or the path of a TOML file, got {'train'"):
+        configured(ExperimentConfig, {"train": {"steps": 3}})  # type: ignore[arg-type]
 
 
 def test_the_core_imports_neither_torch_nor_jax() -> None:

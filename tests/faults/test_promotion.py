@@ -124,6 +124,14 @@ def test_unlike_runs_are_not_compared_and_every_differing_field_is_named(recorde
     assert_refused(hallmark("promote", recorded.better.run_id, "--against", other.run_id), 2, "cannot be compared")
 
 
+def test_a_run_is_not_compared_with_itself_and_no_alpha_is_spent_on_it(recorded: Recorded, hallmark) -> None:
+    run = recorded.better.run_id
+    assert_refused(hallmark("compare", run, run), 2, f"run {run}: cannot be compared with itself")
+    assert_refused(hallmark("promote", run, "--against", run), 2, "cannot be compared with itself")
+    promoted = document(hallmark("promote", run, "--json"))
+    assert "comparison 1 on golden-v1" in promoted["decision"]["reasons"][0]
+
+
 def test_a_dataset_that_changed_since_it_was_registered_is_refused_before_anything_starts(home: Path, hallmark, tmp_path: Path) -> None:
     lines = (BUILT_IN / "golden-v1.jsonl").read_text().splitlines(keepends=True)
     path = tmp_path / "mine-v1.jsonl"

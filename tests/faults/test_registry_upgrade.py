@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import signal
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import MetaData, insert, text
+from sqlalchemy import Engine, MetaData, event, insert, text
 
 from registry import open_registry, upgrade
 from registry.database import Database, connect
@@ -84,39 +84,56 @@ def test_a_registry_of_a_released_schema_keeps_everything_and_goes_on(
     registry.close()
 
 
-def upgrading(home: Path) -> int:
-    """A process of its own that upgrades; forked, so that a kill meets the upgrade and not Python's imports."""
+def upgrade_killed_at(home: Path, statement: int | None) -> int:
+    """Upgrade in a forked process that kills itself before a statement or commit of its own, so that no clock decides where.
+
+    Args:
+        home: of the registry.
+        statement: from 1; None is never killed.
+
+    Returns:
+        How many statements and commits it began.
+    """
+    reader, writer = os.pipe()
     if (child := os.fork()) == 0:
+        begun = itertools.count(1)
+
+        @event.listens_for(Engine, "before_cursor_execute")
+        @event.listens_for(Engine, "commit")
+        def count(*_: object) -> None:
+            os.write(writer, b".")
+            if next(begun) == statement:
+                os.kill(os.getpid(), signal.SIGKILL)
+
         try:
             upgrade(home)
         finally:
             os._exit(0)
-    return child
+    os.close(writer)
+    with os.fdopen(reader, "rb") as marks:
+        statements = len(marks.read())
+    os.waitpid(child, 0)
+    return statements
 
 
 def test_an_upgrade_that_is_killed_at_any_moment_is_done_or_not_begun(tmp_path: Path) -> None:
-    chance = random.Random(0)
     make_registry(tmp_path / "whole", None, RELEASED[-1])
-    started = time.monotonic()
-    os.waitpid(upgrading(tmp_path / "whole"), 0)
-    whole = time.monotonic() - started
+    statements = upgrade_killed_at(tmp_path / "whole", None)
     expected = content(tmp_path / "whole", None)
-    seen = set()
-    for number in range(20):
+    middle = random.Random(0).sample(range(2, statements), min(18, statements - 2))
+    seen = []
+    for number in (1, *middle, statements):
         place = tmp_path / f"home-{number}"
         make_registry(place, None, RELEASED[-1])
-        child = upgrading(place)
-        time.sleep(chance.uniform(0, 1.2) * whole)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        assert upgrade_killed_at(place, number) == number
         with sqlite3.connect(place / "registry.db") as connection:
             [(revision,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         assert ("alpha_spending" in tables) == (revision == HEAD)
-        seen.add(revision)
+        seen.append(revision)
         upgrade(place)
         assert content(place, None) == expected
-    assert RELEASED[-1] in seen, "some were killed before the end"
+    assert seen[0] == RELEASED[-1], "the first was killed before anything happened"
 
 
 def test_an_older_registry_names_the_command_and_is_left_as_it_is(hallmark, home: Path) -> None:

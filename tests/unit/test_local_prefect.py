@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections import Counter
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
@@ -17,6 +18,7 @@ from core.errors import InputError
 from core.locks import acquire
 from hallmark.workstation import setup
 from hallmark.workstation.prefect_environment import client_environment, kept_sign_in, server_environment, sign_in_file
+from hallmark.workstation.ready import variables
 from hallmark.workstation.services import SERVER
 
 pytestmark = pytest.mark.unit
@@ -132,3 +134,16 @@ def test_every_flow_is_deployed_with_its_version_and_a_night_is_no_try_at_the_ch
 def test_prefect_yaml_needs_no_variable_of_ours() -> None:
     text = (PROJECT / "prefect.yaml").read_text()
     assert re.findall(r"{{.*?}}", text) == ["{{ $PWD }}"], "a shell sets PWD; anything else would be an empty string"
+
+
+def test_the_environment_is_put_back_when_the_last_of_several_calls_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", "theirs")
+    before, wanted = dict(os.environ), {"PREFECT_API_URL": "http://127.0.0.1:4300/api", "PREFECT_HOME": "ours"}
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(variables(wanted))
+    second.enter_context(variables({**os.environ, **wanted}))
+    first.close()
+    assert {name: os.environ.get(name) for name in wanted} == wanted
+    second.close()
+    assert dict(os.environ) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import runpy
@@ -72,6 +73,14 @@ def test_the_keywords_of_the_python_api_are_the_fields(name: str, kind: type[Bas
         "base_model" if (name, field) == ("baseline", "model") else field for field in kind.model_fields
     }
     assert keywords == fields
+
+
+def test_every_field_names_its_default_so_that_editors_know_that_it_may_be_left_out() -> None:
+    for room in ROOMS:
+        for path in room.rglob("*.py"):
+            calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+            fields = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Field"]
+            assert not any(call.args for call in fields), path
 
 
 def test_every_public_function_has_an_example() -> None:

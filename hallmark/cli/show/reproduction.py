@@ -10,7 +10,7 @@ from hallmark.cli.terminal import out
 
 
 def show_reproduction(reproduction: Reproduction) -> None:
-    """Print each part with its first difference, and beside it what is not as it was."""
+    """Print each part with its first difference, and what changed since."""
     out.print(Text(reproduction.headline, "bold green" if reproduction.identical else "bold red"))
     out.print(f"repeated as run {reproduction.again}")
     for name, difference in reproduction.parts.items():
@@ -25,7 +25,7 @@ def show_reproduction(reproduction: Reproduction) -> None:
     if not reproduction.environment:
         out.print("The environment is unchanged: code, packages, Python, hardware, switches, judge.")
         return
-    out.print(Text("Not as it was when the run was recorded", "bold"))
+    out.print(Text("Changed since the run was recorded", "bold"))
     for changed in reproduction.environment:
         out.print(
             f"  {changed.field}: was {shown(changed.recorded)}, is {shown(changed.now)}",

@@ -12,12 +12,6 @@ from evaluation.numbers import p_text, percent, points
 
 if TYPE_CHECKING:  # they import numpy, and a list of models has no need of it
     from evaluation.comparison import Comparison, Group
-    from evaluation.metrics import Metric
-
-
-def interval(metric: Metric) -> str:
-    """A metric with its interval."""
-    return f"{percent(metric.value)} ({100 * metric.ci_low:.1f} to {100 * metric.ci_high:.1f})"
 
 
 def plain_table(columns: Sequence[str], right: Sequence[int] = ()) -> Table:
