@@ -71,7 +71,7 @@ lock-check: $(UV) ## check that uv.lock matches pyproject.toml
 	$(UV) lock --check
 
 install: $(UV) ## install everything into .venv from uv.lock
-	@$(UV) sync --locked --quiet $(EXTRAS)
+	@$(UV) sync --locked --inexact --quiet $(EXTRAS)
 
 install-peers: $(UV)
 	@$(UV) sync --locked --quiet $(EXTRAS) $(PEERS)
