@@ -7,7 +7,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 EXTRAS ?= --extra inference --extra training --extra postgres --extra s3 --extra math
 PEERS := --group peers
 ARGS ?=
-PARALLEL := -n 2 --dist loadgroup
+PARALLEL := -n 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down test test-all test-core bench bench-registry architecture docs pictures lint types format lock-check install install-peers clean
@@ -71,7 +71,7 @@ lock-check: $(UV) ## check that uv.lock matches pyproject.toml
 	$(UV) lock --check
 
 install: $(UV) ## install everything into .venv from uv.lock
-	@$(UV) sync --locked --quiet $(EXTRAS)
+	@$(UV) sync --locked --inexact --quiet $(EXTRAS)
 
 install-peers: $(UV)
 	@$(UV) sync --locked --quiet $(EXTRAS) $(PEERS)

@@ -9,9 +9,11 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from registry import Registry, open_registry
 from tests.support.warm_processes import run_hallmark
@@ -24,11 +26,24 @@ settings.register_profile("tests", deadline=None)  # no test asserts a time
 settings.load_profile("tests")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest tests first, so that no worker is left alone with one of them; keep those of a
-    workplace together.
+class WorkplacesTogether(LoadScopeScheduling):
+    """Each test goes to whichever worker is free, but those of a file in tests/e2e stay together: they share a
+    workplace.
+
+    pytest-xdist 3.8.0 has the mark xdist_group for this, which does nothing under pytest 9.2.
     """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("::")[0] if nodeid.startswith("tests/e2e/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkplacesTogether:
+    return WorkplacesTogether(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest tests first, so that no worker is left alone with one of them at the end."""
 
     def place(item: pytest.Item) -> int:
         for number, mark in enumerate(LONGEST_FIRST):
@@ -37,9 +52,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"{item.nodeid}: mark it unit, model, gpu or e2e")
 
     items.sort(key=place)
-    for item in items:
-        if item.get_closest_marker("e2e") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from experiments.references import TINY_BASE_DIRECTORY
 from tests.support.warm_processes import run_hallmark
 from tests.support.workstation import processes_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("experiment")]
+pytestmark = pytest.mark.e2e
 
 HALLMARK = str(Path(sys.executable).with_name("hallmark"))
 SHORT = ("--steps", "60")

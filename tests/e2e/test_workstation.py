@@ -24,7 +24,7 @@ from tasks.markdown import visible
 from tests.support.recorded_runs import recorded_run, workspace_at
 from tests.support.workstation import TOKEN, Workstation, kill, listening_for_messages, message_server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("workstation")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 def free_port() -> int:

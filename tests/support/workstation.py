@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -24,9 +23,10 @@ import httpx
 
 from experiments.runs import current_status
 from registry import open_registry
+from tests.support.warm_processes import run_hallmark
 
 PROJECT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
+PREFECT = str(Path(sys.executable).with_name("prefect"))
 TOKEN = "tok-3f9a1c77d2"
 """Stands in the webhook's address and in HF_TOKEN; must never be seen anywhere else."""
 ENDINGS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -55,18 +55,14 @@ class Workstation:
         }
 
     def hallmark(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        return self._run("hallmark", arguments, {**self.environment, **environment})
+        return run_hallmark(arguments, {**self.environment, **environment}, PROJECT)
 
     def prefect(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         """The `prefect` of a shell in which `eval "$(hallmark env)"` was typed."""
-        return self._run("prefect", arguments, {**self.environment, **self.shell()})
-
-    def _run(
-        self, program: str, arguments: tuple[object, ...], environment: dict[str, str]
-    ) -> subprocess.CompletedProcess[str]:
-        command = [str(BIN / program), *map(str, arguments)]
+        command = [PREFECT, *map(str, arguments)]
+        environment = {**self.environment, **self.shell()}
         return subprocess.run(
-            command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=500, check=False
+            command, env=environment, cwd=PROJECT, capture_output=True, text=True, check=False
         )
 
     def up(self) -> str:
@@ -121,9 +117,8 @@ class Workstation:
 
     def start(self, deployment: str, **config: Any) -> str:
         """Start a deployment without waiting; gives the flow run's id."""
-        done = self.prefect("deployment", "run", deployment, "--param", f"config={json.dumps(config)}")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return re.findall(r"flow-run/([0-9a-f-]{36})", done.stdout.replace("\n", ""))[0]
+        path = f"/deployments/{self.deployment(deployment)}/create_flow_run"
+        return str(self.post(path, {"parameters": {"config": config}})["id"])
 
     def started(self) -> list[dict[str, Any]]:
         """The flow runs that have started, newest first."""
@@ -204,7 +199,7 @@ class Workstation:
         while time.monotonic() < deadline:
             if (found := look()) is not None:
                 return found
-            time.sleep(1)
+            time.sleep(0.3)
         worker = (self.home / "services" / "worker.log").read_text()[-3000:]
         raise AssertionError(f"waited {seconds} s for {what}. The worker says:\n{worker}")
 
