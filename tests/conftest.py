@@ -27,7 +27,7 @@ settings.load_profile("tests")
 
 
 class WorkplacesTogether(LoadScopeScheduling):
-    """Each test goes to whichever worker is free, but a file in tests/e2e stays together: it has one workplace.
+    """Each test goes to whichever worker is free, but a file in tests/e2e, one workplace, stays together.
 
     pytest-xdist 3.8.0 has the mark xdist_group for this, which does nothing under pytest 9.2.
     """
