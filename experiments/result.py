@@ -49,7 +49,7 @@ class PromotionResult(Tabular, BaseModel):
 
     def table_caption(self) -> str:
         """The outcome and why."""
-        return ". ".join([self.headline, *self.reasons])
+        return " ".join([f"{self.headline}.", *self.reasons])
 
     def table_rows(self) -> list[Row]:
         """One row: what was decided about which run, and on what evidence."""
@@ -128,7 +128,7 @@ class ExperimentResult(Tabular, BaseModel):
 
     def table_caption(self) -> str:
         """The outcome and why."""
-        return ". ".join([self.headline, *self.reasons])
+        return " ".join([f"{self.headline}.", *self.reasons])
 
     def table_rows(self) -> list[Row]:
         """Trained against base: see `Comparison.table_rows`."""

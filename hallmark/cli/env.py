@@ -20,7 +20,7 @@ def env() -> None:
     own = environment_without_choice()
     wanted = client_environment(home(), own)
     if "PREFECT_API_URL" not in wanted:
-        raise ResourceError(f"no server runs in {home()}. Start it: hallmark up")
+        raise ResourceError(f"no server is running in {home()}. Start it: hallmark up")
     for name in sorted(set(wanted) - set(own) | {"PREFECT_API_AUTH_STRING"}):
         typer.echo(f"export {name}={shlex.quote(wanted[name])}")
     typer.echo(f"export HALLMARK_HOME={shlex.quote(str(home()))}")

@@ -70,7 +70,7 @@ def check(file: File, json: Json = False) -> None:
     out.print(
         "frozen: the sha256 is the manifest's"
         if dataset.manifest
-        else f"not frozen yet: hallmark golden freeze {file}",
+        else f"not frozen yet: hallmark golden freeze {file} --licence SPDX --made-by TEXT",
         markup=False,
     )
 
@@ -116,7 +116,7 @@ def guard(
                 markup=False,
             )
         out.print(
-            f"{len(overlaps)} of the items in {Path(train).name} overlap with {Path(golden).name}",
+            f"items of {Path(train).name} that overlap with {Path(golden).name}: {len(overlaps)}",
             markup=False,
         )
     if overlaps:

@@ -20,7 +20,7 @@ def status(json: Json = False) -> None:
             state = (
                 f"process {holder.pid}, since {holder.since.astimezone():%Y-%m-%d %H:%M:%S}{where}"
                 if holder
-                else "does not run"
+                else "not running"
             )
             out.print(f"{name:<7} {state}", markup=False, soft_wrap=True)
     if None in found.values():

@@ -97,7 +97,7 @@ def reachable_server(home: Path, patience: float = 0.0) -> dict[str, str]:
         time.sleep(0.5)
     if "PREFECT_API_URL" not in environment:
         raise ResourceError(
-            f"no server runs in {home}, and PREFECT_API_URL names none. "
+            f"no server is running in {home}, and PREFECT_API_URL names none. "
             "Start one: hallmark up, or hallmark server"
         )
     setup.wait_for_server(

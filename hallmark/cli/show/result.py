@@ -57,9 +57,10 @@ def _facts(result: ExperimentResult) -> list[tuple[str, str]]:
 
 
 def _next(result: ExperimentResult) -> list[tuple[str, str]]:
+    # what the gate compared with: the champion where there is one, else the base
     commands = [
         (
-            f"hallmark compare {result.baseline.run_id} {result.trained.run_id} --flips 5",
+            f"hallmark compare {result.against.run_id} {result.trained.run_id} --flips 5",
             "read what got better and what got worse",
         )
     ]
@@ -72,7 +73,7 @@ def _next(result: ExperimentResult) -> list[tuple[str, str]]:
         )
         commands.append((f"hallmark models history {result.model_name}", "who became champion when, and why"))
     else:
-        commands.append(("hallmark experiment --steps 400", "train for longer"))
+        commands.append(("hallmark experiment --steps N", "train for longer"))
     return commands
 
 
