@@ -116,7 +116,8 @@ def guard(
                 markup=False,
             )
         out.print(
-            f"items of {Path(train).name} that overlap with {Path(golden).name}: {len(overlaps)}",
+            f"{len(overlaps)} of the items in {Path(train).name} "
+            f"{'overlaps' if len(overlaps) == 1 else 'overlap'} with {Path(golden).name}",
             markup=False,
         )
     if overlaps:
