@@ -174,34 +174,20 @@ def serve(modules: Sequence[str]) -> None:
 
 
 def become(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
-    """Be the program that was asked for."""
-    code = 1
-    try:
-        for number, descriptor in enumerate(streams):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        os.chdir(request["cwd"])
-        module, _, function = request["program"].partition(":")
-        sys.argv = [module, *request["arguments"]]
-        try:
-            if function:
-                getattr(importlib.import_module(module), function)()
-            else:
-                runpy.run_module(module, run_name="__main__", alter_sys=True)
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):
-                stream.flush()
-        os._exit(code)
+    """Be the program that was asked for, and end as an interpreter ends."""
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["cwd"])
+    module, _, function = request["program"].partition(":")
+    sys.argv = [module, *request["arguments"]]
+    if function:
+        getattr(importlib.import_module(module), function)()
+    else:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.exit()
 
 
 if __name__ == "__main__":
