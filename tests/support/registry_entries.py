@@ -19,6 +19,7 @@ from registry import (
     Registry,
     Ruling,
     Run,
+    open_registry,
 )
 
 DECISION = {"verdict": "better", "promote": True, "reasons": ["It is better."], "smallest_gain": 0.05}
@@ -126,6 +127,15 @@ def promote(
     base_run(registry)
     fields = {"actor": "someone", "weights": lambda: weights, "parent_model": "tiny-base"}
     return registry.offer("m", run.run_id, gate, **{**fields, **changes})
+
+
+def promote_many(home: Path, url: str | None, name: str, rounds: int) -> None:
+    """Make and promote so many versions; the name tells their weights from those of others."""
+    registry = open_registry(home, url)
+    for number in range(rounds):
+        run, weights = finished(registry, home / name, f"{name}-{number}")
+        assert promote(registry, run, weights).outcome == "promoted"
+    registry.close()
 
 
 def manifest(reference: str = "tiny-base", revision: str | None = None, **training: Any) -> dict[str, Any]:
