@@ -26,7 +26,7 @@ def job(output: Path, dataset: Path, **changes: Any) -> TrainSpec:
     output.mkdir(exist_ok=True)
     settings = {
         "steps": STEPS,
-        "batch_size": 8,
+        "batch_size": 4,
         "checkpoint_every": 2,
         "held_out": 0.1,
         "evaluate_every": 4,
