@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -87,7 +90,18 @@ def test_the_bootstrap_repeats_and_stays_within_the_values(values: list[float], 
     assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
 
 
-@settings(deadline=None, max_examples=30)  # statsmodels takes 50 ms for each, and its import seconds
+@pytest.fixture(scope="module")
+def little_garbage() -> Iterator[None]:
+    """statsmodels collects garbage at each call, which takes a second beside all that other tests have loaded."""
+    import statsmodels.stats.multitest  # noqa: F401
+
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("little_garbage")
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
     from statsmodels.stats.multitest import multipletests
