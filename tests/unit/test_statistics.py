@@ -92,7 +92,7 @@ def test_the_bootstrap_repeats_and_stays_within_the_values(values: list[float], 
 
 @pytest.fixture(scope="module")
 def little_garbage() -> Iterator[None]:
-    """statsmodels collects garbage at each call, which takes a second beside all that other tests have loaded."""
+    """statsmodels collects garbage at each call: a second, beside all that other tests have loaded."""
     import statsmodels.stats.multitest  # noqa: F401
 
     gc.freeze()
