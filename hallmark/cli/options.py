@@ -62,6 +62,14 @@ Settings = Annotated[
         "--set", metavar="NAME=VALUE", help="Any other setting, as in generation.dtype=bfloat16. Repeatable."
     ),
 ]
+SuiteFile = Annotated[
+    str | None,
+    typer.Option(
+        "--suite",
+        metavar="FILE",
+        help="TOML file of requirements and limits, all of which must hold; it names the datasets itself.",
+    ),
+]
 ConfigFile = Annotated[
     str | None,
     typer.Option("--config", "-c", metavar="FILE", help="TOML file with any setting; options win over it."),
