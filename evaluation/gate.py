@@ -237,11 +237,11 @@ def decide(
     return GateDecision(
         answer="not_better" if holds and refused else answer,
         promote=holds and not refused,
-        reasons=[*_reasons(cases, findings), *(each.reason for each in measured)],
+        reasons=[*_reasons(cases, findings), *(each.reason for each in measured if not each.met)],
         number=number,
         level=level,
         significant=all(finding.p_value < level and finding.gained for finding in findings),
-        smallest_gain=_smallest_gain(main, level),
+        smallest_gain=main.smallest_significant_gain(level),
         requirements=[_result(case, finding) for case, finding in zip(cases, findings, strict=True)],
         limits=measured,
     )
@@ -308,7 +308,7 @@ def _gain(comparison: Comparison, gate: GateConfig, level: float, share: str) ->
     p = f"one-sided p = {comparison.p_better:.2g}"
     changed = len(comparison.gained) + len(comparison.lost)
     limit = ""
-    if (smallest := _smallest_gain(comparison, level)) is not None:
+    if (smallest := comparison.smallest_significant_gain(level)) is not None:
         least = f"a gain of less than {100 * smallest:.1f} points could not have been significant"
         limit = f" With {changed} changed answers, {least}."
     elif comparison.test == "mcnemar_exact":
@@ -350,14 +350,6 @@ def _no_gain(comparison: Comparison, gate: GateConfig) -> str:
     return f"The score {_change(comparison.delta)} on {_items(comparison)}; {required} is required."
 
 
-def _smallest_gain(comparison: Comparison, level: float) -> float | None:
-    from evaluation.statistics import smallest_significant_gain
-
-    if comparison.test != "mcnemar_exact":
-        return None
-    return smallest_significant_gain(len(comparison.gained) + len(comparison.lost), comparison.n, level)
-
-
 def _many_cut(comparison: Comparison, cut: CutAnswers) -> bool:
     return max(cut.baseline, cut.candidate) > CUT_SHARE * comparison.n
 
@@ -367,7 +359,7 @@ def _without_cut(aim: Aim, cut: CutAnswers, gate: GateConfig) -> tuple[float, bo
     if cut.n == 0:
         return 1.0, False
     if aim == "better":
-        return _known(cut.p_better), _known(cut.delta) > gate.min_delta
+        return cut.p_better, cut.delta > gate.min_delta
     return _known(cut.p_not_worse), True
 
 
@@ -382,7 +374,7 @@ def _cut_sentence(
     if cut.n == 0:
         return f"{counts} No item is left that neither cut off, so nothing can be said. {remedy}"
     found = (
-        f"On the {cut.n} items that neither cut off, the score {_change(_known(cut.delta))} "
+        f"On the {cut.n} items that neither cut off, the score {_change(cut.delta)} "
         f"(one-sided p = {p_value:.2g}"
     )
     if holds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,6 @@ from evaluation.gate import Case, GateConfig, GateDecision, decide
 from evaluation.limits import Measured, MeasuredPair
 from evaluation.suite import Limit, Requirement, Suite
 from experiments.config import ExperimentConfig, configured, read_suite
-from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
-from tests.support.refusals import assert_refused
-from tests.support.small_datasets import golden_like
 
 pytestmark = pytest.mark.unit
 
