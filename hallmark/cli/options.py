@@ -180,7 +180,8 @@ def option_type(field: FieldInfo) -> Any:
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
     """The values of a field that may only have some."""
-    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    parts = (field.annotation, *get_args(field.annotation))
+    return next((get_args(part) for part in parts if get_origin(part) is Literal), ())
 
 
 def field_of(kind: type[BaseModel], name: str) -> FieldInfo:
