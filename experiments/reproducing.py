@@ -13,7 +13,7 @@ from core.tabular import Row, Tabular
 from experiments.comparing import dataset_file
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
 from experiments.environment import environment
-from experiments.plan import DatasetRef, RunPlan, TrainingPlan, dataset_ref, settled_plan
+from experiments.plan import DatasetRef, RunPlan, TrainingPlan, Twins, dataset_ref, settled_plan
 from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.run_files import RunFiles
 from experiments.runs import RunRef
@@ -177,7 +177,8 @@ def _training(recorded: dict[str, Any] | None, run_id: str) -> TrainingPlan | No
         )
     place = dataset_ref(dataset, sum(1 for _ in dataset.items()))
     overlaps = [Overlap.model_validate(pair) for pair in recorded["contamination"]["pairs"]]
-    return TrainingPlan(config=config, dataset=place, overlaps=overlaps)
+    twins = Twins.model_validate(recorded["contamination"].get("twins", {}))
+    return TrainingPlan(config=config, dataset=place, overlaps=overlaps, twins=twins)
 
 
 def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) -> Reproduction:
