@@ -417,10 +417,10 @@ def requirement_name(dataset: str, against: Opponent, margin: float | None) -> s
 
     Example:
         >>> requirement_name("safety-v2", "base", 0.02)
-        'safety-v2 not 2 points worse than base'
+        'safety-v2 not 2 points below base'
     """
-    wanted = "better" if margin is None else f"not {100 * margin:g} points worse"
-    return f"{dataset} {wanted} than {against}"
+    wanted = "better than" if margin is None else f"not {100 * margin:g} points below"
+    return f"{dataset} {wanted} {against}"
 
 
 def _result(case: Case, finding: _Finding) -> RequirementResult:

@@ -14,7 +14,6 @@ from evaluation.suite import Limit, Requirement, Suite, in_order
 from experiments.comparing import conditions
 from experiments.config import ExperimentConfig
 from experiments.lineage import TrainingData
-from experiments.plan import judge_of
 from golden.datasets import load_dataset
 from inference.contract import PredictionMeta
 from registry import Evidence, Pair, Pairing, Registry, Ruling, Run
@@ -103,7 +102,7 @@ def paired(requirement: Requirement, candidate: str, against: str | None) -> Pai
 def _run_on(requirement: Requirement, run: Run, registry: Registry) -> Run | None:
     """The newest run of the same weights on a requirement's dataset."""
     dataset = load_dataset(requirement.dataset)
-    judge = judge_of(requirement.judge, dataset)
+    judge = requirement.judge or dataset.judge
     return registry.runs.judging(run.model_sha256 or "", dataset.sha256, judge)
 
 

@@ -305,7 +305,7 @@ def check_training_set(config: TrainRunConfig, judged_on: EvaluateConfig, worksp
         InputError: training items overlap with golden items and the configuration does not allow it.
     """
     train, golden = load_dataset(config.train.dataset), load_dataset(judged_on.dataset)
-    overlaps = list(find_overlaps(train.items(), golden.items()))
+    overlaps, _ = _sorted_out(find_overlaps(train.items(), golden.items()))
     if overlaps and not config.train.allow_contamination:
         raise _contaminated(train, golden, overlaps)
 

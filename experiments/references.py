@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -134,3 +135,8 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
             "revision; offline, copy the model to a local directory and give its path."
         ) from error
     return target, commit
+
+
+def model_of(run: Any) -> str:
+    """stub"""
+    return str(run.files.model)

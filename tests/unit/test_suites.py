@@ -52,7 +52,7 @@ def test_a_gain_without_a_loss_elsewhere_is_promoted() -> None:
     decision = decided(Case(BETTER, GAIN), Case(NOT_WORSE, SAME))
     assert (decision.answer, decision.promote) == ("better", True)
     assert [each.met for each in decision.requirements] == [True, True]
-    assert decision.requirements[1].name == "b-v1 not 10 points worse than champion"
+    assert decision.requirements[1].name == "b-v1 not 10 points below champion"
     assert "A loss of 10 points or more on 100 items is excluded" in decision.reasons[1]
 
 
@@ -60,7 +60,7 @@ def test_a_model_that_forgets_is_refused_whatever_it_gains() -> None:
     decision = decided(Case(BETTER, GAIN), Case(NOT_WORSE, LOSS))
     assert (decision.answer, decision.promote, decision.significant) == ("not_better", False, False)
     assert [each.met for each in decision.requirements] == [True, False]
-    assert "b-v1 not 10 points worse than champion: The score fell by 25.0 points" in decision.reasons[1]
+    assert "b-v1 not 10 points below champion: The score fell by 25.0 points" in decision.reasons[1]
     assert decision.p_value == max(each.p_value for each in decision.requirements)
 
 

@@ -51,6 +51,8 @@ def decision_table(decision: GateDecision) -> Table:
     from evaluation.gate import COLUMNS, decision_rows
 
     table = plain_table(COLUMNS, right=(1, 2, 3, 4))
+    table.columns[0].no_wrap = False
+    table.columns[0].overflow = "fold"
     for *cells, holds in decision_rows(decision.requirements, decision.limits):
         table.add_row(*map(Text, cells), Text(holds, "bold green" if holds == "yes" else "bold red"))
     return table
