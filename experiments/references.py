@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -135,8 +134,3 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
             "revision; offline, copy the model to a local directory and give its path."
         ) from error
     return target, commit
-
-
-def model_of(run: Any) -> str:
-    """stub"""
-    return str(run.files.model)
