@@ -11,10 +11,12 @@ from typing import NamedTuple
 from core.errors import InputError, IntegrityError
 from core.files import sha256_file, write_json
 from evaluation.comparison import Comparison, RunScores, compare
+from experiments.run_files import is_here
 from experiments.runs import run_ref
 from golden.datasets import BUILT_IN, read_items
 from inference.contract import PredictionMeta
 from registry import Dataset, Registry, Run
+from registry.artifacts.store import Store
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
@@ -36,7 +38,9 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
     """
     runs = registry.runs.finished(baseline), registry.runs.finished(candidate)
     first, second = (
-        conditions(run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id))
+        conditions(
+            run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id), registry.artifacts
+        )
         for run in runs
     )
     comparison = compare(first, second)
@@ -57,7 +61,7 @@ def record(comparison: Comparison, registry: Registry) -> None:
         report=document,
     )
     files = run_ref(registry.runs.get(comparison.candidate_run)).files
-    if files.directory.is_dir():
+    if is_here(files.directory):
         write_json(files.comparison, document)
 
 
@@ -94,7 +98,7 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     before, after = ({row.trace_id: row.prediction for row in registry.runs.predictions(run)} for run in runs)
     wanted = {*comparison.gained[:count], *comparison.lost[:count]}
     run = registry.runs.get(comparison.candidate_run)
-    dataset = dataset_file(run, registry.datasets.get(run.dataset_id))
+    dataset = dataset_file(run, registry.datasets.get(run.dataset_id), registry.artifacts)
     items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
 
     def flip(trace_id: str) -> Flip:
@@ -107,16 +111,19 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     ]
 
 
-def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunScores:
+def conditions(
+    run: Run, scores: Mapping[str, float], dataset: Dataset, artifacts: Store | None = None
+) -> RunScores:
     """A run's scores with everything that must be equal for a comparison to mean anything.
 
     Args:
         run: a finished run.
         scores: trace_id -> score, in dataset order.
         dataset: the one it names.
+        artifacts: the store that may hold its items.
 
     Raises:
-        InputError: the items of its dataset are no longer on this machine.
+        InputError: the items of its dataset are not to be had.
         IntegrityError: they are, and were changed.
     """
     meta = PredictionMeta.model_validate(run.predictions_meta)
@@ -128,25 +135,26 @@ def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunSc
         judge_fingerprint=run.judge_fingerprint,
         generation={**meta.generation, "prompt_template": meta.prompt_template, "dtype": meta.dtype},
         scores=scores,
-        categories=_categories(_Items(dataset.sha256, dataset_file(run, dataset))),
+        categories=_categories(_Items(dataset.sha256, dataset_file(run, dataset, artifacts))),
         bands=run.manifest["dataset"]["bands"],
     )
 
 
-def dataset_file(run: Run, dataset: Dataset) -> Path:
-    """The items that a run was judged on: the run's own copy, else the built-in file; checked against the
-    registered sha256.
+def dataset_file(run: Run, dataset: Dataset, artifacts: Store | None = None) -> Path:
+    """The items that a run was judged on: the run's own copy, else the built-in file, else the one in the
+    artifact store; checked against the registered sha256. Equal sha256, equal items, wherever the file is.
 
     Args:
         run: a run.
         dataset: the one it names.
+        artifacts: the store; None looks on this machine alone.
 
     Raises:
-        InputError: neither is on this machine.
-        IntegrityError: the run's copy was changed.
+        InputError: none of them is to be had.
+        IntegrityError: the run's copy, or the stored one, was changed.
     """
     own = run_ref(run).files.dataset
-    if own.is_file():
+    if is_here(own):
         if (found := sha256_file(own)) != dataset.sha256:
             raise IntegrityError(
                 f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}."
@@ -155,10 +163,13 @@ def dataset_file(run: Run, dataset: Dataset) -> Path:
     built_in = BUILT_IN / f"{dataset.key}-{dataset.version}.jsonl"
     if built_in.is_file() and sha256_file(built_in) == dataset.sha256:
         return built_in
+    if artifacts is not None and artifacts.has_file(dataset.sha256):
+        return artifacts.get_file(dataset.sha256)
+    store = f" nor in the artifact store at {artifacts.place}" if artifacts is not None else ""
     raise InputError(
-        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are no "
-        f"longer at {own}. "
-        "Bring the run's folder back, or judge the model again."
+        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are "
+        f"neither at {own}{store}. Bring the run's folder back, or judge any model on the same file: that "
+        "puts it into the store."
     )
 
 

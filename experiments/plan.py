@@ -24,7 +24,7 @@ from experiments.environment import (
     inference_environment,
     lock_sha256,
 )
-from experiments.references import ResolvedModel, resolve_model
+from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import Overlap, find_overlaps
@@ -175,7 +175,8 @@ class RunPlan(BaseModel):
 
 
 def _pin(dataset: DatasetRef) -> dict[str, Any]:
-    return {"name": dataset.name, "sha256": dataset.sha256, "items": dataset.items}
+    # stored: the file is in the artifact store from the beginning of the run on
+    return {"name": dataset.name, "sha256": dataset.sha256, "items": dataset.items, "stored": True}
 
 
 Plans = dict[str, RunPlan]
@@ -218,9 +219,11 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
     common.
 
     Raises:
-        HallmarkError: see `plan_training`.
+        HallmarkError: see `plan_training`; also when the champion, which is judged too, is not to be had.
     """
     training = plan_training(config.trained(), workspace)
+    if (champion := workspace.registry.models.aliased(config.model_name)) is not None:
+        resolve_model(f"{REGISTRY_PREFIX}{champion.model}@v{champion.number}", workspace)
     baseline = training.model_copy(
         update={"kind": "baseline", "training": None, "reuse": config.reuse_baseline}
     )
@@ -279,7 +282,7 @@ def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunP
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     return dataset, RunPlan(
         kind="baseline",
-        model=resolve_model(config.model, workspace.home, workspace.registry.models.directory),
+        model=resolve_model(config.model, workspace),
         dataset=dataset_ref(dataset, 0),
         judge=config.judge,
         judge_fingerprint=judge_fingerprint(judge),

@@ -12,12 +12,14 @@ from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import GateConfig, GateDecision, decide
 from experiments.comparing import conditions, record
 from experiments.config import ExperimentConfig
-from experiments.references import REGISTRY_PREFIX, resolve_model
+from experiments.references import REGISTRY_PREFIX, recorded_model
 from experiments.result import ALIAS, ExperimentResult, PromotionResult
-from experiments.runs import RunRef, origin_of, run_ref
+from experiments.runs import RunRef
+from experiments.weights import model_of
 from experiments.workspace import Workspace
 from provenance import attest, configured_key
 from registry import Evidence, Registry, Ruling, Run
+from registry.artifacts.store import Store
 
 
 def champion_reference(model_name: str, registry: Registry) -> str | None:
@@ -35,19 +37,25 @@ class Gatekeeper:
 
     Attributes:
         gate: the rule's numbers.
+        artifacts: the store that may hold the runs' items.
         comparison: the last comparison that was decided on.
         decision: what was decided.
     """
 
     gate: GateConfig
+    artifacts: Store | None = None
     comparison: Comparison | None = None
     decision: GateDecision | None = None
     _asked: tuple[RunScores, RunScores, list[str]] | None = None
 
     def __call__(self, evidence: Evidence) -> Ruling:
         """Decide on the evidence. Raises what `evaluation.comparison.compare` raises."""
-        opponent = conditions(evidence.opponent, evidence.opponent_scores, evidence.opponent_dataset)
-        candidate = conditions(evidence.candidate, evidence.candidate_scores, evidence.candidate_dataset)
+        opponent = conditions(
+            evidence.opponent, evidence.opponent_scores, evidence.opponent_dataset, self.artifacts
+        )
+        candidate = conditions(
+            evidence.candidate, evidence.candidate_scores, evidence.candidate_dataset, self.artifacts
+        )
         asked = opponent, candidate, list(opponent.scores)  # the order of the items decides the resampling
         if self.comparison is None or asked != self._asked:
             self.comparison, self._asked = compare(opponent, candidate), asked
@@ -123,7 +131,7 @@ def _offer(
 ) -> PromotionResult:
     registry = workspace.registry
     run = registry.runs.finished(reference)
-    gatekeeper = Gatekeeper(gate)
+    gatekeeper = Gatekeeper(gate, registry.artifacts)
     offer = registry.offer(
         model_name,
         run.run_id,
@@ -202,24 +210,16 @@ def guard_clean(run: Run) -> bool:
 
 
 def weights_of(run: Run, workspace: Workspace) -> Path:
-    """Where the weights that a run judged are on this machine: in its folder, else in the artifact store.
+    """Where the weights that a run judged are on this machine: in the folder of the run that made them, or
+    where the run found them, else in the artifact store.
 
     Raises:
-        InputError: they are in neither.
-        IntegrityError: they are damaged in the store.
+        InputError: they are not to be had.
+        IntegrityError: they are damaged in the store, or are other weights by now.
     """
-    if run.kind == "baseline":
-        return resolve_model(run.base_model, workspace.home, workspace.registry.models.directory).path
-    path = run_ref(origin_of(run, workspace.registry)).files.model
-    if not path.is_dir():
-        store = workspace.registry.artifacts
-        if run.model_sha256 and store.has(run.model_sha256):
-            return store.get(run.model_sha256)
-        raise InputError(
-            f"run {run.run_id}: its model is no longer at {path} nor in the artifact store, so it cannot be "
-            "promoted. Train it again; it gives the same bytes."
-        )
-    return path
+    if run.kind == "trained":
+        return model_of(run, workspace.registry)
+    return recorded_model(run.manifest["model"], workspace).path
 
 
 def actor() -> str:
