@@ -13,6 +13,7 @@ from core.config import MODEL_NAME_PATTERN, Config, read_toml, validated
 from core.errors import InputError
 from evaluation.gate import GateConfig
 from experiments.references import TINY_BASE, short_name
+from golden.manifest import DEFAULT_JUDGE
 from inference.contract import GenerationConfig
 from trainer.contract import TrainConfig
 
@@ -23,7 +24,10 @@ MODEL_HELP = (
     f"hub id ORG/NAME@REVISION, or {TINY_BASE}."
 )
 DATASET_HELP = "Golden dataset: a built-in name, or the path of a KEY-vN.jsonl file."
-JUDGE_HELP = "Judge, as NAME@vN; `hallmark judges list` shows them."
+JUDGE_HELP = (
+    "Judge, as NAME@vN; `hallmark judges list` shows them. "
+    f"Default: the one that the dataset's manifest names, else {DEFAULT_JUDGE}."
+)
 
 
 class EvaluateConfig(Config):
@@ -31,7 +35,7 @@ class EvaluateConfig(Config):
 
     model: str = Field(default=TINY_BASE, description=MODEL_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
-    judge: str = Field(default="answer_correctness@v1", description=JUDGE_HELP)
+    judge: str | None = Field(default=None, description=JUDGE_HELP)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     reuse: bool = Field(
         default=True, description="Take the recorded run where one exists for exactly these inputs."
@@ -48,7 +52,7 @@ class TrainRunConfig(Config):
 
     base_model: str = Field(default=TINY_BASE, description=MODEL_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
-    judge: str = Field(default="answer_correctness@v1", description=JUDGE_HELP)
+    judge: str | None = Field(default=None, description=JUDGE_HELP)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
 

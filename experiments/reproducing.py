@@ -14,7 +14,7 @@ from core.tabular import Row, Tabular
 from experiments.comparing import dataset_file
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
 from experiments.environment import environment
-from experiments.plan import DatasetRef, RunPlan, TrainingPlan, settled_plan
+from experiments.plan import DatasetRef, RunPlan, TrainingPlan, Twins, settled_plan
 from experiments.references import REGISTRY_PREFIX, recorded_model
 from experiments.run_files import is_here
 from experiments.runs import RunRef
@@ -160,7 +160,8 @@ def _training(recorded: dict[str, Any] | None, run_id: str, artifacts: Store) ->
     path = training_file(config.dataset, pin["sha256"], artifacts)
     place = DatasetRef(key=key, version=version, path=path, sha256=pin["sha256"], items=pin["items"])
     overlaps = [Overlap.model_validate(pair) for pair in recorded["contamination"]["pairs"]]
-    return TrainingPlan(config=config, dataset=place, overlaps=overlaps)
+    twins = Twins.model_validate(recorded["contamination"].get("twins", {}))
+    return TrainingPlan(config=config, dataset=place, overlaps=overlaps, twins=twins)
 
 
 def training_file(reference: str, sha256: str, artifacts: Store) -> Path:

@@ -105,7 +105,7 @@ def evaluate(
         model: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, or `ORG/NAME@REVISION`.
         config: settings as an object, or the path of a TOML file.
         dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
-        judge: as NAME@vN.
+        judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
         generation: how predictions are made, as in {"max_new_tokens": 64}.
         reuse: take the recorded run where one exists for exactly these inputs.
 
@@ -170,7 +170,7 @@ def train(
         base_model: what to start from; see `evaluate`.
         config: settings as an object, or the path of a TOML file of an experiment.
         dataset: the golden dataset that the trained model is judged on.
-        judge: as NAME@vN.
+        judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
         generation: how predictions are made.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
 
@@ -223,7 +223,7 @@ def experiment(
         config: settings as an object, or the path of a TOML file.
         base_model: what to start from; see `evaluate`.
         dataset: the golden dataset.
-        judge: as NAME@vN.
+        judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
         generation: how predictions are made.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
         model_name: name in the registry; a promoted model becomes its next version.
