@@ -6,17 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from core.errors import InputError, IntegrityError
 from core.files import sha256_file, write_json
 from evaluation.comparison import Comparison, RunScores, compare
+from evaluation.groups import group_of
 from experiments.run_files import is_here
 from experiments.runs import run_ref
 from golden.datasets import BUILT_IN, read_items
-from inference.contract import PredictionMeta
+from inference.contract import GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
 from registry.artifacts.store import Store
+
+OF_SPEED = ("batch_size", "device", "threads")
+"""Settings of inference that are not meant to change what it writes."""
+OF_MODEL = "_token_id"
+"""How the names of what a model brings along end, among the settings that inference used."""
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
@@ -116,6 +122,9 @@ def conditions(
 ) -> RunScores:
     """A run's scores with everything that must be equal for a comparison to mean anything.
 
+    That is what a person chose. What belongs to the model is shown where it differs, and forbids nothing, so
+    that a champion can be challenged by a model of another family.
+
     Args:
         run: a finished run.
         scores: trace_id -> score, in dataset order.
@@ -127,17 +136,37 @@ def conditions(
         IntegrityError: they are, and were changed.
     """
     meta = PredictionMeta.model_validate(run.predictions_meta)
+    items = _labels(_Items(dataset.sha256, dataset_file(run, dataset, artifacts)))
+    of_model = {name: value for name, value in meta.generation.items() if name.endswith(OF_MODEL)}
     return RunScores(
         run_id=run.run_id,
         dataset=f"{dataset.key}-{dataset.version}",
         dataset_sha256=dataset.sha256,
         judge=run.judge,
         judge_fingerprint=run.judge_fingerprint,
-        generation={**meta.generation, "prompt_template": meta.prompt_template, "dtype": meta.dtype},
+        generation=_chosen(run.manifest.get("generation") or {}, meta),
         scores=scores,
-        categories=_categories(_Items(dataset.sha256, dataset_file(run, dataset, artifacts))),
+        categories=items.categories,
         bands=run.manifest["dataset"]["bands"],
+        groups=items.groups,
+        cut=frozenset(meta.reached_max_new_tokens),
+        of_model={
+            **of_model,
+            "prompt_template": meta.prompt_template,
+            "tokenizer_sha256": meta.tokenizer_sha256,
+        },
     )
+
+
+def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]:
+    """What a person chose that can change predictions; a setting that was added since has its default."""
+    chosen = {**GenerationConfig().model_dump(exclude=set(OF_SPEED)), **settings}
+    used = {name: value for name, value in meta.generation.items() if not name.endswith(OF_MODEL)}
+    return {
+        **{name: value for name, value in chosen.items() if name not in OF_SPEED},
+        **used,
+        "dtype": meta.dtype,
+    }
 
 
 def dataset_file(run: Run, dataset: Dataset, artifacts: Store | None = None) -> Path:
@@ -181,6 +210,19 @@ class _Items:
     path: Path = field(compare=False)
 
 
+class _Labels(NamedTuple):
+    """What a comparison needs to know of a dataset's items.
+
+    Attributes:
+        categories: trace_id -> category.
+        groups: trace_id -> group, for items that hang together.
+    """
+
+    categories: dict[str, str]
+    groups: dict[str, str]
+
+
 @lru_cache(maxsize=4)
-def _categories(items: _Items) -> dict[str, str]:
-    return {item.trace_id: item.category for item in read_items(items.path)}
+def _labels(items: _Items) -> _Labels:
+    read = list(read_items(items.path))
+    return _Labels({item.trace_id: item.category for item in read}, group_of(read))
