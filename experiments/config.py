@@ -21,8 +21,8 @@ from trainer.contract import TrainConfig
 Kind = TypeVar("Kind", bound=Config)
 
 MODEL_HELP = (
-    "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, "
-    f"or {TINY_BASE}."
+    "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, run:RUN_ID for what a run trained, a "
+    f"hub id ORG/NAME@REVISION, or {TINY_BASE}."
 )
 DATASET_HELP = "Golden dataset: a built-in name, or the path of a KEY-vN.jsonl file."
 JUDGE_HELP = (

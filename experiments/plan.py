@@ -25,7 +25,7 @@ from experiments.environment import (
     inference_environment,
     lock_sha256,
 )
-from experiments.references import ResolvedModel, resolve_model
+from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import Overlap, find_overlaps
@@ -192,7 +192,8 @@ class RunPlan(BaseModel):
 
 
 def _pin(dataset: DatasetRef) -> dict[str, Any]:
-    return {"name": dataset.name, "sha256": dataset.sha256, "items": dataset.items}
+    # stored: the file is in the artifact store from the beginning of the run on
+    return {"name": dataset.name, "sha256": dataset.sha256, "items": dataset.items, "stored": True}
 
 
 Plans = dict[str, RunPlan]
@@ -235,9 +236,12 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
     required on.
 
     Raises:
-        HallmarkError: see `plan_training`; also when the training set overlaps with any of the datasets.
+        HallmarkError: see `plan_training`; also when the training set overlaps with any of the datasets, or
+            the champion, which is judged too, is not to be had.
     """
     training = plan_training(config.trained(), workspace)
+    if (champion := workspace.registry.models.aliased(config.model_name)) is not None:
+        resolve_model(f"{REGISTRY_PREFIX}{champion.model}@v{champion.number}", workspace)
     main, *others = config.baselines()
     plans = {
         plan_key(config.trained()): training,
@@ -318,7 +322,7 @@ def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunP
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     return dataset, RunPlan(
         kind="baseline",
-        model=resolve_model(config.model, workspace.home, workspace.registry.models.directory),
+        model=resolve_model(config.model, workspace),
         dataset=dataset_ref(dataset, 0),
         judge=name,
         judge_fingerprint=judge_fingerprint(judge),

@@ -14,9 +14,10 @@ from experiments.comparing import record
 from experiments.config import ExperimentConfig
 from experiments.gatekeeper import Gatekeeper, Wanted
 from experiments.lineage import TrainingData, training_data
-from experiments.references import REGISTRY_PREFIX, resolve_model
+from experiments.references import REGISTRY_PREFIX, recorded_model
 from experiments.result import ALIAS, ExperimentResult, ExperimentRuns, PromotionResult
-from experiments.runs import RunRef, origin_of, run_ref
+from experiments.runs import RunRef
+from experiments.weights import model_of
 from experiments.workspace import Workspace
 from provenance import attest, configured_key
 from registry import Registry, Run
@@ -90,7 +91,7 @@ def _offer(
     registry = workspace.registry
     run = registry.runs.finished(wanted.pairings[0].candidate)
     known = [_training_data(pairing.candidate, run, workspace) for pairing in wanted.pairings]
-    gatekeeper = Gatekeeper(gate, wanted.requirements, wanted.limits, known)
+    gatekeeper = Gatekeeper(gate, wanted.requirements, wanted.limits, known, registry.artifacts)
     offer = registry.offer(
         model_name,
         run.run_id,
@@ -168,24 +169,16 @@ def promote_if_better(
 
 
 def weights_of(run: Run, workspace: Workspace) -> Path:
-    """Where the weights that a run judged are on this machine: in its folder, else in the artifact store.
+    """Where the weights that a run judged are on this machine: in the folder of the run that made them, or
+    where the run found them, else in the artifact store.
 
     Raises:
-        InputError: they are in neither.
-        IntegrityError: they are damaged in the store.
+        InputError: they are not to be had.
+        IntegrityError: they are damaged in the store, or are other weights by now.
     """
-    if run.kind == "baseline":
-        return resolve_model(run.base_model, workspace.home, workspace.registry.models.directory).path
-    path = run_ref(origin_of(run, workspace.registry)).files.model
-    if not path.is_dir():
-        store = workspace.registry.artifacts
-        if run.model_sha256 and store.has(run.model_sha256):
-            return store.get(run.model_sha256)
-        raise InputError(
-            f"run {run.run_id}: its model is no longer at {path} nor in the artifact store, so it cannot be "
-            "promoted. Train it again; it gives the same bytes."
-        )
-    return path
+    if run.kind == "trained":
+        return model_of(run, workspace.registry)
+    return recorded_model(run.manifest["model"], workspace).path
 
 
 def actor() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from evaluation.gate import GateRefused
 from experiments.config import ExperimentConfig
 from experiments.plan import planned
-from experiments.references import model_of
+from experiments.references import RUN_PREFIX
 from experiments.result import ExperimentResult, ExperimentRuns
 from flows.common import loop_flow
 from flows.evaluate import baseline, evaluate
@@ -26,7 +26,7 @@ def experiment(config: ExperimentConfig = ExperimentConfig()) -> ExperimentResul
         base = [baseline(each) for each in config.baselines()]
         served = [evaluate(each) for each in config.judged(champion)] if champion else base
         first = train(config.trained())
-    trained = [first, *(evaluate(each) for each in config.judged(model_of(first))[1:])]
+    trained = [first, *(evaluate(each) for each in config.judged(f"{RUN_PREFIX}{first.run_id}")[1:])]
     comparison = compare(base[0].run_id, first.run_id)
     result = promote_if_better(config, ExperimentRuns(base=base, served=served, trained=trained), comparison)
     if config.fail_unless_promoted and not result.stands:

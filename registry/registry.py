@@ -125,16 +125,24 @@ class Registry:
         """
         return verify(self.database, self.artifacts)
 
-    def collect_garbage(self, dry_run: bool = False, grace_s: float = GRACE_S) -> Collected:
-        """Remove artifacts that no model version and no running run names.
+    def collect_garbage(
+        self, dry_run: bool = False, grace_s: float = GRACE_S, models_older_than: float | None = None
+    ) -> Collected:
+        """Remove artifacts that nothing needs.
+
+        What stays: the weights of versions, and of those that running runs work with; the files of the
+        datasets that runs were judged and trained on; in a store that other homes may read also the weights
+        of every finished trained run, so that each of them can promote, judge and continue it.
 
         Args:
             dry_run: remove nothing; the result lists what would be removed.
             grace_s: artifacts stored less than this many seconds ago stay.
+            models_older_than: for how many days after its run a trained model stays for other homes; None:
+                forever.
 
         Raises:
-            InputError: no version is recorded here, so that nothing in the store is known to be this
-                registry's.
+            InputError: something would be removed, and no model that is recorded here is in the store, so
+                that it may be another registry's.
             IntegrityError: an artifact of a version is missing or damaged; nothing is removed.
             ResourceError: the store is not usable.
 
@@ -142,7 +150,7 @@ class Registry:
             >>> registry.collect_garbage(dry_run=True).files
             0
         """
-        return collect(self.database, self.artifacts, dry_run, grace_s)
+        return collect(self.database, self.artifacts, dry_run, grace_s, models_older_than)
 
     def close(self) -> None:
         """Give back all database connections."""
