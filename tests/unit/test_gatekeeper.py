@@ -62,9 +62,7 @@ def changed(evidence: Evidence, **fields: Any) -> Evidence:
 def test_the_same_evidence_is_compared_once_and_decided_alike(evidence: Evidence) -> None:
     gate = Gatekeeper(GateConfig())
     first, comparison = gate(evidence), gate.comparison
-    again = changed(
-        evidence, opponent=run("base"), opponent_scores=dict(evidence.pairs[0].opponent_scores)
-    )
+    again = changed(evidence, opponent=run("base"), opponent_scores=dict(evidence.pairs[0].opponent_scores))
     assert gate(again) == first
     assert gate.comparison is comparison
     assert first.promote
