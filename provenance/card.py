@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evaluation.numbers import p_text, percent, points
+from evaluation.training_data import TrainingData
 from provenance.card_data import card_data, hub_model
 from provenance.files import STATEMENT
 
@@ -91,6 +92,8 @@ def _decision(decision: Mapping[str, Any], comparison: Comparison | None) -> Ite
     )
     if reasons := decision.get("reasons"):
         yield "\n".join(f"- {escaped(reason)}" for reason in reasons)
+    if known := decision.get("training_data"):
+        yield escaped(" ".join(TrainingData.model_validate(known).sentences))
     if comparison is None:
         return
     report = comparison.report
