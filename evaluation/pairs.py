@@ -18,8 +18,7 @@ from evaluation.statistics import (
     bootstrap_interval,
     mcnemar_exact,
     mcnemar_superiority,
-    paired_permutation_p,
-    sign_flip_exact,
+    sign_flip_p,
 )
 
 TEST_NAMES = {
@@ -125,8 +124,7 @@ class Pairs:
 
     def _flipped(self, alternative: Literal["two-sided", "greater"]) -> float:
         sums, _ = self._sums()
-        exact = sign_flip_exact(sums, alternative) if self.binary else None
-        return paired_permutation_p(sums, alternative, self.resamples, self.seed) if exact is None else exact
+        return sign_flip_p(sums, alternative, self.resamples, self.seed)
 
     def _sums(self) -> tuple[FloatArray, IntArray]:
         """Sum of the differences and number of the items of each group."""
