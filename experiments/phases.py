@@ -25,6 +25,7 @@ from experiments.environment import (
     package_versions,
 )
 from experiments.plan import RunPlan
+from experiments.references import RUN_PREFIX
 from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.schema import Item
@@ -119,7 +120,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         model=run.files.model if trained else plan.model.path,
         dataset=run.files.dataset,
         output=run.directory,
-        label="predict (trained)" if trained else "predict (base)",
+        label=f"predict ({_model_name(plan)}) on {plan.dataset.name}",
         generation=plan.generation,
     )
     threads = plan.generation.threads
@@ -133,6 +134,12 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
             listener=listener,
             keep=locks,
         )
+
+
+def _model_name(plan: RunPlan) -> str:
+    """The model that a run judges, as a progress line names it."""
+    made = plan.training is not None or plan.model.reference.startswith(RUN_PREFIX)
+    return "trained" if made else plan.model.label
 
 
 class Judging(Protocol):

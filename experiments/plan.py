@@ -238,19 +238,27 @@ def settled_plan(wanted: EvaluateConfig | TrainRunConfig | str) -> RunPlan | Non
 
 
 def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
-    """Settle the baseline and the trained run of an experiment, which have model, dataset and judge in
-    common.
+    """Settle the trained run of an experiment and the base model's runs on every dataset that something is
+    required on.
 
     Raises:
-        HallmarkError: see `plan_training`; also when the champion, which is judged too, is not to be had.
+        HallmarkError: see `plan_training`; also when the training set overlaps with any of the datasets, or
+            the champion, which is judged too, is not to be had.
     """
     training = plan_training(config.trained(), workspace)
     if (champion := workspace.registry.models.aliased(config.model_name)) is not None:
         resolve_model(f"{REGISTRY_PREFIX}{champion.model}@v{champion.number}", workspace)
-    baseline = training.model_copy(
-        update={"kind": "baseline", "training": None, "reuse": config.reuse_baseline}
-    )
-    return {plan_key(config.trained()): training, plan_key(config.baseline()): baseline}
+    main, *others = config.baselines()
+    plans = {
+        plan_key(config.trained()): training,
+        plan_key(main): training.model_copy(
+            update={"kind": "baseline", "training": None, "reuse": config.reuse_baseline}
+        ),
+    }
+    for wanted in others:
+        plans[plan_key(wanted)] = plan_evaluation(wanted, workspace)
+        check_training_set(config.trained(), training.model, wanted, workspace)
+    return plans
 
 
 def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
@@ -303,6 +311,28 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
     return plan.model_copy(
         update={"kind": "trained", "dataset": dataset_ref(golden, items.count), "training": training}
     )
+
+
+def check_training_set(
+    config: TrainRunConfig, model: ResolvedModel, judged_on: EvaluateConfig, workspace: Workspace
+) -> None:
+    """The contamination guard for one more golden dataset.
+
+    Args:
+        config: the training.
+        model: what it starts from.
+        judged_on: names the golden dataset.
+        workspace: its registry knows what the model was trained on.
+
+    Raises:
+        InputError: golden items are in the training set, or in what the base model was trained on, and the
+            configuration does not allow it.
+    """
+    train, golden = load_dataset(config.train.dataset), load_dataset(judged_on.dataset)
+    check_base(model, golden, config.train, workspace)
+    overlaps, _ = _sorted_out(find_overlaps(train.items(), golden.items()))
+    if overlaps and not config.train.allow_contamination:
+        raise _contaminated(train, golden, overlaps)
 
 
 def check_base(

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evaluation.gate import COLUMNS, RequirementResult, decision_rows
+from evaluation.limits import LimitResult
 from evaluation.numbers import p_text, percent, points
 from evaluation.training_data import TrainingData
 from provenance.card_data import card_data, hub_model
@@ -90,10 +92,20 @@ def _decision(decision: Mapping[str, Any], comparison: Comparison | None) -> Ite
         if decision.get("promote")
         else "It was promoted by hand; the gate did not ask for it."
     )
+    requirements = [RequirementResult.model_validate(each) for each in decision.get("requirements", [])]
+    limits = [LimitResult.model_validate(each) for each in decision.get("limits", [])]
+    if len(requirements) > 1 or limits:
+        rows = decision_rows(requirements, limits)
+        yield table(
+            ["required", *(f"{name} " for name in COLUMNS[1:])], [list(map(escaped, row)) for row in rows]
+        )
     if reasons := decision.get("reasons"):
         yield "\n".join(f"- {escaped(reason)}" for reason in reasons)
     if known := decision.get("training_data"):
-        yield escaped(" ".join(TrainingData.model_validate(known).sentences))
+        said = " ".join(decision.get("reasons", []))
+        unsaid = [each for each in TrainingData.model_validate(known).sentences if each not in said]
+        if unsaid:
+            yield escaped(" ".join(unsaid))
     if comparison is None:
         return
     report = comparison.report

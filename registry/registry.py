@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from registry.aliases import Aliases
@@ -14,7 +14,7 @@ from registry.database_errors import describe
 from registry.datasets import Datasets
 from registry.garbage import GRACE_S, collect
 from registry.models import CHAMPION, Models
-from registry.promotion import Attest, Gate, Offer, OfferResult, decide
+from registry.promotion import Attest, Gate, Offer, OfferResult, Pairing, decide
 from registry.runs import Runs
 from registry.verify import Problem, verify
 
@@ -57,6 +57,7 @@ class Registry:
         weights: Callable[[], Path],
         actor: str,
         against: str | None = None,
+        pairings: Sequence[Pairing] = (),
         parent_model: str | None = None,
         alias: str = CHAMPION,
         force_reason: str | None = None,
@@ -78,6 +79,8 @@ class Registry:
             against: run to compare with where it judged the champion's weights, or where there is no
                 champion. Default: the newest run of the champion's, else the base model's, weights on the
                 same dataset by the same judge.
+            pairings: what is compared, where it is more than this run with what is served; the first one is
+                this run's, and its dataset has the ledger of alpha.
             parent_model: what the model was trained from.
             alias: which alias moves.
             force_reason: promote even if the gate refuses; recorded.
@@ -101,7 +104,7 @@ class Registry:
             gate=gate,
             weights=weights,
             actor=actor,
-            against=against,
+            pairings=pairings or [Pairing(run_id, against)],
             parent_model=parent_model,
             alias=alias,
             force_reason=force_reason,

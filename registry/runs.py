@@ -230,6 +230,32 @@ class Runs:
         with self.database.reading() as session:
             return list(session.exec(same.order_by(col(Run.id).desc())))
 
+    def judging(self, model_sha256: str, dataset_sha256: str, judge: str) -> Run | None:
+        """The newest finished run of some weights on a dataset by a judge.
+
+        Args:
+            model_sha256: tree hash of the weights.
+            dataset_sha256: of the dataset's file.
+            judge: as NAME@vN.
+
+        Example:
+            >>> sha256 = registry.datasets.get(run.dataset_id).sha256
+            >>> registry.runs.judging(run.model_sha256, sha256, run.judge).run_id == run.run_id
+            True
+        """
+        found = (
+            select(Run)
+            .join(Dataset, col(Dataset.id) == Run.dataset_id)
+            .where(
+                Run.model_sha256 == model_sha256,
+                Dataset.sha256 == dataset_sha256,
+                Run.judge == judge,
+                Run.status == "finished",
+            )
+        )
+        with self.database.reading() as session:
+            return session.exec(found.order_by(col(Run.id).desc()).limit(1)).first()
+
     def unfinished(self, inputs_sha256: str) -> list[Run]:
         """Running and failed runs with exactly these inputs, newest first."""
         same = select(Run).where(Run.inputs_sha256 == inputs_sha256, Run.status != "finished")

@@ -6,28 +6,18 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
-from tests.support.workplace import Workplace
+from tests.support.workplace import Workplace, wait_until
 
 pytestmark = pytest.mark.e2e
 
 SHORT = ("--steps", "60")
-
-
-def wait_until(ready: Callable[[], bool], child: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not ready():
-        assert child.poll() is None, child.stderr.read() if child.stderr else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A folder in which the real command line works on a home of its own."""
+"""A folder with a HALLMARK_HOME of its own, in which commands run as a user types them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +47,11 @@ class Workplace:
     def processes(self) -> list[str]:
         """Command lines of the running processes of this home."""
         return processes_of(self.home)
+
+
+def wait_until(ready: Callable[[], bool], child: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert child.poll() is None, child.stderr.read() if child.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
