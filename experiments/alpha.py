@@ -19,8 +19,8 @@ NEWEST = 10
 """Comparisons whose changed answers are counted, to expect as many of the next one."""
 
 FADED = 1.5
-"""A fresh golden set is due when a gain must be so many times as large to be found as at first. It is then as if
-more than half of the items were gone.
+"""A fresh golden set is due when a gain must be so many times as large to be found as at first. It is then as
+if more than half of the items were gone.
 """
 
 
