@@ -319,7 +319,6 @@ def part_suite(count: int, nights: int) -> Results:
     """Two sets."""
     rules: Rules = {"hallmark": Hallmark, "all items as one": lambda: all_items_as_one}
     wrong = {
-        "no gain on A, equal on B": (0.0, 0.0),
         "no gain on A, 10 points better on B": (0.0, GAIN),
         "10 points better on A, worse by the margin on B": (GAIN, -MARGIN),
     }
@@ -397,20 +396,26 @@ def main() -> None:
     arguments = parser.parse_args()
     _remember_tests()
     started = time.monotonic()
-    results = {part: PARTS[part](arguments.series, arguments.nights) for part in arguments.part}
+    results = {}
+    for part in arguments.part:
+        results[part] = PARTS[part](arguments.series, arguments.nights)
+        if not arguments.json:
+            show(part, results[part])
     if arguments.json:
         print(
             json.dumps({"series": arguments.series, "nights": arguments.nights, "shares": results}, indent=2)
         )
         return
-    print(f"\n{arguments.series} series; the share of them with a promotion, and its 95 % interval")
-    for part, cases in results.items():
-        print(f"\n{part}\n")
-        for name, rules in cases.items():
-            print(name)
-            for rule, (share, low, high) in rules.items():
-                print(f"  {rule:<18} {100 * share:6.1f} %  ({100 * low:.1f} to {100 * high:.1f})")
     print(f"\n{time.monotonic() - started:.0f} s")
+
+
+def show(part: str, cases: Results) -> None:
+    """Print the share of the series with a promotion, and its 95 % interval."""
+    print(f"\n{part}\n")
+    for name, rules in cases.items():
+        print(name)
+        for rule, (share, low, high) in rules.items():
+            print(f"  {rule:<18} {100 * share:6.1f} %  ({100 * low:.1f} to {100 * high:.1f})", flush=True)
 
 
 def _remember_tests() -> None:
