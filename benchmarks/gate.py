@@ -26,8 +26,9 @@ from functools import lru_cache
 import numpy as np
 
 from evaluation.comparison import Comparison, RunScores, compare
-from evaluation.gate import GateConfig, decide
+from evaluation.gate import Case, GateConfig, decide
 from evaluation.statistics import wilson_interval
+from evaluation.suite import Requirement
 
 ITEMS = 300
 ACCURACY = 0.4
@@ -80,7 +81,7 @@ class Hallmark:
         self.carried = 0.0
 
     def __call__(self, comparison: Comparison, number: int) -> bool:
-        decision = decide(comparison, GATE, guard_clean=True, number=number, carried=self.carried)
+        decision = decide([Case(Requirement(), comparison)], GATE, number=number, carried=self.carried)
         self.carried = decision.level if decision.significant else 0.0
         return decision.promote
 
@@ -202,11 +203,11 @@ def main() -> None:
 
 def _remember_tests() -> None:
     """The same counts come again and again in a simulation; their p values need computing once."""
-    from evaluation import comparison, gate
+    from evaluation import comparison, pairs
 
-    comparison.mcnemar_exact = lru_cache(maxsize=None)(comparison.mcnemar_exact)
-    comparison.mcnemar_superiority = lru_cache(maxsize=None)(comparison.mcnemar_superiority)
-    gate.smallest_significant_gain = lru_cache(maxsize=None)(gate.smallest_significant_gain)
+    pairs.mcnemar_exact = lru_cache(maxsize=None)(pairs.mcnemar_exact)
+    pairs.mcnemar_superiority = lru_cache(maxsize=None)(pairs.mcnemar_superiority)
+    comparison.smallest_significant_gain = lru_cache(maxsize=None)(comparison.smallest_significant_gain)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ def validated(model: type[Model], values: dict[str, Any], source: str) -> Model:
             field = ".".join(str(part) for part in problem["loc"]) or "configuration"
             if problem["type"] == "extra_forbidden":
                 problems.append(f"{field}: unknown setting")
+            elif problem["type"] == "value_error":  # of our own validators, whose sentences say it all
+                problems.append(str(problem["ctx"]["error"]))
             else:
                 problems.append(f"{field}: {problem['msg']}, got {problem['input']!r}")
         raise InputError(f"{source}: " + "; ".join(problems)) from None

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from core.settings import Settings
+from evaluation.suite import Limit, Requirement
 from experiments.config import ExperimentConfig
 from hallmark.cli.app import app
 from hallmark.cli.options import OPTIONS, choices, is_model, option_type
@@ -66,6 +67,11 @@ def settings(kind: type[BaseModel], path: str = "") -> Iterator[tuple[str, ...]]
             yield f"`{dotted}`", option(dotted), *about
 
 
+def fields(kind: type[BaseModel]) -> Iterator[tuple[str, ...]]:
+    """Each field of an entry of a list: name, default, what is allowed, meaning."""
+    return ((name, *about) for name, _, *about in settings(kind))
+
+
 def option(name: str) -> str:
     """The option that sets a setting, where it has one of its own."""
     flags = next((each.flags for each in OPTIONS if name in each.fields), ())
@@ -74,11 +80,15 @@ def option(name: str) -> str:
 
 def default(field: FieldInfo) -> str:
     """The default as TOML writes it; nothing where there is none: the meaning says what holds then."""
+    if field.is_required():
+        return "required"
     value: Any = field.get_default(call_default_factory=True)
     if value is None:
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if value == []:
+        return ""
     if isinstance(value, tuple):
         return " ".join(f"`{each}`" for each in value)
     return f"`{value}`" if isinstance(value, str | Path) else number(value)
@@ -119,6 +129,8 @@ def tables() -> dict[str, str]:
     return {
         "commands": table(("command", "what it does"), commands(group)),
         "settings": table(("name", "option", "default", "allowed", "meaning"), settings(ExperimentConfig)),
+        "require": table(("name", "default", "allowed", "meaning"), fields(Requirement)),
+        "limit": table(("name", "default", "allowed", "meaning"), fields(Limit)),
         "environment": table(("variable", "default", "meaning"), environment()),
     }
 

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from core.config import Record
 from core.errors import InputError, IntegrityError
 from core.files import canonical_json
 from core.tabular import Row, Tabular
-from evaluation.metrics import Metric, is_binary, metric
+from evaluation.groups import group_places
+from evaluation.metrics import Metric, metric
 from evaluation.numbers import p_text, percent, points
-from evaluation.statistics import (
-    FloatArray,
-    bootstrap_interval,
-    holm,
-    mcnemar_exact,
-    mcnemar_superiority,
-    paired_permutation_p,
-)
+from evaluation.pairs import TEST_NAMES, Pairs
+from evaluation.statistics import holm, smallest_significant_gain
 from judges.base import Score
 
 RESAMPLES = 10_000
-TEST_NAMES = {"mcnemar_exact": "exact McNemar test", "paired_permutation": "sign-flip permutation test"}
 DIFFICULTY = {"easy": 1, "medium": 2, "hard": 3}
 """Bands stand in this order; everything else by name."""
 
@@ -40,10 +35,14 @@ class RunScores:
         dataset_sha256: of the file.
         judge: NAME@vN.
         judge_fingerprint: sha256 of the judge's code.
-        generation: everything else that must be equal: generation config, prompt template, dtype.
+        generation: everything else that must be equal, which a person chose: generation config, dtype.
         scores: trace_id -> score.
         categories: trace_id -> category.
         bands: trace_id -> difficulty band, where the dataset has bands.
+        groups: trace_id -> group of items that hang together; an id that is absent is a group of its own.
+        cut: ids of items whose answer was cut off at max_new_tokens.
+        of_model: what belongs to the model, such as template, end and padding ids, tokenizer: shown where it
+            differs, but no obstacle to a comparison.
     """
 
     run_id: str
@@ -55,6 +54,9 @@ class RunScores:
     scores: Mapping[str, float]
     categories: Mapping[str, str]
     bands: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    cut: Collection[str] = frozenset()
+    of_model: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Group(Record):
@@ -78,6 +80,35 @@ class Group(Record):
     p_holm: float
 
 
+class CutAnswers(Record):
+    """Answers that were cut off at max_new_tokens, and the comparison over the items where neither side's
+    was: a candidate that only learnt to be short is no better there.
+
+    Attributes:
+        baseline: the baseline's answers that were cut off.
+        candidate: the candidate's.
+        n: items where neither was.
+        baseline_score: its mean score on these; None where there are none.
+        candidate_score: likewise.
+        delta: candidate less baseline on these; 0 where there are none.
+        gained: how many of these got better.
+        lost: how many got worse.
+        p_better: one-sided, of "not better"; 1 where there are none.
+        p_not_worse: one-sided, of "worse by the margin or more"; None without a margin.
+    """
+
+    baseline: int
+    candidate: int
+    n: int
+    baseline_score: float | None
+    candidate_score: float | None
+    delta: float
+    gained: int
+    lost: int
+    p_better: float
+    p_not_worse: float | None = None
+
+
 class Comparison(Tabular, Record):
     """Candidate against baseline. A notebook shows it as a table; `to_frame()` gives that as a DataFrame.
 
@@ -87,9 +118,16 @@ class Comparison(Tabular, Record):
         ci_high: upper end.
         p_value: two-sided, of "no difference".
         p_better: one-sided, of "not better": what the gate asks.
-        test: mcnemar_exact for 0/1 scores, else paired_permutation.
+        test: mcnemar_exact for 0/1 scores, else paired_permutation; mcnemar_by_group and
+            paired_permutation_by_group where items hang together.
         gained: trace ids that got better.
         lost: trace ids that got worse.
+        groups: how many independent groups the items form, n where each stands alone; None in comparisons
+            that were recorded before this was counted.
+        cut: what remains without answers that were cut off; None where none were, or nobody counted.
+        margin: the loss in mean score that p_not_worse is about; None where nobody asked.
+        p_not_worse: one-sided, of "worse by the margin or more": small means not worse.
+        of_model: what belongs to the models and differs: name -> the baseline's, the candidate's.
     """
 
     baseline_run: str
@@ -109,6 +147,25 @@ class Comparison(Tabular, Record):
     bands: list[Group]
     gained: list[str]
     lost: list[str]
+    groups: int | None = None
+    cut: CutAnswers | None = None
+    margin: float | None = None
+    p_not_worse: float | None = None
+    of_model: dict[str, list[Any]] = Field(default_factory=dict)
+
+    def smallest_significant_gain(self, level: float) -> float | None:
+        """The smallest gain in mean score that would have been significant with as many changed answers.
+
+        Args:
+            level: of the one-sided test.
+
+        Returns:
+            None where no gain would have been, and where the number of changed answers does not decide it:
+            for scores other than 0 and 1, and for items in groups.
+        """
+        if self.test != "mcnemar_exact":
+            return None
+        return smallest_significant_gain(len(self.gained) + len(self.lost), self.n, level)
 
     @property
     def test_name(self) -> str:
@@ -169,7 +226,11 @@ def scores_by_id(scores: Iterable[Score]) -> dict[str, float]:
 
 
 def compare(
-    baseline: RunScores, candidate: RunScores, seed: int = 0, resamples: int = RESAMPLES
+    baseline: RunScores,
+    candidate: RunScores,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    margin: float | None = None,
 ) -> Comparison:
     """Compare two runs, pairing their scores by trace_id.
 
@@ -178,10 +239,11 @@ def compare(
         candidate: the run that would replace it.
         seed: decides the resampling.
         resamples: bootstrap samples and random sign patterns.
+        margin: also test whether the candidate is worse by this share of the full score or more, as in 0.02.
 
     Raises:
         InputError: both are the same run, or were made under different conditions; names every field that
-            differs, with both values.
+            differs, with both values. Or the margin is not between 0 and 1.
         IntegrityError: the same dataset, but not the same items; names one.
 
     Example:
@@ -194,20 +256,25 @@ def compare(
         (5, ['q-5'], 0.21875)
     """
     _check_comparable(baseline, candidate)
+    if margin is not None and not 0 < margin < 1:
+        raise InputError(f"margin: must lie between 0 and 1, as in 0.02 for two points; got {margin!r}")
     ids = list(baseline.scores)
-    before = np.fromiter(baseline.scores.values(), np.float64, len(ids))
-    after = np.fromiter((candidate.scores[trace_id] for trace_id in ids), np.float64, len(ids))
-    difference = after - before
-    low, high = bootstrap_interval(difference, resamples=resamples, seed=seed)
-    pairs = Pairs(before, after, seed, resamples)
+    pairs = Pairs(
+        before=np.fromiter(baseline.scores.values(), np.float64, len(ids)),
+        after=np.fromiter((candidate.scores[trace_id] for trace_id in ids), np.float64, len(ids)),
+        groups=group_places(ids, baseline.groups),
+        seed=seed,
+        resamples=resamples,
+    )
+    low, high = pairs.interval()
     return Comparison(
         baseline_run=baseline.run_id,
         candidate_run=candidate.run_id,
         dataset=baseline.dataset,
         judge=baseline.judge,
         n=len(ids),
-        baseline=metric(before),
-        candidate=metric(after),
+        baseline=metric(pairs.before, pairs.groups),
+        candidate=metric(pairs.after, pairs.groups),
         delta=pairs.delta,
         ci_low=low,
         ci_high=high,
@@ -216,62 +283,42 @@ def compare(
         test=pairs.test,
         categories=_groups(ids, pairs, baseline.categories),
         bands=_groups(ids, pairs, baseline.bands) if baseline.bands else [],
-        gained=[ids[place] for place in np.flatnonzero(difference > 0)],
-        lost=[ids[place] for place in np.flatnonzero(difference < 0)],
+        gained=[ids[place] for place in np.flatnonzero(pairs.after > pairs.before)],
+        lost=[ids[place] for place in np.flatnonzero(pairs.after < pairs.before)],
+        groups=pairs.independent,
+        cut=_without_cut(ids, pairs, baseline.cut, candidate.cut, margin),
+        margin=margin,
+        p_not_worse=None if margin is None else pairs.p_not_worse(margin),
+        of_model=_of_models(baseline.of_model, candidate.of_model),
     )
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Paired scores and their tests: McNemar's exact one for 0/1 scores, else sign-flip permutation.
+def _without_cut(
+    ids: Sequence[str], pairs: Pairs, before: Collection[str], after: Collection[str], margin: float | None
+) -> CutAnswers | None:
+    if not before and not after:
+        return None
+    cut = {*before, *after}
+    whole = pairs.at(np.array([place for place, trace_id in enumerate(ids) if trace_id not in cut], np.int64))
+    n = len(whole)
+    return CutAnswers(
+        baseline=len(before),
+        candidate=len(after),
+        n=n,
+        baseline_score=math.fsum(whole.before) / n if n else None,
+        candidate_score=math.fsum(whole.after) / n if n else None,
+        delta=whole.delta if n else 0.0,
+        gained=whole.gained,
+        lost=whole.lost,
+        p_better=whole.p_better() if n else 1.0,
+        p_not_worse=None if margin is None else whole.p_not_worse(margin) if n else 1.0,
+    )
 
-    Attributes:
-        before: float64 [items].
-        after: float64 [items].
-        seed: decides the permutations.
-        resamples: how many of them.
-    """
 
-    before: FloatArray
-    after: FloatArray
-    seed: int
-    resamples: int
-
-    @property
-    def gained(self) -> int:
-        """Pairs that got better."""
-        return int((self.after > self.before).sum())
-
-    @property
-    def lost(self) -> int:
-        """Pairs that got worse."""
-        return int((self.after < self.before).sum())
-
-    @property
-    def delta(self) -> float:
-        """Mean of after less mean of before."""
-        return math.fsum(self.after - self.before) / len(self.before)
-
-    @property
-    def test(self) -> str:
-        """Name of the test."""
-        return "mcnemar_exact" if is_binary(self.before) and is_binary(self.after) else "paired_permutation"
-
-    def p_value(self) -> float:
-        """Two-sided p value of "no difference"."""
-        if self.test == "mcnemar_exact":
-            return mcnemar_exact(self.gained, self.lost)
-        return paired_permutation_p(self.after - self.before, "two-sided", self.resamples, self.seed)
-
-    def p_better(self) -> float:
-        """One-sided p value of "not better"."""
-        if self.test == "mcnemar_exact":
-            return mcnemar_superiority(self.gained, self.lost)
-        return paired_permutation_p(self.after - self.before, "greater", self.resamples, self.seed)
-
-    def at(self, places: FloatArray) -> Pairs:
-        """Some of the pairs."""
-        return Pairs(self.before[places], self.after[places], self.seed, self.resamples)
+def _of_models(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    names = sorted({*before, *after})
+    both = {name: [before.get(name), after.get(name)] for name in names}
+    return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
 
 
 def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:

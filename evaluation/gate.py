@@ -1,7 +1,14 @@
-"""The gate: may a run be promoted?"""
+"""The gate: may a run be promoted?
+
+A decision is a list of requirements, and all of them must hold. Each is tested at the comparison's own
+level, undivided: a candidate that lacks any one of them passes its test with at most that probability, so all
+of them pass with at most that probability (intersection-union test: Berger 1982, Technometrics 24:295).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import ConfigDict, Field
@@ -9,12 +16,18 @@ from pydantic import ConfigDict, Field
 from core.config import Config, Record
 from core.errors import HallmarkError
 from evaluation.alpha import spent_level
-from evaluation.numbers import points
+from evaluation.limits import LimitResult, MeasuredPair, limited, shown_measure
+from evaluation.numbers import p_text, percent, points
+from evaluation.suite import Aim, Limit, Opponent, Requirement
 
 if TYPE_CHECKING:  # it imports numpy, and the settings of a gate have no need of it
-    from evaluation.comparison import Comparison
+    from evaluation.comparison import Comparison, CutAnswers
 
-Answer = Literal["better", "not_better", "not_enough_evidence"]
+Answer = Literal["better", "not_worse", "not_better", "not_enough_evidence"]
+TrainingStatus = Literal["clean", "leaked", "unknown"]
+
+CUT_SHARE = 0.02
+"""When more of either side's answers were cut off than this, what is required must hold without them too."""
 
 
 class GateConfig(Config):
@@ -34,19 +47,90 @@ class GateConfig(Config):
     )
 
 
+@dataclass(frozen=True)
+class Case:
+    """One requirement and what speaks to it.
+
+    Attributes:
+        requirement: what must be shown.
+        comparison: candidate against the requirement's opponent, with its margin.
+        training_status: whether items of this dataset are in what the candidate was trained on.
+        training_reasons: about that, in whole sentences.
+        measured: what was measured beside the scores, for the limits; None where there are none.
+    """
+
+    requirement: Requirement
+    comparison: Comparison
+    training_status: TrainingStatus = "clean"
+    training_reasons: Sequence[str] = ()
+    measured: MeasuredPair | None = None
+
+
+class RequirementResult(Record):
+    """What the gate found about one requirement.
+
+    Attributes:
+        dataset: its name.
+        judge: NAME@vN.
+        aim: better or not_worse.
+        margin: of not_worse; None for better.
+        against: the opponent that was asked for.
+        opponent_run: the run it was compared with.
+        candidate_run: the candidate's run on this dataset.
+        n: items.
+        baseline: the opponent's score.
+        candidate: the candidate's score.
+        delta: their difference.
+        ci_low: lower end of its 95 % interval.
+        ci_high: upper end.
+        p_value: one-sided, of what is to be excluded, the cut-off answers' included where they count.
+        met: whether it holds.
+        reasons: why, in whole sentences.
+        cut: how many answers of opponent and candidate were cut off.
+        training_data: whether its items are in what the candidate was trained on.
+    """
+
+    dataset: str
+    judge: str
+    aim: Aim
+    margin: float | None
+    against: Opponent
+    opponent_run: str
+    candidate_run: str
+    n: int
+    baseline: float
+    candidate: float
+    delta: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+    met: bool
+    reasons: list[str]
+    cut: tuple[int, int]
+    training_data: TrainingStatus
+
+    @property
+    def name(self) -> str:
+        """What is required, in a few words: `golden-v1 better than champion`."""
+        return requirement_name(self.dataset, self.against, self.margin)
+
+
 class GateDecision(Record):
     """What the gate says.
 
     Attributes:
-        answer: better; not_better; or not_enough_evidence, when there is a gain that may be luck.
+        answer: better, where every requirement holds; not_worse, where they do and none asked for a gain;
+            not_better; or not_enough_evidence, when what was seen may be luck.
         promote: whether the run may be promoted.
         reasons: why, in whole sentences with the numbers.
         number: which comparison it was on this golden dataset, from 1; the same one asked again keeps its
             number.
-        level: its share of alpha, which the one-sided p value had to be below.
-        significant: whether it was.
+        level: its share of alpha, which each one-sided p value had to be below.
+        significant: whether all of them were.
         smallest_gain: the smallest gain that would have been significant with as many changed answers; None
             when none would, and for scores other than 0 and 1.
+        requirements: each requirement, the main one first; empty in decisions from before there were any.
+        limits: each limit on each dataset.
     """
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
@@ -58,6 +142,52 @@ class GateDecision(Record):
     level: float
     significant: bool
     smallest_gain: float | None
+    requirements: list[RequirementResult] = Field(default_factory=list)
+    limits: list[LimitResult] = Field(default_factory=list)
+
+    @property
+    def is_suite(self) -> bool:
+        """Whether more was required than a gain on one dataset."""
+        return len(self.requirements) > 1 or bool(self.limits)
+
+    @property
+    def p_value(self) -> float:
+        """The largest of the requirements' p values: the one that an intersection-union test rests on."""
+        return max(each.p_value for each in self.requirements)
+
+
+COLUMNS = ("required", "opponent", "candidate", "points", "p", "holds")
+"""Of the table with a row for each requirement and each limit."""
+
+
+def decision_rows(
+    requirements: Sequence[RequirementResult], limits: Sequence[LimitResult]
+) -> list[tuple[str, ...]]:
+    """A decision as the rows of a table with the columns `COLUMNS`.
+
+    Args:
+        requirements: of a decision.
+        limits: of the same decision.
+
+    Example:
+        >>> decision_rows(decision.requirements, decision.limits)[0]  # doctest: +SKIP
+        ('golden-v1 better than champion', '46.9 %', '61.7 %', '+14.7', '1.2e-05', 'yes')
+    """
+    rows = [
+        (
+            each.name,
+            percent(each.baseline),
+            percent(each.candidate),
+            points(each.delta),
+            p_text(each.p_value),
+            "yes" if each.met else "no",
+        )
+        for each in requirements
+    ]
+    for limit in limits:
+        value = "unknown" if limit.value is None else shown_measure(limit.measure, limit.value)
+        rows.append((limit.name, limit.bounds, value, "", "", "yes" if limit.met else "no"))
+    return rows
 
 
 class GateRefused(HallmarkError):
@@ -70,59 +200,115 @@ class GateRefused(HallmarkError):
 
 
 def decide(
-    comparison: Comparison, gate: GateConfig, *, guard_clean: bool, number: int = 1, carried: float = 0.0
+    cases: Sequence[Case],
+    gate: GateConfig,
+    *,
+    limits: Sequence[Limit] = (),
+    number: int = 1,
+    carried: float = 0.0,
 ) -> GateDecision:
     """Apply the rule.
 
-    Better means: the gain is larger than `min_delta` and significant at this comparison's share of alpha, no
-    category
-    falls significantly, and no golden item was in the training set.
+    A run may be promoted when every requirement is significant at this comparison's share of alpha, also
+    without the answers that were cut off where those are many; no category falls significantly; no golden
+    item was in the training data; and every limit holds.
 
     Args:
-        comparison: candidate against what is served.
+        cases: the requirements with their comparisons, the main one first.
         gate: the rule's numbers.
-        guard_clean: whether the contamination guard found nothing.
-        number: which comparison this is on the golden dataset, from 1.
+        limits: bounds on what was measured beside the scores.
+        number: which comparison this is on the main golden dataset, from 1.
         carried: level that the comparison before it left over; see `evaluation.alpha`.
 
     Example:
-        >>> decision = decide(comparison, GateConfig(), guard_clean=True)  # doctest: +SKIP
+        >>> decision = decide([Case(Requirement(), comparison)], GateConfig())  # doctest: +SKIP
         >>> decision.answer, decision.promote  # doctest: +SKIP
         ('better', True)
     """
-    from evaluation.statistics import smallest_significant_gain
-
     level = spent_level(gate.alpha, number, carried)
-    significant = comparison.delta > 0 and comparison.p_better < level
-    smallest = None
-    if comparison.test == "mcnemar_exact":
-        smallest = smallest_significant_gain(
-            len(comparison.gained) + len(comparison.lost), comparison.n, level
-        )
-    share = f"the share of alpha {gate.alpha:g} for comparison {number} on {comparison.dataset}"
-    answer, evidence = _evidence(comparison, gate, level, share, smallest)
-    objections = _objections(comparison, gate, guard_clean)
+    main = cases[0].comparison
+    share = f"the share of alpha {gate.alpha:g} for comparison {number} on {main.dataset}"
+    findings = [_examined(case, gate, level, share) for case in cases]
+    pairs = [pair for case in cases if (pair := case.measured) is not None]
+    measured = [result for limit in limits for result in limited(limit, pairs)]
+    answer = _combined([finding.answer for finding in findings])
+    refused = any(finding.objections for finding in findings) or not all(each.met for each in measured)
+    holds = answer in ("better", "not_worse")
     return GateDecision(
-        answer="not_better" if objections and answer == "better" else answer,
-        promote=answer == "better" and not objections,
-        reasons=[evidence, *objections],
+        answer="not_better" if holds and refused else answer,
+        promote=holds and not refused,
+        reasons=[*_reasons(cases, findings), *(each.reason for each in measured if not each.met)],
         number=number,
         level=level,
-        significant=significant,
-        smallest_gain=smallest,
+        significant=all(finding.p_value < level and finding.gained for finding in findings),
+        smallest_gain=main.smallest_significant_gain(level),
+        requirements=[_result(case, finding) for case, finding in zip(cases, findings, strict=True)],
+        limits=measured,
     )
 
 
-def _evidence(
-    comparison: Comparison, gate: GateConfig, level: float, share: str, smallest: float | None
-) -> tuple[Answer, str]:
+@dataclass(frozen=True)
+class _Finding:
+    """What was found about one requirement.
+
+    Attributes:
+        answer: what the test says.
+        gained: whether the change goes the way that was asked for.
+        p_value: of the test; with many cut-off answers, the larger of the two with and without them.
+        evidence: the test in words.
+        objections: what speaks against the candidate whatever the test says.
+        remarks: what a reader should know besides.
+    """
+
+    answer: Answer
+    gained: bool
+    p_value: float
+    evidence: Sequence[str]
+    objections: Sequence[str]
+    remarks: Sequence[str]
+
+    @property
+    def sentences(self) -> list[str]:
+        """All of it, in the order in which it is read."""
+        return [*self.evidence, *self.objections, *self.remarks]
+
+
+def _examined(case: Case, gate: GateConfig, level: float, share: str) -> _Finding:
+    comparison = case.comparison
+    if case.requirement.aim == "better":
+        answer, sentence = _gain(comparison, gate, level, share)
+        p_value, gained = comparison.p_better, comparison.delta > gate.min_delta
+    else:
+        answer, sentence = _no_loss(comparison, level, share)
+        p_value, gained = _known(comparison.p_not_worse), True
+    evidence = [sentence]
+    if (cut := comparison.cut) is not None and _many_cut(comparison, cut):
+        p_without, gained_without = _without_cut(case.requirement.aim, cut, gate)
+        holds = gained_without and p_without < level
+        evidence.append(_cut_sentence(case.requirement.aim, comparison, cut, p_without, level, holds=holds))
+        p_value, gained = max(p_value, p_without), gained and gained_without
+        if not holds and answer in ("better", "not_worse"):
+            answer = "not_enough_evidence"
+    leaked = case.training_status == "leaked"
+    return _Finding(
+        answer=answer,
+        gained=gained,
+        p_value=p_value,
+        evidence=evidence,
+        objections=[*_fallen(comparison, gate), *(case.training_reasons if leaked else ())],
+        remarks=() if leaked else case.training_reasons,
+    )
+
+
+def _gain(comparison: Comparison, gate: GateConfig, level: float, share: str) -> tuple[Answer, str]:
+    """Is the candidate better?"""
     if comparison.delta <= gate.min_delta:
         return "not_better", _no_gain(comparison, gate)
-    gain = f"The gain of {points(comparison.delta)} points on {comparison.n} items"
+    gain = f"The gain of {points(comparison.delta)} points on {_items(comparison)}"
     p = f"one-sided p = {comparison.p_better:.2g}"
     changed = len(comparison.gained) + len(comparison.lost)
     limit = ""
-    if smallest is not None:
+    if (smallest := comparison.smallest_significant_gain(level)) is not None:
         least = f"a gain of less than {100 * smallest:.1f} points could not have been significant"
         limit = f" With {changed} changed answers, {least}."
     elif comparison.test == "mcnemar_exact":
@@ -133,24 +319,137 @@ def _evidence(
     return "not_enough_evidence", luck + limit
 
 
+def _no_loss(comparison: Comparison, level: float, share: str) -> tuple[Answer, str]:
+    """Is a loss of the margin or more excluded?"""
+    margin, p_value = 100 * _known(comparison.margin), _known(comparison.p_not_worse)
+    loss = f"a loss of {margin:g} points or more on {_items(comparison)}"
+    change = f"the score {_change(comparison.delta)}; one-sided p = {p_value:.2g}"
+    if p_value < level:
+        return "not_worse", f"{loss.capitalize()} is excluded ({change}, below {level:.2g}, {share})."
+    if 100 * comparison.delta <= -margin:
+        fell = f"The score {_change(comparison.delta)} on {_items(comparison)}"
+        return "not_better", f"{fell}; the margin is {margin:g} points."
+    evidence = f"({change}, not below {level:.2g}, {share})"
+    return "not_enough_evidence", f"{loss.capitalize()} is not excluded {evidence}."
+
+
+def _items(comparison: Comparison) -> str:
+    groups = comparison.groups
+    own = groups is None or groups == comparison.n
+    return f"{comparison.n} items" if own else f"{comparison.n} items in {groups} groups"
+
+
+def _change(delta: float) -> str:
+    if not delta:
+        return "did not change"
+    return f"{'rose' if delta > 0 else 'fell'} by {abs(100 * delta):.1f} points"
+
+
 def _no_gain(comparison: Comparison, gate: GateConfig) -> str:
-    change = "did not change"
-    if comparison.delta:
-        verb = "rose" if comparison.delta > 0 else "fell"
-        change = f"{verb} by {abs(100 * comparison.delta):.1f} points"
     required = "a gain" if gate.min_delta == 0 else f"a gain above {100 * gate.min_delta:.1f} points"
-    return f"The score {change} on {comparison.n} items; {required} is required."
+    return f"The score {_change(comparison.delta)} on {_items(comparison)}; {required} is required."
 
 
-def _objections(comparison: Comparison, gate: GateConfig, guard_clean: bool) -> list[str]:
-    fallen = [
-        group for group in comparison.categories if group.delta < 0 and group.p_holm < gate.category_alpha
-    ]
-    found = [
+def _many_cut(comparison: Comparison, cut: CutAnswers) -> bool:
+    return max(cut.baseline, cut.candidate) > CUT_SHARE * comparison.n
+
+
+def _without_cut(aim: Aim, cut: CutAnswers, gate: GateConfig) -> tuple[float, bool]:
+    """The p value on the items that neither side cut off, and whether their change is what was asked for."""
+    if cut.n == 0:
+        return 1.0, False
+    if aim == "better":
+        return cut.p_better, cut.delta > gate.min_delta
+    return _known(cut.p_not_worse), True
+
+
+def _cut_sentence(
+    aim: Aim, comparison: Comparison, cut: CutAnswers, p_value: float, level: float, *, holds: bool
+) -> str:
+    counts = (
+        f"Of {comparison.n} answers each, {cut.baseline} of the baseline's and {cut.candidate} of the "
+        "candidate's were cut off at max_new_tokens, and count as wrong."
+    )
+    remedy = "Judge both with a larger generation.max_new_tokens."
+    if cut.n == 0:
+        return f"{counts} No item is left that neither cut off, so nothing can be said. {remedy}"
+    found = (
+        f"On the {cut.n} items that neither cut off, the score {_change(cut.delta)} "
+        f"(one-sided p = {p_value:.2g}"
+    )
+    if holds:
+        return f"{counts} {found}, below {level:.2g}): it holds without them too."
+    wanted = "the gain" if aim == "better" else "the margin"
+    fails = f"where below {level:.2g} is required): {wanted} does not hold without them"
+    return f"{counts} {found}, {fails}. {remedy}"
+
+
+def _fallen(comparison: Comparison, gate: GateConfig) -> list[str]:
+    return [
         f"Category {group.name} fell by {-100 * group.delta:.1f} points (Holm p = {group.p_holm:.2g}, below "
         f"{gate.category_alpha:g})."
-        for group in fallen
+        for group in comparison.categories
+        if group.delta < 0 and group.p_holm < gate.category_alpha
     ]
-    if not guard_clean:
-        found.append("The training set holds golden items, so the gain may be memory.")
-    return found
+
+
+def _combined(answers: Sequence[Answer]) -> Answer:
+    """All requirements together: the worst of their answers."""
+    if "not_better" in answers:
+        return "not_better"
+    if "not_enough_evidence" in answers:
+        return "not_enough_evidence"
+    return "better" if "better" in answers else "not_worse"
+
+
+def _reasons(cases: Sequence[Case], findings: Sequence[_Finding]) -> list[str]:
+    """Every sentence once; with several requirements, each says which one it is about."""
+    if len(cases) == 1:
+        return findings[0].sentences
+    return [
+        f"{_result(case, finding).name}: {' '.join(finding.sentences)}"
+        for case, finding in zip(cases, findings, strict=True)
+    ]
+
+
+def requirement_name(dataset: str, against: Opponent, margin: float | None) -> str:
+    """What is required, in a few words.
+
+    Example:
+        >>> requirement_name("safety-v2", "base", 0.02)
+        'safety-v2 not 2 points below base'
+    """
+    wanted = "better than" if margin is None else f"not {100 * margin:g} points below"
+    return f"{dataset} {wanted} {against}"
+
+
+def _result(case: Case, finding: _Finding) -> RequirementResult:
+    comparison, requirement = case.comparison, case.requirement
+    cut = comparison.cut
+    return RequirementResult(
+        dataset=comparison.dataset,
+        judge=comparison.judge,
+        aim=requirement.aim,
+        margin=requirement.margin,
+        against=requirement.against,
+        opponent_run=comparison.baseline_run,
+        candidate_run=comparison.candidate_run,
+        n=comparison.n,
+        baseline=comparison.baseline.value,
+        candidate=comparison.candidate.value,
+        delta=comparison.delta,
+        ci_low=comparison.ci_low,
+        ci_high=comparison.ci_high,
+        p_value=finding.p_value,
+        met=finding.answer in ("better", "not_worse") and not finding.objections,
+        reasons=finding.sentences,
+        cut=(cut.baseline, cut.candidate) if cut else (0, 0),
+        training_data=case.training_status,
+    )
+
+
+def _known(value: float | None) -> float:
+    """A value that a comparison made for this requirement always has."""
+    if value is None:
+        raise ValueError("the comparison was made without the margin of its requirement")
+    return value

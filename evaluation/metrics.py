@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import InputError
-from evaluation.statistics import FloatArray, bootstrap_interval, wilson_interval
+from evaluation.groups import IntArray, group_of, group_places, grouped, regrouped
+from evaluation.statistics import FloatArray, Interval, bootstrap_interval, wilson_interval
 from golden.schema import Item
 from judges.base import Score
 
@@ -23,7 +24,8 @@ class Metric(BaseModel):
         n: number of items.
         ci_low: lower end of the 95 % confidence interval.
         ci_high: upper end.
-        method: how the interval was made: wilson for 0/1 scores, else bootstrap.
+        method: how the interval was made: wilson for 0/1 scores, else bootstrap; with groups of items
+            bootstrap_by_group, or wilson_by_group where all scores are 0 or all are 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -75,11 +77,12 @@ def is_binary(values: Sequence[float] | FloatArray) -> bool:
     return bool(((scores == 0) | (scores == 1)).all())
 
 
-def metric(values: Sequence[float] | FloatArray) -> Metric:
+def metric(values: Sequence[float] | FloatArray, groups: IntArray | None = None) -> Metric:
     """The mean of some scores with its 95 % interval.
 
     Args:
         values: float64 [items], each 0 to 1.
+        groups: the place of each item's group, int64 [items]; None where every item stands alone.
 
     Raises:
         InputError: there are no scores.
@@ -92,11 +95,19 @@ def metric(values: Sequence[float] | FloatArray) -> Metric:
     if not len(scores):
         raise InputError("no scores to aggregate")
     mean = math.fsum(scores) / len(scores)
-    if is_binary(scores):
-        (low, high), method = wilson_interval(int(scores.sum()), len(scores)), "wilson"
-    else:
-        (low, high), method = bootstrap_interval(scores), "bootstrap"
+    (low, high), method = _interval(scores, groups)
     return Metric(value=mean, n=len(scores), ci_low=low, ci_high=high, method=method)
+
+
+def _interval(scores: FloatArray, groups: IntArray | None) -> tuple[Interval, str]:
+    if groups is None:
+        if is_binary(scores):
+            return wilson_interval(int(scores.sum()), len(scores)), "wilson"
+        return bootstrap_interval(scores), "bootstrap"
+    sums, sizes = grouped(scores, groups)
+    if is_binary(scores) and scores.min() == scores.max():  # all samples would be equal, and say "no doubt"
+        return wilson_interval(len(sums) if scores[0] else 0, len(sums)), "wilson_by_group"
+    return bootstrap_interval(sums, sizes=sizes), "bootstrap_by_group"
 
 
 def count_truncated(
@@ -124,7 +135,8 @@ def summarise(
     truncated_prompts: Collection[str] = (),
     cut_completions: Collection[str] = (),
 ) -> MetricsSnapshot:
-    """Aggregate a run's scores, overall and by category.
+    """Aggregate a run's scores, overall and by category. Intervals are by group where items hang together
+    (`evaluation.groups.group_of`).
 
     Args:
         scores: one for each item, in dataset order.
@@ -143,12 +155,17 @@ def summarise(
         >>> snapshot.categories["addition"]["answer_correctness"].value
         1.0
     """
-    by_category: dict[str, list[float]] = defaultdict(list)
-    for score, item in zip(scores, items, strict=True):
-        by_category[item.category].append(score.score)
+    values = np.array([score.score for score in scores], dtype=np.float64)
+    groups = group_places([item.trace_id for item in items], group_of(items))
+    by_category: dict[str, list[int]] = defaultdict(list)
+    for place, (_, item) in enumerate(zip(scores, items, strict=True)):
+        by_category[item.category].append(place)
     return MetricsSnapshot(
-        overall={name: metric([score.score for score in scores])},
-        categories={category: {name: metric(values)} for category, values in sorted(by_category.items())},
+        overall={name: metric(values, groups)},
+        categories={
+            category: {name: metric(values[places], regrouped(groups, places))}
+            for category, places in sorted(by_category.items())
+        },
         counts=dict(sorted(Counter(score.reason for score in scores).items())),
         truncated=count_truncated(
             {score.trace_id: score.score for score in scores}, truncated_prompts, cut_completions

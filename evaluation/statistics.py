@@ -13,6 +13,9 @@ import numpy as np
 Interval = tuple[float, float]
 FloatArray = np.ndarray
 
+EXACT_WORK = 100_000_000
+"""Additions that an exact distribution may take; about a second. Beyond it, signs are drawn."""
+
 BLOCK = 2_000_000
 """Numbers drawn at a time while resampling, so that memory stays flat however many items there are."""
 
@@ -124,17 +127,77 @@ def paired_permutation_p(
     return float(result.pvalue)
 
 
-def bootstrap_interval(
-    values: Sequence[float] | FloatArray, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> Interval:
-    """Percentile bootstrap interval of a mean (Efron 1979, Ann. Statist. 7:1). On paired differences it is
-    the paired bootstrap.
+def sign_flip_exact(
+    sums: Sequence[int] | FloatArray, alternative: Literal["two-sided", "greater"] = "two-sided"
+) -> float | None:
+    """Exact p value of the sign-flip test on whole numbers: gains less losses of each group of items.
+
+    Under the null hypothesis each group's sum would as likely have the other sign. The distribution of the
+    total over all signs is built up group by group (Pagano & Tritchler 1983, J. Am. Stat. Assoc. 78:435).
+    Where all sums that are not zero have the same size it is McNemar's exact test on the groups.
 
     Args:
-        values: float64 [items].
+        sums: int64 [groups], second less first.
+        alternative: two-sided, or greater for the p value of "not better".
+
+    Returns:
+        The p value; 1 without any sum other than zero; None where it would take too long.
+
+    Example:
+        >>> sign_flip_exact([4, 4, 4, -4, 0, 4], "greater") == mcnemar_superiority(gained=4, lost=1)
+        True
+        >>> sign_flip_exact([3, 1, 1], "greater")
+        0.125
+    """
+    values = np.asarray(sums, dtype=np.int64)
+    values = values[values != 0]
+    if not len(values):
+        return 1.0
+    sizes = np.abs(values) // np.gcd.reduce(values)
+    total, size = int(sizes.sum()), len(sizes)
+    if sizes.max() == 1:
+        gained = int((values > 0).sum())
+        exact = mcnemar_exact if alternative == "two-sided" else mcnemar_superiority
+        return exact(gained, size - gained)
+    if total * size > EXACT_WORK:
+        return None
+    positive = int(sizes[values > 0].sum())
+    if alternative == "greater":
+        return _positive_tail(sizes, positive)
+    return min(1.0, 2 * _positive_tail(sizes, max(positive, total - positive)))
+
+
+def _positive_tail(sizes: FloatArray, least: int) -> float:
+    """How probable it is that the sums with a plus sign come to `least` or more, when every sign is a coin
+    flip.
+    """
+    chance = np.zeros(int(sizes.sum()) + 1)
+    chance[0], reached = 1.0, 0
+    for size in np.sort(sizes):
+        after = 0.5 * chance[: reached + size + 1]
+        after[size:] += 0.5 * chance[: reached + 1]
+        reached += int(size)
+        chance[: reached + 1] = after
+    return min(1.0, math.fsum(chance[least:]))
+
+
+def bootstrap_interval(
+    values: Sequence[float] | FloatArray,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    sizes: Sequence[int] | FloatArray | None = None,
+) -> Interval:
+    """Percentile bootstrap interval of a mean (Efron 1979, Ann. Statist. 7:1). On paired differences it is
+    the paired bootstrap; with group sizes whole groups are drawn (Davison & Hinkley 1997, Bootstrap Methods
+    and their Application, 3.8).
+
+    Args:
+        values: float64 [items]; with sizes the sums of groups, float64 [groups].
         confidence: between 0 and 1.
         resamples: how many samples with replacement.
         seed: decides the samples.
+        sizes: items of each group, int64 [groups].
 
     Example:
         >>> bootstrap_interval([1.0, 1.0, 0.0, 1.0], resamples=100)
@@ -142,14 +205,15 @@ def bootstrap_interval(
     """
     data = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    levels, counts = np.unique(data, return_counts=True)
-    step = max(1, BLOCK // len(levels))
-    # Drawing n items with replacement and counting each distinct value is one multinomial draw, far cheaper
+    rows = np.column_stack([data, np.ones(len(data)) if sizes is None else np.asarray(sizes)])
+    # Drawing n groups with replacement and counting each distinct one is one multinomial draw, far cheaper
     # than n indices.
-    means = [
-        rng.multinomial(len(data), counts / len(data), size=min(step, resamples - start)) @ levels / len(data)
-        for start in range(0, resamples, step)
-    ]
+    levels, counts = np.unique(rows, axis=0, return_counts=True)
+    step = max(1, BLOCK // len(levels))
+    means = []
+    for start in range(0, resamples, step):
+        drawn = rng.multinomial(len(data), counts / len(data), size=min(step, resamples - start))
+        means.append(drawn @ levels[:, 0] / (drawn @ levels[:, 1]))
     low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

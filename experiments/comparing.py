@@ -6,15 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from core.errors import InputError, IntegrityError
 from core.files import sha256_file, write_json
 from evaluation.comparison import Comparison, RunScores, compare
+from evaluation.groups import group_of
+from experiments.run_files import is_here
 from experiments.runs import run_ref
 from golden.datasets import BUILT_IN, read_items
-from inference.contract import PredictionMeta
+from inference.contract import GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
+from registry.artifacts.store import Store
+
+OF_SPEED = ("batch_size", "device", "threads")
+"""Settings of inference that are not meant to change what it writes."""
+OF_MODEL = "_token_id"
+"""How the names of what a model brings along end, among the settings that inference used."""
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
@@ -36,7 +44,9 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
     """
     runs = registry.runs.finished(baseline), registry.runs.finished(candidate)
     first, second = (
-        conditions(run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id))
+        conditions(
+            run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id), registry.artifacts
+        )
         for run in runs
     )
     comparison = compare(first, second)
@@ -57,7 +67,7 @@ def record(comparison: Comparison, registry: Registry) -> None:
         report=document,
     )
     files = run_ref(registry.runs.get(comparison.candidate_run)).files
-    if files.directory.is_dir():
+    if is_here(files.directory):
         write_json(files.comparison, document)
 
 
@@ -94,7 +104,7 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     before, after = ({row.trace_id: row.prediction for row in registry.runs.predictions(run)} for run in runs)
     wanted = {*comparison.gained[:count], *comparison.lost[:count]}
     run = registry.runs.get(comparison.candidate_run)
-    dataset = dataset_file(run, registry.datasets.get(run.dataset_id))
+    dataset = dataset_file(run, registry.datasets.get(run.dataset_id), registry.artifacts)
     items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
 
     def flip(trace_id: str) -> Flip:
@@ -107,46 +117,73 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     ]
 
 
-def conditions(run: Run, scores: Mapping[str, float], dataset: Dataset) -> RunScores:
+def conditions(
+    run: Run, scores: Mapping[str, float], dataset: Dataset, artifacts: Store | None = None
+) -> RunScores:
     """A run's scores with everything that must be equal for a comparison to mean anything.
+
+    That is what a person chose. What belongs to the model is shown where it differs, and forbids nothing, so
+    that a champion can be challenged by a model of another family.
 
     Args:
         run: a finished run.
         scores: trace_id -> score, in dataset order.
         dataset: the one it names.
+        artifacts: the store that may hold its items.
 
     Raises:
-        InputError: the items of its dataset are no longer on this machine.
+        InputError: the items of its dataset are not to be had.
         IntegrityError: they are, and were changed.
     """
     meta = PredictionMeta.model_validate(run.predictions_meta)
+    items = _labels(_Items(dataset.sha256, dataset_file(run, dataset, artifacts)))
+    of_model = {name: value for name, value in meta.generation.items() if name.endswith(OF_MODEL)}
     return RunScores(
         run_id=run.run_id,
         dataset=f"{dataset.key}-{dataset.version}",
         dataset_sha256=dataset.sha256,
         judge=run.judge,
         judge_fingerprint=run.judge_fingerprint,
-        generation={**meta.generation, "prompt_template": meta.prompt_template, "dtype": meta.dtype},
+        generation=_chosen(run.manifest.get("generation") or {}, meta),
         scores=scores,
-        categories=_categories(_Items(dataset.sha256, dataset_file(run, dataset))),
+        categories=items.categories,
         bands=run.manifest["dataset"]["bands"],
+        groups=items.groups,
+        cut=frozenset(meta.reached_max_new_tokens),
+        of_model={
+            **of_model,
+            "prompt_template": meta.prompt_template,
+            "tokenizer_sha256": meta.tokenizer_sha256,
+        },
     )
 
 
-def dataset_file(run: Run, dataset: Dataset) -> Path:
-    """The items that a run was judged on: the run's own copy, else the built-in file; checked against the
-    registered sha256.
+def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]:
+    """What a person chose that can change predictions; a setting that was added since has its default."""
+    chosen = {**GenerationConfig().model_dump(exclude=set(OF_SPEED)), **settings}
+    used = {name: value for name, value in meta.generation.items() if not name.endswith(OF_MODEL)}
+    return {
+        **{name: value for name, value in chosen.items() if name not in OF_SPEED},
+        **used,
+        "dtype": meta.dtype,
+    }
+
+
+def dataset_file(run: Run, dataset: Dataset, artifacts: Store | None = None) -> Path:
+    """The items that a run was judged on: the run's own copy, else the built-in file, else the one in the
+    artifact store; checked against the registered sha256. Equal sha256, equal items, wherever the file is.
 
     Args:
         run: a run.
         dataset: the one it names.
+        artifacts: the store; None looks on this machine alone.
 
     Raises:
-        InputError: neither is on this machine.
-        IntegrityError: the run's copy was changed.
+        InputError: none of them is to be had.
+        IntegrityError: the run's copy, or the stored one, was changed.
     """
     own = run_ref(run).files.dataset
-    if own.is_file():
+    if is_here(own):
         if (found := sha256_file(own)) != dataset.sha256:
             raise IntegrityError(
                 f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}."
@@ -155,10 +192,13 @@ def dataset_file(run: Run, dataset: Dataset) -> Path:
     built_in = BUILT_IN / f"{dataset.key}-{dataset.version}.jsonl"
     if built_in.is_file() and sha256_file(built_in) == dataset.sha256:
         return built_in
+    if artifacts is not None and artifacts.has_file(dataset.sha256):
+        return artifacts.get_file(dataset.sha256)
+    store = f" nor in the artifact store at {artifacts.place}" if artifacts is not None else ""
     raise InputError(
-        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are no "
-        f"longer at {own}. "
-        "Bring the run's folder back, or judge the model again."
+        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are "
+        f"neither at {own}{store}. Bring the run's folder back, or judge any model on the same file: that "
+        "puts it into the store."
     )
 
 
@@ -170,6 +210,19 @@ class _Items:
     path: Path = field(compare=False)
 
 
+class _Labels(NamedTuple):
+    """What a comparison needs to know of a dataset's items.
+
+    Attributes:
+        categories: trace_id -> category.
+        groups: trace_id -> group, for items that hang together.
+    """
+
+    categories: dict[str, str]
+    groups: dict[str, str]
+
+
 @lru_cache(maxsize=4)
-def _categories(items: _Items) -> dict[str, str]:
-    return {item.trace_id: item.category for item in read_items(items.path)}
+def _labels(items: _Items) -> _Labels:
+    read = list(read_items(items.path))
+    return _Labels({item.trace_id: item.category for item in read}, group_of(read))

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
 from core.config import MODEL_NAME_PATTERN, Config, read_toml, validated
 from core.errors import InputError
 from evaluation.gate import GateConfig
+from evaluation.suite import Limit, Requirement, Suite, check_suite, in_order
 from experiments.references import TINY_BASE, short_name
+from golden.manifest import DEFAULT_JUDGE
 from inference.contract import GenerationConfig
 from trainer.contract import TrainConfig
 
 Kind = TypeVar("Kind", bound=Config)
 
 MODEL_HELP = (
-    "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, a hub id ORG/NAME@REVISION, "
-    f"or {TINY_BASE}."
+    "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, run:RUN_ID for what a run trained, a "
+    f"hub id ORG/NAME@REVISION, or {TINY_BASE}."
 )
 DATASET_HELP = "Golden dataset: a built-in name, or the path of a KEY-vN.jsonl file."
-JUDGE_HELP = "Judge, as NAME@vN; `hallmark judges list` shows them."
+JUDGE_HELP = (
+    "Judge, as NAME@vN; `hallmark judges list` shows them. "
+    f"Default: the one that the dataset's manifest names, else {DEFAULT_JUDGE}."
+)
 
 
 class EvaluateConfig(Config):
@@ -31,7 +36,7 @@ class EvaluateConfig(Config):
 
     model: str = Field(default=TINY_BASE, description=MODEL_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
-    judge: str = Field(default="answer_correctness@v1", description=JUDGE_HELP)
+    judge: str | None = Field(default=None, description=JUDGE_HELP)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     reuse: bool = Field(
         default=True, description="Take the recorded run where one exists for exactly these inputs."
@@ -48,7 +53,7 @@ class TrainRunConfig(Config):
 
     base_model: str = Field(default=TINY_BASE, description=MODEL_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
-    judge: str = Field(default="answer_correctness@v1", description=JUDGE_HELP)
+    judge: str | None = Field(default=None, description=JUDGE_HELP)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
 
@@ -74,6 +79,14 @@ class ExperimentConfig(TrainRunConfig):
         description="Name in the registry; a promoted model becomes its next version.",
     )
     gate: GateConfig = Field(default_factory=GateConfig)
+    require: list[Requirement] = Field(
+        default_factory=list,
+        description="What must hold, on which datasets: a suite. Without any: better than the champion on "
+        "`dataset`.",
+    )
+    limit: list[Limit] = Field(
+        default_factory=list, description="Bounds on speed, size and cut-off answers; all must hold."
+    )
     promote: bool = Field(
         default=True, description="Promote when the gate passes. Off: decide, record, and leave the champion."
     )
@@ -84,13 +97,82 @@ class ExperimentConfig(TrainRunConfig):
         default=False, description="End as failed, with exit code 5, when the gate says no; for CI."
     )
 
-    def baseline(self) -> EvaluateConfig:
-        """The part that concerns the base model's run."""
-        return self.evaluate(self.base_model, reuse=self.reuse_baseline)
+    @model_validator(mode="before")
+    @classmethod
+    def _main_dataset(cls, values: Any) -> Any:
+        """The dataset and judge of an experiment with a suite are those of its main requirement."""
+        if not isinstance(values, dict) or not values.get("require"):
+            return values
+        try:
+            suite = Suite.model_validate({"require": values["require"], "limit": values.get("limit", [])})
+        except ValidationError:
+            return values  # the fields say what is wrong with them
+        main = in_order(suite.require)[0]
+        for name, value in (("dataset", main.dataset), ("judge", main.judge)):
+            if values.get(name) not in (None, value):
+                raise ValueError(
+                    f"{name}: {values[name]} is asked for beside requirements that name their own, first "
+                    f"{main.dataset}. Leave {name} out."
+                )
+        return {**values, "dataset": main.dataset, "judge": main.judge}
+
+    @model_validator(mode="after")
+    def _suite_makes_sense(self) -> Self:
+        check_suite(self.requirements, self.limit)
+        return self
+
+    @property
+    def requirements(self) -> list[Requirement]:
+        """What must hold, the main requirement first."""
+        return in_order(self.require or [Requirement(dataset=self.dataset, judge=self.judge)])
+
+    @property
+    def datasets(self) -> list[Requirement]:
+        """A requirement for each dataset and judge that models are judged on, the main one first."""
+        found: dict[tuple[str, str | None], Requirement] = {}
+        for each in self.requirements:
+            found.setdefault(each.judged_on, each)
+        return list(found.values())
+
+    def judged(self, model: str, reuse: bool = True) -> list[EvaluateConfig]:
+        """The judging of a model on each dataset, the main one first.
+
+        Args:
+            model: reference of the model.
+            reuse: whether a recorded run may be taken.
+        """
+        return [
+            EvaluateConfig(
+                model=model, dataset=each.dataset, judge=each.judge, generation=self.generation, reuse=reuse
+            )
+            for each in self.datasets
+        ]
+
+    def baselines(self) -> list[EvaluateConfig]:
+        """The parts that concern the base model's runs: one for each dataset, the main one first."""
+        return self.judged(self.base_model, self.reuse_baseline)
 
     def trained(self) -> TrainRunConfig:
         """The part that concerns the trained run."""
         return TrainRunConfig(**{name: getattr(self, name) for name in TrainRunConfig.model_fields})
+
+
+def read_suite(suite: Suite | str | Path) -> Suite:
+    """A suite from an object or a TOML file. Datasets of a relative path are found from the working
+    directory, as everywhere.
+
+    Args:
+        suite: requirements and limits, or the path of the TOML file that has them.
+
+    Raises:
+        InputError: no such file, no TOML, or not a suite; names every bad field.
+
+    Example:
+        >>> suite = read_suite("release.toml")
+        >>> [(each.dataset, each.aim) for each in suite.require]
+        [('golden-v1', 'better'), ('safety-v2.jsonl', 'not_worse')]
+    """
+    return suite if isinstance(suite, Suite) else validated(Suite, read_toml(Path(suite)), str(suite))
 
 
 def _dataset_name(dataset: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.files import raise_for_os_error
 from core.locks import acquire
-from experiments.run_files import RunFiles
+from experiments.run_files import RunFiles, is_here
 from experiments.workspace import Workspace
 from registry import Run
 from registry.artifacts.staging import leftovers, remove_leftovers, remove_tree
@@ -57,7 +57,7 @@ def remove_models(workspace: Workspace, older_than_days: float, dry_run: bool = 
 
 def _remove_model(run: Run, workspace: Workspace, dry_run: bool) -> Iterator[RemovedModel]:
     files = RunFiles(Path(run.directory))
-    if not files.model.is_dir() and not leftovers(files.directory):
+    if not is_here(files.model) and not leftovers(files.directory):
         return
     lock = acquire(files.directory / ".lock", f"garbage collection, run {run.run_id}")
     if lock is None:  # the run is being worked on

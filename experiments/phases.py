@@ -25,6 +25,7 @@ from experiments.environment import (
     package_versions,
 )
 from experiments.plan import RunPlan
+from experiments.references import RUN_PREFIX
 from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.schema import Item
@@ -118,7 +119,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         model=run.files.model if trained else plan.model.path,
         dataset=run.files.dataset,
         output=run.directory,
-        label="predict (trained)" if trained else "predict (base)",
+        label=f"predict ({_model_name(plan)}) on {plan.dataset.name}",
         generation=plan.generation,
     )
     threads = plan.generation.threads
@@ -132,6 +133,12 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
             listener=listener,
             keep=locks,
         )
+
+
+def _model_name(plan: RunPlan) -> str:
+    """The model that a run judges, as a progress line names it."""
+    made = plan.training is not None or plan.model.reference.startswith(RUN_PREFIX)
+    return "trained" if made else plan.model.label
 
 
 class Judging(Protocol):
@@ -264,11 +271,20 @@ def record_run(run: RunRef, plan: RunPlan, judged: Judged, registry: Registry) -
     """Put metrics, predictions and scores into the registry, in one transaction, and mark the run finished.
 
     The trained weights are hashed here, after they were judged: what is recorded is what made the
-        predictions.
+    predictions. In a store that other machines may read they are kept, so that those can promote them; the
+    home's own store would only hold them twice on this disk.
     """
-    model_sha256 = sha256_tree(run.files.model) if plan.training else plan.model.sha256
+    store = registry.artifacts
+    if plan.training is None:
+        model_sha256 = plan.model.sha256
+    elif store.shared:
+        model_sha256 = store.put(run.files.model, checkout=False)
+    else:
+        model_sha256 = sha256_tree(run.files.model)
     evaluation_sha256 = plan.evaluation_sha256(model_sha256)
     record_judged(run, judged, registry, model_sha256=model_sha256, evaluation_sha256=evaluation_sha256)
+    if plan.training and store.shared and not store.has(model_sha256):
+        store.put(run.files.model, checkout=False)  # garbage collection came between: no run named them yet
 
 
 def record_judged(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from core.errors import InputError
 from core.files import sha256_json
+from core.progress import Progress, current_listener
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.environment import (
     INFERENCE_PACKAGES,
@@ -24,7 +25,7 @@ from experiments.environment import (
     inference_environment,
     lock_sha256,
 )
-from experiments.references import ResolvedModel, resolve_model
+from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import Overlap, find_overlaps
@@ -35,6 +36,7 @@ from trainer.contract import TrainConfig
 from trainer.model.architecture import read_architecture
 
 SHOWN_OVERLAPS = 5
+SHOWN_TWINS = 20
 
 
 class DatasetRef(BaseModel):
@@ -53,16 +55,30 @@ class DatasetRef(BaseModel):
         return f"{self.key}-{self.version}"
 
 
+class Twins(BaseModel):
+    """Training items that resemble golden items without holding them.
+
+    Attributes:
+        count: how many.
+        pairs: the most alike of them.
+    """
+
+    count: int = 0
+    pairs: list[Overlap] = []
+
+
 class TrainingPlan(BaseModel):
     """The training part of a run.
 
     Attributes:
-        overlaps: training items that contain golden items; not empty only where the configuration allows it.
+        overlaps: training items that hold golden items; not empty only where the configuration allows it.
+        twins: those that only resemble golden items.
     """
 
     config: TrainConfig
     dataset: DatasetRef
     overlaps: list[Overlap]
+    twins: Twins = Twins()
 
 
 class RunPlan(BaseModel):
@@ -170,12 +186,14 @@ class RunPlan(BaseModel):
                 "overlaps": len(self.training.overlaps),
                 "allowed": self.training.config.allow_contamination,
                 "pairs": [overlap.model_dump() for overlap in self.training.overlaps[:100]],
+                "twins": self.training.twins.model_dump(),
             },
         }
 
 
 def _pin(dataset: DatasetRef) -> dict[str, Any]:
-    return {"name": dataset.name, "sha256": dataset.sha256, "items": dataset.items}
+    # stored: the file is in the artifact store from the beginning of the run on
+    return {"name": dataset.name, "sha256": dataset.sha256, "items": dataset.items, "stored": True}
 
 
 Plans = dict[str, RunPlan]
@@ -214,17 +232,27 @@ def settled_plan(wanted: EvaluateConfig | TrainRunConfig | str) -> RunPlan | Non
 
 
 def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
-    """Settle the baseline and the trained run of an experiment, which have model, dataset and judge in
-    common.
+    """Settle the trained run of an experiment and the base model's runs on every dataset that something is
+    required on.
 
     Raises:
-        HallmarkError: see `plan_training`.
+        HallmarkError: see `plan_training`; also when the training set overlaps with any of the datasets, or
+            the champion, which is judged too, is not to be had.
     """
     training = plan_training(config.trained(), workspace)
-    baseline = training.model_copy(
-        update={"kind": "baseline", "training": None, "reuse": config.reuse_baseline}
-    )
-    return {plan_key(config.trained()): training, plan_key(config.baseline()): baseline}
+    if (champion := workspace.registry.models.aliased(config.model_name)) is not None:
+        resolve_model(f"{REGISTRY_PREFIX}{champion.model}@v{champion.number}", workspace)
+    main, *others = config.baselines()
+    plans = {
+        plan_key(config.trained()): training,
+        plan_key(main): training.model_copy(
+            update={"kind": "baseline", "training": None, "reuse": config.reuse_baseline}
+        ),
+    }
+    for wanted in others:
+        plans[plan_key(wanted)] = plan_evaluation(wanted, workspace)
+        check_training_set(config.trained(), wanted, workspace)
+    return plans
 
 
 def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
@@ -263,25 +291,40 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
     read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
     train = load_dataset(config.train.dataset)
     traces, items = _Counted(train.items()), _Counted(golden.items())
-    overlaps = list(find_overlaps(traces, items))
+    overlaps, twins = _sorted_out(find_overlaps(traces, items))
     if overlaps and not config.train.allow_contamination:
         raise _contaminated(train, golden, overlaps)
-    training = TrainingPlan(config=config.train, dataset=dataset_ref(train, traces.count), overlaps=overlaps)
+    training = TrainingPlan(
+        config=config.train, dataset=dataset_ref(train, traces.count), overlaps=overlaps, twins=twins
+    )
     return plan.model_copy(
         update={"kind": "trained", "dataset": dataset_ref(golden, items.count), "training": training}
     )
 
 
+def check_training_set(config: TrainRunConfig, judged_on: EvaluateConfig, workspace: Workspace) -> None:
+    """The contamination guard for one more golden dataset.
+
+    Raises:
+        InputError: training items overlap with golden items and the configuration does not allow it.
+    """
+    train, golden = load_dataset(config.train.dataset), load_dataset(judged_on.dataset)
+    overlaps, _ = _sorted_out(find_overlaps(train.items(), golden.items()))
+    if overlaps and not config.train.allow_contamination:
+        raise _contaminated(train, golden, overlaps)
+
+
 def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunPlan]:
     """The plan of an evaluation whose items are not read and counted yet."""
-    judge = load_judge(config.judge)
     dataset = load_dataset(config.dataset)
+    name = config.judge or dataset.judge
+    judge = load_judge(name)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     return dataset, RunPlan(
         kind="baseline",
-        model=resolve_model(config.model, workspace.home, workspace.registry.models.directory),
+        model=resolve_model(config.model, workspace),
         dataset=dataset_ref(dataset, 0),
-        judge=config.judge,
+        judge=name,
         judge_fingerprint=judge_fingerprint(judge),
         generation=config.generation,
         reuse=config.reuse,
@@ -318,14 +361,30 @@ def dataset_ref(dataset: Dataset, items: int) -> DatasetRef:
     )
 
 
+def _sorted_out(found: Iterable[Overlap]) -> tuple[list[Overlap], Twins]:
+    """The overlaps that refuse, and the twins, of which a few are kept and shown to whoever watches."""
+    overlaps: list[Overlap] = []
+    count, pairs = 0, list[Overlap]()
+    for overlap in found:
+        if overlap.refuses:
+            overlaps.append(overlap)
+        else:
+            count += 1
+            pairs = sorted([*pairs, overlap], key=lambda pair: -pair.share)[:SHOWN_TWINS]
+    if count:
+        note = f"{count} training items resemble golden items without holding them; shown by `golden guard`"
+        current_listener()(Progress(stage="guard:", done=0, total=0, unit="", note=note))
+    return overlaps, Twins(count=count, pairs=pairs)
+
+
 def _contaminated(train: Dataset, golden: Dataset, overlaps: list[Overlap]) -> InputError:
     shown = "\n".join(
         f"  {o.train_id} ~ {o.golden_id} ({o.kind}): {o.shared[:80]}" for o in overlaps[:SHOWN_OVERLAPS]
     )
     more = f"\n  and {len(overlaps) - SHOWN_OVERLAPS} more" if len(overlaps) > SHOWN_OVERLAPS else ""
     return InputError(
-        f"{train.path}: {len(overlaps)} training items overlap with {golden.name}; a gain would be memory, "
+        f"{train.path}: {len(overlaps)} training items hold items of {golden.name}; a gain would be memory, "
         "not skill:\n"
-        f"{shown}{more}\nRemove them, or set train.allow_contamination to train all the same; "
-        "it is recorded, and the gate will refuse."
+        f"{shown}{more}\nRemove them (`hallmark golden guard --write-clean` does), or set "
+        "train.allow_contamination to train all the same; it is recorded, and the gate will refuse."
     )

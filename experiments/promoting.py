@@ -3,67 +3,29 @@
 from __future__ import annotations
 
 import getpass
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from core.errors import InputError
-from evaluation.comparison import Comparison, RunScores, compare
-from evaluation.gate import GateConfig, GateDecision, decide
-from experiments.comparing import conditions, record
+from evaluation.comparison import Comparison
+from evaluation.gate import GateConfig
+from evaluation.suite import Suite
+from experiments.comparing import record
 from experiments.config import ExperimentConfig
-from experiments.references import REGISTRY_PREFIX, resolve_model
-from experiments.result import ALIAS, ExperimentResult, PromotionResult
-from experiments.runs import RunRef, origin_of, run_ref
+from experiments.gatekeeper import Gatekeeper, Wanted
+from experiments.lineage import TrainingData, training_data
+from experiments.references import REGISTRY_PREFIX, recorded_model
+from experiments.result import ALIAS, ExperimentResult, ExperimentRuns, PromotionResult
+from experiments.runs import RunRef
+from experiments.weights import model_of
 from experiments.workspace import Workspace
 from provenance import attest, configured_key
-from registry import Evidence, Registry, Ruling, Run
+from registry import Registry, Run
 
 
 def champion_reference(model_name: str, registry: Registry) -> str | None:
     """How to name the champion of a registered model to `resolve_model`; None where there is no champion."""
     return f"{REGISTRY_PREFIX}{model_name}@{ALIAS}" if registry.models.aliased(model_name) else None
-
-
-@dataclass
-class Gatekeeper:
-    """The gate as the registry asks it: compares the scores that it is given and applies the rule.
-
-    The registry asks twice, the second time inside its transaction. The rule is applied each time; the runs
-    are compared again only if anything about them differs from the last time, since a comparison depends on
-    nothing else.
-
-    Attributes:
-        gate: the rule's numbers.
-        comparison: the last comparison that was decided on.
-        decision: what was decided.
-    """
-
-    gate: GateConfig
-    comparison: Comparison | None = None
-    decision: GateDecision | None = None
-    _asked: tuple[RunScores, RunScores, list[str]] | None = None
-
-    def __call__(self, evidence: Evidence) -> Ruling:
-        """Decide on the evidence. Raises what `evaluation.comparison.compare` raises."""
-        opponent = conditions(evidence.opponent, evidence.opponent_scores, evidence.opponent_dataset)
-        candidate = conditions(evidence.candidate, evidence.candidate_scores, evidence.candidate_dataset)
-        asked = opponent, candidate, list(opponent.scores)  # the order of the items decides the resampling
-        if self.comparison is None or asked != self._asked:
-            self.comparison, self._asked = compare(opponent, candidate), asked
-        clean = guard_clean(evidence.candidate)
-        decision = decide(
-            self.comparison, self.gate, guard_clean=clean, number=evidence.number, carried=evidence.carried
-        )
-        self.decision = decision
-        return Ruling(
-            promote=decision.promote,
-            significant=decision.significant,
-            p_value=self.comparison.p_better,
-            level=decision.level,
-            reason=" ".join(decision.reasons),
-            document={**decision.model_dump(mode="json"), "gate": self.gate.model_dump(mode="json")},
-        )
 
 
 def promote_run(
@@ -73,6 +35,7 @@ def promote_run(
     workspace: Workspace,
     *,
     against: str | None = None,
+    suite: Suite | None = None,
     force_reason: str | None = None,
     alias: str = ALIAS,
 ) -> PromotionResult:
@@ -85,21 +48,24 @@ def promote_run(
         workspace: its registry holds the runs.
         against: run to compare with; default is the champion's run, else the newest run of the candidate's
             base model.
+        suite: what must hold, where it is more than a gain on the run's own dataset. The candidate's runs on
+            the suite's datasets are those recorded of the same weights.
         force_reason: promote even if the gate refuses; recorded with the decision.
         alias: which alias it may get.
 
     Raises:
         InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it
-            with.
+            with; or the candidate was not judged on a dataset of the suite, with the command that does it.
 
     Example:
         >>> result = promote_run("20261125-205329", "support", GateConfig(), open_workspace())
         >>> result.headline
         'PROMOTED: support v1 is champion now'
     """
-    champion = workspace.registry.models.aliased(model_name, alias)
+    registry = workspace.registry
+    champion = registry.models.aliased(model_name, alias)
     if against is not None and champion is not None:
-        opponent = workspace.registry.runs.finished(against)
+        opponent = registry.runs.finished(against)
         if opponent.model_sha256 != champion.weights_sha256:
             raise InputError(
                 f"--against {opponent.run_id}: did not judge {model_name}@{alias}, which is "
@@ -107,38 +73,40 @@ def promote_run(
                 "what is served: name a run of its weights, or make one with: hallmark evaluate "
                 f"registry:{model_name}@{alias}"
             )
-    return _offer(reference, model_name, gate, workspace, against, alias, force_reason, promote=True)
+    run = registry.runs.finished(reference)
+    wanted = Wanted.of_suite(suite, run, registry, against) if suite else Wanted.of_run(run, against)
+    return _offer(wanted, model_name, gate, workspace, alias, force_reason, promote=True)
 
 
 def _offer(
-    reference: str,
+    wanted: Wanted,
     model_name: str,
     gate: GateConfig,
     workspace: Workspace,
-    against: str | None,
     alias: str = ALIAS,
     force_reason: str | None = None,
     *,
     promote: bool,
 ) -> PromotionResult:
     registry = workspace.registry
-    run = registry.runs.finished(reference)
-    gatekeeper = Gatekeeper(gate)
+    run = registry.runs.finished(wanted.pairings[0].candidate)
+    known = [_training_data(pairing.candidate, run, workspace) for pairing in wanted.pairings]
+    gatekeeper = Gatekeeper(gate, wanted.requirements, wanted.limits, known, registry.artifacts)
     offer = registry.offer(
         model_name,
         run.run_id,
         gatekeeper,
         weights=lambda: weights_of(run, workspace),
         actor=actor(),
-        against=against,
+        pairings=wanted.pairings,
         parent_model=run.base_model,
         alias=alias,
         force_reason=force_reason,
         promote=promote,
         attest=partial(attest, key=configured_key()),
     )
-    if gatekeeper.comparison is not None:
-        record(gatekeeper.comparison, registry)
+    for comparison in gatekeeper.comparisons:
+        record(comparison, registry)
     return PromotionResult(
         outcome=offer.outcome,
         model_name=model_name,
@@ -150,11 +118,16 @@ def _offer(
     )
 
 
+def _training_data(candidate: str, offered: Run, workspace: Workspace) -> TrainingData:
+    """What is known of the training data of the offered weights, for the dataset of one of their runs."""
+    registry = workspace.registry
+    judged = offered if candidate == offered.run_id else registry.runs.finished(candidate)
+    return training_data(offered, registry.datasets.get(judged.dataset_id), workspace)
+
+
 def promote_if_better(
     config: ExperimentConfig,
-    baseline: RunRef,
-    trained: RunRef,
-    against: RunRef,
+    runs: ExperimentRuns,
     comparison: Comparison,
     workspace: Workspace,
 ) -> ExperimentResult:
@@ -162,16 +135,16 @@ def promote_if_better(
 
     Args:
         config: the experiment.
-        baseline: the base model's run.
-        trained: the candidate.
-        against: what the gate compares with: the champion's run, or the baseline where there is no champion.
+        runs: everything that was judged.
         comparison: trained against base.
         workspace: its registry records the decision, whatever it is.
     """
     registry = workspace.registry
-    promotion = _offer(
-        trained.run_id, config.model_name, config.gate, workspace, against.run_id, promote=config.promote
+    wanted = Wanted.of_experiment(
+        config, *([run.run_id for run in each] for each in (runs.trained, runs.base, runs.served))
     )
+    promotion = _offer(wanted, config.model_name, config.gate, workspace, promote=config.promote)
+    baseline, trained, against = runs.base[0], runs.trained[0], runs.served[0]
     run, champion = registry.runs.get(trained.run_id), registry.models.aliased(config.model_name)
     opponent = promotion.comparison.baseline_run if promotion.comparison else against.run_id
     repeated = registry.runs.repeated(run)
@@ -195,31 +168,17 @@ def promote_if_better(
     )
 
 
-def guard_clean(run: Run) -> bool:
-    """Whether the contamination guard found nothing when the run was planned."""
-    training = run.manifest.get("training")
-    return not training or training["contamination"]["overlaps"] == 0
-
-
 def weights_of(run: Run, workspace: Workspace) -> Path:
-    """Where the weights that a run judged are on this machine: in its folder, else in the artifact store.
+    """Where the weights that a run judged are on this machine: in the folder of the run that made them, or
+    where the run found them, else in the artifact store.
 
     Raises:
-        InputError: they are in neither.
-        IntegrityError: they are damaged in the store.
+        InputError: they are not to be had.
+        IntegrityError: they are damaged in the store, or are other weights by now.
     """
-    if run.kind == "baseline":
-        return resolve_model(run.base_model, workspace.home, workspace.registry.models.directory).path
-    path = run_ref(origin_of(run, workspace.registry)).files.model
-    if not path.is_dir():
-        store = workspace.registry.artifacts
-        if run.model_sha256 and store.has(run.model_sha256):
-            return store.get(run.model_sha256)
-        raise InputError(
-            f"run {run.run_id}: its model is no longer at {path} nor in the artifact store, so it cannot be "
-            "promoted. Train it again; it gives the same bytes."
-        )
-    return path
+    if run.kind == "trained":
+        return model_of(run, workspace.registry)
+    return recorded_model(run.manifest["model"], workspace).path
 
 
 def actor() -> str:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
-from core.errors import InputError, ResourceError
+from core.errors import InputError, IntegrityError, ResourceError
 from core.files import sha256_tree
+from experiments.weights import model_of
+from experiments.workspace import Workspace
 from inference.model_directory import check_model_directory
 
 TINY_BASE = "tiny-base"
 TINY_BASE_DIRECTORY = Path(__file__).parent.parent / "golden" / "base" / TINY_BASE
 REGISTRY_PREFIX = "registry:"
+RUN_PREFIX = "run:"
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt"]
 
@@ -47,35 +51,95 @@ def short_name(reference: str) -> str:
     return Path(reference).name if directory else reference
 
 
-def resolve_model(reference: str, home: Path, registered: Callable[[str], tuple[Path, str]]) -> ResolvedModel:
+def resolve_model(reference: str, workspace: Workspace) -> ResolvedModel:
     """Find a model, fetch it when it is on the hub, and check it.
 
     Args:
-        reference: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, or
+        reference: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, `run:RUN_ID`, or
             `ORG/NAME[@REVISION]`.
-        home: hub models are kept below it.
-        registered: gives the verified directory and the version name of a registered model.
+        workspace: its registry knows the registered models and the runs; hub models are kept in its home.
 
     Raises:
         InputError: there is no such model, or its directory is not whole.
+        IntegrityError: a run's or a registered model is not what was recorded.
         ResourceError: the hub cannot be reached or does not have it.
 
     Example:
-        >>> found = resolve_model("tiny-base", workspace.home, workspace.registry.models.directory)
+        >>> found = resolve_model("tiny-base", workspace)
         >>> found.path.name, found.sha256[:8]
         ('tiny-base', '561ddc96')
     """
     if reference == TINY_BASE:
         return _local(reference, TINY_BASE_DIRECTORY)
     if reference.startswith(REGISTRY_PREFIX):
-        path, version = registered(reference.removeprefix(REGISTRY_PREFIX))
+        path, version = workspace.registry.models.directory(reference.removeprefix(REGISTRY_PREFIX))
         return _local(reference, path, version)
+    if reference.startswith(RUN_PREFIX):
+        return _made_by(reference.removeprefix(RUN_PREFIX), workspace)
     path = Path(reference).expanduser()
     match = HUB_ID.fullmatch(reference)
     if path.exists() or match is None:
         return _local(reference, path)
-    directory, revision = fetch_from_hub(match["id"], match["revision"], home)
+    directory, revision = fetch_from_hub(match["id"], match["revision"], workspace.home)
     return _local(reference, directory, revision)
+
+
+def recorded_model(recorded: Mapping[str, Any], workspace: Workspace) -> ResolvedModel:
+    """The model that a run's manifest names, by the revision that it had: an alias may point elsewhere by
+    now. Where it is not on this machine, it is taken from the artifact store.
+
+    Args:
+        recorded: `model` of the manifest.
+        workspace: where to look.
+
+    Raises:
+        InputError: it is nowhere; says what to bring.
+        IntegrityError: other weights are where it was.
+        ResourceError: the hub cannot be reached or does not have it any more.
+    """
+    reference, revision, sha256 = recorded["reference"], recorded["revision"], recorded["sha256"]
+    problem: InputError | IntegrityError | ResourceError
+    try:
+        found = resolve_model(_pinned(reference, revision), workspace)
+    except (InputError, ResourceError) as error:
+        problem = error
+    else:
+        if found.sha256 == sha256:
+            return found.model_copy(update={"reference": reference, "revision": revision})
+        problem = IntegrityError(
+            f"{found.path}: is not the recorded model any more: expected sha256 {sha256}, found "
+            f"{found.sha256}."
+        )
+    store = workspace.registry.artifacts
+    if store.has(sha256):
+        return ResolvedModel(reference=reference, path=store.get(sha256), sha256=sha256, revision=revision)
+    raise type(problem)(
+        f"{str(problem).rstrip('.')}. The run had {reference} with sha256 {sha256}, which is not in the "
+        "artifact store either: bring those files to this machine, to the same place."
+    ) from problem
+
+
+def _pinned(reference: str, revision: str | None) -> str:
+    if revision and reference.startswith(REGISTRY_PREFIX):
+        return REGISTRY_PREFIX + revision
+    return f"{reference.partition('@')[0]}@{revision}" if revision else reference
+
+
+def _made_by(run_id: str, workspace: Workspace) -> ResolvedModel:
+    """The model that a trained run made, checked against what was recorded of it."""
+    run = workspace.registry.runs.finished(run_id)
+    if run.kind != "trained":
+        raise InputError(
+            f"{RUN_PREFIX}{run.run_id}: this run judged a model and made none. Name that model: "
+            f"{run.base_model}"
+        )
+    found = _local(f"{RUN_PREFIX}{run.run_id}", model_of(run, workspace.registry))
+    if found.sha256 != run.model_sha256:
+        raise IntegrityError(
+            f"{found.path}: changed since run {run.run_id} judged it: expected sha256 {run.model_sha256}, "
+            f"found {found.sha256}."
+        )
+    return found
 
 
 def _local(reference: str, path: Path, revision: str | None = None) -> ResolvedModel:

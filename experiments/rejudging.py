@@ -21,7 +21,9 @@ from core.files import (
 from experiments.comparing import dataset_file
 from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
-from experiments.runs import RunRef, continue_or_start, origin_of, owned, run_ref
+from experiments.run_files import is_here
+from experiments.runs import RunRef, continue_or_start, keep_dataset, owned, run_ref
+from experiments.weights import origin_of
 from experiments.workspace import Workspace
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
@@ -112,7 +114,7 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
     """
     run = registry.runs.get(reference)
     origin, files = origin_of(run, registry), run_ref(run).files
-    if run.status == "failed" and files.judge_errors.is_file():  # all was predicted, and its judge failed
+    if run.status == "failed" and is_here(files.judge_errors):  # all was predicted, and its judge failed
         meta = read_json(files.predictions_meta)
         model = (
             sha256_tree(run_ref(origin).files.model)
@@ -159,8 +161,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
         workspace: its registry holds the run and records the new one.
 
     Raises:
-        InputError: see `plan_rejudging`; also `JudgeError`, or the dataset's items are no longer on this
-            machine.
+        InputError: see `plan_rejudging`; also `JudgeError`, or the dataset's items are not to be had.
         IntegrityError: the predictions or the items are not the recorded ones.
 
     Example:
@@ -172,9 +173,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     plan = plan_rejudging(reference, judge, registry)
     if (found := find_rejudged(plan, registry)) is not None:
         return found
-    dataset_file(
-        plan.source, registry.datasets.get(plan.source.dataset_id)
-    )  # else a run would begin that cannot go on
+    _items(plan, registry)  # else a run would begin that cannot go on
     run = continue_or_start(
         plan.inputs_sha256(),
         plan.manifest,
@@ -205,8 +204,9 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
         IntegrityError: they are not the bytes that were recorded.
     """
     source, files = run_ref(plan.source).files, run.files
-    _copy(dataset_file(plan.source, registry.datasets.get(plan.source.dataset_id)), files.dataset)
-    if source.predictions.is_file():
+    _copy(_items(plan, registry), files.dataset)
+    keep_dataset(files.dataset, plan.dataset_sha256, registry.artifacts)
+    if is_here(source.predictions):
         _copy(source.predictions, files.predictions)
     else:
         rows = registry.runs.predictions(plan.source.run_id)
@@ -216,7 +216,7 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
     if (found := sha256_file(files.predictions)) != plan.predictions_sha256:
         where = (
             source.predictions
-            if source.predictions.is_file()
+            if is_here(source.predictions)
             else f"the registry's predictions of run {plan.source.run_id}"
         )
         raise IntegrityError(
@@ -224,8 +224,12 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
         )
     write_json(files.predictions_meta, plan.predictions_meta)
     for before, after in ((source.training, files.training), (source.loss_curve, files.loss_curve)):
-        if before.is_file():
+        if is_here(before):
             _copy(before, after)
+
+
+def _items(plan: RejudgePlan, registry: Registry) -> Path:
+    return dataset_file(plan.source, registry.datasets.get(plan.source.dataset_id), registry.artifacts)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -8,21 +8,24 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.config import validated
-from core.errors import HallmarkError, IntegrityError
+from core.errors import HallmarkError, InputError, IntegrityError
+from core.files import sha256_file
 from core.tabular import Row, Tabular
 from experiments.comparing import dataset_file
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
 from experiments.environment import environment
-from experiments.plan import DatasetRef, RunPlan, TrainingPlan, dataset_ref, settled_plan
-from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
-from experiments.run_files import RunFiles
+from experiments.plan import DatasetRef, RunPlan, TrainingPlan, Twins, settled_plan
+from experiments.references import REGISTRY_PREFIX, recorded_model
+from experiments.run_files import is_here
 from experiments.runs import RunRef
+from experiments.weights import model_of
 from experiments.workspace import Workspace
-from golden.datasets import load_dataset
+from golden.datasets import dataset_path, parse_name
 from golden.guard import Overlap
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, load_judge
 from registry import Registry, Run
+from registry.artifacts.store import Store
 from trainer.contract import TrainConfig
 
 
@@ -131,11 +134,11 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
     manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
     return RunPlan(
         kind="trained" if run.kind == "trained" else "baseline",
-        model=_model(manifest["model"], workspace),
+        model=recorded_model(manifest["model"], workspace),
         dataset=DatasetRef(
             key=dataset.key,
             version=dataset.version,
-            path=dataset_file(run, dataset).absolute(),
+            path=dataset_file(run, dataset, workspace.registry.artifacts).absolute(),
             sha256=dataset.sha256,
             items=dataset.items,
             bands=manifest["dataset"]["bands"],
@@ -143,41 +146,48 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         judge=run.judge,
         judge_fingerprint=judge_fingerprint(load_judge(run.judge)),
         generation=validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}"),
-        training=_training(manifest["training"], run.run_id),
+        training=_training(manifest["training"], run.run_id, workspace.registry.artifacts),
         reproduces=run.run_id,
     )
 
 
-def _model(recorded: dict[str, Any], workspace: Workspace) -> ResolvedModel:
-    """The recorded model, by the revision that it had: an alias may point elsewhere by now."""
-    reference, revision = recorded["reference"], recorded["revision"]
-    pinned = reference
-    if revision and reference.startswith(REGISTRY_PREFIX):
-        pinned = REGISTRY_PREFIX + revision
-    elif revision:
-        pinned = f"{reference.partition('@')[0]}@{revision}"
-    found = resolve_model(pinned, workspace.home, workspace.registry.models.directory)
-    if found.sha256 != recorded["sha256"]:
-        raise IntegrityError(
-            f"{found.path}: is not the recorded model any more: expected sha256 {recorded['sha256']}, found "
-            f"{found.sha256}."
-        )
-    return found.model_copy(update={"reference": reference, "revision": revision})
-
-
-def _training(recorded: dict[str, Any] | None, run_id: str) -> TrainingPlan | None:
+def _training(recorded: dict[str, Any] | None, run_id: str, artifacts: Store) -> TrainingPlan | None:
     if recorded is None:
         return None
     config = validated(TrainConfig, recorded["config"], f"manifest of run {run_id}")
-    dataset = load_dataset(config.dataset)
     pin = recorded["dataset"]
-    if dataset.sha256 != pin["sha256"]:
-        raise IntegrityError(
-            f"{dataset.path}: changed since the run: expected sha256 {pin['sha256']}, found {dataset.sha256}."
-        )
-    place = dataset_ref(dataset, sum(1 for _ in dataset.items()))
+    key, version = parse_name(pin["name"], f"manifest of run {run_id}")
+    path = training_file(config.dataset, pin["sha256"], artifacts)
+    place = DatasetRef(key=key, version=version, path=path, sha256=pin["sha256"], items=pin["items"])
     overlaps = [Overlap.model_validate(pair) for pair in recorded["contamination"]["pairs"]]
-    return TrainingPlan(config=config, dataset=place, overlaps=overlaps)
+    twins = Twins.model_validate(recorded["contamination"].get("twins", {}))
+    return TrainingPlan(config=config, dataset=place, overlaps=overlaps, twins=twins)
+
+
+def training_file(reference: str, sha256: str, artifacts: Store) -> Path:
+    """The training set that a run's manifest names: where it was, else in the artifact store.
+
+    Args:
+        reference: a built-in name, or a path that may be another machine's.
+        sha256: of the file.
+        artifacts: the store.
+
+    Raises:
+        InputError: it is in neither.
+        IntegrityError: another file is where it was, or the stored one was changed.
+    """
+    path = dataset_path(reference)
+    found = sha256_file(path) if is_here(path) else None
+    if found == sha256:
+        return path.absolute()
+    if artifacts.has_file(sha256):
+        return artifacts.get_file(sha256)
+    if found is None:
+        raise InputError(
+            f"{path}: no such file, and the training set with sha256 {sha256} is not in the artifact store "
+            f"at {artifacts.place} either. Bring the file to this place."
+        )
+    raise IntegrityError(f"{path}: changed since the run: expected sha256 {sha256}, found {found}.")
 
 
 def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) -> Reproduction:
@@ -214,10 +224,10 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
 def _weights(recorded: Run, repeated: Run, registry: Registry) -> Difference | None:
     if recorded.model_sha256 == repeated.model_sha256:
         return None
-    before, after = RunFiles(Path(recorded.directory)).model, RunFiles(Path(repeated.directory)).model
-    if not before.is_dir() and registry.artifacts.has(recorded.model_sha256 or ""):
-        before = registry.artifacts.get(recorded.model_sha256 or "")
-    found = first_differing_tree(before, after) if before.is_dir() else None
+    try:
+        found = first_differing_tree(model_of(recorded, registry), model_of(repeated, registry))
+    except InputError:  # the recorded weights are gone; their sha256 is all there is to compare with
+        found = None
     return found or Difference(
         where="model", recorded=f"sha256 {recorded.model_sha256}", now=f"sha256 {repeated.model_sha256}"
     )

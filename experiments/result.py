@@ -15,6 +15,20 @@ from registry import Outcome
 ALIAS = "champion"
 
 
+class ExperimentRuns(BaseModel):
+    """Everything that an experiment judged: a run for each of its datasets, the main one first.
+
+    Attributes:
+        base: of the base model.
+        served: of the champion; the base's where there is no champion.
+        trained: of the trained model.
+    """
+
+    base: list[RunRef]
+    served: list[RunRef]
+    trained: list[RunRef]
+
+
 class PromotionResult(Tabular, BaseModel):
     """What became of a run that was offered to an alias.
 
@@ -52,20 +66,28 @@ class PromotionResult(Tabular, BaseModel):
         return " ".join([f"{self.headline}.", *self.reasons])
 
     def table_rows(self) -> list[Row]:
-        """One row: what was decided about which run, and on what evidence."""
-        comparison, decision = self.comparison, self.decision
+        """A row for each requirement: what was decided about which run, and on what evidence."""
+        decision = self.decision
+        about: Row = {
+            "outcome": self.outcome,
+            "model": self.model_name,
+            "alias": self.alias,
+            "version": self.version,
+            "run": self.run_id,
+        }
+        if decision is None:
+            return [about]
         return [
             {
-                "outcome": self.outcome,
-                "model": self.model_name,
-                "alias": self.alias,
-                "version": self.version,
-                "run": self.run_id,
-                "against": comparison.baseline_run if comparison else None,
-                "delta": comparison.delta if comparison else None,
-                "p_better": comparison.p_better if comparison else None,
-                "level": decision.level if decision else None,
+                **about,
+                "required": each.name,
+                "against": each.opponent_run,
+                "delta": each.delta,
+                "p_value": each.p_value,
+                "level": decision.level,
+                "met": each.met,
             }
+            for each in decision.requirements
         ]
 
 

@@ -6,6 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def is_here(path: Path) -> bool:
+    """Whether a path is there and within reach: a run of another machine names folders that are not, or that
+    are somebody else's here.
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """Names of the files in a run's directory."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from core.errors import HallmarkError, ResourceError, interruption
+from core.errors import HallmarkError, IntegrityError, ResourceError, interruption
 from core.files import remove_unfinished, write_json
 from core.locks import acquire, holder
-from experiments.run_files import RunFiles
+from experiments.run_files import RunFiles, is_here
 from registry import Registry, Run
+from registry.artifacts.store import Store
 
 if TYPE_CHECKING:  # it imports what a run computes with, and a list of runs has no need of that
     from experiments.plan import RunPlan
@@ -105,13 +106,13 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
         runs: folder of the runs.
 
     Raises:
-        IntegrityError: the dataset's name is registered with other content.
-        ResourceError: the folder cannot be written.
+        IntegrityError: the dataset's name is registered with other content, or its file changed meanwhile.
+        ResourceError: the folder cannot be written, or the artifact store is not usable.
     """
     dataset = registry.datasets.register(
         plan.dataset.key, plan.dataset.version, plan.dataset.sha256, plan.dataset.items
     )
-    return continue_or_start(
+    run = continue_or_start(
         plan.inputs_sha256(),
         plan.manifest,
         registry,
@@ -124,6 +125,8 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
         judge=plan.judge,
         judge_fingerprint=plan.judge_fingerprint,
     )
+    keep_datasets(plan, registry)  # after the rows that name them: garbage collection takes what nobody names
+    return run
 
 
 def continue_or_start(
@@ -208,7 +211,7 @@ def _lock(directory: Path) -> int:
 
 def _is_abandoned(directory: Path) -> bool:
     """Whether the run's folder is still there and no living process holds its lock."""
-    if not (directory / "manifest.json").is_file():
+    if not is_here(directory / "manifest.json"):
         return False
     try:
         os.close(_lock(directory))
@@ -226,13 +229,24 @@ def current_status(run: Run) -> str:
     return run.status
 
 
-def origin_of(run: Run, registry: Registry) -> Run:
-    """The run whose model wrote a run's predictions: itself, or what it was judged again from. The weights
-    are in that run's folder.
+def keep_datasets(plan: RunPlan, registry: Registry) -> None:
+    """Put the files of a plan's datasets into the artifact store, so that what is decided on them can be
+    decided again, and on any machine.
+
+    Raises:
+        IntegrityError: a file is no longer the one that was planned with.
+        ResourceError: the store is not usable.
     """
-    while source := run.manifest.get("rejudged_from"):
-        run = registry.runs.get(source)
-    return run
+    for dataset in (plan.dataset, *([plan.training.dataset] if plan.training else [])):
+        keep_dataset(dataset.path, dataset.sha256, registry.artifacts)
+
+
+def keep_dataset(path: Path, sha256: str, artifacts: Store) -> None:
+    """The same for one file, which has to have this sha256."""
+    if not artifacts.has_file(sha256) and (found := artifacts.put_file(path)) != sha256:
+        raise IntegrityError(
+            f"{path}: changed while the run was starting: expected sha256 {sha256}, found {found}."
+        )
 
 
 def run_ref(run: Run) -> RunRef:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from evaluation.gate import GateRefused
 from experiments.config import ExperimentConfig
 from experiments.plan import planned
-from experiments.result import ExperimentResult
+from experiments.references import RUN_PREFIX
+from experiments.result import ExperimentResult, ExperimentRuns
 from flows.common import loop_flow
 from flows.evaluate import baseline, evaluate
 from flows.train import train
@@ -20,13 +21,14 @@ def experiment(config: ExperimentConfig = ExperimentConfig()) -> ExperimentResul
     Args:
         config: All settings. The defaults run the built-in experiment.
     """
-    with planned(plan_experiment(config)):
-        base = baseline(config.baseline())
-        trained = train(config.trained())
     champion = champion_reference(config.model_name)
-    against = evaluate(config.evaluate(champion)) if champion else base
-    comparison = compare(base.run_id, trained.run_id)
-    result = promote_if_better(config, base, trained, against, comparison)
+    with planned(plan_experiment(config)):
+        base = [baseline(each) for each in config.baselines()]
+        served = [evaluate(each) for each in config.judged(champion)] if champion else base
+        first = train(config.trained())
+    trained = [first, *(evaluate(each) for each in config.judged(f"{RUN_PREFIX}{first.run_id}")[1:])]
+    comparison = compare(base[0].run_id, first.run_id)
+    result = promote_if_better(config, ExperimentRuns(base=base, served=served, trained=trained), comparison)
     if config.fail_unless_promoted and not result.stands:
         raise GateRefused(result.decision)
     return result

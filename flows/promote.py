@@ -8,6 +8,7 @@ from pydantic import Field
 
 from core.config import MODEL_NAME_PATTERN
 from evaluation.gate import GateConfig, GateRefused
+from evaluation.suite import Suite
 from experiments.result import PromotionResult
 from flows.common import loop_flow
 from tasks.decide import promote_run
@@ -21,6 +22,7 @@ def promote(
     against: str | None = None,
     force_reason: str | None = None,
     fail_unless_promoted: bool = False,
+    suite: Suite | None = None,
 ) -> PromotionResult:
     """Ask the gate about a recorded run and promote it when the gate agrees.
 
@@ -31,8 +33,9 @@ def promote(
         against: run to compare with; default is the champion's, else the base model's.
         force_reason: promote even if the gate refuses, and record why.
         fail_unless_promoted: end as failed when the gate says no, for CI.
+        suite: what must hold, where it is more than a gain on the run's own dataset.
     """
-    result = promote_run(run, model_name, gate, against, force_reason)
+    result = promote_run(run, model_name, gate, against, force_reason, suite)
     if fail_unless_promoted and result.outcome == "refused":
         raise GateRefused(result.decision)
     return result

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from core.errors import InputError
 from core.files import open_for_reading, read_jsonl, sha256_file
-from golden.manifest import Manifest, check_against_manifest, manifest_path, read_manifest
+from golden.manifest import DEFAULT_JUDGE, Manifest, check_against_manifest, manifest_path, read_manifest
 from golden.schema import DATASET_NAME, MAX_DATASET_NAME, Item
 
 BUILT_IN = Path(__file__).parent / "data"
@@ -45,6 +45,11 @@ class Dataset:
         """trace_id -> difficulty band, as the manifest says; empty without one."""
         bands = self.manifest.bands if self.manifest else {}
         return {trace_id: band for band, trace_ids in bands.items() for trace_id in trace_ids}
+
+    @property
+    def judge(self) -> str:
+        """NAME@vN of the judge that it is meant for: the one that its manifest names, else the default."""
+        return (self.manifest and self.manifest.judge) or DEFAULT_JUDGE
 
     def items(self) -> Iterator[Item]:
         """The items in file order, checked one by one. See `read_items`."""
@@ -169,6 +174,8 @@ def _explain(problem: Any) -> str:
         return "unknown field"
     if kind == "string_type":
         return f"expected a string, got {_kind(given)}"
+    if kind == "dict_type":
+        return f"expected an object, got {_kind(given)}"
     if kind == "list_type":
         return f"expected an array of strings, got {_kind(given)}"
     if kind == "string_too_short" or (

@@ -18,13 +18,14 @@ def category_counts(dataset: Dataset) -> dict[str, int]:
     return dict(sorted(Counter(item.category for item in dataset.items()).items()))
 
 
-def freeze(dataset: Dataset, licence: str, made_by: str) -> Manifest:
+def freeze(dataset: Dataset, licence: str, made_by: str, judge: str | None = None) -> Manifest:
     """Check every item and write the manifest beside the file.
 
     Args:
         dataset: one that has no manifest yet.
         licence: SPDX identifier of the data's licence.
         made_by: how the items were made, for whoever reads the results.
+        judge: NAME@vN of the judge that the set is meant for; None for the default.
 
     Raises:
         InputError: it is frozen already, or an item is unusable.
@@ -41,6 +42,7 @@ def freeze(dataset: Dataset, licence: str, made_by: str) -> Manifest:
         categories=categories,
         licence=licence,
         made_by=made_by,
+        judge=judge,
     )
     write_manifest(dataset.path, manifest)
     return manifest

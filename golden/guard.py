@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
 
 from golden.schema import Item
+from golden.stretches import Hashes, Numbers, Table, Texts, distinct
+from golden.words import joined, tokens, without_punctuation
 
 NGRAM = 8
 """Words in an n-gram; 8 as in PaLM (Chowdhery et al. 2022, arXiv:2204.02311, section 8.4)."""
+SHARE = 0.7
+"""A training item with this share of a golden prompt's 8-grams holds the prompt; as in PaLM, too."""
 BOILERPLATE = 3
 """An n-gram that more than this many golden prompts share is their common instruction, not their content."""
+SHORTEST = 2
+"""A prompt of fewer tokens, such as `Yes`, is inside so many texts that it means nothing."""
+BATCH = 1 << 18
+"""About how many tokens are compared at a time."""
 
-_WORD = re.compile(r"\w+")
+Kind = Literal["exact", "normalised", "contained", "ngram", "twin"]
 
 
 class Overlap(BaseModel):
@@ -26,39 +34,36 @@ class Overlap(BaseModel):
     Attributes:
         train_id: trace_id of the training item.
         golden_id: trace_id of the golden item.
-        kind: `exact`: the same prompt; `normalised`: the same but for case and white space; `ngram`: 8
-            consecutive words in common.
-        shared: the prompt, or the words.
+        kind: `exact`: the same prompt; `normalised`: the same but for case, spacing and Unicode forms;
+            `contained`: the golden prompt, so compared, is whole inside the training item's prompt, steps and
+            answer; `ngram`: at least `SHARE` of the golden prompt's 8-grams are in there; `twin`: fewer are.
+        shared: the prompt, or the longest run of words in common.
+        share: how much of the golden prompt's own 8-grams the training item has; 1 where it has the prompt.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     train_id: str
     golden_id: str
-    kind: Literal["exact", "normalised", "ngram"]
+    kind: Kind
     shared: str
+    share: float = Field(default=1.0, gt=0, le=1)
 
-
-def normalise(text: str) -> str:
-    """NFKC, casefolded, single spaces. Signs stay: 9 + 2 and 9 - 2 are different questions."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def words(text: str) -> list[str]:
-    """The words and numbers of a text, casefolded."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-
-
-def ngrams(text: str) -> Iterator[str]:
-    """Every 8 consecutive words."""
-    found = words(text)
-    for start in range(len(found) - NGRAM + 1):
-        yield " ".join(found[start : start + NGRAM])
+    @property
+    def refuses(self) -> bool:
+        """Whether the golden item is in the training set. A twin resembles it, and is shown, no more."""
+        return self.kind != "twin"
 
 
 def find_overlaps(train: Iterable[Item], golden: Iterable[Item]) -> Iterator[Overlap]:
-    """Find training items that contain golden prompts.
+    """Find training items that hold golden prompts, and those that resemble them.
 
     Golden prompts are compared with the whole training text (prompt, steps, answer), since a golden question
-    quoted in a worked step leaks just as well. Memory grows with the golden set only, so the training set may
+    quoted in a worked step leaks just as well. Of a golden prompt's 8-grams only those count that at most
+    `BOILERPLATE` golden prompts have. Where most of them do not count, the few that are left, at the border
+    of a template, are no evidence: to hold the prompt a text must then share at least eight.
+
+    Memory grows with the golden set only, by about 12 bytes for each of its 8-grams, so the training set may
     be of any length.
 
     Args:
@@ -66,7 +71,8 @@ def find_overlaps(train: Iterable[Item], golden: Iterable[Item]) -> Iterator[Ove
         golden: the items the model will be judged on.
 
     Yields:
-        At most one overlap for each training item, of the strongest kind.
+        At most one overlap for each training item, in their order: of the strongest kind, then of the longest
+        prompt or the largest share, then of the first golden item.
 
     Example:
         >>> asked = Item(trace_id="g", prompt="What is 4 + 3?", steps=[], final_answer="7", category="sums")
@@ -74,28 +80,190 @@ def find_overlaps(train: Iterable[Item], golden: Iterable[Item]) -> Iterator[Ove
         >>> [(overlap.kind, overlap.golden_id) for overlap in find_overlaps([learned], [asked])]
         [('normalised', 'g')]
     """
-    exact: dict[str, str] = {}
-    normal: dict[str, str] = {}
-    owners: dict[str, set[str]] = defaultdict(set)
-    for item in golden:
-        exact[item.prompt] = item.trace_id
-        normal[normalise(item.prompt)] = item.trace_id
-        for gram in ngrams(item.prompt):
-            owners[gram].add(item.trace_id)
-    grams = {gram: min(ids) for gram, ids in owners.items() if len(ids) <= BOILERPLATE}
-    for item in train:
-        if (overlap := _overlap(item, exact, normal, grams)) is not None:
-            yield overlap
+    prompts = _GoldenPrompts(golden)
+    rest = iter(train)
+    while batch := list(_batch(rest)):
+        yield from _overlaps(prompts, batch)
+
+
+class _Text(NamedTuple):
+    """An item and the tokens of its text, of which the first `asked` are its prompt's."""
+
+    item: Item
+    tokens: list[str]
+    asked: int
+
+
+def _batch(items: Iterator[Item], prompts_only: bool = False) -> Iterator[_Text]:
+    size = 0
+    while size < BATCH and (item := next(items, None)) is not None:
+        prompt = tokens(item.prompt)
+        rest = [] if prompts_only else tokens("\n".join((*item.steps, item.final_answer)))
+        size += len(prompt) + len(rest) + 1
+        yield _Text(item, prompt + rest, len(prompt))
+
+
+def _as_written(batch: list[_Text]) -> Hashes:
+    """The hash of each prompt, character for character."""
+    every = (hash(text.item.prompt) for text in batch)
+    return np.fromiter(every, np.int64, len(batch)).view(np.uint64)
+
+
+class _GoldenPrompts:
+    """What is looked up in training texts: golden prompts as they are written and as they are compared, how
+    the latter begin, and their 8-grams. A golden item's number is its place in the dataset.
+
+    Attributes:
+        ids: trace ids by number.
+        sizes: tokens in each prompt.
+        all_ngrams: how many different 8-grams each prompt has.
+        own_ngrams: how many of them are nobody's boilerplate.
+    """
+
+    def __init__(self, golden: Iterable[Item]) -> None:
+        self.ids: list[str] = []
+        columns: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
+        rest = iter(golden)
+        batch = None
+        while batch != []:  # the empty batch after the last one gives its columns, too
+            batch = list(_batch(rest, prompts_only=True))
+            for name, column in self._read(batch).items():
+                columns[name].append(column)
+        whole = {name: np.concatenate(columns.pop(name)) for name in list(columns)}
+        self.sizes: Numbers = whole["size"]
+        self.written = Table(whole["written"], np.arange(len(self.ids)))
+        first = np.zeros(len(self.ids), bool)  # of equal prompts the first one stands for all
+        first[np.unique(whole["compared"], return_index=True)[1]] = True
+        self.compared = Table(whole["compared"][first], np.flatnonzero(first))
+        self.beginnings = dict(_by_beginning(whole["beginning"], self.sizes))
+        kept = first[whole["owner"]]
+        self.ngrams = self._own_ngrams(whole.pop("ngram")[kept], whole.pop("owner")[kept])
+
+    def _read(self, batch: list[_Text]) -> dict[str, npt.NDArray[Any]]:
+        prompts = Texts([text.tokens for text in batch])
+        content = Texts([without_punctuation(text.tokens) for text in batch])
+        ngrams = content.windows(NGRAM)
+        owners = content.text_of(np.arange(len(ngrams)))
+        inside = np.arange(len(ngrams)) + NGRAM <= content.starts[owners] + content.sizes[owners]
+        ngrams, owners = ngrams[inside], owners[inside]
+        order = np.lexsort((ngrams, owners))
+        ngrams, owners = ngrams[order], owners[order]
+        new = distinct(owners, ngrams)
+        first = len(self.ids)
+        self.ids += [text.item.trace_id for text in batch]
+        return {
+            "written": _as_written(batch),
+            "compared": prompts.stretches(prompts.starts, prompts.sizes),
+            "beginning": prompts.stretches(prompts.starts, np.minimum(prompts.sizes, NGRAM)),
+            "size": prompts.sizes,
+            "ngram": ngrams[new],
+            "owner": (owners[new] + first).astype(np.int32),
+        }
+
+    def _own_ngrams(self, ngrams: Hashes, owners: npt.NDArray[np.int32]) -> Table:
+        self.all_ngrams: Numbers = np.bincount(owners, minlength=len(self.ids))
+        table = Table(ngrams, owners)
+        own = _times(table.keys) <= BOILERPLATE
+        self.own_ngrams: Numbers = np.bincount(table.values[own], minlength=len(self.ids))
+        return Table(table.keys[own], table.values[own])
+
+
+def _times(keys: Hashes) -> Numbers:
+    """How often each of some sorted keys occurs among them."""
+    group = np.cumsum(distinct(keys)) - 1
+    return np.bincount(group)[group] if len(keys) else group
+
+
+def _by_beginning(beginnings: Hashes, sizes: Numbers) -> Iterator[tuple[int, Table]]:
+    """For each number of tokens up to 8: the sizes of the prompts that begin with so many given ones."""
+    order = np.lexsort((sizes, beginnings))
+    beginnings, sizes = beginnings[order], sizes[order]
+    new = distinct(beginnings, sizes) & (sizes >= SHORTEST)
+    beginnings, sizes = beginnings[new], sizes[new]
+    for length in range(SHORTEST, NGRAM + 1):
+        here = np.minimum(sizes, NGRAM) == length
+        if here.any():
+            yield length, Table(beginnings[here], sizes[here])
+
+
+def _overlaps(golden: _GoldenPrompts, batch: list[_Text]) -> Iterator[Overlap]:
+    """The strongest overlap of each text, in their order."""
+    found: dict[int, Overlap] = {}
+    for way in (_equal, _contained, _resembling):
+        for text, overlap in way(golden, batch):
+            found.setdefault(text, overlap)
+    for text in sorted(found):
+        yield found[text]
+
+
+Ways = Iterator[tuple[int, Overlap]]
+"""Overlaps by the number of the text in its batch."""
+
+
+def _equal(golden: _GoldenPrompts, batch: list[_Text]) -> Ways:
+    texts = Texts([text.tokens[: text.asked] for text in batch])
+    ways: tuple[tuple[Kind, Table, Hashes], ...] = (
+        ("exact", golden.written, _as_written(batch)),
+        ("normalised", golden.compared, texts.stretches(texts.starts, texts.sizes)),
+    )
+    for kind, table, hashes in ways:
+        for text, number in zip(*map(reversed, table.find(hashes)), strict=True):
+            yield int(text), _overlap(golden, batch[text], number, kind, batch[text].item.prompt)
+
+
+def _contained(golden: _GoldenPrompts, batch: list[_Text]) -> Ways:
+    texts = Texts([text.tokens for text in batch])
+    for length, beginnings in reversed(golden.beginnings.items()):
+        places, sizes = beginnings.find(texts.windows(length))
+        owners = texts.text_of(places)
+        fits = places + sizes <= texts.starts[owners] + texts.sizes[owners]
+        places, sizes, owners = places[fits], sizes[fits], owners[fits]
+        known, numbers = golden.compared.find(texts.stretches(places, sizes))
+        places, sizes, owners = places[known], sizes[known], owners[known]
+        for row in _best(owners, -sizes, numbers):
+            text = batch[owners[row]]
+            first = places[row] - texts.starts[owners[row]]
+            shared = joined(text.tokens[first : first + sizes[row]])
+            yield int(owners[row]), _overlap(golden, text, numbers[row], "contained", shared)
+
+
+def _resembling(golden: _GoldenPrompts, batch: list[_Text]) -> Ways:
+    words = [without_punctuation(text.tokens) for text in batch]
+    texts = Texts(words)
+    ngrams = texts.windows(NGRAM)
+    places, numbers = golden.ngrams.find(ngrams)
+    owners = texts.text_of(places)
+    order = np.lexsort((ngrams[places], numbers, owners))
+    places, numbers, owners = places[order], numbers[order], owners[order]
+    pair = np.cumsum(distinct(owners, numbers)) - 1
+    shared = np.bincount(pair[distinct(pair, ngrams[places])])
+    heads = np.flatnonzero(distinct(owners, numbers))
+    share = shared / golden.own_ngrams[numbers[heads]]
+    enough = np.minimum(NGRAM, SHARE * golden.all_ngrams[numbers[heads]])
+    holds = (share >= SHARE) & (shared >= enough)
+    for row in _best(owners[heads], ~holds, -share, numbers[heads]):
+        text = owners[heads[row]]
+        run = _longest_run(np.sort(places[pair == row])) - texts.starts[text]
+        common = joined(words[text][run[0] : run[-1] + NGRAM])
+        kind: Kind = "ngram" if holds[row] else "twin"
+        yield int(text), _overlap(golden, batch[text], numbers[heads[row]], kind, common, float(share[row]))
 
 
 def _overlap(
-    item: Item, exact: dict[str, str], normal: dict[str, str], grams: dict[str, str]
-) -> Overlap | None:
-    if item.prompt in exact:
-        return Overlap(train_id=item.trace_id, golden_id=exact[item.prompt], kind="exact", shared=item.prompt)
-    if (plain := normalise(item.prompt)) in normal:
-        return Overlap(train_id=item.trace_id, golden_id=normal[plain], kind="normalised", shared=plain)
-    for gram in ngrams(" ".join((item.prompt, *item.steps, item.final_answer))):
-        if gram in grams:
-            return Overlap(train_id=item.trace_id, golden_id=grams[gram], kind="ngram", shared=gram)
-    return None
+    golden: _GoldenPrompts, text: _Text, number: int, kind: Kind, shared: str, share: float = 1.0
+) -> Overlap:
+    return Overlap(
+        train_id=text.item.trace_id, golden_id=golden.ids[number], kind=kind, shared=shared, share=share
+    )
+
+
+def _best(texts: Numbers, *rank: npt.NDArray[Any]) -> Numbers:
+    """For each text the row that comes first by these columns."""
+    order = np.lexsort((*reversed(rank), texts))
+    return order[distinct(texts[order])]
+
+
+def _longest_run(places: Numbers) -> Numbers:
+    """The longest run of consecutive numbers among some that are sorted; of equal ones the first."""
+    runs = np.split(places, np.flatnonzero(np.diff(places) != 1) + 1)
+    return max(runs, key=len)

@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.errors import InputError, IntegrityError
 from core.files import read_json, write_json
 
+JUDGE_PATTERN = r"^[a-z0-9_]+@v[1-9][0-9]*$"
+DEFAULT_JUDGE = "answer_correctness@v1"
+"""Judges the datasets whose manifest names no other."""
+
 
 class Manifest(BaseModel):
     """The facts about a frozen dataset that a reader checks the file against."""
@@ -22,6 +26,9 @@ class Manifest(BaseModel):
     bands: dict[str, list[str]] = Field(default_factory=dict, description="difficulty band -> trace ids")
     licence: str = Field(description="SPDX identifier")
     made_by: str = Field(description="how the items were made")
+    judge: str | None = Field(
+        default=None, pattern=JUDGE_PATTERN, description="NAME@vN: the judge that the set is meant for"
+    )
 
 
 def manifest_path(dataset: Path) -> Path:
@@ -31,7 +38,7 @@ def manifest_path(dataset: Path) -> Path:
 
 def write_manifest(dataset: Path, manifest: Manifest) -> None:
     """Write the manifest beside its dataset."""
-    write_json(manifest_path(dataset), manifest.model_dump())
+    write_json(manifest_path(dataset), manifest.model_dump(exclude_none=True))
 
 
 def read_manifest(dataset: Path) -> Manifest | None:

@@ -17,6 +17,7 @@ from hallmark.progress import progress_shown
 if TYPE_CHECKING:
     from evaluation.comparison import Comparison
     from evaluation.gate import GateConfig
+    from evaluation.suite import Suite
     from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
     from experiments.reproducing import Reproduction
     from experiments.result import ExperimentResult, PromotionResult
@@ -105,7 +106,7 @@ def evaluate(
         model: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, or `ORG/NAME@REVISION`.
         config: settings as an object, or the path of a TOML file.
         dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
-        judge: as NAME@vN.
+        judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
         generation: how predictions are made, as in {"max_new_tokens": 64}.
         reuse: take the recorded run where one exists for exactly these inputs.
 
@@ -170,7 +171,7 @@ def train(
         base_model: what to start from; see `evaluate`.
         config: settings as an object, or the path of a TOML file of an experiment.
         dataset: the golden dataset that the trained model is judged on.
-        judge: as NAME@vN.
+        judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
         generation: how predictions are made.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
 
@@ -209,6 +210,7 @@ def experiment(
     train: TrainConfig | Mapping[str, Any] | None = None,
     model_name: str | None = None,
     gate: GateConfig | Mapping[str, Any] | None = None,
+    suite: Suite | str | Path | None = None,
     promote: bool | None = None,
     reuse_baseline: bool | None = None,
     fail_unless_promoted: bool | None = None,
@@ -223,11 +225,13 @@ def experiment(
         config: settings as an object, or the path of a TOML file.
         base_model: what to start from; see `evaluate`.
         dataset: the golden dataset.
-        judge: as NAME@vN.
+        judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
         generation: how predictions are made.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
         model_name: name in the registry; a promoted model becomes its next version.
         gate: the rule that decides on promotion, as in {"alpha": 0.01}.
+        suite: what must hold on which datasets, as an object or the path of a TOML file; it names the
+            datasets and judges itself.
         promote: False decides and records, and leaves the champion.
         reuse_baseline: take the recorded baseline where one exists for exactly these inputs.
         fail_unless_promoted: raise `GateRefused` when the gate says no.
@@ -241,7 +245,7 @@ def experiment(
         >>> result.headline
         'THE GATE SAID YES; promotion was switched off'
     """
-    from experiments.config import ExperimentConfig, configured
+    from experiments.config import ExperimentConfig, configured, read_suite
     from experiments.plan import plan_experiment, planned
     from experiments.workspace import open_workspace
     from hallmark.workstation.ready import prefect_ready
@@ -258,6 +262,8 @@ def experiment(
         reuse_baseline=reuse_baseline,
         fail_unless_promoted=fail_unless_promoted,
     )
+    if suite is not None:
+        settings |= read_suite(suite).model_dump()
     wanted = configured(ExperimentConfig, config, settings)
     with progress_shown():
         plans = plan_experiment(wanted, open_workspace())
@@ -347,6 +353,7 @@ def promote(
     *,
     against: str | HasRunId | None = None,
     gate: GateConfig | Mapping[str, Any] | None = None,
+    suite: Suite | str | Path | None = None,
     alias: str = "champion",
     force_reason: str | None = None,
 ) -> PromotionResult:
@@ -357,6 +364,8 @@ def promote(
         model_name: name in the registry; a promoted model becomes its next version.
         against: run to compare with; None means the champion's, else the newest of the base model.
         gate: the rule, as in {"alpha": 0.01}.
+        suite: what must hold, as an object or the path of a TOML file; None asks for a gain on the run's own
+            dataset.
         alias: which alias moves.
         force_reason: promote even if the gate refuses; recorded with the decision.
 
@@ -371,6 +380,7 @@ def promote(
     """
     from core.config import validated
     from evaluation.gate import GateConfig
+    from experiments.config import read_suite
     from experiments.promoting import promote_run
     from experiments.workspace import open_workspace
     from hallmark.workstation.ready import prefect_ready, server_is_up
@@ -383,6 +393,7 @@ def promote(
             rule,
             open_workspace(),
             against=None if against is None else _run_id(against),
+            suite=None if suite is None else read_suite(suite),
             force_reason=force_reason,
             alias=alias,
         )

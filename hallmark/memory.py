@@ -25,8 +25,7 @@ def training_memory(config: TrainRunConfig, batches: Sequence[int], lengths: Seq
     Raises:
         InputError: the model cannot be trained.
     """
-    workspace = open_workspace()
-    found = resolve_model(config.base_model, workspace.home, workspace.registry.models.directory)
+    found = resolve_model(config.base_model, open_workspace())
     spec = PlanSpec(model=found.path, config=config.train, batches=list(batches), lengths=list(lengths))
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"

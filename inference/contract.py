@@ -85,6 +85,7 @@ class PredictionMeta(BaseModel):
         dtype: what was computed in.
         batch_size_used: smaller than asked for where the GPU had too little memory.
         timing: seconds, items per second, tokens per second; all that differs between two equal runs.
+        weights_bytes: size of the model's safetensors files; None in files from before it was recorded.
     """
 
     generation: dict[str, Any]
@@ -101,3 +102,4 @@ class PredictionMeta(BaseModel):
     batch_size_used: int
     predictions_sha256: str
     timing: dict[str, float]
+    weights_bytes: int | None = None

@@ -189,6 +189,7 @@ def _write(spec: PredictSpec, prompts: Sequence[Prompt], rows: Sequence[Row], **
         truncated_prompts=[prompt.trace_id for prompt in prompts if prompt.truncated],
         reached_max_new_tokens=[row.trace_id for row in rows if row.cut_off],
         predictions_sha256=sha256_file(path),
+        weights_bytes=sum(file.stat().st_size for file in spec.model.glob("*.safetensors")),
         **about,
     )
     write_json(spec.output / "predictions_meta.json", meta.model_dump())

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from evaluation.gate import COLUMNS, RequirementResult, decision_rows
+from evaluation.limits import LimitResult
 from evaluation.numbers import p_text, percent, points
 from provenance.card_data import card_data, hub_model
 from provenance.files import STATEMENT
@@ -89,6 +91,13 @@ def _decision(decision: Mapping[str, Any], comparison: Comparison | None) -> Ite
         if decision.get("promote")
         else "It was promoted by hand; the gate did not ask for it."
     )
+    requirements = [RequirementResult.model_validate(each) for each in decision.get("requirements", [])]
+    limits = [LimitResult.model_validate(each) for each in decision.get("limits", [])]
+    if len(requirements) > 1 or limits:
+        rows = decision_rows(requirements, limits)
+        yield table(
+            ["required", *(f"{name} " for name in COLUMNS[1:])], [list(map(escaped, row)) for row in rows]
+        )
     if reasons := decision.get("reasons"):
         yield "\n".join(f"- {escaped(reason)}" for reason in reasons)
     if comparison is None:

@@ -2,7 +2,7 @@
 
 from registry.log import PromotionConflict
 from registry.opening import open_registry, open_store, upgrade
-from registry.promotion import Attest, Evidence, Gate, OfferResult, Outcome, Ruling
+from registry.promotion import Attest, Evidence, Gate, OfferResult, Outcome, Pair, Pairing, Ruling
 from registry.registry import Registry
 from registry.rows import MetricRow, PredictionRow
 from registry.tables import Dataset, ModelVersion, Run
@@ -17,6 +17,8 @@ __all__ = [
     "ModelVersion",
     "OfferResult",
     "Outcome",
+    "Pair",
+    "Pairing",
     "PredictionRow",
     "Problem",
     "PromotionConflict",

@@ -7,7 +7,9 @@ A comparison that was significant hands its level on to the next one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import bindparam, insert
 from sqlmodel import Session, col, select
@@ -35,14 +37,32 @@ class Turn:
     known: bool
 
 
-def comparison_sha256(dataset_sha256: str, opponent: Run, candidate: Run) -> str:
-    """What makes two comparisons one: the same dataset, judge, and predictions on both sides.
+def comparison_sha256(pairs: Sequence[tuple[str, Run, Run]], terms: Sequence[Mapping[str, Any]]) -> str:
+    """What makes two comparisons one: the same datasets, judges, and predictions on both sides, and, for a
+    suite, the same requirements.
 
     The evaluator is deterministic, so the same candidate that is offered again gives the same predictions,
-    and asking again is no new chance for luck.
+    and asking again is no new chance for luck. Asking something else about it is one.
+
+    Args:
+        pairs: sha256 of the dataset, opponent and candidate, for each requirement.
+        terms: what is required of each; empty for "better than what is served".
     """
-    judge = candidate.judge, candidate.judge_fingerprint
-    return sha256_json([dataset_sha256, *judge, opponent.predictions_sha256, candidate.predictions_sha256])
+    hashes = [
+        sha256_json(
+            [
+                dataset_sha256,
+                candidate.judge,
+                candidate.judge_fingerprint,
+                opponent.predictions_sha256,
+                candidate.predictions_sha256,
+            ]
+        )
+        for dataset_sha256, opponent, candidate in pairs
+    ]
+    if len(hashes) == 1 and not terms[0]:
+        return hashes[0]
+    return sha256_json([[hash_, dict(asked)] for hash_, asked in zip(hashes, terms, strict=True)])
 
 
 MANY = 2**31 - 1
@@ -65,9 +85,15 @@ _BEFORE = (
 _SPEND = insert(AlphaSpending.__table__)  # type: ignore[attr-defined]
 
 
-def take_turn(session: Session, model: str, dataset_sha256: str, opponent: Run, candidate: Run) -> Turn:
-    """Find a comparison's turn. Nothing is written: `spend` does that, in the same transaction."""
-    comparison = comparison_sha256(dataset_sha256, opponent, candidate)
+def take_turn(session: Session, model: str, dataset_sha256: str, comparison: str) -> Turn:
+    """Find a comparison's turn. Nothing is written: `spend` does that, in the same transaction.
+
+    Args:
+        session: of the transaction.
+        model: the registered model.
+        dataset_sha256: of the main golden dataset.
+        comparison: from `comparison_sha256`.
+    """
     family = {"model": model, "dataset_sha256": dataset_sha256}
     connection = session.connection()
     known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).scalar()

@@ -9,6 +9,7 @@ from sqlalchemy import URL
 from core.files import make_home
 from registry.artifacts.old_layout import Converted
 from registry.artifacts.store import Store
+from registry.artifacts.urls import ArtifactUrl
 from registry.database import Database, connect, parse_url
 from registry.registry import Registry
 from registry.schema import ensure_current, migrate
@@ -63,7 +64,9 @@ def open_store(home: Path, artifacts: str | None = None) -> Store:
     Raises:
         InputError: the URL is not usable.
     """
-    return Store(artifacts or home.absolute() / "artifacts", home.absolute() / "checkouts")
+    own = home.absolute() / "artifacts"
+    shared = artifacts is not None and ArtifactUrl(artifacts).folder != own
+    return Store(artifacts or own, home.absolute() / "checkouts", shared=shared)
 
 
 def upgrade(

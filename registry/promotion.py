@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError, IntegrityError, TransientError
 from core.files import sha256_json
-from registry.alpha_ledger import Turn, spend, take_turn
+from registry.alpha_ledger import Turn, comparison_sha256, spend, take_turn
 from registry.artifacts.store import Store
 from registry.artifacts.trees import TreeEntry
 from registry.columns import check_name, now
@@ -26,16 +26,33 @@ ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a gate decides on, as the deciding transaction sees it.
+class Pairing:
+    """A requirement as the registry knows it: whose run on a dataset is compared with whose.
 
     Attributes:
-        opponent: the run to beat: the champion's, or, where there is no champion, the base model's.
-        candidate: the run that would be promoted.
+        candidate: id of a run of the offered weights.
+        against: id of the run to compare with, where it judged the opponent's weights; None for the newest
+            run of these on the same dataset by the same judge.
+        base: whether the opponent is the candidate's base model whatever is served; else it is the
+            champion, or the base where there is none.
+        terms: what is required, as JSON; part of what makes two comparisons one.
+    """
+
+    candidate: str
+    against: str | None = None
+    base: bool = False
+    terms: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two runs of a pairing, as the deciding transaction sees them.
+
+    Attributes:
+        opponent: the run to beat.
+        candidate: the run of the weights that would be promoted.
         opponent_scores: trace_id -> score in [0, 1], in dataset order.
         candidate_scores: likewise.
-        number: which comparison this is for this model on this golden dataset, from 1.
-        carried: the level that the comparison before it left over.
         opponent_dataset: what the opponent was judged on.
         candidate_dataset: what the candidate was judged on.
     """
@@ -44,10 +61,23 @@ class Evidence:
     candidate: Run
     opponent_scores: Mapping[str, float]
     candidate_scores: Mapping[str, float]
-    number: int
-    carried: float
     opponent_dataset: Dataset
     candidate_dataset: Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a gate decides on, as the deciding transaction sees it.
+
+    Attributes:
+        pairs: one for each pairing of the offer, in its order.
+        number: which comparison this is for this model on the first pair's dataset, from 1.
+        carried: the level that the comparison before it left over.
+    """
+
+    pairs: Sequence[Pair]
+    number: int
+    carried: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +115,7 @@ class Offer:
     gate: Gate
     weights: Callable[[], Path]
     actor: str
-    against: str | None = None
+    pairings: Sequence[Pairing]
     parent_model: str | None = None
     alias: str = CHAMPION
     force_reason: str | None = None
@@ -127,14 +157,12 @@ class _Case:
 
     Attributes:
         current: the version that the alias points at; None where there is none.
-        dataset: what the candidate was judged on.
+        main: the runs of the first pairing, whose dataset has the ledger of alpha.
     """
 
     offer: Offer
     current: ModelVersion | None
-    candidate: Run
-    opponent: Run
-    dataset: Dataset
+    main: Pair
     turn: Turn
     ruling: Ruling
 
@@ -146,7 +174,7 @@ class _Case:
     @property
     def decision(self) -> dict[str, Any]:
         """The gate's answer with what it was about, for the log and the attestation."""
-        about = {"against": self.opponent.run_id, "comparison_sha256": self.turn.comparison_sha256}
+        about = {"against": self.main.opponent.run_id, "comparison_sha256": self.turn.comparison_sha256}
         return {**self.ruling.document, **about}
 
 
@@ -190,24 +218,51 @@ def _assessed(session: Session, offer: Offer) -> _Case | OfferResult:
     current = aliased(session, offer.model, offer.alias)
     if current is not None and current.weights_sha256 == candidate.model_sha256:
         return OfferResult("already_champion", current, None, None)
-    opponent = _opponent(session, current, candidate, offer.against)
-    datasets = session.get_one(Dataset, opponent.dataset_id), session.get_one(Dataset, candidate.dataset_id)
-    turn = take_turn(session, offer.model, datasets[1].sha256, opponent, candidate)
-    scores = run_scores(session, opponent.run_id), run_scores(session, candidate.run_id)
-    ruling = offer.gate(Evidence(opponent, candidate, *scores, turn.number, turn.carried, *datasets))
-    return _Case(offer, current, candidate, opponent, datasets[1], turn, ruling)
+    pairs = [_pair(session, current, candidate, pairing) for pairing in offer.pairings]
+    main = pairs[0]
+    comparison = comparison_sha256(
+        [(pair.candidate_dataset.sha256, pair.opponent, pair.candidate) for pair in pairs],
+        [pairing.terms for pairing in offer.pairings],
+    )
+    turn = take_turn(session, offer.model, main.candidate_dataset.sha256, comparison)
+    return _Case(offer, current, main, turn, offer.gate(Evidence(pairs, turn.number, turn.carried)))
 
 
-def _opponent(session: Session, current: ModelVersion | None, candidate: Run, against: str | None) -> Run:
-    """The run to beat. Never one of other weights than the champion's: that would be a way round the gate."""
-    given = finished_run(session, against) if against else None
-    if current is None:
-        if (base := given or like_run(session, candidate.parent_model_sha256, candidate)) is not None:
-            return base
+def _pair(session: Session, current: ModelVersion | None, offered: Run, pairing: Pairing) -> Pair:
+    """The runs of a pairing."""
+    candidate = offered if pairing.candidate == offered.run_id else finished_run(session, pairing.candidate)
+    if candidate.model_sha256 != offered.model_sha256:
         raise InputError(
-            f"run {candidate.run_id}: nothing to compare it with: there is no champion and no run of its "
-            f"base model. Run: hallmark baseline --base-model {candidate.base_model}, "
-            "or name a run with --against."
+            f"run {candidate.run_id}: did not judge the weights of run {offered.run_id}, which are offered. "
+            f"Judge them with: hallmark evaluate run:{offered.run_id}"
+        )
+    current = None if pairing.base else current
+    opponent = _opponent(session, current, offered, candidate, pairing)
+    scores = run_scores(session, opponent.run_id), run_scores(session, candidate.run_id)
+    datasets = session.get_one(Dataset, opponent.dataset_id), session.get_one(Dataset, candidate.dataset_id)
+    return Pair(opponent, candidate, *scores, *datasets)
+
+
+def _opponent(
+    session: Session, current: ModelVersion | None, offered: Run, candidate: Run, pairing: Pairing
+) -> Run:
+    """The run to beat. Never one of other weights than the champion's: that would be a way round the gate.
+
+    Args:
+        current: the version to beat; None for the base model.
+        offered: the run whose weights are offered; its base model is meant.
+        candidate: the run of these weights that is compared.
+        pairing: says which run was asked for.
+    """
+    given = finished_run(session, pairing.against) if pairing.against else None
+    if current is None:
+        base = given or like_run(session, offered.parent_model_sha256, candidate)
+        if base is not None:
+            return base
+        nobody = "no run" if pairing.base else "there is no champion and no run"
+        raise InputError(
+            f"run {candidate.run_id}: nothing to compare it with: {nobody} of its base model. "
+            f"Run: hallmark baseline --base-model {offered.base_model}, or name a run with --against."
         )
     if given is not None and given.model_sha256 == current.weights_sha256:
         return given
@@ -215,7 +270,7 @@ def _opponent(session: Session, current: ModelVersion | None, candidate: Run, ag
 
 
 def _store_weights(artifacts: Store, case: _Case) -> str:
-    weights, run = case.offer.weights(), case.candidate
+    weights, run = case.offer.weights(), case.main.candidate
     stored = artifacts.put(weights)
     if stored != run.model_sha256:
         raise IntegrityError(
@@ -230,7 +285,7 @@ def _record_answer(session: Session, case: _Case) -> OfferResult:
         _ensure_model(session, case.offer.model)
     outcome: Outcome = "passed" if case.ruling.promote else "refused"
     _log(session, case, outcome, None, case.ruling.reason)
-    return OfferResult(outcome, None, case.opponent.run_id, case.ruling)
+    return OfferResult(outcome, None, case.main.opponent.run_id, case.ruling)
 
 
 def _promote(session: Session, artifacts: Store, case: _Case, stored: str) -> OfferResult:
@@ -243,13 +298,13 @@ def _promote(session: Session, artifacts: Store, case: _Case, stored: str) -> Of
     move_alias(session, model, case.offer.alias, case.current, version)
     outcome: Outcome = "promoted" if ruling.promote else "forced"
     _log(session, case, outcome, version, ruling.reason if ruling.promote else case.offer.force_reason or "")
-    return OfferResult(outcome, version, case.opponent.run_id, ruling)
+    return OfferResult(outcome, version, case.main.opponent.run_id, ruling)
 
 
 def _log(session: Session, case: _Case, outcome: Outcome, version: ModelVersion | None, reason: str) -> None:
     """Write the decision down: its share of alpha, and its row of the log."""
-    offer, ruling, run = case.offer, case.ruling, case.candidate
-    spend(session, case.turn, case.opponent, run, ruling.p_value, ruling.level, ruling.significant)
+    offer, ruling, run = case.offer, case.ruling, case.main.candidate
+    spend(session, case.turn, case.main.opponent, run, ruling.p_value, ruling.level, ruling.significant)
     append_log(
         session,
         offer.model,
@@ -279,7 +334,7 @@ _METRICS = select(Metric).where(Metric.run_id == bindparam("run_id")).order_by(c
 
 
 def _new_version(session: Session, artifacts: Store, case: _Case, sha256: str) -> ModelVersion:
-    offer, run, dataset = case.offer, case.candidate, case.dataset
+    offer, run, dataset = case.offer, case.main.candidate, case.main.candidate_dataset
     newest = session.connection().execute(_NEWEST, {"model": offer.model}).scalar()
     metrics = session.exec(_METRICS, params={"run_id": run.run_id})
     version = ModelVersion(

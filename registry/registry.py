@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from registry.aliases import Aliases
@@ -14,7 +14,7 @@ from registry.database_errors import describe
 from registry.datasets import Datasets
 from registry.garbage import GRACE_S, collect
 from registry.models import CHAMPION, Models
-from registry.promotion import Attest, Gate, Offer, OfferResult, decide
+from registry.promotion import Attest, Gate, Offer, OfferResult, Pairing, decide
 from registry.runs import Runs
 from registry.verify import Problem, verify
 
@@ -57,6 +57,7 @@ class Registry:
         weights: Callable[[], Path],
         actor: str,
         against: str | None = None,
+        pairings: Sequence[Pairing] = (),
         parent_model: str | None = None,
         alias: str = CHAMPION,
         force_reason: str | None = None,
@@ -78,6 +79,8 @@ class Registry:
             against: run to compare with where it judged the champion's weights, or where there is no
                 champion. Default: the newest run of the champion's, else the base model's, weights on the
                 same dataset by the same judge.
+            pairings: what is compared, where it is more than this run with what is served; the first one is
+                this run's, and its dataset has the ledger of alpha.
             parent_model: what the model was trained from.
             alias: which alias moves.
             force_reason: promote even if the gate refuses; recorded.
@@ -101,7 +104,7 @@ class Registry:
             gate=gate,
             weights=weights,
             actor=actor,
-            against=against,
+            pairings=pairings or [Pairing(run_id, against)],
             parent_model=parent_model,
             alias=alias,
             force_reason=force_reason,
@@ -122,16 +125,24 @@ class Registry:
         """
         return verify(self.database, self.artifacts)
 
-    def collect_garbage(self, dry_run: bool = False, grace_s: float = GRACE_S) -> Collected:
-        """Remove artifacts that no model version and no running run names.
+    def collect_garbage(
+        self, dry_run: bool = False, grace_s: float = GRACE_S, models_older_than: float | None = None
+    ) -> Collected:
+        """Remove artifacts that nothing needs.
+
+        What stays: the weights of versions, and of those that running runs work with; the files of the
+        datasets that runs were judged and trained on; in a store that other homes may read also the weights
+        of every finished trained run, so that each of them can promote, judge and continue it.
 
         Args:
             dry_run: remove nothing; the result lists what would be removed.
             grace_s: artifacts stored less than this many seconds ago stay.
+            models_older_than: for how many days after its run a trained model stays for other homes; None:
+                forever.
 
         Raises:
-            InputError: no version is recorded here, so that nothing in the store is known to be this
-                registry's.
+            InputError: something would be removed, and no model that is recorded here is in the store, so
+                that it may be another registry's.
             IntegrityError: an artifact of a version is missing or damaged; nothing is removed.
             ResourceError: the store is not usable.
 
@@ -139,7 +150,7 @@ class Registry:
             >>> registry.collect_garbage(dry_run=True).files
             0
         """
-        return collect(self.database, self.artifacts, dry_run, grace_s)
+        return collect(self.database, self.artifacts, dry_run, grace_s, models_older_than)
 
     def close(self) -> None:
         """Give back all database connections."""

@@ -15,9 +15,12 @@ from core.files import sha256_json
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.rows import MetricRow, PredictionRow
-from registry.tables import Metric, Prediction, Run
+from registry.tables import Dataset, Metric, Prediction, Run
 
 CANDIDATES_SHOWN = 5
+AT_ONCE = 100
+"""Rows with a manifest that are in memory at a time."""
+
 NOT_CONTENT = {"id", "content_sha256", "directory", "finished_at"}
 
 WITHOUT_DOCUMENTS = tuple(defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta))
@@ -213,6 +216,32 @@ class Runs:
         with self.database.reading() as session:
             return list(session.exec(same.order_by(col(Run.id).desc())))
 
+    def judging(self, model_sha256: str, dataset_sha256: str, judge: str) -> Run | None:
+        """The newest finished run of some weights on a dataset by a judge.
+
+        Args:
+            model_sha256: tree hash of the weights.
+            dataset_sha256: of the dataset's file.
+            judge: as NAME@vN.
+
+        Example:
+            >>> sha256 = registry.datasets.get(run.dataset_id).sha256
+            >>> registry.runs.judging(run.model_sha256, sha256, run.judge).run_id == run.run_id
+            True
+        """
+        found = (
+            select(Run)
+            .join(Dataset, col(Dataset.id) == Run.dataset_id)
+            .where(
+                Run.model_sha256 == model_sha256,
+                Dataset.sha256 == dataset_sha256,
+                Run.judge == judge,
+                Run.status == "finished",
+            )
+        )
+        with self.database.reading() as session:
+            return session.exec(found.order_by(col(Run.id).desc()).limit(1)).first()
+
     def unfinished(self, inputs_sha256: str) -> list[Run]:
         """Running and failed runs with exactly these inputs, newest first."""
         same = select(Run).where(Run.inputs_sha256 == inputs_sha256, Run.status != "finished")
@@ -338,6 +367,45 @@ def weights_in_use(session: Session) -> set[str]:
     """See `Runs.weights_in_use`."""
     rows = session.exec(select(Run.model_sha256, Run.parent_model_sha256).where(Run.status == "running"))
     return {sha256 for row in rows for sha256 in row if sha256}
+
+
+def dataset_files(session: Session, *, stored: bool = False, after: int = 0) -> set[str]:
+    """Hashes of the datasets' files that runs need: what they are judged on, and what they are trained on.
+
+    Args:
+        session: open.
+        stored: only those that must be in the artifact store, because a run finished that put them there.
+        after: only of the runs with a higher row id.
+    """
+    # The manifests are read here: PostgreSQL finds no field in a document that holds a NUL anywhere.
+    named = select(Run.manifest, Run.status, Dataset.sha256).join(Dataset).where(col(Run.id) > after)
+    found: set[str] = set()
+    for manifest, status, golden in session.exec(named.execution_options(yield_per=AT_ONCE)):
+        pins = [manifest.get("dataset"), (manifest.get("training") or {}).get("dataset")]
+        if stored:
+            done = status == "finished"
+            found.update(pin["sha256"] for pin in pins if done and pin and pin.get("stored"))
+        else:
+            found.update([golden, *(pin["sha256"] for pin in pins if pin)])
+    return found
+
+
+def last_run(session: Session) -> int:
+    """The highest row id of a run; 0 where there is none."""
+    return session.exec(select(func.max(Run.id))).one() or 0
+
+
+def trained_weights(session: Session, since: str = "") -> set[str]:
+    """Hashes of the weights that finished trained runs made.
+
+    Args:
+        session: open.
+        since: only of runs that finished at this time or later, as ISO 8601 text in UTC.
+    """
+    found = select(Run.model_sha256).where(
+        Run.kind == "trained", Run.status == "finished", col(Run.finished_at) >= since
+    )
+    return {sha256 for sha256 in session.exec(found.distinct()) if sha256}
 
 
 def _get(session: Session, run_id: str) -> Run:

@@ -17,7 +17,7 @@ from registry.database import Database
 from registry.log import FIRST_HASH, log_hash
 from registry.models import version_sha256
 from registry.rows import MetricRow, PredictionRow
-from registry.runs import WITHOUT_DOCUMENTS, content_sha256
+from registry.runs import AT_ONCE, WITHOUT_DOCUMENTS, content_sha256, dataset_files
 from registry.tables import (
     Alias,
     AlphaSpending,
@@ -28,9 +28,6 @@ from registry.tables import (
     PromotionLog,
     Run,
 )
-
-AT_ONCE = 100
-"""Rows with a manifest that are in memory at a time."""
 
 MOVES = ("promoted", "forced", "rolled_back", "assigned")
 
@@ -57,9 +54,13 @@ def verify(database: Database, store: Store) -> list[Problem]:
         parts = (_runs, _versions, _attestations, _log, _aliases, _spending)
         problems = [problem for part in parts for problem in part(session)]
         artifacts = sorted(set(session.exec(select(ModelVersion.weights_sha256))))
+        stored, named = dataset_files(session, stored=True), dataset_files(session)
+    # What runs stored must be there. Of older runs a file may be there, and then it must be whole.
+    files = stored | {sha256 for sha256 in named - stored if store.has_file(sha256)}
     return [
         *problems,
         *(Problem(f"artifact {sha256}", sentence) for sha256, sentence in store.check(artifacts)),
+        *(Problem(f"dataset {sha256}", sentence) for sha256, sentence in store.check_files(sorted(files))),
     ]
 
 

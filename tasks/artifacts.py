@@ -9,7 +9,7 @@ from evaluation.comparison import Comparison
 from experiments.comparing import flips
 from experiments.reproducing import Reproduction
 from experiments.result import ExperimentResult
-from experiments.run_files import RunFiles
+from experiments.run_files import RunFiles, is_here
 from experiments.runs import RunRef, run_ref
 from registry import Registry
 from tasks import report
@@ -84,7 +84,7 @@ def links(runs: Iterable[str], registry: Registry) -> dict[str, str]:
 
 
 def _link(run: str, files: RunFiles) -> str:
-    if not files.flow_run.is_file():
+    if not is_here(files.flow_run):
         return run
     return f"[{run}](/runs/flow-run/{read_json(files.flow_run)['flow_run_id']})"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from evaluation.comparison import Comparison
 from evaluation.gate import GateConfig
+from evaluation.suite import Suite
 from experiments import promoting
 from experiments.comparing import compare_runs
 from experiments.config import ExperimentConfig
-from experiments.result import ExperimentResult, PromotionResult
-from experiments.runs import RunRef
+from experiments.result import ExperimentResult, ExperimentRuns, PromotionResult
 from experiments.workspace import open_workspace
 from tasks.artifacts import show_comparison, show_result
 from tasks.events import emit_outcome
@@ -32,11 +32,11 @@ def champion_reference(model_name: str) -> str | None:
 
 @retryable("gate and promote")
 def promote_if_better(
-    config: ExperimentConfig, baseline: RunRef, trained: RunRef, against: RunRef, comparison: Comparison
+    config: ExperimentConfig, runs: ExperimentRuns, comparison: Comparison
 ) -> ExperimentResult:
     """Decide against the champion (or the baseline where there is none); promote or record the refusal."""
     workspace = open_workspace()
-    result = promoting.promote_if_better(config, baseline, trained, against, comparison, workspace)
+    result = promoting.promote_if_better(config, runs, comparison, workspace)
     show_result(result, workspace.registry)
     if config.promote:
         emit_outcome(result)
@@ -46,11 +46,16 @@ def promote_if_better(
 
 @retryable("gate and promote a recorded run")
 def promote_run(
-    run: str, model_name: str, gate: GateConfig, against: str | None, force_reason: str | None
+    run: str,
+    model_name: str,
+    gate: GateConfig,
+    against: str | None,
+    force_reason: str | None,
+    suite: Suite | None,
 ) -> PromotionResult:
     """Decide on a run that was recorded before."""
     result = promoting.promote_run(
-        run, model_name, gate, open_workspace(), against=against, force_reason=force_reason
+        run, model_name, gate, open_workspace(), against=against, force_reason=force_reason, suite=suite
     )
     emit_outcome(result)
     reasons = result.decision.reasons if result.decision else []

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 
 from evaluation.comparison import Comparison, Group
+from evaluation.gate import COLUMNS, decision_rows
 from evaluation.metrics import Metric, MetricsSnapshot
 from evaluation.numbers import p_text, percent, points
 from evaluation.plots import draw_comparison
@@ -172,7 +173,11 @@ def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:
         rows.append(
             ("repeated", links.get(verdict.repeats, verdict.repeats), "same inputs, same predictions")
         )
-    parts = [f"## {prose(verdict.headline)}", *map(prose, verdict.reasons), table(["run", "", ""], rows)]
+    parts = [f"## {prose(verdict.headline)}"]
+    if (decision := verdict.decision) is not None and decision.is_suite:
+        required = decision_rows(decision.requirements, decision.limits)
+        parts.append(table(list(COLUMNS), [tuple(map(text_cell, row)) for row in required]))
+    parts += [*map(prose, verdict.reasons), table(["run", "", ""], rows)]
     facts = [
         ("version", code(f"{verdict.model_name} v{verdict.version}") if verdict.version else "none"),
         ("champion", code(f"{verdict.model_name} v{verdict.champion}") if verdict.champion else "none"),

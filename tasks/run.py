@@ -43,6 +43,7 @@ def begin(plan: RunPlan) -> RunRef:
     """Take the recorded run of the same inputs, continue an interrupted one, or begin a new one."""
     workspace = open_workspace()
     if (reusable := runs.find_reusable(plan, workspace.registry)) is not None:
+        runs.keep_datasets(plan, workspace.registry)  # a run of another machine or of an older Hallmark
         return reusable
     if (reason := runs.why_not_reused(plan, workspace.registry)) is not None:
         current_listener()(Progress(stage="predicting again:", done=0, total=0, unit="", note=reason))

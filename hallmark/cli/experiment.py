@@ -7,15 +7,19 @@ from typing import Any
 import typer
 
 from core.child_process import raise_on_termination
-from experiments.config import ExperimentConfig, configured
+from experiments.config import ExperimentConfig, configured, read_suite
 from hallmark import api
-from hallmark.cli.options import ConfigFile, Settings, settings, with_settings
+from hallmark.cli.options import ConfigFile, Settings, SuiteFile, settings, with_settings
 from hallmark.cli.terminal import Json, emit
 
 
 @with_settings(ExperimentConfig)
 def experiment(
-    config: ConfigFile = None, others: Settings = None, json: Json = False, **options: Any
+    config: ConfigFile = None,
+    suite: SuiteFile = None,
+    others: Settings = None,
+    json: Json = False,
+    **options: Any,
 ) -> None:
     """Base against trained on a golden dataset: predict, judge, train, compare, and promote the better one.
 
@@ -23,7 +27,10 @@ def experiment(
     """
     from hallmark.cli.show.result import show_result
 
-    wanted = configured(ExperimentConfig, config, settings(ExperimentConfig, options, others))
+    given = settings(ExperimentConfig, options, others)
+    if suite is not None:
+        given |= read_suite(suite).model_dump()
+    wanted = configured(ExperimentConfig, config, given)
     raise_on_termination()
     result = api.experiment(wanted.model_copy(update={"fail_unless_promoted": False}))
     if json:

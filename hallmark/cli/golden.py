@@ -120,5 +120,5 @@ def guard(
             f"{'overlaps' if len(overlaps) == 1 else 'overlap'} with {Path(golden).name}",
             markup=False,
         )
-    if overlaps:
+    if any(overlap.refuses for overlap in overlaps):
         raise typer.Exit(2)

@@ -62,6 +62,14 @@ Settings = Annotated[
         "--set", metavar="NAME=VALUE", help="Any other setting, as in generation.dtype=bfloat16. Repeatable."
     ),
 ]
+SuiteFile = Annotated[
+    str | None,
+    typer.Option(
+        "--suite",
+        metavar="FILE",
+        help="TOML file of requirements and limits, all of which must hold; it names the datasets itself.",
+    ),
+]
 ConfigFile = Annotated[
     str | None,
     typer.Option("--config", "-c", metavar="FILE", help="TOML file with any setting; options win over it."),
@@ -172,7 +180,8 @@ def option_type(field: FieldInfo) -> Any:
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
     """The values of a field that may only have some."""
-    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    parts = (field.annotation, *get_args(field.annotation))
+    return next((get_args(part) for part in parts if get_origin(part) is Literal), ())
 
 
 def field_of(kind: type[BaseModel], name: str) -> FieldInfo:

@@ -10,7 +10,7 @@ from core.errors import InputError
 from evaluation.gate import GateConfig
 from experiments.config import ExperimentConfig, nested
 from hallmark import api
-from hallmark.cli.options import field_of, option
+from hallmark.cli.options import SuiteFile, field_of, option
 from hallmark.cli.terminal import Alias, Json, RunId, emit
 
 MODEL_NAME: str = field_of(ExperimentConfig, "model_name").default
@@ -24,6 +24,7 @@ def promote(
         typer.Option(help="Run to compare with. \\[default: the champion's, else the base model's]"),
     ] = None,
     alpha: Annotated[float | None, option(GateConfig, "alpha", "--alpha")] = None,
+    suite: SuiteFile = None,
     alias: Alias = "champion",
     force: Annotated[
         bool,
@@ -41,7 +42,13 @@ def promote(
     if force != bool(reason):
         raise InputError("--force and --reason go together: overriding the gate is recorded with its reason")
     promotion = api.promote(
-        run, model_name, against=against, gate=nested({"alpha": alpha}), alias=alias, force_reason=reason
+        run,
+        model_name,
+        against=against,
+        gate=nested({"alpha": alpha}),
+        suite=suite,
+        alias=alias,
+        force_reason=reason,
     )
     if json:
         emit(promotion.model_dump(mode="json"))

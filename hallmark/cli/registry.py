@@ -44,19 +44,20 @@ def gc(
         typer.Option(
             min=0,
             metavar="DAYS",
-            help="Also remove the model/ folder of trained runs that finished more than this many days ago.",
+            help="Also remove the models of trained runs that finished more than this many days ago: their "
+            "model/ folders, and what a shared store keeps of them for other machines.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Remove artifacts that no model version needs, and what killed processes left behind. The last hour's
-    artifacts stay.
+    """Remove artifacts that no model version and no run needs, and what killed processes left behind. The
+    last hour's artifacts stay.
     """
     from experiments.garbage import remove_models
     from experiments.workspace import open_workspace
 
     workspace = open_workspace()
-    collected = workspace.registry.collect_garbage(dry_run)
+    collected = workspace.registry.collect_garbage(dry_run, models_older_than=models_older_than)
     models = [] if models_older_than is None else remove_models(workspace, models_older_than, dry_run)
     if json:
         emit({"dry_run": dry_run, **asdict(collected), "models": [asdict(model) for model in models]})

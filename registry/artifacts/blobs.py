@@ -19,6 +19,7 @@ CHUNK_BYTES = 4 << 20
 COPIED_AT_ONCE = 64 << 20
 FOLDER = "blobs"
 REMEDY = "Restore it from a backup, or promote its run again."
+FILE_REMEDY = "Restore it from a backup; or remove what is there, and run anything on the same file again."
 CANNOT_COPY_IN_KERNEL = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
@@ -172,19 +173,20 @@ class LocalBlobs:
                 raise_for_os_error(error, self.path(sha256))
 
 
-def changed(blobs: Blobs, sha256: str, found: str | None) -> str:
+def changed(blobs: Blobs, sha256: str, found: str | None, remedy: str = REMEDY) -> str:
     """What is wrong with a blob, for the end of a message.
 
     Args:
         blobs: where it should be.
         sha256: what it should be.
         found: the sha256 of what is there; None where nothing is.
+        remedy: what to do about it.
     """
     where = blobs.where(sha256)
     return (
-        f"missing at {where}. {REMEDY}"
+        f"missing at {where}. {remedy}"
         if found is None
-        else f"changed at {where}: found sha256 {found}. {REMEDY}"
+        else f"changed at {where}: found sha256 {found}. {remedy}"
     )
 
 

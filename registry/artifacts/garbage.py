@@ -116,10 +116,11 @@ def _needed(kept: Mapping[str, Sequence[TreeEntry]]) -> set[str]:
 
 
 def _checkouts(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*")) if SHA256.fullmatch(path.name) and path.is_dir()]
+    return [path for path in sorted(folder.glob("*")) if SHA256.fullmatch(path.name)]
 
 
 def _sizes(folder: Path) -> list[int]:
-    """The sizes of a folder's files that have no other name, in bytes."""
-    stats = [path.lstat() for path in folder.rglob("*") if not path.is_dir()]
+    """The sizes of a folder's files, or of a file, that have no other name, in bytes."""
+    files = [path for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else [folder]
+    stats = [path.lstat() for path in files]
     return [stat.st_size for stat in stats if stat.st_nlink == 1]

@@ -1,17 +1,18 @@
-"""The artifact store: directories kept by their sha256, written once, atomically, and verified when read."""
+"""The artifact store: what is kept by its sha256, written once, atomically, and verified when read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from core.errors import InputError, IntegrityError
-from core.files import HASHING_THREADS, raise_for_os_error, sha256_bytes
+from core.files import HASHING_THREADS, open_for_reading, raise_for_os_error, sha256_bytes, sha256_file
 from core.progress import byte_meter
 from registry.artifacts import garbage, old_layout
-from registry.artifacts.blobs import FOLDER, REMEDY, Blobs, LocalBlobs, changed, copy_hashed
+from registry.artifacts.blobs import FILE_REMEDY, FOLDER, REMEDY, Blobs, LocalBlobs, changed, copy_hashed
 from registry.artifacts.checkouts import appear, check_out, copied, each, is_intact
 from registry.artifacts.garbage import Collected, Survey
 from registry.artifacts.staging import beside, remove_leftovers, staging
@@ -25,23 +26,26 @@ _Made = TypeVar("_Made")
 
 
 class Store:
-    """Artifacts: directories that are kept by their sha256.
+    """Artifacts: directories and single files that are kept by their sha256.
 
-    The content of every file is kept once, as a blob under its sha256. A tree object, which is a blob too,
-    lists the files of a directory; its sha256 is the directory's.
+    The content of every file is kept once, as a blob under its sha256; that is all of a single file. A tree
+    object, which is a blob too, lists the files of a directory; its sha256 is the directory's.
 
     Args:
         url: a folder, or any URL of fsspec such as `s3://bucket/prefix`. Credentials are those of fsspec and
             its clients.
-        checkouts: local folder of the directories that are read, at `checkouts/<sha256>/`.
+        checkouts: local folder of what is read: directories at `checkouts/<sha256>/`, files at
+            `checkouts/<sha256>`.
+        shared: other homes may read it too, so that it keeps what they would need of ours.
 
     Raises:
         InputError: the URL is not usable. Nothing is opened before it is needed.
     """
 
-    def __init__(self, url: str | Path, checkouts: Path) -> None:
+    def __init__(self, url: str | Path, checkouts: Path, *, shared: bool = False) -> None:
         self.url = ArtifactUrl(url)
         self.checkouts = checkouts
+        self.shared = shared
         self._threads = REMOTE_THREADS if self.url.folder is None else HASHING_THREADS
 
     @property
@@ -66,13 +70,14 @@ class Store:
         """Where `get` puts an artifact, for people to look at."""
         return self.checkouts / sha256
 
-    def put(self, source: Path) -> str:
+    def put(self, source: Path, *, checkout: bool = True) -> str:
         """Keep a copy of a directory, atomically. What is kept is not sent again; a damaged copy is replaced.
 
         Each file is read once, hashed while it is copied. Compare the result with the hash that you expect.
 
         Args:
             source: a directory of regular files.
+            checkout: it will be read soon, so a copy stays where `get` would put it.
 
         Returns:
             Its sha256, the same as `core.files.sha256_tree`.
@@ -100,7 +105,8 @@ class Store:
                 with byte_meter("store", sum(entry.size for entry in contents.values())) as count:
                     self._each(lambda e: self.blobs.add(tree / e.name, e.sha256, count), contents.values())
                 sha256 = self._add_tree_object(entries, partial)
-                self._show(sha256, tree, entries)
+                if checkout:
+                    self._show(sha256, tree, entries)
         except OSError as error:
             raise_for_os_error(error, Path(error.filename or parent), needed)
         return sha256
@@ -120,6 +126,90 @@ class Store:
         if not is_intact(checkout, sha256):
             check_out(self.blobs, sha256, self.files(sha256), checkout, linked=True, threads=self._threads)
         return checkout
+
+    def put_file(self, source: Path) -> str:
+        """Keep a copy of a single file, atomically. Compare the result with the hash that you expect.
+
+        Args:
+            source: a regular file.
+
+        Returns:
+            Its sha256.
+
+        Raises:
+            InputError: it cannot be read.
+            ResourceError: the disk is full or cannot be written, or the remote place is not usable.
+
+        Example:
+            >>> sha256 = registry.artifacts.put_file(Path("golden-v1.jsonl"))
+            >>> registry.artifacts.has_file(sha256)
+            True
+        """
+        open_for_reading(source).close()
+        parent = self.checkouts if self.url.folder is None else self.url.folder
+        needed = source.stat().st_size
+        try:
+            with staging(parent) as partial:
+                sha256 = copy_hashed(source, partial / "file")
+                self.blobs.add(partial / "file", sha256)
+        except OSError as error:
+            raise_for_os_error(error, Path(error.filename or parent), needed)
+        return sha256
+
+    def get_file(self, sha256: str) -> Path:
+        """A local copy of a single file, hashed. Nothing may write to it.
+
+        Raises:
+            IntegrityError: it is missing or changed in the store.
+            ResourceError: the disk is full, or the remote place is not usable.
+
+        Example:
+            >>> sha256 = registry.artifacts.put_file(Path("golden-v1.jsonl"))
+            >>> registry.artifacts.get_file(sha256).read_bytes() == Path("golden-v1.jsonl").read_bytes()
+            True
+        """
+        target = self.path(sha256)
+        if target.is_file() and sha256_file(target) == sha256:
+            return target
+        try:
+            with staging(self.checkouts) as partial:
+                found = self.blobs.fetch(sha256, partial / "file", linked=True)
+                if found != sha256:
+                    raise IntegrityError(
+                        f"artifact {sha256}: {changed(self.blobs, sha256, found, FILE_REMEDY)}"
+                    )
+                (partial / "file").replace(target)
+        except OSError as error:
+            raise_for_os_error(error, target)
+        return target
+
+    def has_file(self, sha256: str) -> bool:
+        """Whether a single file of this sha256 is stored. Its content is not hashed.
+
+        Raises:
+            ResourceError: the place is not usable.
+
+        Example:
+            >>> registry.artifacts.has_file("0" * 64)
+            False
+        """
+        return self.blobs.size(sha256) is not None
+
+    def check_files(self, hashes: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Hash single files.
+
+        Yields:
+            For each that is missing or changed its sha256 and a sentence.
+
+        Example:
+            >>> sha256 = registry.artifacts.put_file(Path("golden-v1.jsonl"))
+            >>> list(registry.artifacts.check_files([sha256]))
+            []
+        """
+        wanted = list(hashes)
+        for sha256, found in zip(wanted, self._each(self.blobs.digest, wanted), strict=True):
+            if found != sha256:
+                yield sha256, changed(self.blobs, sha256, found, FILE_REMEDY)
 
     def export(self, sha256: str, target: Path, link: bool = False) -> None:
         """Copy an artifact's verified files to a directory, which appears atomically.
@@ -243,34 +333,38 @@ class Store:
             else old_layout.Converted()
         )
 
-    def survey(self, keep: set[str], grace_s: float) -> Survey:
+    def survey(self, keep: set[str], grace_s: float, files: AbstractSet[str] = frozenset()) -> Survey:
         """Look for what no kept artifact needs. Lists the whole store, so it may take long; `sweep` is quick.
 
         Args:
-            keep: hashes of the artifacts that stay.
+            keep: hashes of the directories that stay.
+            files: hashes of the single files that stay.
             grace_s: blobs stored less than this many seconds ago stay, as somebody may be about to name them.
 
         Raises:
             IntegrityError: a kept artifact's tree object is damaged, so that nobody knows what it needs.
             ResourceError: the place is not usable.
         """
-        return garbage.survey(self.blobs, self._kept(keep), grace_s)
+        return garbage.survey(self.blobs, {**_whole(files), **self._kept(keep)}, grace_s)
 
-    def sweep(self, survey: Survey, keep: set[str], dry_run: bool) -> Collected:
+    def sweep(
+        self, survey: Survey, keep: set[str], dry_run: bool, files: AbstractSet[str] = frozenset()
+    ) -> Collected:
         """Remove what a survey found, except what an artifact that stays needs by now.
 
         Checkouts are removed too, and what killed processes left half made.
 
         Args:
             survey: of this store.
-            keep: hashes of the artifacts that stay.
+            keep: hashes of the directories that stay.
+            files: hashes of the single files that stay.
             dry_run: remove nothing.
 
         Raises:
             IntegrityError: a kept artifact's tree object is damaged; nothing is removed.
             ResourceError: the place is not usable.
         """
-        kept = {**survey.kept, **self._kept(keep - survey.kept.keys())}
+        kept = {**_whole(files), **survey.kept, **self._kept(keep - survey.kept.keys())}
         roots = [self.checkouts] if self.url.folder is None else [self.checkouts, self.url.folder]
         return garbage.sweep(self.blobs, survey, kept, self.checkouts, roots, dry_run=dry_run)
 
@@ -307,6 +401,11 @@ class Store:
 
     def _each(self, work: Callable[[_Given], _Made], values: Iterable[_Given]) -> list[_Made]:
         return each(work, values, self._threads)
+
+
+def _whole(files: Iterable[str]) -> dict[str, list[TreeEntry]]:
+    """Single files as artifacts that stay: each is one blob, which needs no other."""
+    return {sha256: [] for sha256 in files}
 
 
 def _same_disk(path: Path, folder: Path) -> bool:

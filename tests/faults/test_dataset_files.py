@@ -137,7 +137,7 @@ def test_a_frozen_dataset_cannot_be_frozen_again(hallmark, tmp_path: Path) -> No
     [
         ("What is 1 + 1?", "exact"),
         ("  what IS   1 + 1? ", "normalised"),
-        ("Remember: if a train leaves Rome at nine in the morning, then what?", "ngram"),
+        ("Remember: if a train leaves Rome at nine in the evening, when is it?", "ngram"),
     ],
 )
 def test_training_items_that_overlap_with_golden_items_are_listed(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from core.files import write_jsonl
+from golden.schema import Item
 from trainer.data.stream import TokenizedDataset
 
 
@@ -34,4 +36,10 @@ def small_dataset(folder: Path, answers: Iterable[str] = ("1", "2", "3", "4")) -
         for n, answer in enumerate(answers)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def write_items(path: Path, items: Iterable[Item]) -> Path:
+    """A dataset file with these items."""
+    write_jsonl(path, (item.model_dump() for item in items))
     return path

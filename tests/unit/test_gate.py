@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from evaluation.comparison import Comparison, RunScores, compare
-from evaluation.gate import GateConfig, decide
+from evaluation.gate import Case, GateConfig, GateDecision, TrainingStatus, decide
 from evaluation.metrics import summarise
+from evaluation.suite import Requirement
 from golden.schema import Item
 from judges import Score
 
 pytestmark = pytest.mark.unit
+
+LEAKED = "Run 20261126-000000-abcdef was trained on golden items."
 
 
 def comparison(before: list[float], after: list[float], categories: list[str] | None = None) -> Comparison:
@@ -36,7 +39,14 @@ def verdict(
     clean: bool = True,
     **rule: float,
 ):
-    return decide(comparison(before, after, categories), GateConfig.model_validate(rule), guard_clean=clean)
+    status: TrainingStatus = "clean" if clean else "leaked"
+    reasons = [] if clean else [LEAKED]
+    case = Case(Requirement(), comparison(before, after, categories), status, reasons)
+    return decide([case], GateConfig.model_validate(rule))
+
+
+def decided(result: Comparison, **place: float) -> GateDecision:
+    return decide([Case(Requirement(), result)], GateConfig(), **place)
 
 
 def test_a_clear_gain_is_better() -> None:
@@ -65,9 +75,9 @@ def test_a_gain_that_may_be_luck_is_not_enough_evidence_and_says_what_would_have
 
 def test_a_later_comparison_needs_more_evidence_and_a_carried_level_less() -> None:
     result = comparison([0.0] * 16 + [1.0] * 44, [1.0] * 16 + [0.0] * 4 + [1.0] * 40)
-    first = decide(result, GateConfig(), guard_clean=True)
-    tenth = decide(result, GateConfig(), guard_clean=True, number=10)
-    carried = decide(result, GateConfig(), guard_clean=True, number=10, carried=0.02)
+    first = decided(result)
+    tenth = decided(result, number=10)
+    carried = decided(result, number=10, carried=0.02)
     assert (first.answer, tenth.answer, carried.answer) == ("better", "not_enough_evidence", "better")
     assert "the share of alpha 0.05 for comparison 10 on golden-v1" in tenth.reasons[0]
     assert tenth.level < first.level < 0.05
@@ -90,7 +100,7 @@ def test_a_category_that_falls_stops_the_promotion_and_is_named() -> None:
 def test_contamination_stops_the_promotion() -> None:
     decision = verdict([0.0] * 30, [1.0] * 30, clean=False)
     assert not decision.promote
-    assert "The training set holds golden items" in decision.reasons[1]
+    assert decision.reasons[1] == LEAKED
 
 
 def test_a_smaller_gain_than_asked_for_is_not_better() -> None:
@@ -127,7 +137,7 @@ def test_the_gate_never_promotes_what_is_not_significantly_better(
 ) -> None:
     before, after, categories = (list(column) for column in zip(*rows, strict=True))
     result = comparison(before, after, categories)
-    decision = decide(result, GateConfig(), guard_clean=True)
+    decision = decided(result)
     if decision.promote:
         assert result.delta > 0
         assert result.p_better < decision.level < 0.05

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from evaluation.gate import GateConfig
-from experiments.promoting import Gatekeeper
+from experiments.gatekeeper import Gatekeeper
 from golden.datasets import load_dataset
-from registry import Dataset, Evidence, Run
+from registry import Dataset, Evidence, Pair, Run
 from tests.support.registry_entries import digest
 
 pytestmark = pytest.mark.unit
@@ -52,13 +52,17 @@ def run(name: str) -> Run:
 def evidence() -> Evidence:
     dataset = Dataset(id=1, key="golden", version="v1", sha256=GOLDEN.sha256, items=len(IDS), created_at="")
     before, after = dict.fromkeys(IDS, 0.0), dict.fromkeys(IDS, 1.0)
-    return Evidence(run("base"), run("trained"), before, after, 1, 0.0, dataset, dataset)
+    return Evidence([Pair(run("base"), run("trained"), before, after, dataset, dataset)], 1, 0.0)
+
+
+def changed(evidence: Evidence, **fields: Any) -> Evidence:
+    return replace(evidence, pairs=[replace(evidence.pairs[0], **fields)])
 
 
 def test_the_same_evidence_is_compared_once_and_decided_alike(evidence: Evidence) -> None:
     gate = Gatekeeper(GateConfig())
     first, comparison = gate(evidence), gate.comparison
-    again = replace(evidence, opponent=run("base"), opponent_scores=dict(evidence.opponent_scores))
+    again = changed(evidence, opponent=run("base"), opponent_scores=dict(evidence.pairs[0].opponent_scores))
     assert gate(again) == first
     assert gate.comparison is comparison
     assert first.promote
@@ -72,11 +76,12 @@ def test_a_later_number_is_decided_anew_on_the_same_comparison(evidence: Evidenc
 
 
 def test_other_scores_another_opponent_or_another_order_are_compared_again(evidence: Evidence) -> None:
-    changed = dict(evidence.candidate_scores, **{IDS[0]: 0.0})
+    pair = evidence.pairs[0]
+    one_less = dict(pair.candidate_scores, **{IDS[0]: 0.0})
     for other in (
-        replace(evidence, candidate_scores=changed),
-        replace(evidence, opponent=run("champion")),
-        replace(evidence, opponent_scores=dict(reversed(evidence.opponent_scores.items()))),
+        changed(evidence, candidate_scores=one_less),
+        changed(evidence, opponent=run("champion")),
+        changed(evidence, opponent_scores=dict(reversed(pair.opponent_scores.items()))),
     ):
         gate = Gatekeeper(GateConfig())
         gate(evidence)
@@ -87,6 +92,6 @@ def test_other_scores_another_opponent_or_another_order_are_compared_again(evide
         assert comparison is not None
         assert comparison.candidate_run == "trained"
         assert (comparison.baseline_run, len(comparison.gained)) == (
-            other.opponent.run_id,
-            len(IDS) - (other.candidate_scores is changed),
+            other.pairs[0].opponent.run_id,
+            len(IDS) - (other.pairs[0].candidate_scores is one_less),
         )

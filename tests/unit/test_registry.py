@@ -146,7 +146,7 @@ def test_the_gate_is_asked_again_in_the_transaction_about_the_champion_of_that_m
     asked: list[str] = []
 
     def gate(evidence: Evidence) -> Ruling:
-        asked.append(evidence.opponent.run_id)
+        asked.append(evidence.pairs[0].opponent.run_id)
         return plain_gate(evidence)
 
     def weights() -> Path:  # while the weights are stored, another is promoted

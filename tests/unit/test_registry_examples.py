@@ -98,6 +98,7 @@ def names(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         registry.aliases.set(MODEL, alias, 1, "as it was", "ana")
     candidate, path = record(registry, tmp_path, "20261127-020010-3c0ff1", "third")
     make_weights(tmp_path, "another").rename(tmp_path / "model")
+    (tmp_path / "golden-v1.jsonl").write_text("golden-v1")
     yield {
         "registry": registry,
         "run": base,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import InputError, IntegrityError
-from core.files import read_json, sha256_tree
+from core.files import read_json, sha256_file, sha256_tree
 from experiments.comparing import compare_runs
 from experiments.environment import code_sha256
 from experiments.promoting import weights_of
@@ -143,12 +143,20 @@ def test_predictions_come_from_the_registry_where_the_folder_is_gone(place: Work
     assert again.files.predictions.is_file()
 
 
-def test_without_the_items_nothing_begins(place: Workspace, dataset: str) -> None:
+def test_items_come_from_the_store_where_the_folder_is_gone_and_without_them_nothing_begins(
+    place: Workspace, dataset: str
+) -> None:
     first = recorded_run(place, loose, dataset=dataset)
     shutil.rmtree(first.directory)
+    again = rejudge(first.run_id, "exact_match@v1", place)
+    assert again.files.dataset.read_bytes() == Path(dataset).read_bytes()
+    shutil.rmtree(again.directory)
+    store = place.registry.artifacts
+    store.blobs.delete([sha256_file(Path(dataset))])
+    shutil.rmtree(store.checkouts)
     with pytest.raises(InputError, match="the items of small-v1"):
-        rejudge(first.run_id, "exact_match@v1", place)
-    assert place.registry.runs.count() == 1
+        rejudge(first.run_id, "math_equivalence@v1", place)
+    assert place.registry.runs.count() == 2
 
 
 def test_changed_predictions_are_refused_with_both_hashes(place: Workspace, dataset: str, hallmark) -> None:
@@ -178,7 +186,7 @@ def test_the_weights_of_a_rejudged_trained_run_are_where_it_was_trained(
         assert row.model_sha256 == sha256_tree(first.files.model)
         assert not run.files.model.exists()
     shutil.rmtree(first.files.model)
-    with pytest.raises(InputError, match="its model is no longer at"):
+    with pytest.raises(InputError, match=r"its model \(sha256 .*\) is neither at"):
         weights_of(place.registry.runs.get(again.run_id), place)
 
 

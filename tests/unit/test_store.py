@@ -359,3 +359,38 @@ def test_credentials_in_a_bucket_address_are_refused_without_showing_them(url: s
 def test_an_unknown_protocol_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="carrier-pigeon"):
         Store("carrier-pigeon://loft", tmp_path).has("0" * 64)
+
+
+def test_a_single_file_is_kept_by_its_own_sha256_and_verified_when_read(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "golden-v1.jsonl"
+    file.write_bytes(b'{"trace_id": "a"}\n')
+    sha256 = sha256_bytes(file.read_bytes())
+    assert not store.has_file(sha256)
+    assert [store.put_file(file), store.put_file(file)] == [sha256, sha256]
+    assert store.has_file(sha256)
+    assert stored_blobs(store) == {sha256}
+    other = elsewhere(store, tmp_path)
+    assert other.get_file(sha256).read_bytes() == file.read_bytes()
+    assert list(store.check_files([sha256])) == []
+    other.get_file(sha256).chmod(0o644)
+    other.get_file(sha256).unlink()
+    overwrite_blob(store, sha256, b"other")
+    with pytest.raises(IntegrityError, match="changed at .* found sha256 .*the same file again"):
+        other.get_file(sha256)
+    assert [name for name, _ in store.check_files([sha256])] == [sha256]
+    store.blobs.delete([sha256])
+    with pytest.raises(IntegrityError, match="missing at"):
+        other.get_file(sha256)
+
+
+def test_garbage_collection_keeps_the_files_that_it_is_told_to_keep(store: Store, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("kept", "unnamed")]
+    for file in files:
+        file.write_text(file.name)
+    kept, unnamed = map(store.put_file, files)
+    read = [store.get_file(sha256) for sha256 in (kept, unnamed)]
+    store.sweep(store.survey(set(), -1, {kept}), set(), False, {kept})
+    assert stored_blobs(store) == {kept}
+    assert [path.exists() for path in read] == [True, False]
+    store.sweep(store.survey(set(), -1), set(), False, {kept})
+    assert stored_blobs(store) == {kept}, "somebody named it since the survey"

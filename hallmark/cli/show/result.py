@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from evaluation.gate import GateDecision
 from experiments.result import ExperimentResult, PromotionResult
-from hallmark.cli.show.tables import comparison_table
+from hallmark.cli.show.tables import comparison_table, decision_table
 from hallmark.cli.terminal import out, relative
 
 
@@ -40,8 +41,17 @@ def show_result(result: ExperimentResult, console: Console = out) -> None:
 
 def _show_decision(result: ExperimentResult, console: Console) -> None:
     console.print(Text(result.headline, "bold yellow" if result.outcome == "refused" else "bold green"))
+    _show_requirements(result.decision, console)
     for reason in result.reasons:
-        console.print(reason)
+        console.print(reason, markup=False)
+
+
+def _show_requirements(decision: GateDecision | None, console: Console) -> None:
+    """A table of what was required, where it was more than a gain on one dataset."""
+    if decision is not None and decision.is_suite:
+        console.print()
+        console.print(decision_table(decision))
+        console.print()
 
 
 def _facts(result: ExperimentResult) -> list[tuple[str, str]]:
@@ -87,5 +97,6 @@ def show_promotion(promotion: PromotionResult, reason: str | None) -> None:
     why = f" ({reason})" if promotion.outcome == "forced" else ""
     style = "bold yellow" if promotion.outcome == "refused" else "bold green"
     out.print(Text(promotion.headline + why, style))
+    _show_requirements(promotion.decision, out)
     for sentence in promotion.reasons:
         out.print(sentence, markup=False)

@@ -12,6 +12,7 @@ from evaluation.numbers import p_text, percent, points
 
 if TYPE_CHECKING:  # they import numpy, and a list of models has no need of it
     from evaluation.comparison import Comparison, Group
+    from evaluation.gate import GateDecision
 
 
 def plain_table(columns: Sequence[str], right: Sequence[int] = ()) -> Table:
@@ -42,6 +43,18 @@ def comparison_table(comparison: Comparison, left: str, right: str) -> Table:
             )
             for group in groups:
                 table.add_row(*_group_cells(group))
+    return table
+
+
+def decision_table(decision: GateDecision) -> Table:
+    """A row for each requirement and each limit."""
+    from evaluation.gate import COLUMNS, decision_rows
+
+    table = plain_table(COLUMNS, right=(1, 2, 3, 4))
+    table.columns[0].no_wrap = False
+    table.columns[0].overflow = "fold"
+    for *cells, holds in decision_rows(decision.requirements, decision.limits):
+        table.add_row(*map(Text, cells), Text(holds, "bold green" if holds == "yes" else "bold red"))
     return table
 
 

@@ -1,0 +1,119 @@
+"""Items that hang together: statistics resample and flip their groups, never one item of a group alone."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from core.files import canonical_json
+from evaluation.statistics import FloatArray
+from golden.schema import Item
+
+IntArray = np.ndarray
+
+
+def group_of(items: Iterable[Item]) -> dict[str, str]:
+    """The group of each item that shares one with another item: the same `group`, or the same prompt but for
+    case and white space. An item that shares both joins its two groups into one.
+
+    Args:
+        items: a dataset.
+
+    Returns:
+        trace_id -> name of the group: the `group` of its first item that has one, else that of its first
+        item. Without the items that stand alone.
+
+    Example:
+        >>> def item(trace_id: str, prompt: str) -> Item:
+        ...     return Item(trace_id=trace_id, prompt=prompt, steps=[], final_answer="2", category="addition")
+        >>> items = [item("q-0", "1 + 1?"), item("q-1", "2 + 0?"), item("q-2", "1 + 1?")]
+        >>> group_of(items)
+        {'q-0': 'q-0', 'q-2': 'q-0'}
+    """
+    root: dict[str, str] = {}
+    first_with: dict[Hashable, str] = {}
+    named: dict[str, str] = {}
+
+    def top(trace_id: str) -> str:
+        while root[trace_id] != trace_id:
+            root[trace_id] = trace_id = root[root[trace_id]]
+        return trace_id
+
+    for item in items:
+        root[item.trace_id] = item.trace_id
+        group = getattr(item, "group", None)
+        if group is not None:
+            named[item.trace_id] = group
+        for key in [("prompt", _asked(item)), *([("group", group)] if group is not None else [])]:
+            other = first_with.setdefault(key, item.trace_id)
+            root[top(item.trace_id)] = top(other)
+    tops = {trace_id: top(trace_id) for trace_id in root}
+    sizes = Counter(tops.values())
+    names: dict[str, str] = {}
+    for trace_id, name in [*named.items(), *((trace_id, trace_id) for trace_id in root)]:
+        names.setdefault(tops[trace_id], name)
+    return {trace_id: names[of] for trace_id, of in tops.items() if sizes[of] > 1}
+
+
+def _asked(item: Item) -> str:
+    """What a model is asked, but for case and white space."""
+    messages: Any = getattr(item, "messages", None)
+    if messages is not None:
+        turns = [turn if isinstance(turn, dict) else turn.model_dump() for turn in messages]
+        return _plain(canonical_json(turns))
+    return _plain(item.prompt)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def group_places(ids: Sequence[str], groups: Mapping[str, str]) -> IntArray | None:
+    """The place of each item's group, int64 [items], numbered in the order of their first items; None where
+    every item stands alone. An id that `groups` lacks is a group of its own.
+
+    Args:
+        ids: trace ids.
+        groups: trace_id -> group.
+    """
+    if not groups:
+        return None
+    places: dict[tuple[bool, str], int] = {}
+    found = [
+        places.setdefault((trace_id in groups, groups.get(trace_id, trace_id)), len(places))
+        for trace_id in ids
+    ]
+    return np.array(found, dtype=np.int64) if len(places) < len(found) else None
+
+
+def regrouped(groups: IntArray | None, places: Sequence[int] | IntArray) -> IntArray | None:
+    """The groups among some of the items, numbered again; None where each of these items stands alone.
+
+    Args:
+        groups: as `group_places` gives them.
+        places: which items, int64 [some].
+    """
+    if groups is None:
+        return None
+    _, first, found = np.unique(groups[places], return_index=True, return_inverse=True)
+    if len(first) == len(found):
+        return None
+    return np.asarray(np.argsort(np.argsort(first))[found], dtype=np.int64)
+
+
+def grouped(values: FloatArray, groups: IntArray) -> tuple[FloatArray, IntArray]:
+    """Sum and size of each group, float64 [groups] and int64 [groups].
+
+    Args:
+        values: float64 [items].
+        groups: the place of each item's group, int64 [items].
+    """
+    order = np.argsort(groups, kind="stable")
+    sizes = np.bincount(groups)
+    parts = np.split(values[order], np.cumsum(sizes)[:-1])
+    # fsum rounds once, so that copies of a group have a sum of exactly as many times its value
+    return np.array([math.fsum(part) for part in parts]), sizes

@@ -1,0 +1,213 @@
+"""The gate as the registry asks it, and what is asked about which runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from core.errors import InputError
+from evaluation.comparison import Comparison, RunScores, compare
+from evaluation.gate import Case, GateConfig, GateDecision, decide
+from evaluation.limits import Measured, MeasuredPair
+from evaluation.suite import Limit, Requirement, Suite, in_order
+from experiments.comparing import conditions
+from experiments.config import ExperimentConfig
+from experiments.lineage import TrainingData
+from golden.datasets import load_dataset
+from inference.contract import PredictionMeta
+from registry import Evidence, Pair, Pairing, Registry, Ruling, Run
+from registry.artifacts.store import Store
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked about which runs.
+
+    Attributes:
+        requirements: what must hold, the main one first.
+        pairings: the candidate's run for each, and, where it is known, the run to compare with.
+        limits: bounds beside the scores.
+    """
+
+    requirements: Sequence[Requirement]
+    pairings: Sequence[Pairing]
+    limits: Sequence[Limit] = ()
+
+    @classmethod
+    def of_run(cls, run: Run, against: str | None) -> Wanted:
+        """Is this run better than what is served?"""
+        return cls([Requirement()], [Pairing(run.run_id, against)])
+
+    @classmethod
+    def of_suite(cls, suite: Suite, run: Run, registry: Registry, against: str | None) -> Wanted:
+        """Does everything hold of the weights that this run judged?
+
+        Raises:
+            InputError: they were not judged on a dataset of the suite; gives the commands that do it.
+        """
+        requirements = in_order(suite.require)
+        runs = [_run_on(requirement, run, registry) for requirement in requirements]
+        missing = [
+            f"hallmark evaluate run:{run.run_id} --dataset {requirement.dataset}"
+            + (f" --judge {requirement.judge}" if requirement.judge else "")
+            for requirement, found in zip(requirements, runs, strict=True)
+            if found is None
+        ]
+        if missing:
+            raise InputError(
+                f"run {run.run_id}: its model was not judged on everything that the suite requires. Run: "
+                + "; ".join(dict.fromkeys(missing))
+            )
+        pairings = [
+            paired(requirement, found.run_id, None)
+            for requirement, found in zip(requirements, runs, strict=True)
+            if found is not None
+        ]
+        if against is not None:
+            pairings[0] = replace(pairings[0], against=against)
+        return cls(requirements, pairings, suite.limit)
+
+    @classmethod
+    def of_experiment(
+        cls, config: ExperimentConfig, candidates: Sequence[str], bases: Sequence[str], served: Sequence[str]
+    ) -> Wanted:
+        """Does everything hold that an experiment requires?
+
+        Args:
+            config: the experiment.
+            candidates: ids of the trained model's runs, one for each of `config.datasets`.
+            bases: ids of the base model's runs, likewise.
+            served: ids of the champion's runs, likewise; the base's where there is no champion.
+        """
+        places = {each.judged_on: place for place, each in enumerate(config.datasets)}
+        pairings = [
+            paired(
+                each,
+                candidates[places[each.judged_on]],
+                (bases if each.against == "base" else served)[places[each.judged_on]],
+            )
+            for each in config.requirements
+        ]
+        return cls(config.requirements, pairings, config.limit)
+
+
+def paired(requirement: Requirement, candidate: str, against: str | None) -> Pairing:
+    """A requirement as the registry knows it."""
+    terms: dict[str, Any] = {}
+    if not requirement.is_default:
+        terms = {"aim": requirement.aim, "margin": requirement.margin, "against": requirement.against}
+    return Pairing(candidate, against, requirement.against == "base", terms)
+
+
+def _run_on(requirement: Requirement, run: Run, registry: Registry) -> Run | None:
+    """The newest run of the same weights on a requirement's dataset."""
+    dataset = load_dataset(requirement.dataset)
+    judge = requirement.judge or dataset.judge
+    return registry.runs.judging(run.model_sha256 or "", dataset.sha256, judge)
+
+
+@dataclass
+class Gatekeeper:
+    """The gate as the registry asks it: compares the scores that it is given and applies the rule.
+
+    The registry asks twice, the second time inside its transaction. The rule is applied each time; two runs
+    are compared again only if anything about them differs from the last time, since a comparison depends on
+    nothing else.
+
+    Attributes:
+        gate: the rule's numbers.
+        requirements: what must hold, in the order of the offer's pairings.
+        limits: bounds on what is measured beside the scores.
+        training_data: what is known of the candidate's training data, for each requirement's dataset.
+        artifacts: the store that may hold the runs' items.
+        comparisons: the last comparisons that were decided on, in the same order.
+        decision: what was decided.
+    """
+
+    gate: GateConfig
+    requirements: Sequence[Requirement] = (Requirement(),)
+    limits: Sequence[Limit] = ()
+    training_data: Sequence[TrainingData] = ()
+    artifacts: Store | None = None
+    comparisons: list[Comparison] = field(default_factory=list)
+    decision: GateDecision | None = None
+    _asked: list[tuple[RunScores, RunScores, list[str]]] = field(default_factory=list)
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The main requirement's comparison."""
+        return self.comparisons[0] if self.comparisons else None
+
+    def __call__(self, evidence: Evidence) -> Ruling:
+        """Decide on the evidence. Raises what `evaluation.comparison.compare` raises."""
+        self._compare(evidence.pairs)
+        known = self.training_data or [None] * len(evidence.pairs)
+        cases = [
+            Case(
+                requirement,
+                comparison,
+                training_status=training.status if training else "unknown",
+                training_reasons=training.sentences if training else (),
+                measured=measured_pair(requirement, pair),
+            )
+            for requirement, comparison, pair, training in zip(
+                self.requirements, self.comparisons, evidence.pairs, known, strict=True
+            )
+        ]
+        decision = decide(
+            cases, self.gate, limits=self.limits, number=evidence.number, carried=evidence.carried
+        )
+        self.decision = decision
+        return Ruling(
+            promote=decision.promote,
+            significant=decision.significant,
+            p_value=decision.p_value,
+            level=decision.level,
+            reason=" ".join(decision.reasons),
+            document={
+                **decision.model_dump(mode="json"),
+                "gate": self.gate.model_dump(mode="json"),
+                **({"training_data": known[0].model_dump(mode="json")} if known[0] else {}),
+            },
+        )
+
+    def _compare(self, pairs: Sequence[Pair]) -> None:
+        asked = []
+        for pair in pairs:
+            opponent = conditions(
+                pair.opponent, pair.opponent_scores, pair.opponent_dataset, self.artifacts
+            )
+            candidate = conditions(
+                pair.candidate, pair.candidate_scores, pair.candidate_dataset, self.artifacts
+            )
+            # the order of the items decides the resampling
+            asked.append((opponent, candidate, list(opponent.scores)))
+        if asked != self._asked:
+            self.comparisons = [
+                compare(opponent, candidate, margin=requirement.margin)
+                for (opponent, candidate, _), requirement in zip(asked, self.requirements, strict=True)
+            ]
+            self._asked = asked
+
+
+def measured_pair(requirement: Requirement, pair: Pair) -> MeasuredPair:
+    """What limits may bound, of the two runs of a requirement."""
+    dataset = pair.candidate_dataset
+    return MeasuredPair(
+        dataset=f"{dataset.key}-{dataset.version}",
+        reference=requirement.dataset,
+        against=requirement.against,
+        candidate=measured(pair.candidate),
+        opponent=measured(pair.opponent),
+    )
+
+
+def measured(run: Run) -> Measured:
+    """What limits may bound, of a finished run."""
+    meta = PredictionMeta.model_validate(run.predictions_meta)
+    return Measured(
+        cut_share=len(meta.reached_max_new_tokens) / meta.items,
+        tokens_per_second=meta.timing.get("tokens_per_second") or None,
+        size=meta.weights_bytes,
+    )

@@ -1,0 +1,246 @@
+"""The contamination guard: every copy of a golden item is found, and nothing that only resembles one."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golden.datasets import load_dataset
+from golden.guard import BOILERPLATE, NGRAM, SHARE, Overlap, find_overlaps
+from golden.schema import Item
+from golden.words import normalise, tokens, words
+from tests.support.gsm8k import gsm8k
+
+pytestmark = pytest.mark.unit
+
+STORY = (
+    "A train leaves Rome at nine in the morning and drives 84 miles per hour; another one leaves Milan, 300 "
+    "miles away, half an hour later. When do they meet, if neither of them stops on the way?"
+)
+CHINESE = (
+    "小明有十二个苹果，他给了小红三个，又从小刚那里得到了五个，"
+    "后来吃掉了其中的两个，请问现在他一共还有多少个苹果？"
+)
+JAPANESE = (
+    "太郎は毎朝七時に家を出て駅まで十五分歩き、"
+    "そこから電車に三十分乗ります。学校に着くのは何時何分でしょうか。"
+)
+HINDI = "राम के पास बारह सेब हैं, उसने तीन सेब मोहन को दिए और फिर पाँच सेब खरीदे, अब उसके पास कितने सेब हैं?"
+
+
+def item(prompt: str, trace_id: str = "g", steps: tuple[str, ...] = (), answer: str = "0") -> Item:
+    return Item(trace_id=trace_id, prompt=prompt, steps=list(steps), final_answer=answer, category="c")
+
+
+def kinds(train: Item, *golden: str) -> list[str]:
+    asked = [item(prompt, f"g{number}") for number, prompt in enumerate(golden)]
+    return [overlap.kind for overlap in find_overlaps([train], asked)]
+
+
+PROMPTS = {
+    "short": "Reverse kabo",
+    "sum": "What is 9 + 2?",
+    "story": STORY,
+    "zh": CHINESE,
+    "ja": JAPANESE,
+    "hi": HINDI,
+}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
+@pytest.mark.parametrize(
+    ("plant", "kind"),
+    [
+        (lambda prompt: item(prompt), "exact"),
+        (lambda prompt: item("  " + prompt.upper().replace(" ", "  ") + "\n"), "normalised"),
+        (lambda prompt: item(unicodedata.normalize("NFD", prompt) + " "), "normalised"),
+        (lambda prompt: item(f"Question: {prompt}"), "contained"),
+        (lambda prompt: item(f"{prompt} Answer in one word."), "contained"),
+        (
+            lambda prompt: item("Something else?", steps=("So:", f'They asked "{prompt.title()}".')),
+            "contained",
+        ),
+        (lambda prompt: item("Something else?", answer=f"({prompt})"), "contained"),
+        (lambda prompt: item("她问：「" + prompt + "」然后走了。"), "contained"),
+    ],
+    ids=[
+        "exact",
+        "case and spacing",
+        "decomposed",
+        "prefixed",
+        "suffixed",
+        "in a step",
+        "as answer",
+        "quoted",
+    ],
+)
+def test_a_planted_copy_is_found(prompt: str, plant, kind: str) -> None:
+    assert kinds(plant(prompt), "Something quite different?", prompt) == [kind]
+
+
+def test_all_of_golden_v1_behind_a_word_is_found() -> None:
+    golden = list(load_dataset("golden-v1").items())
+    train = [item(f"Question: {each.prompt}", each.trace_id) for each in golden]
+    found = list(find_overlaps(train, golden))
+    assert [(overlap.train_id, overlap.kind) for overlap in found] == [
+        (each.trace_id, "contained") for each in golden
+    ]
+    assert all(overlap.refuses and overlap.train_id == overlap.golden_id for overlap in found)
+
+
+@pytest.mark.parametrize("prompt", [CHINESE, JAPANESE, STORY], ids=["zh", "ja", "en"])
+def test_a_quoted_question_without_its_end_is_found(prompt: str) -> None:
+    [overlap] = find_overlaps([item("Remember: " + prompt[: int(0.9 * len(prompt))], "t")], [item(prompt)])
+    assert (overlap.kind, overlap.refuses) == ("ngram", True)
+    assert overlap.share >= SHARE
+
+
+def test_a_twin_is_shown_and_not_refused() -> None:
+    twin = (
+        STORY.replace("84", "95").replace("nine", "ten").replace("300", "480").replace("half", "a quarter of")
+    )
+    [overlap] = find_overlaps([item(twin, "t")], [item(STORY)])
+    assert (overlap.kind, overlap.refuses) == ("twin", False)
+    assert 0 < overlap.share < SHARE
+    assert overlap.shared in " ".join(words(STORY))
+
+
+def test_a_word_is_a_word_in_every_script() -> None:
+    assert tokens("हिन्दी में") == ["हिन्दी", "में"]
+    assert tokens("مَدْرَسَة كبيرة") == ["مَدْرَسَة", "كبيرة"]
+    assert tokens("Việt Nam") == ["việt", "nam"]
+    assert tokens("東京は") == ["東", "京", "は"]
+    assert len(tokens("สวัสดีครับ")) == 7  # the marks above stay with their letters
+
+
+def test_two_hindi_words_in_common_are_no_overlap() -> None:
+    assert kinds(item("हिन्दी में कितने अक्षर होते हैं बताओ मुझे"), "हिन्दी में आज का मौसम कैसा रहेगा यह समझाओ") == []
+
+
+def test_signs_matter_and_spacing_does_not() -> None:
+    assert kinds(item("What is 9 - 2?"), "What is 9 + 2?") == []
+    assert kinds(item("What is 9+2 ?"), "What is 9 + 2?") == ["normalised"]
+    assert kinds(item("What is 9 \u2212 2?"), "What is 9 - 2?") == ["normalised"]
+    assert kinds(item("What is 19 + 2?"), "What is 9 + 2?") == []
+
+
+def test_whole_inside_respects_word_borders() -> None:
+    assert kinds(item("Reverse kabolu"), "Reverse kabo") == []
+    assert kinds(item("Largest of 72, 59, 56, 12?"), "Largest of 72, 59, 56?") == []
+
+
+def test_a_prompt_of_one_word_is_not_looked_for_inside_texts() -> None:
+    assert kinds(item("Say yes or no."), "yes") == []
+    assert kinds(item("Yes"), "yes") == ["normalised"]
+
+
+def test_a_common_instruction_is_nobody_s_content() -> None:
+    instruction = "Read the sum below with care and then give its value as one number: "
+    golden = [instruction + f"{n} + {m}" for n in range(10) for m in range(10)]
+    assert kinds(item(instruction + "12 + 3"), *golden) == []
+    assert kinds(item(instruction + "3 + 12"), *golden) == []
+    assert kinds(item(instruction.upper() + "3+4"), *golden) == ["normalised"]
+    few = golden[: BOILERPLATE + 1]
+    assert kinds(item(instruction + "0 + 17"), *few) in ([], ["twin"])
+
+
+def test_copies_within_the_golden_set_make_no_boilerplate() -> None:
+    changed = STORY.replace("the way", "their way")
+    assert kinds(item(changed), *[STORY] * 5) == ["ngram"]
+
+
+def test_the_strongest_overlap_of_an_item_is_told() -> None:
+    both = item(f"{STORY} What is 9 + 2?", "t")
+    [overlap] = find_overlaps([both], [item("What is 9 + 2?", "short"), item(STORY, "long")])
+    assert (overlap.golden_id, overlap.kind) == ("long", "contained")
+    [overlap] = find_overlaps(
+        [item("what is 9 + 2?")], [item("What is 9 + 2?", "a"), item("what is 9 + 2?", "b")]
+    )
+    assert (overlap.golden_id, overlap.kind) == ("b", "exact")
+
+
+def test_an_overlap_that_an_older_manifest_recorded_still_refuses() -> None:
+    recorded = {"train_id": "t", "golden_id": "g", "kind": "ngram", "shared": "eight words"}
+    assert Overlap.model_validate(recorded).refuses
+
+
+def test_the_official_halves_of_gsm8k_pass_with_their_twins_shown() -> None:
+    found = list(find_overlaps(gsm8k("train"), gsm8k("test")))
+    assert [overlap for overlap in found if overlap.refuses] == []
+    assert len({overlap.train_id for overlap in found}) == len(found) == 110
+    assert max(overlap.share for overlap in found) == pytest.approx(2 / 3)  # a twin by template
+
+
+def test_every_planted_gsm8k_item_is_found() -> None:
+    golden = gsm8k("test")
+    train = [item(f"Solve this. {each.prompt.lower()}", each.trace_id) for each in golden]
+    assert {(o.train_id, o.golden_id) for o in find_overlaps(train, golden) if o.refuses} == {
+        (each.trace_id, each.trace_id) for each in golden
+    }
+
+
+WORD = st.sampled_from(["a", "b", "c", "1", "+", "-", "?", "日", "में"])
+TEXT = st.lists(WORD, min_size=1, max_size=14).map(" ".join)
+
+
+def naive(train: Item, golden: list[Item]) -> tuple[str, float] | None:
+    """The same contract, one prompt after the other, with Python's own strings."""
+
+    def grams(text: str) -> set[tuple[str, ...]]:
+        found = words(text)
+        return {tuple(found[i : i + NGRAM]) for i in range(len(found) - NGRAM + 1)}
+
+    text = " ".join(tokens(" ".join((train.prompt, *train.steps, train.final_answer))))
+    distinct = {normalise(each.prompt): grams(each.prompt) for each in golden}
+    if train.prompt in {each.prompt for each in golden}:
+        return "exact", 1.0
+    if normalise(train.prompt) in distinct:
+        return "normalised", 1.0
+    if any(len(prompt.split()) > 1 and f" {prompt} " in f" {text} " for prompt in distinct):
+        return "contained", 1.0
+    found = []
+    for every in distinct.values():
+        own = {gram for gram in every if sum(gram in other for other in distinct.values()) <= BOILERPLATE}
+        if shared := own & grams(text):
+            holds = len(shared) >= max(SHARE * len(own), min(NGRAM, SHARE * len(every)))
+            found.append((holds, len(shared) / len(own)))
+    if not found:
+        return None
+    holds, share = max(found)
+    return ("ngram" if holds else "twin"), share
+
+
+@given(golden=st.lists(TEXT, min_size=1, max_size=8), train=st.lists(TEXT, min_size=1, max_size=4))
+def test_the_fast_search_finds_what_a_naive_one_finds(golden: list[str], train: list[str]) -> None:
+    asked = [item(prompt, f"g{number}") for number, prompt in enumerate(golden)]
+    learned = [item(prompt, f"t{number}", steps=("a b",)) for number, prompt in enumerate(train)]
+    found = {o.train_id: (o.kind, pytest.approx(o.share)) for o in find_overlaps(learned, asked)}
+    expected = {each.trace_id: naive(each, asked) for each in learned}
+    assert found == {trace_id: value for trace_id, value in expected.items() if value is not None}
+
+
+@given(st.text())
+def test_normalising_twice_is_normalising_once(text: str) -> None:
+    assert normalise(normalise(text)) == normalise(text)
+    assert normalise(" " + text + "\n") == normalise(text)
+
+
+@given(st.text(min_size=1).filter(lambda text: len(tokens(text)) > 1), st.text(), st.text())
+def test_a_prompt_between_any_texts_is_found(prompt: str, before: str, after: str) -> None:
+    found = kinds(item(f"{before}\n{prompt}\n{after}"), prompt)
+    assert found in (["exact"], ["normalised"], ["contained"])
+
+
+def test_the_manifest_tells_twins_from_leaks(tmp_path: Path, hallmark) -> None:
+    """A training set with twins is trained on; only leaks are refused."""
+    rows = [item(STORY).model_dump()]
+    (tmp_path / "eval-v1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "twins-v1.jsonl").write_text(json.dumps(item(STORY[:80], "t").model_dump()) + "\n")
+    result = hallmark("golden", "guard", "twins-v1.jsonl", "eval-v1.jsonl")
+    assert result.returncode == 0
+    assert "t ~ g (twin" in result.stdout

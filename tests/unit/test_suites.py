@@ -1,0 +1,259 @@
+"""A suite: every requirement and every limit must hold, each at the comparison's own level."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import InputError
+from evaluation.comparison import Comparison, RunScores, compare
+from evaluation.gate import Case, GateConfig, GateDecision, decide
+from evaluation.limits import Measured, MeasuredPair
+from evaluation.suite import Limit, Requirement, Suite
+from experiments.config import ExperimentConfig, configured, read_suite
+
+pytestmark = pytest.mark.unit
+
+BETTER = Requirement(dataset="a-v1")
+NOT_WORSE = Requirement(dataset="b-v1", aim="not_worse", margin=0.1)
+
+
+def compared(
+    before: Sequence[float],
+    after: Sequence[float],
+    dataset: str = "a-v1",
+    margin: float | None = None,
+    cut: tuple[Collection[int], Collection[int]] = ((), ()),
+) -> Comparison:
+    ids = [f"t{number}" for number in range(len(before))]
+
+    def run(name: str, scores: Sequence[float], places: Collection[int]) -> RunScores:
+        by_id = dict(zip(ids, scores, strict=True))
+        labels = dict.fromkeys(ids, "c")
+        gone = frozenset(ids[place] for place in places)
+        return RunScores(name, dataset, "a" * 64, "j@v1", "f", {}, by_id, labels, cut=gone)
+
+    return compare(run("base", before, cut[0]), run("trained", after, cut[1]), margin=margin)
+
+
+def decided(*cases: Case, **more: Any) -> GateDecision:
+    return decide(cases, GateConfig(), **more)
+
+
+GAIN = compared([0.0] * 40 + [1.0] * 60, [1.0] * 30 + [0.0] * 10 + [1.0] * 60)
+SAME = compared([1.0] * 80 + [0.0] * 20, [1.0] * 80 + [0.0] * 20, "b-v1", margin=0.1)
+LOSS = compared([1.0] * 80 + [0.0] * 20, [1.0] * 55 + [0.0] * 45, "b-v1", margin=0.1)
+
+
+def test_a_gain_without_a_loss_elsewhere_is_promoted() -> None:
+    decision = decided(Case(BETTER, GAIN), Case(NOT_WORSE, SAME))
+    assert (decision.answer, decision.promote) == ("better", True)
+    assert [each.met for each in decision.requirements] == [True, True]
+    assert decision.requirements[1].name == "b-v1 not 10 points below champion"
+    assert "A loss of 10 points or more on 100 items is excluded" in decision.reasons[1]
+
+
+def test_a_model_that_forgets_is_refused_whatever_it_gains() -> None:
+    decision = decided(Case(BETTER, GAIN), Case(NOT_WORSE, LOSS))
+    assert (decision.answer, decision.promote, decision.significant) == ("not_better", False, False)
+    assert [each.met for each in decision.requirements] == [True, False]
+    assert "b-v1 not 10 points below champion: The score fell by 25.0 points" in decision.reasons[1]
+    assert decision.p_value == max(each.p_value for each in decision.requirements)
+
+
+def test_a_loss_that_cannot_be_excluded_is_not_enough_evidence() -> None:
+    few = compared([1.0] * 8 + [0.0] * 2, [1.0] * 8 + [0.0] * 2, "b-v1", margin=0.1)
+    decision = decided(Case(BETTER, GAIN), Case(NOT_WORSE, few))
+    assert (decision.answer, decision.promote) == ("not_enough_evidence", False)
+    assert "A loss of 10 points or more on 10 items is not excluded" in decision.reasons[1]
+
+
+def test_every_requirement_is_tested_at_the_undivided_level() -> None:
+    alone, both = decided(Case(BETTER, GAIN)), decided(Case(BETTER, GAIN), Case(NOT_WORSE, SAME))
+    assert alone.level == both.level
+
+
+def test_leaked_training_data_of_any_dataset_stops_the_promotion() -> None:
+    leaked = Case(NOT_WORSE, SAME, "leaked", ["Run r was trained on b-v1."])
+    decision = decided(Case(BETTER, GAIN), leaked)
+    assert not decision.promote
+    assert "Run r was trained on b-v1." in decision.reasons[1]
+
+
+def test_unknown_training_data_is_said_and_stops_nothing() -> None:
+    decision = decided(Case(BETTER, GAIN, "unknown", ["Training data unknown: org/model."]))
+    assert decision.promote
+    assert decision.reasons[-1] == "Training data unknown: org/model."
+    assert decision.requirements[0].training_data == "unknown"
+
+
+# Answers that were cut off
+
+
+def test_a_gain_that_rests_on_cut_answers_alone_is_not_promoted() -> None:
+    cut = compared([0.0] * 100, [1.0] * 30 + [0.0] * 70, cut=(range(100), ()))
+    decision = decided(Case(BETTER, cut))
+    assert (decision.answer, decision.promote) == ("not_enough_evidence", False)
+    assert "100 of the baseline's and 0 of the candidate's were cut off" in " ".join(decision.reasons)
+    assert "No item is left that neither cut off" in decision.reasons[1]
+    assert "generation.max_new_tokens" in decision.reasons[1]
+
+
+def test_a_gain_that_holds_without_the_cut_answers_is_promoted_and_says_so() -> None:
+    before, after = [0.0] * 40 + [1.0] * 60, [1.0] * 30 + [0.0] * 10 + [1.0] * 60
+    decision = decided(Case(BETTER, compared(before, after, cut=(range(10), range(5, 8)))))
+    assert decision.promote
+    assert "it holds without them too" in decision.reasons[1]
+    assert decision.requirements[0].cut == (10, 3)
+
+
+def test_a_gain_that_only_shorter_answers_made_is_not_promoted() -> None:
+    """The candidate is right where the other was cut, and no better elsewhere."""
+    before, after = [0.0] * 30 + [1.0] * 40 + [0.0] * 30, [1.0] * 70 + [0.0] * 30
+    decision = decided(Case(BETTER, compared(before, after, cut=(range(30), ()))))
+    assert not decision.promote
+    assert "the gain does not hold without them" in decision.reasons[1]
+    assert not decision.significant
+
+
+def test_two_percent_of_cut_answers_are_counted_and_change_nothing() -> None:
+    before, after = [0.0] * 40 + [1.0] * 60, [1.0] * 30 + [0.0] * 10 + [1.0] * 60
+    decision = decided(Case(BETTER, compared(before, after, cut=(range(2), ()))))
+    assert decision.promote
+    assert len(decision.reasons) == 1
+
+
+def test_a_margin_must_hold_without_the_cut_answers_too() -> None:
+    """The champion's answers were cut where the candidate is worse, which hides the loss."""
+    before, after = [0.0] * 30 + [1.0] * 70, [1.0] * 30 + [0.0] * 30 + [1.0] * 40
+    hidden = compared(before, after, "b-v1", margin=0.1, cut=(range(30), ()))
+    decision = decided(Case(BETTER, GAIN), Case(NOT_WORSE, hidden))
+    assert not decision.promote
+    assert "the margin does not hold without them" in decision.reasons[1]
+
+
+# Limits
+
+
+def pair(candidate: Measured, opponent: Measured, requirement: Requirement = BETTER) -> MeasuredPair:
+    return MeasuredPair("a-v1", requirement.dataset, requirement.against, candidate, opponent)
+
+
+SMALL, LARGE = Measured(0.01, 200.0, 4_000_000), Measured(0.2, 100.0, 10_000_000)
+
+
+@pytest.mark.parametrize(
+    ("limit", "met", "words"),
+    [
+        (Limit(measure="cut_share", at_most=0.05), True, "is 1.0 %, as required: at most 5.0 %"),
+        (Limit(measure="cut_share", at_most=0.005), False, "is 1.0 %, where at most 0.5 % is required"),
+        (Limit(measure="tokens_per_second", at_least=150), True, "on a-v1 is 200.0 tokens/s"),
+        (Limit(measure="tokens_per_second", at_least=3, relative_to="champion"), False, "at least 300.0"),
+        (Limit(measure="size", at_most=0.5, relative_to="champion"), True, "is 4.0 MB"),
+        (Limit(measure="size", at_most=3_000_000), False, "where at most 3.0 MB is required"),
+    ],
+)
+def test_a_limit_must_hold_as_well(limit: Limit, met: bool, words: str) -> None:
+    decision = decided(Case(BETTER, GAIN, measured=pair(SMALL, LARGE)), limits=[limit])
+    assert decision.promote == met
+    assert [each.met for each in decision.limits] == [met]
+    assert words in decision.limits[0].reason
+    assert (decision.limits[0].reason in decision.reasons) != met
+
+
+def test_what_was_not_measured_holds_no_limit() -> None:
+    unknown = Measured(0.0, None, None)
+    limit = Limit(measure="size", at_most=0.5, relative_to="champion")
+    decision = decided(Case(BETTER, GAIN, measured=pair(SMALL, unknown)), limits=[limit])
+    assert not decision.promote
+    assert "was not recorded for the champion's run" in decision.reasons[-1]
+
+
+def test_a_smaller_model_that_is_not_worse_is_promoted_for_that_reason() -> None:
+    requirement = Requirement(dataset="b-v1", aim="not_worse", margin=0.1)
+    limit = Limit(measure="size", at_most=0.5, relative_to="champion")
+    case = Case(requirement, SAME, measured=pair(SMALL, LARGE, requirement))
+    decision = decided(case, limits=[limit])
+    assert (decision.answer, decision.promote) == ("not_worse", True)
+
+
+# The file
+
+
+def suite_file(folder: Path, text: str) -> Path:
+    path = folder / "release.toml"
+    path.write_text(text)
+    return path
+
+
+RELEASE = """
+[[require]]
+dataset = "safety-v2.jsonl"
+aim = "not_worse"
+margin = 0.02
+
+[[require]]
+dataset = "golden-v1"
+
+[[require]]
+dataset = "golden-v1"
+aim = "not_worse"
+margin = 0.05
+against = "base"
+
+[[limit]]
+measure = "cut_share"
+at_most = 0.05
+"""
+
+
+def test_the_main_requirement_names_the_experiments_dataset(tmp_path: Path) -> None:
+    suite = read_suite(suite_file(tmp_path, RELEASE))
+    config = configured(ExperimentConfig, None, suite.model_dump())
+    assert [each.dataset for each in config.requirements] == ["golden-v1", "safety-v2.jsonl", "golden-v1"]
+    assert [each.dataset for each in config.datasets] == ["golden-v1", "safety-v2.jsonl"]
+    assert config.dataset == "golden-v1"
+    assert configured(ExperimentConfig, config) == config
+    assert ExperimentConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "require: Field required"),
+        ('[[require]]\naim = "not_worse"\n', "margin is missing"),
+        ('[[require]]\naim = "better"\nmargin = 0.1\n', "margin belongs to aim = 'not_worse'"),
+        ('[[require]]\naim = "best"\n', "require.0.aim: Input should be 'better' or 'not_worse'"),
+        ('[[require]]\nagainst = "base"\n', "nothing is compared with the champion"),
+        ('[[require]]\naim = "not_worse"\nmargin = 0.1\n', "nothing is to be gained over the champion"),
+        ('[[require]]\n[[limit]]\nmeasure = "size"\n', "at_most or at_least is missing"),
+        (
+            '[[require]]\n[[limit]]\nmeasure = "size"\nat_most = 1\nrelative_to = "base"\n',
+            "limit on size: no requirement against the base",
+        ),
+        (
+            '[[require]]\n[[limit]]\nmeasure = "cut_share"\nat_most = 1\ndataset = "b-v1"\n',
+            "no requirement is on dataset b-v1",
+        ),
+        ("[[requires]]\n", "requires: unknown setting"),
+    ],
+)
+def test_a_suite_that_makes_no_sense_is_refused_with_its_field(
+    tmp_path: Path, text: str, words: str, hallmark: Any
+) -> None:
+    path = suite_file(tmp_path, text)
+    with pytest.raises(InputError, match="release.toml") as refused:
+        read_suite(path)
+    assert words in str(refused.value)
+    assert "Value error" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_a_dataset_beside_a_suite_is_refused(tmp_path: Path) -> None:
+    suite = read_suite(suite_file(tmp_path, RELEASE))
+    with pytest.raises(InputError, match="dataset: other-v1 is asked for beside requirements"):
+        configured(ExperimentConfig, None, {"dataset": "other-v1", **suite.model_dump()})
+    assert Suite.model_validate(suite.model_dump()) == suite
