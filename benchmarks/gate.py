@@ -206,7 +206,7 @@ def _remember_tests() -> None:
     from evaluation import comparison, pairs
 
     pairs.mcnemar_exact = lru_cache(maxsize=None)(pairs.mcnemar_exact)
-    pairs.mcnemar_superiority = lru_cache(maxsize=None)(pairs.mcnemar_superiority)
+    pairs.better_exact = lru_cache(maxsize=None)(pairs.better_exact)
     comparison.smallest_significant_gain = lru_cache(maxsize=None)(comparison.smallest_significant_gain)
 
 

@@ -156,7 +156,13 @@ class Gatekeeper:
             )
         ]
         decision = decide(
-            cases, self.gate, limits=self.limits, number=evidence.number, carried=evidence.carried
+            cases,
+            self.gate,
+            limits=self.limits,
+            number=evidence.number,
+            carried=evidence.carried,
+            spent=evidence.spent,
+            level=evidence.level,
         )
         self.decision = decision
         return Ruling(
@@ -175,9 +181,7 @@ class Gatekeeper:
     def _compare(self, pairs: Sequence[Pair]) -> None:
         asked = []
         for pair in pairs:
-            opponent = conditions(
-                pair.opponent, pair.opponent_scores, pair.opponent_dataset, self.artifacts
-            )
+            opponent = conditions(pair.opponent, pair.opponent_scores, pair.opponent_dataset, self.artifacts)
             candidate = conditions(
                 pair.candidate, pair.candidate_scores, pair.candidate_dataset, self.artifacts
             )
