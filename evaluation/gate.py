@@ -19,12 +19,12 @@ from evaluation.alpha import spent_level
 from evaluation.limits import LimitResult, MeasuredPair, limited, shown_measure
 from evaluation.numbers import p_text, percent, points
 from evaluation.suite import Aim, Limit, Opponent, Requirement
+from evaluation.training_data import TrainingData, TrainingStatus
 
 if TYPE_CHECKING:  # it imports numpy, and the settings of a gate have no need of it
     from evaluation.comparison import Comparison, CutAnswers
 
 Answer = Literal["better", "not_worse", "not_better", "not_enough_evidence"]
-TrainingStatus = Literal["clean", "leaked", "unknown"]
 
 CUT_SHARE = 0.02
 """When more of either side's answers were cut off than this, what is required must hold without them too."""
@@ -54,15 +54,14 @@ class Case:
     Attributes:
         requirement: what must be shown.
         comparison: candidate against the requirement's opponent, with its margin.
-        training_status: whether items of this dataset are in what the candidate was trained on.
-        training_reasons: about that, in whole sentences.
+        training_data: whether items of this dataset are in what the candidate was trained on; None where
+            nobody looked.
         measured: what was measured beside the scores, for the limits; None where there are none.
     """
 
     requirement: Requirement
     comparison: Comparison
-    training_status: TrainingStatus = "clean"
-    training_reasons: Sequence[str] = ()
+    training_data: TrainingData | None = None
     measured: MeasuredPair | None = None
 
 
@@ -173,7 +172,7 @@ def decision_rows(
         >>> decision_rows(decision.requirements, decision.limits)[0]  # doctest: +SKIP
         ('golden-v1 better than champion', '46.9 %', '61.7 %', '+14.7', '1.2e-05', 'yes')
     """
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             each.name,
             percent(each.baseline),
@@ -294,14 +293,15 @@ def _examined(case: Case, gate: GateConfig, level: float, share: str) -> _Findin
         p_value, gained = max(p_value, p_without), gained and gained_without
         if not holds and answer in ("better", "not_worse"):
             answer = "not_enough_evidence"
-    leaked = case.training_status == "leaked"
+    known = case.training_data
+    status, sentences = (known.status, known.sentences) if known else ("unknown", [])
     return _Finding(
         answer=answer,
         gained=gained,
         p_value=p_value,
         evidence=evidence,
-        objections=[*_fallen(comparison, gate), *(case.training_reasons if leaked else ())],
-        remarks=() if leaked else case.training_reasons,
+        objections=[*_fallen(comparison, gate), *(sentences if status == "leaked" else [])],
+        remarks=sentences if status == "unknown" else [],
     )
 
 
@@ -449,7 +449,7 @@ def _result(case: Case, finding: _Finding) -> RequirementResult:
         met=finding.answer in ("better", "not_worse") and not finding.objections,
         reasons=finding.sentences,
         cut=(cut.baseline, cut.candidate) if cut else (0, 0),
-        training_data=case.training_status,
+        training_data=case.training_data.status if case.training_data else "unknown",
     )
 
 

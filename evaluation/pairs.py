@@ -11,7 +11,7 @@ import numpy as np
 
 from evaluation.groups import IntArray, grouped, regrouped
 from evaluation.metrics import is_binary
-from evaluation.noninferiority import not_worse_by_flips, not_worse_exact
+from evaluation.noninferiority import not_worse_by_likelihood, not_worse_exact
 from evaluation.statistics import (
     FloatArray,
     Interval,
@@ -100,15 +100,17 @@ class Pairs:
         return self._flipped("greater")
 
     def p_not_worse(self, margin: float) -> float:
-        """One-sided p value of "worse by the margin or more".
+        """One-sided p value of "worse by the margin or more": exact where every group is one item with 0/1
+        scores, or as many copies of one.
 
         Args:
             margin: between 0 and 1.
         """
-        if self.test == "mcnemar_exact":
-            return not_worse_exact(self.gained, self.lost, len(self), margin)
         sums, sizes = self._sums()
-        return not_worse_by_flips(sums, sizes, margin, self.resamples, self.seed)
+        steps = sums / sizes
+        if self.binary and sizes.min() == sizes.max() and np.isin(steps, (-1, 0, 1)).all():
+            return not_worse_exact(int((steps > 0).sum()), int((steps < 0).sum()), len(steps), margin)
+        return not_worse_by_likelihood(sums, sizes, margin)
 
     def interval(self) -> Interval:
         """Paired bootstrap interval of delta, 95 %."""

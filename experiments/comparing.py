@@ -8,13 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.errors import InputError, IntegrityError
-from core.files import sha256_file, write_json
+from core.files import write_json
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.groups import group_of
+from experiments.datasets import dataset_file
 from experiments.run_files import is_here
 from experiments.runs import run_ref
-from golden.datasets import BUILT_IN, read_items
+from golden.datasets import read_items
 from inference.contract import GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
 from registry.artifacts.store import Store
@@ -167,39 +167,6 @@ def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]
         **used,
         "dtype": meta.dtype,
     }
-
-
-def dataset_file(run: Run, dataset: Dataset, artifacts: Store | None = None) -> Path:
-    """The items that a run was judged on: the run's own copy, else the built-in file, else the one in the
-    artifact store; checked against the registered sha256. Equal sha256, equal items, wherever the file is.
-
-    Args:
-        run: a run.
-        dataset: the one it names.
-        artifacts: the store; None looks on this machine alone.
-
-    Raises:
-        InputError: none of them is to be had.
-        IntegrityError: the run's copy, or the stored one, was changed.
-    """
-    own = run_ref(run).files.dataset
-    if is_here(own):
-        if (found := sha256_file(own)) != dataset.sha256:
-            raise IntegrityError(
-                f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}."
-            )
-        return own
-    built_in = BUILT_IN / f"{dataset.key}-{dataset.version}.jsonl"
-    if built_in.is_file() and sha256_file(built_in) == dataset.sha256:
-        return built_in
-    if artifacts is not None and artifacts.has_file(dataset.sha256):
-        return artifacts.get_file(dataset.sha256)
-    store = f" nor in the artifact store at {artifacts.place}" if artifacts is not None else ""
-    raise InputError(
-        f"run {run.run_id}: the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are "
-        f"neither at {own}{store}. Bring the run's folder back, or judge any model on the same file: that "
-        "puts it into the store."
-    )
 
 
 @dataclass(frozen=True)

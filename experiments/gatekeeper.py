@@ -11,9 +11,9 @@ from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import Case, GateConfig, GateDecision, decide
 from evaluation.limits import Measured, MeasuredPair
 from evaluation.suite import Limit, Requirement, Suite, in_order
+from evaluation.training_data import TrainingData
 from experiments.comparing import conditions
 from experiments.config import ExperimentConfig
-from experiments.lineage import TrainingData
 from golden.datasets import load_dataset
 from inference.contract import PredictionMeta
 from registry import Evidence, Pair, Pairing, Registry, Ruling, Run
@@ -142,13 +142,12 @@ class Gatekeeper:
     def __call__(self, evidence: Evidence) -> Ruling:
         """Decide on the evidence. Raises what `evaluation.comparison.compare` raises."""
         self._compare(evidence.pairs)
-        known = self.training_data or [None] * len(evidence.pairs)
+        known: Sequence[TrainingData | None] = self.training_data or [None] * len(evidence.pairs)
         cases = [
             Case(
                 requirement,
                 comparison,
-                training_status=training.status if training else "unknown",
-                training_reasons=training.sentences if training else (),
+                training_data=training,
                 measured=measured_pair(requirement, pair),
             )
             for requirement, comparison, pair, training in zip(

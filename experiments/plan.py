@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from core.errors import InputError
 from core.files import sha256_json
 from core.progress import Progress, current_listener
+from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.environment import (
     INFERENCE_PACKAGES,
@@ -25,10 +26,11 @@ from experiments.environment import (
     inference_environment,
     lock_sha256,
 )
+from experiments.lineage import Golden, lineage
 from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
-from golden.guard import Overlap, find_overlaps
+from golden.guard import RULE, Overlap, find_overlaps
 from golden.schema import Item
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
@@ -73,12 +75,14 @@ class TrainingPlan(BaseModel):
     Attributes:
         overlaps: training items that hold golden items; not empty only where the configuration allows it.
         twins: those that only resemble golden items.
+        base: what is known of what the base model was trained on.
     """
 
     config: TrainConfig
     dataset: DatasetRef
     overlaps: list[Overlap]
     twins: Twins = Twins()
+    base: TrainingData | None = None
 
 
 class RunPlan(BaseModel):
@@ -187,6 +191,8 @@ class RunPlan(BaseModel):
                 "allowed": self.training.config.allow_contamination,
                 "pairs": [overlap.model_dump() for overlap in self.training.overlaps[:100]],
                 "twins": self.training.twins.model_dump(),
+                "rule": RULE,
+                "base": self.training.base.model_dump() if self.training.base else None,
             },
         }
 
@@ -251,7 +257,7 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
     }
     for wanted in others:
         plans[plan_key(wanted)] = plan_evaluation(wanted, workspace)
-        check_training_set(config.trained(), wanted, workspace)
+        check_training_set(config.trained(), training.model, wanted, workspace)
     return plans
 
 
@@ -282,36 +288,69 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
     guard.
 
     Raises:
-        InputError: also when training items overlap with golden items and the configuration does not allow
-            it.
+        InputError: also when golden items are in the training set, or in what the base model was trained on,
+            and the configuration does not allow it.
     """
     if (plan := settled_plan(config)) is not None:
         return plan
     golden, plan = _settle(config.evaluate(config.base_model, reuse=False), workspace)
     read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
+    base = check_base(plan.model, golden, config.train, workspace)
     train = load_dataset(config.train.dataset)
     traces, items = _Counted(train.items()), _Counted(golden.items())
     overlaps, twins = _sorted_out(find_overlaps(traces, items))
     if overlaps and not config.train.allow_contamination:
         raise _contaminated(train, golden, overlaps)
     training = TrainingPlan(
-        config=config.train, dataset=dataset_ref(train, traces.count), overlaps=overlaps, twins=twins
+        config=config.train,
+        dataset=dataset_ref(train, traces.count),
+        overlaps=overlaps,
+        twins=twins,
+        base=base,
     )
     return plan.model_copy(
         update={"kind": "trained", "dataset": dataset_ref(golden, items.count), "training": training}
     )
 
 
-def check_training_set(config: TrainRunConfig, judged_on: EvaluateConfig, workspace: Workspace) -> None:
+def check_training_set(
+    config: TrainRunConfig, model: ResolvedModel, judged_on: EvaluateConfig, workspace: Workspace
+) -> None:
     """The contamination guard for one more golden dataset.
 
+    Args:
+        config: the training.
+        model: what it starts from.
+        judged_on: names the golden dataset.
+        workspace: its registry knows what the model was trained on.
+
     Raises:
-        InputError: training items overlap with golden items and the configuration does not allow it.
+        InputError: golden items are in the training set, or in what the base model was trained on, and the
+            configuration does not allow it.
     """
     train, golden = load_dataset(config.train.dataset), load_dataset(judged_on.dataset)
+    check_base(model, golden, config.train, workspace)
     overlaps, _ = _sorted_out(find_overlaps(train.items(), golden.items()))
     if overlaps and not config.train.allow_contamination:
         raise _contaminated(train, golden, overlaps)
+
+
+def check_base(
+    model: ResolvedModel, golden: Dataset, config: TrainConfig, workspace: Workspace
+) -> TrainingData:
+    """What is known of what a base model was trained on, for one golden dataset.
+
+    Raises:
+        InputError: one of its training sets holds golden items, and the configuration does not allow it.
+    """
+    pinned = Golden(golden.name, golden.sha256, lambda: golden.path)
+    found = lineage(model.sha256, model.reference, pinned, workspace.registry)
+    if found.status == "leaked" and not config.allow_contamination:
+        raise InputError(
+            f"{model.reference}: {' '.join(found.sentences)} Or set train.allow_contamination to train all "
+            "the same; it is recorded, and the gate will refuse."
+        )
+    return found
 
 
 def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunPlan]:

@@ -18,7 +18,7 @@ from core.files import (
     write_json,
     write_jsonl,
 )
-from experiments.comparing import dataset_file
+from experiments.datasets import dataset_file
 from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
 from experiments.run_files import is_here

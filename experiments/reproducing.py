@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.config import validated
-from core.errors import HallmarkError, InputError, IntegrityError
-from core.files import sha256_file
+from core.errors import HallmarkError, InputError
 from core.tabular import Row, Tabular
-from experiments.comparing import dataset_file
+from evaluation.training_data import TrainingData
+from experiments.datasets import dataset_file, training_file
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
 from experiments.environment import environment
 from experiments.plan import DatasetRef, RunPlan, TrainingPlan, Twins, settled_plan
 from experiments.references import REGISTRY_PREFIX, recorded_model
-from experiments.run_files import is_here
 from experiments.runs import RunRef
 from experiments.weights import model_of
 from experiments.workspace import Workspace
-from golden.datasets import dataset_path, parse_name
+from golden.datasets import parse_name
 from golden.guard import Overlap
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, load_judge
@@ -161,33 +159,14 @@ def _training(recorded: dict[str, Any] | None, run_id: str, artifacts: Store) ->
     place = DatasetRef(key=key, version=version, path=path, sha256=pin["sha256"], items=pin["items"])
     overlaps = [Overlap.model_validate(pair) for pair in recorded["contamination"]["pairs"]]
     twins = Twins.model_validate(recorded["contamination"].get("twins", {}))
-    return TrainingPlan(config=config, dataset=place, overlaps=overlaps, twins=twins)
-
-
-def training_file(reference: str, sha256: str, artifacts: Store) -> Path:
-    """The training set that a run's manifest names: where it was, else in the artifact store.
-
-    Args:
-        reference: a built-in name, or a path that may be another machine's.
-        sha256: of the file.
-        artifacts: the store.
-
-    Raises:
-        InputError: it is in neither.
-        IntegrityError: another file is where it was, or the stored one was changed.
-    """
-    path = dataset_path(reference)
-    found = sha256_file(path) if is_here(path) else None
-    if found == sha256:
-        return path.absolute()
-    if artifacts.has_file(sha256):
-        return artifacts.get_file(sha256)
-    if found is None:
-        raise InputError(
-            f"{path}: no such file, and the training set with sha256 {sha256} is not in the artifact store "
-            f"at {artifacts.place} either. Bring the file to this place."
-        )
-    raise IntegrityError(f"{path}: changed since the run: expected sha256 {sha256}, found {found}.")
+    base = recorded["contamination"].get("base")
+    return TrainingPlan(
+        config=config,
+        dataset=place,
+        overlaps=overlaps,
+        twins=twins,
+        base=TrainingData.model_validate(base) if base else None,
+    )
 
 
 def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) -> Reproduction:

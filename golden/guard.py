@@ -14,6 +14,8 @@ from golden.schema import Item
 from golden.stretches import Hashes, Numbers, Table, Texts, distinct
 from golden.words import joined, tokens, without_punctuation
 
+RULE = "guard@v2"
+"""Name of this rule, which recorded results bear; a change that can change a result changes it."""
 NGRAM = 8
 """Words in an n-gram; 8 as in PaLM (Chowdhery et al. 2022, arXiv:2204.02311, section 8.4)."""
 SHARE = 0.7

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evaluation.gate import COLUMNS, RequirementResult, decision_rows
 from evaluation.limits import LimitResult
 from evaluation.numbers import p_text, percent, points
+from evaluation.training_data import TrainingData
 from provenance.card_data import card_data, hub_model
 from provenance.files import STATEMENT
 
@@ -100,6 +101,11 @@ def _decision(decision: Mapping[str, Any], comparison: Comparison | None) -> Ite
         )
     if reasons := decision.get("reasons"):
         yield "\n".join(f"- {escaped(reason)}" for reason in reasons)
+    if known := decision.get("training_data"):
+        said = " ".join(decision.get("reasons", []))
+        unsaid = [each for each in TrainingData.model_validate(known).sentences if each not in said]
+        if unsaid:
+            yield escaped(" ".join(unsaid))
     if comparison is None:
         return
     report = comparison.report

@@ -210,6 +210,20 @@ class Runs:
         with self.database.reading() as session:
             return list(session.exec(found))
 
+    def that_made(self, weights_sha256: str) -> list[Run]:
+        """The finished runs that trained exactly these weights, oldest first; those whose predictions were
+        judged again are among them.
+
+        Example:
+            >>> [run.run_id for run in registry.runs.that_made(version.weights_sha256)]
+            ['20261126-020007-91be04']
+        """
+        made = select(Run).where(
+            Run.model_sha256 == weights_sha256, Run.kind == "trained", Run.status == "finished"
+        )
+        with self.database.reading() as session:
+            return list(session.exec(made.order_by(col(Run.id))))
+
     def evaluated(self, evaluation_sha256: str) -> list[Run]:
         """The finished runs whose scores rest on exactly these inputs, newest first."""
         same = select(Run).where(Run.evaluation_sha256 == evaluation_sha256, Run.status == "finished")

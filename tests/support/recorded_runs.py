@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from core.files import sha256_file, write_json, write_jsonl
 from experiments import phases
 from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation, plan_training
+from experiments.references import TINY_BASE_DIRECTORY
 from experiments.runs import RunRef, begin_run, owned
 from experiments.workspace import Workspace
 from golden.datasets import load_dataset, read_items
@@ -62,6 +64,23 @@ def record_trained(
     run = _record(
         workspace, plan.model_copy(update={"kind": "trained", "training": training}), answers, weights
     )
+    return workspace.registry.runs.get(run.run_id)
+
+
+def record_from(
+    workspace: Workspace, base_model: str, answers: Answers, weights: str, **settings: object
+) -> Run:
+    """A finished run that was planned as in production and "trained" from a model into a loadable directory:
+    the tiny base's with another word in its README, which the name `weights` decides.
+    """
+    plan = plan_training(TrainRunConfig.model_validate({"base_model": base_model, **settings}), workspace)
+    run = begin_run(plan, workspace.registry, workspace.runs)
+    with owned(run, workspace.registry):
+        phases.export_dataset(run, plan)
+        shutil.copytree(TINY_BASE_DIRECTORY, run.files.model)
+        (run.files.model / "README.md").write_text(weights)
+        write_predictions(run, plan, answers)
+        phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
     return workspace.registry.runs.get(run.run_id)
 
 

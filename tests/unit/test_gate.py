@@ -8,15 +8,21 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from evaluation.comparison import Comparison, RunScores, compare
-from evaluation.gate import Case, GateConfig, GateDecision, TrainingStatus, decide
+from evaluation.gate import Case, GateConfig, GateDecision, decide
 from evaluation.metrics import summarise
 from evaluation.suite import Requirement
+from evaluation.training_data import Ancestor, TrainingData
 from golden.schema import Item
 from judges import Score
 
 pytestmark = pytest.mark.unit
 
-LEAKED = "Run 20261126-000000-abcdef was trained on golden items."
+LEAKED = TrainingData(
+    status="leaked",
+    golden="golden-v1",
+    ancestors=[Ancestor(run_id="r-1", dataset="train-v1", sha256="0" * 64, status="leaked", overlaps=3)],
+    root="tiny-base",
+)
 
 
 def comparison(before: list[float], after: list[float], categories: list[str] | None = None) -> Comparison:
@@ -39,9 +45,8 @@ def verdict(
     clean: bool = True,
     **rule: float,
 ):
-    status: TrainingStatus = "clean" if clean else "leaked"
-    reasons = [] if clean else [LEAKED]
-    case = Case(Requirement(), comparison(before, after, categories), status, reasons)
+    known = LEAKED if not clean else None
+    case = Case(Requirement(), comparison(before, after, categories), known)
     return decide([case], GateConfig.model_validate(rule))
 
 
@@ -100,7 +105,9 @@ def test_a_category_that_falls_stops_the_promotion_and_is_named() -> None:
 def test_contamination_stops_the_promotion() -> None:
     decision = verdict([0.0] * 30, [1.0] * 30, clean=False)
     assert not decision.promote
-    assert decision.reasons[1] == LEAKED
+    assert decision.reasons[1].startswith(
+        "Run r-1 trained on train-v1, of which 3 items hold items of golden-v1"
+    )
 
 
 def test_a_smaller_gain_than_asked_for_is_not_better() -> None:

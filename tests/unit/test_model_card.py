@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
+from evaluation.training_data import TrainingData
 from provenance import stored_document
 from provenance.card import model_card
 from provenance.card_data import card_data
@@ -143,3 +144,11 @@ def test_names_of_others_have_no_power_over_the_page(opened: Registry, tmp_path:
 def test_the_same_version_has_the_same_card(opened: Registry, tmp_path: Path) -> None:
     version = promoted(opened, tmp_path)
     assert card(opened, version) == card(opened, version)
+
+
+def test_the_card_says_what_is_known_of_the_training_data(opened: Registry, tmp_path: Path) -> None:
+    document = stored_document(opened, promoted(opened, tmp_path))
+    assert "Training data" not in model_card(document)
+    known = TrainingData(status="unknown", golden="sample-v1", root="Qwen/Qwen3_0.6B@main")
+    document["predicate"]["hallmark_decision"]["training_data"] = known.model_dump()
+    assert r"nothing is recorded of what Qwen/Qwen3\_0.6B@main was trained on" in model_card(document)

@@ -13,6 +13,7 @@ from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import Case, GateConfig, GateDecision, decide
 from evaluation.limits import Measured, MeasuredPair
 from evaluation.suite import Limit, Requirement, Suite
+from evaluation.training_data import Ancestor, TrainingData, TrainingStatus
 from experiments.config import ExperimentConfig, configured, read_suite
 
 pytestmark = pytest.mark.unit
@@ -77,17 +78,21 @@ def test_every_requirement_is_tested_at_the_undivided_level() -> None:
 
 
 def test_leaked_training_data_of_any_dataset_stops_the_promotion() -> None:
-    leaked = Case(NOT_WORSE, SAME, "leaked", ["Run r was trained on b-v1."])
-    decision = decided(Case(BETTER, GAIN), leaked)
+    decision = decided(Case(BETTER, GAIN), Case(NOT_WORSE, SAME, known("leaked")))
     assert not decision.promote
-    assert "Run r was trained on b-v1." in decision.reasons[1]
+    assert "Run r-1 trained on train-v1" in decision.reasons[1]
 
 
 def test_unknown_training_data_is_said_and_stops_nothing() -> None:
-    decision = decided(Case(BETTER, GAIN, "unknown", ["Training data unknown: org/model."]))
+    decision = decided(Case(BETTER, GAIN, known("unknown")))
     assert decision.promote
-    assert decision.reasons[-1] == "Training data unknown: org/model."
+    assert decision.reasons[-1].startswith("Training data unknown: train-v1")
     assert decision.requirements[0].training_data == "unknown"
+
+
+def known(status: TrainingStatus) -> TrainingData:
+    of_run = Ancestor(run_id="r-1", dataset="train-v1", sha256="0" * 64, status=status, overlaps=1)
+    return TrainingData(status=status, golden="a-v1", ancestors=[of_run], root="base", root_status="clean")
 
 
 # Answers that were cut off

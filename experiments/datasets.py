@@ -1,0 +1,74 @@
+"""Where the datasets are that a recorded run was judged and trained on: on this machine, or in the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import InputError, IntegrityError
+from core.files import sha256_file
+from experiments.run_files import RunFiles, is_here
+from golden.datasets import BUILT_IN, dataset_path
+from registry import Dataset, Run
+from registry.artifacts.store import Store
+
+
+def dataset_file(run: Run | None, dataset: Dataset, artifacts: Store | None = None) -> Path:
+    """The items of a golden dataset: the copy of a run that was judged on them, else the built-in file, else
+    the one in the artifact store; checked against the registered sha256. Equal sha256, equal items, wherever
+    the file is.
+
+    Args:
+        run: a run that was judged on them; None where none is asked.
+        dataset: the one it names.
+        artifacts: the store; None looks on this machine alone.
+
+    Raises:
+        InputError: none of them is to be had.
+        IntegrityError: the run's copy, or the stored one, was changed.
+    """
+    own = RunFiles(Path(run.directory)).dataset if run else None
+    if own and is_here(own):
+        if (found := sha256_file(own)) != dataset.sha256:
+            raise IntegrityError(
+                f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}."
+            )
+        return own
+    built_in = BUILT_IN / f"{dataset.key}-{dataset.version}.jsonl"
+    if built_in.is_file() and sha256_file(built_in) == dataset.sha256:
+        return built_in
+    if artifacts is not None and artifacts.has_file(dataset.sha256):
+        return artifacts.get_file(dataset.sha256)
+    about = f"run {run.run_id}: " if run else ""
+    store = f"the artifact store {artifacts.place}" if artifacts else ""
+    places = ", ".join(filter(None, [str(own or ""), store])) or "what is built in"
+    raise InputError(
+        f"{about}the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are not to be had; "
+        f"looked in {places}. Bring the run's folder back, or judge any model on the same file: that puts it "
+        "into the store."
+    )
+
+
+def training_file(reference: str, sha256: str, artifacts: Store) -> Path:
+    """The training set that a run's manifest names: where it was, else in the artifact store.
+
+    Args:
+        reference: a built-in name, or a path that may be another machine's.
+        sha256: of the file.
+        artifacts: the store.
+
+    Raises:
+        InputError: it is in neither.
+        IntegrityError: another file is where it was, or the stored one was changed.
+    """
+    path = dataset_path(reference)
+    found = sha256_file(path) if is_here(path) else None
+    if found == sha256:
+        return path.absolute()
+    if artifacts.has_file(sha256):
+        return artifacts.get_file(sha256)
+    if found is None:
+        raise InputError(
+            f"{path}: no such file, and the training set with sha256 {sha256} is not in the artifact store "
+            f"at {artifacts.place} either. Bring the file to this place."
+        )
+    raise IntegrityError(f"{path}: changed since the run: expected sha256 {sha256}, found {found}.")

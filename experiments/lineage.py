@@ -1,0 +1,169 @@
+"""What a model, and every model that it was trained from, was trained on: are golden items among it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from core.errors import InputError, IntegrityError
+from evaluation.training_data import Ancestor, TrainingData, TrainingStatus, overall
+from experiments.datasets import dataset_file, training_file
+from experiments.workspace import Workspace
+from golden.datasets import read_items
+from golden.guard import RULE, find_overlaps
+from registry import Dataset, Registry, Run
+from registry.artifacts.store import Store
+
+__all__ = ["Golden", "TrainingData", "lineage", "training_data"]
+
+TINY_BASE_SHA256 = "561ddc96434555bf5fc9529925288571e93635a723fa3c3cf15f7453c4a9b2a7"
+GOLDEN_V1_SHA256 = "e2fa21c8851ec6df45d4dfde3ed9596b4f2f0736c196442d9c4e051d97048773"
+KNOWN_CLEAN = frozenset({(TINY_BASE_SHA256, GOLDEN_V1_SHA256)})
+"""Weights that no run made, and golden datasets of which what they were trained on holds nothing:
+`trainer.make_tiny_base.curriculum` leaves out golden-v1.
+"""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A golden dataset that training sets are held against.
+
+    Attributes:
+        name: key and version.
+        sha256: of its file.
+        file: gives the file; called only where nothing is recorded.
+    """
+
+    name: str
+    sha256: str
+    file: Callable[[], Path] = field(compare=False)
+
+
+def training_data(run: Run, dataset: Dataset, workspace: Workspace) -> TrainingData:
+    """What is known of everything that the weights of a run were trained on, for one golden dataset.
+
+    Quick where the runs behind them recorded what the guard found for this dataset; else the guard looks at
+    the training sets that are at hand.
+
+    Args:
+        run: a finished run; it may have judged another dataset.
+        dataset: the golden dataset.
+        workspace: its registry knows the runs, its store holds their training sets.
+
+    Raises:
+        InputError: the golden items are needed and not to be had.
+        ResourceError: the artifact store is not usable.
+
+    Example:
+        >>> training_data(run, registry.datasets.get(run.dataset_id), workspace).status
+        'clean'
+    """
+    registry = workspace.registry
+    judged = run if run.dataset_id == dataset.id else None
+    golden = Golden(
+        f"{dataset.key}-{dataset.version}",
+        dataset.sha256,
+        lambda: dataset_file(judged, dataset, registry.artifacts),
+    )
+    return lineage(run.model_sha256 or "", run.base_model, golden, registry)
+
+
+def lineage(weights_sha256: str, reference: str, golden: Golden, registry: Registry) -> TrainingData:
+    """The same for any weights: from the run that made them to the run that made what it began with, and so
+    on, to weights that no recorded run made.
+
+    Args:
+        weights_sha256: of a model directory.
+        reference: what a person calls it; the root's name, where no run made it.
+        golden: the golden dataset.
+        registry: knows the runs.
+    """
+    recorded: dict[str, int] = {}
+    ancestors: dict[tuple[str, str], Ancestor] = {}
+    waiting, seen, roots = [(weights_sha256, reference)], {weights_sha256}, list[tuple[str, str]]()
+    while waiting:
+        weights, called = waiting.pop(0)
+        began = False
+        # The same weights may have been made twice, from data that taught the same: all of it counts.
+        for run in registry.runs.that_made(weights):
+            training = run.manifest.get("training")
+            if not training:
+                continue
+            recorded.update(_recorded(training, run.manifest, golden))
+            key = (weights, training["dataset"]["sha256"])
+            if key not in ancestors:
+                ancestors[key] = _ancestor(run, golden, recorded, registry.artifacts)
+            parent = run.parent_model_sha256 or ""
+            began = began or parent not in {"", weights}
+            if parent and parent not in seen:
+                seen.add(parent)
+                waiting.append((parent, run.base_model))
+        if not began:
+            roots.append((weights, called))
+    found = list(ancestors.values())
+    root_status = overall(
+        ["clean" if (weights, golden.sha256) in KNOWN_CLEAN else "unknown" for weights, _ in roots]
+        or ["unknown"]
+    )
+    return TrainingData(
+        status=overall([*(each.status for each in found), root_status]),
+        golden=golden.name,
+        ancestors=found,
+        root=roots[0][1] if roots else reference,
+        root_status=root_status,
+    )
+
+
+def _recorded(
+    training: Mapping[str, Any], manifest: Mapping[str, Any], golden: Golden
+) -> Iterator[tuple[str, int]]:
+    """Training sets' sha256 and how many of their items hold golden items, as a run recorded by today's rule:
+    of its own training set, and of those of its ancestors.
+    """
+    contamination = training["contamination"]
+    if contamination.get("rule") != RULE or manifest["dataset"]["sha256"] != golden.sha256:
+        return
+    yield training["dataset"]["sha256"], contamination["overlaps"]
+    for ancestor in (contamination.get("base") or {}).get("ancestors", []):
+        if ancestor["status"] != "unknown":
+            yield ancestor["sha256"], ancestor["overlaps"]
+
+
+def _ancestor(run: Run, golden: Golden, recorded: Mapping[str, int], artifacts: Store) -> Ancestor:
+    training = run.manifest["training"]
+    pin, before = training["dataset"], training["contamination"]["overlaps"]
+    overlaps = recorded.get(pin["sha256"])
+    if overlaps is None:
+        overlaps = _looked(training["config"]["dataset"], pin["sha256"], golden, artifacts)
+    if overlaps is None and before and run.manifest["dataset"]["sha256"] == golden.sha256:
+        overlaps = before  # by an older rule, and nobody can look again
+    status: TrainingStatus = "unknown" if overlaps is None else "leaked" if overlaps else "clean"
+    return Ancestor(
+        run_id=run.run_id, dataset=pin["name"], sha256=pin["sha256"], status=status, overlaps=overlaps or 0
+    )
+
+
+def _looked(reference: str, sha256: str, golden: Golden, artifacts: Store) -> int | None:
+    """How many items of a training set hold golden items; None where the set is not to be had."""
+    try:
+        train = training_file(reference, sha256, artifacts)
+    except (InputError, IntegrityError):
+        return None
+    return _guarded(_File(sha256, train), _File(golden.sha256, golden.file()))
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file whose sha256 was checked. Equal sha256, equal items, wherever the file is."""
+
+    sha256: str
+    path: Path = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _guarded(train: _File, golden: _File) -> int:
+    found = find_overlaps(read_items(train.path), read_items(golden.path))
+    return sum(1 for overlap in found if overlap.refuses)
