@@ -19,9 +19,6 @@ MOST_ITEMS = 10_000
 PRECISION = 1e-3
 """How far a p value may lie above the true maximum, relative to the largest conditional one in its tail."""
 
-_HALVINGS = 60
-"""Of an interval, until it is as short as two neighbouring numbers."""
-
 BAND = 4.3
 """Square roots of n. A binomial count lies farther from its mean with a probability below 1e-15 (Hoeffding
 1963, J. Am. Stat. Assoc. 58:13).
@@ -98,11 +95,15 @@ def significant_gains(n: int, level: float) -> IntArray:
     if n > MOST_ITEMS:
         return _accepted(lambda gained, lost: _upper_tail(gained, gained + lost) < level, n)
     low, high = 0.0, 0.5
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        accepted = _largest_probability(_within(middle, n), n) < level
-        low, high = (middle, high) if accepted else (low, middle)
-    return _within(low, n)
+    fewest, too_few = _within(low, n), _within(high, n)
+    # to the last outcome that lies between them, or outcomes of equal mid-p value
+    while (fewest - too_few).sum() > 1 and low < (middle := (low + high) / 2) < high:
+        gains = _within(middle, n)
+        if _largest_probability(gains, n) < level:
+            low, fewest = middle, gains
+        else:
+            high, too_few = middle, gains
+    return fewest
 
 
 def mid_p(gained: FloatArray | int, lost: FloatArray | int) -> FloatArray:
