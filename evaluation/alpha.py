@@ -79,5 +79,22 @@ def spent_level(alpha: float, number: int, carried: float = 0.0, spent: float | 
         >>> round(spent_level(0.05, number=2, spent=0.0219), 5)
         0.00444
     """
-    left = alpha * rest(number) if spent is None else alpha - spent
-    return max(left * weight(number) / rest(number), LEAST) + carried
+    if spent is None:
+        return alpha * weight(number) + carried
+    return max((alpha - spent) * weight(number) / rest(number), LEAST) + carried
+
+
+def alpha_left(alpha: float, number: int, carried: float = 0.0, spent: float | None = None) -> float:
+    """What comparison `number` and all that may come after it can still spend.
+
+    Args:
+        alpha: the chance of any false promotion, over all comparisons together.
+        number: the next comparison, from 1.
+        carried: level that the comparison before it left over.
+        spent: as for `spent_level`.
+
+    Example:
+        >>> round(alpha_left(0.05, number=2), 4)
+        0.03
+    """
+    return (alpha * rest(number) if spent is None else max(alpha - spent, 0.0)) + carried

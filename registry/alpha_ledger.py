@@ -9,7 +9,7 @@ A comparison that was significant hands its level on to the next one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,9 @@ from sqlmodel import Session, col, select
 
 from core.files import sha256_json
 from registry.columns import now
-from registry.tables import AlphaSpending, Run
+from registry.database import Database
+from registry.models import require_model
+from registry.tables import AlphaSpending, Dataset, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,22 @@ def take_turn(session: Session, model: str, dataset_sha256: str, comparison: str
     known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).first()
     # For one that is known those before it then; for a new one all of the family. Numbers are dense.
     before = connection.execute(_BEFORE, {**family, "number": known[0] if known else MANY}).all()
+    spent, carried = spent_and_carried([(row[1], row[2]) for row in before])
+    number, level = known or (len(before) + 1, None)
+    return Turn(model, dataset_sha256, comparison, number, carried, spent, level)
+
+
+def spent_and_carried(decided: Iterable[tuple[float, bool]]) -> tuple[float, float]:
+    """The sum of the levels of comparisons, less what each had carried over, and what the last hands on.
+
+    Args:
+        decided: level of each in their order, and whether it was significant.
+    """
     carried, own = 0.0, []
-    for _, level, significant in before:
+    for level, significant in decided:
         own.append(level - carried)
         carried = level if significant else 0.0
-    number, level = known or (len(before) + 1, None)
-    return Turn(model, dataset_sha256, comparison, number, carried, math.fsum(own), level)
+    return math.fsum(own), carried
 
 
 def spend(
@@ -140,3 +152,35 @@ def spend(
         "created_at": now(),
     }
     session.connection().execute(_SPEND, row)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All comparisons for one model on one golden dataset.
+
+    Attributes:
+        dataset: the golden dataset.
+        spent: its comparisons in their order, never none.
+    """
+
+    dataset: Dataset
+    spent: list[AlphaSpending]
+
+
+def ledgers(database: Database, model: str) -> list[Ledger]:
+    """The ledger of a model on each golden dataset; the one with the newest comparison comes last.
+
+    Raises:
+        InputError: there is no such model; lists those there are.
+    """
+    spending = select(AlphaSpending).where(AlphaSpending.model == model).order_by(col(AlphaSpending.id))
+    with database.reading() as session:
+        require_model(session, model)
+        families: dict[str, list[AlphaSpending]] = {}
+        for row in session.exec(spending):
+            rows = families.pop(row.dataset_sha256, [])  # put back at the end
+            families[row.dataset_sha256] = rows
+            rows.append(row)
+        named = select(Dataset).where(col(Dataset.sha256).in_(families)).order_by(col(Dataset.id).desc())
+        datasets = {dataset.sha256: dataset for dataset in session.exec(named)}
+        return [Ledger(datasets[sha256], rows) for sha256, rows in families.items()]

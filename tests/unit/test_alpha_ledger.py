@@ -1,87 +1,82 @@
-"""The ledger tells each comparison what those before it left of alpha, whatever gave them their levels."""
+"""`hallmark models alpha`: what was spent on a golden dataset, what is left, and when a fresh one is due."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 
 import pytest
+from typer.testing import CliRunner
 
-from evaluation.alpha import spent_level, weight
-from registry import Evidence, Registry, Ruling
-from tests.support.registry_entries import finished, plain_gate, promote
+from core.errors import InputError
+from evaluation.alpha import alpha_left, spent_level, weight
+from evaluation.gate import GateConfig
+from evaluation.power import gain_power
+from experiments.alpha import alpha_reports
+from experiments.promoting import promote_run
+from experiments.workspace import Workspace
+from hallmark.cli.models import app
+from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 
 pytestmark = pytest.mark.unit
 
-OLD_SHARES = [0.05 * number**-1.6 / 2.2857656656801301 for number in (1, 2, 3)]
-"""Levels of the first three comparisons by the weights of version 0.1."""
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A model that was compared three times: no gain, a clear gain, no gain over that."""
+    workspace = workspace_at(tmp_path_factory.mktemp("home"))
+    record_baseline(workspace, right_for(0.4))
+    for place, share in enumerate((0.41, 0.6, 0.61)):
+        run = record_trained(workspace, right_for(share), f"weights-{place}")
+        promote_run(run.run_id, "support", GateConfig(), workspace)
+    return workspace
 
 
-class Gate:
-    """Decides as it is told, at the levels that it is given first and then by the weights of today, and keeps
-    what it saw.
-    """
-
-    def __init__(self, levels: list[float], says_yes: list[bool]) -> None:
-        self.levels, self.says_yes = levels, says_yes
-        self.seen: list[Evidence] = []
-
-    def __call__(self, evidence: Evidence) -> Ruling:
-        self.seen.append(evidence)
-        place = evidence.number - 1
-        level = evidence.level
-        if level is None and place < len(self.levels):
-            level = self.levels[place] + evidence.carried
-        elif level is None:
-            level = spent_level(0.05, evidence.number, evidence.carried, evidence.spent)
-        ruling = plain_gate(evidence, says_yes=self.says_yes[place])
-        return Ruling(
-            promote=ruling.promote,
-            significant=ruling.significant,
-            p_value=ruling.p_value,
-            level=level,
-            reason=ruling.reason,
-            document={**ruling.document, "level": level},
-        )
+def test_the_ledger_shows_each_comparison_and_what_is_left(workspace: Workspace) -> None:
+    (report,) = alpha_reports("support", workspace.registry)
+    assert [row.number for row in report.spent] == [1, 2, 3]
+    assert [row.significant for row in report.spent] == [False, True, False]
+    assert (report.dataset, report.items, report.groups, report.alpha) == ("golden-v1", 360, 360, 0.05)
+    assert report.spent[2].level == pytest.approx(spent_level(0.05, 3, carried=report.spent[1].level))
+    assert report.next_level == pytest.approx(spent_level(0.05, 4))
+    assert report.left == pytest.approx(0.05 * (1 - weight(1) - weight(2) - weight(3)))
+    assert report.gain_found is not None
+    assert gain_power(360, report.gain_found, report.changed, report.next_level) == pytest.approx(
+        0.8, abs=0.01
+    )
 
 
-def decided(registry: Registry, folder: Path, gate: Gate) -> list[Evidence]:
-    """Each candidate's evidence as the deciding transaction saw it."""
-    found = []
-    for number in range(len(gate.says_yes)):
-        run, weights = finished(registry, folder, f"candidate {number}")
-        promote(registry, run, weights, gate=gate)
-        found.append(gate.seen[-1])
-    return found
+def test_a_fresh_set_is_due_when_the_gain_asked_for_is_not_found_any_more(workspace: Workspace) -> None:
+    (small,) = alpha_reports("support", workspace.registry, gain=0.01)
+    assert small.due
+    assert (
+        small.sentences()[-1]
+        == "A fresh golden set is due: this one does not find a gain of 1.0 points any more."
+    )
+    (own,) = alpha_reports("support", workspace.registry)
+    assert not own.due
+    assert own.gain is not None
+    assert gain_power(360, own.gain, own.changed, spent_level(0.05, own.due_at - 1)) >= 0.8
+    assert gain_power(360, own.gain, own.changed, spent_level(0.05, own.due_at)) < 0.8
+    assert f"A fresh golden set is due at comparison {own.due_at}" in own.sentences()[-1]
 
 
-def test_a_ledger_that_began_with_other_shares_never_spends_more_than_alpha(
-    registry: Registry, tmp_path: Path
+def test_the_command_prints_it_for_people_and_programs(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate = Gate(OLD_SHARES, [False] * 8)
-    seen = decided(registry, tmp_path, gate)
-    assert [evidence.number for evidence in seen] == list(range(1, 9))
-    assert seen[3].spent == pytest.approx(sum(OLD_SHARES))
-    spent = sum(OLD_SHARES)
-    for evidence in seen[3:]:
-        assert evidence.spent == pytest.approx(spent)
-        level = spent_level(0.05, evidence.number, evidence.carried, evidence.spent)
-        assert 0 < level < 0.05 * weight(evidence.number)  # the older shares took more at first
-        spent += level
-    assert spent < 0.05
+    monkeypatch.setenv("HALLMARK_HOME", str(workspace.home))
+    (report,) = json.loads(CliRunner().invoke(app, ["alpha", "support", "--json"]).stdout)
+    assert report["next_number"] == 4
+    assert len(report["spent"]) == 3
+    text = CliRunner().invoke(app, ["alpha", "support", "--gain", "1"], env={"COLUMNS": "200"}).stdout
+    assert "support on golden-v1" in text
+    assert "A fresh golden set is due" in text
 
 
-def test_a_level_that_was_carried_over_is_spent_once(registry: Registry, tmp_path: Path) -> None:
-    seen = decided(registry, tmp_path, Gate([0.02, 0.005, 0.003], [True, True, False, False]))
-    assert [evidence.carried for evidence in seen] == pytest.approx([0, 0.02, 0.025, 0])
-    assert [evidence.spent for evidence in seen] == pytest.approx([0, 0.02, 0.025, 0.028])
+def test_an_unknown_model_is_an_error_that_lists_the_known_ones(workspace: Workspace) -> None:
+    with pytest.raises(InputError, match="Registered: support"):
+        alpha_reports("suport", workspace.registry)
 
 
-def test_a_comparison_that_is_asked_about_again_keeps_its_level(registry: Registry, tmp_path: Path) -> None:
-    gate = Gate(OLD_SHARES, [False] * 3)
-    runs = [finished(registry, tmp_path, f"candidate {number}") for number in range(3)]
-    for run, weights in runs:
-        promote(registry, run, weights, gate=gate)
-    promote(registry, *runs[1], gate=gate)
-    assert gate.seen[-1].number == 2
-    assert gate.seen[-1].level == OLD_SHARES[1]
-    assert gate.seen[-1].spent == pytest.approx(OLD_SHARES[0])
+def test_what_is_left_and_what_was_spent_are_alpha() -> None:
+    spent = sum(spent_level(0.05, number) for number in range(1, 20))
+    assert alpha_left(0.05, 20) + spent == pytest.approx(0.05)
