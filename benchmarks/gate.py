@@ -392,7 +392,7 @@ def _remember_tests() -> None:
     """The same counts come again and again in a simulation; their p values need computing once."""
     from evaluation import comparison, pairs
 
-    for name in ("mcnemar_exact", "mcnemar_superiority", "not_worse_exact"):
+    for name in ("mcnemar_exact", "better_exact", "not_worse_exact"):
         setattr(pairs, name, lru_cache(maxsize=None)(getattr(pairs, name)))
     comparison.smallest_significant_gain = lru_cache(maxsize=None)(comparison.smallest_significant_gain)
 
