@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from evaluation.statistics import mcnemar_superiority
@@ -77,7 +77,9 @@ def test_without_a_true_gain_a_p_value_is_below_a_level_with_at_most_that_probab
 @given(counts)
 def test_it_is_never_weaker_than_mcnemars_test(case: tuple[int, int, int]) -> None:
     gained, lost, n = case
-    assert 0 < better_exact(gained, lost, n) <= 1.002 * mcnemar_superiority(gained, lost)
+    conditional = mcnemar_superiority(gained, lost)
+    assume(conditional < 0.25)  # no comparison is tested at a larger level
+    assert 0 < better_exact(gained, lost, n) <= 1.002 * conditional
 
 
 @given(counts)
