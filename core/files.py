@@ -90,8 +90,26 @@ def tree_line(name: str, size: int, sha256: str) -> bytes:
 def sha256_tree(directory: Path) -> str:
     """The sha256 of a directory: every regular file's relative name, length and content hash, in name order.
 
-    Names and lengths are part of what is hashed, so that no two different trees collide. Files are hashed
-    side by side.
+    Names and lengths are part of what is hashed, so that no two different trees collide.
+
+    Raises:
+        InputError: the tree holds a symbolic link or a special file, which could point outside it.
+    """
+    return sha256_entries(tree_entries(directory))
+
+
+def sha256_entries(entries: Iterable[tuple[str, int, str]]) -> str:
+    """The sha256 of a tree, from each file's name, size and sha256, in name order."""
+    return sha256_bytes(b"".join(tree_line(*entry) for entry in entries))
+
+
+def sha256_tensors(entries: Iterable[tuple[str, int, str]]) -> str:
+    """The sha256 of a model's safetensors files alone, whatever card or tokenizer stands beside them."""
+    return sha256_entries(entry for entry in entries if entry[0].endswith(".safetensors"))
+
+
+def tree_entries(directory: Path) -> list[tuple[str, int, str]]:
+    """Name, size in bytes and sha256 of every file of a directory, in name order; hashed side by side.
 
     Raises:
         InputError: the tree holds a symbolic link or a special file, which could point outside it.
@@ -100,7 +118,7 @@ def sha256_tree(directory: Path) -> str:
     sizes = [path.stat().st_size for path in files.values()]
     with byte_meter("hash", sum(sizes)) as count, ThreadPoolExecutor(HASHING_THREADS) as threads:
         hashes = threads.map(lambda path: sha256_file(path, count), files.values())
-        return sha256_bytes(b"".join(tree_line(*entry) for entry in zip(files, sizes, hashes, strict=True)))
+        return list(zip(files, sizes, hashes, strict=True))
 
 
 def raise_for_os_error(error: OSError, path: Path, needed: int | None = None) -> NoReturn:

@@ -17,7 +17,7 @@ from golden.guard import RULE, find_overlaps
 from registry import Dataset, Registry, Run
 from registry.artifacts.store import Store
 
-__all__ = ["Golden", "TrainingData", "lineage", "training_data"]
+__all__ = ["Golden", "TrainingData", "Weights", "lineage", "training_data"]
 
 TINY_BASE_SHA256 = "561ddc96434555bf5fc9529925288571e93635a723fa3c3cf15f7453c4a9b2a7"
 GOLDEN_V1_SHA256 = "e2fa21c8851ec6df45d4dfde3ed9596b4f2f0736c196442d9c4e051d97048773"
@@ -40,6 +40,21 @@ class Golden:
     name: str
     sha256: str
     file: Callable[[], Path] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of a model directory.
+
+    Attributes:
+        sha256: over all files of the directory.
+        tensors_sha256: over its safetensors files alone; None where that was not recorded.
+        reference: what a person calls the model; the root's name, where no run made it.
+    """
+
+    sha256: str
+    tensors_sha256: str | None
+    reference: str
 
 
 def training_data(run: Run, dataset: Dataset, workspace: Workspace) -> TrainingData:
@@ -68,53 +83,68 @@ def training_data(run: Run, dataset: Dataset, workspace: Workspace) -> TrainingD
         dataset.sha256,
         lambda: dataset_file(judged, dataset, registry.artifacts),
     )
-    return lineage(run.model_sha256 or "", run.base_model, golden, registry)
+    tensors = (run.predictions_meta or {}).get("tensors_sha256")
+    return lineage(Weights(run.model_sha256 or "", tensors, run.base_model), golden, registry)
 
 
-def lineage(weights_sha256: str, reference: str, golden: Golden, registry: Registry) -> TrainingData:
+def lineage(weights: Weights, golden: Golden, registry: Registry) -> TrainingData:
     """The same for any weights: from the run that made them to the run that made what it began with, and so
     on, to weights that no recorded run made.
 
     Args:
-        weights_sha256: of a model directory.
-        reference: what a person calls it; the root's name, where no run made it.
+        weights: of a model directory; a copy of it with another card is known by its tensors.
         golden: the golden dataset.
         registry: knows the runs.
     """
     recorded: dict[str, int] = {}
     ancestors: dict[tuple[str, str], Ancestor] = {}
-    waiting, seen, roots = [(weights_sha256, reference)], {weights_sha256}, list[tuple[str, str]]()
+    tensors = registry.runs.tensors()
+    waiting, seen, roots = [weights], {weights.sha256}, list[Weights]()
     while waiting:
-        weights, called = waiting.pop(0)
+        found = waiting.pop(0)
         began = False
         # The same weights may have been made twice, from data that taught the same: all of it counts.
-        for run in registry.runs.that_made(weights):
+        for run in _makers(found, tensors, registry):
             training = run.manifest.get("training")
             if not training:
                 continue
             recorded.update(_recorded(training, run.manifest, golden))
-            key = (weights, training["dataset"]["sha256"])
+            key = (found.sha256, training["dataset"]["sha256"])
             if key not in ancestors:
                 ancestors[key] = _ancestor(run, golden, recorded, registry.artifacts)
-            parent = run.parent_model_sha256 or ""
-            began = began or parent not in {"", weights}
-            if parent and parent not in seen:
-                seen.add(parent)
-                waiting.append((parent, run.base_model))
+            parent = _begun_with(run)
+            began = began or parent.sha256 not in {"", found.sha256}
+            if parent.sha256 and parent.sha256 not in seen:
+                seen.add(parent.sha256)
+                waiting.append(parent)
         if not began:
-            roots.append((weights, called))
-    found = list(ancestors.values())
-    root_status = overall(
-        ["clean" if (weights, golden.sha256) in KNOWN_CLEAN else "unknown" for weights, _ in roots]
-        or ["unknown"]
-    )
+            roots.append(found)
+    statuses: list[TrainingStatus] = [
+        "clean" if (root.sha256, golden.sha256) in KNOWN_CLEAN else "unknown" for root in roots
+    ]
+    root_status = overall(statuses or ["unknown"])
     return TrainingData(
-        status=overall([*(each.status for each in found), root_status]),
+        status=overall([*(each.status for each in ancestors.values()), root_status]),
         golden=golden.name,
-        ancestors=found,
-        root=roots[0][1] if roots else reference,
+        ancestors=list(ancestors.values()),
+        root=roots[0].reference if roots else weights.reference,
         root_status=root_status,
     )
+
+
+def _makers(weights: Weights, tensors: Mapping[str, list[str]], registry: Registry) -> list[Run]:
+    """The runs that trained these weights, oldest first."""
+    made = {run.run_id: run for run in registry.runs.that_made(weights.sha256)}
+    for run_id in tensors.get(weights.tensors_sha256 or "", []):
+        if run_id not in made:
+            made[run_id] = registry.runs.get(run_id)
+    return sorted(made.values(), key=lambda run: run.id)
+
+
+def _begun_with(run: Run) -> Weights:
+    """The weights that a run's training began with."""
+    tensors = (run.manifest.get("model") or {}).get("tensors_sha256")
+    return Weights(run.parent_model_sha256 or "", tensors, run.base_model)
 
 
 def _recorded(

@@ -68,6 +68,7 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
         base=plan.model.path,
         base_label=plan.model.label,
         dataset=plan.training.dataset.path,
+        dataset_label=plan.training.dataset.name,
         output=run.directory,
         config=plan.training.config,
         inputs=training_inputs(plan),

@@ -26,7 +26,7 @@ from experiments.environment import (
     inference_environment,
     lock_sha256,
 )
-from experiments.lineage import Golden, lineage
+from experiments.lineage import Golden, Weights, lineage
 from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
@@ -165,6 +165,7 @@ class RunPlan(BaseModel):
             "model": {
                 "reference": self.model.reference,
                 "sha256": self.model.sha256,
+                "tensors_sha256": self.model.tensors_sha256,
                 "revision": self.model.revision,
             },
             "dataset": {**_pin(self.dataset), "bands": self.dataset.bands},
@@ -344,7 +345,8 @@ def check_base(
         InputError: one of its training sets holds golden items, and the configuration does not allow it.
     """
     pinned = Golden(golden.name, golden.sha256, lambda: golden.path)
-    found = lineage(model.sha256, model.reference, pinned, workspace.registry)
+    begun_with = Weights(model.sha256, model.tensors_sha256, model.reference)
+    found = lineage(begun_with, pinned, workspace.registry)
     if found.status == "leaked" and not config.allow_contamination:
         raise InputError(
             f"{model.reference}: {' '.join(found.sentences)} Or set train.allow_contamination to train all "

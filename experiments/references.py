@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.errors import InputError, IntegrityError, ResourceError
-from core.files import sha256_tree
+from core.files import sha256_entries, sha256_tensors, tree_entries
 from experiments.weights import model_of
 from experiments.workspace import Workspace
 from inference.model_directory import check_model_directory
@@ -31,12 +31,14 @@ class ResolvedModel(BaseModel):
         reference: what was asked for.
         path: its checked directory.
         sha256: over the directory's files.
+        tensors_sha256: over its safetensors files alone, by which copies of it are known.
         revision: commit of a hub model, or version of a registered one; None for a plain directory.
     """
 
     reference: str
     path: Path
     sha256: str
+    tensors_sha256: str | None = None
     revision: str | None = None
 
     @property
@@ -112,7 +114,7 @@ def recorded_model(recorded: Mapping[str, Any], workspace: Workspace) -> Resolve
         )
     store = workspace.registry.artifacts
     if store.has(sha256):
-        return ResolvedModel(reference=reference, path=store.get(sha256), sha256=sha256, revision=revision)
+        return _local(reference, store.get(sha256), revision)
     raise type(problem)(
         f"{str(problem).rstrip('.')}. The run had {reference} with sha256 {sha256}, which is not in the "
         "artifact store either: bring those files to this machine, to the same place."
@@ -144,8 +146,13 @@ def _made_by(run_id: str, workspace: Workspace) -> ResolvedModel:
 
 def _local(reference: str, path: Path, revision: str | None = None) -> ResolvedModel:
     check_model_directory(path)
+    entries = tree_entries(path)
     return ResolvedModel(
-        reference=reference, path=path.absolute(), sha256=sha256_tree(path), revision=revision
+        reference=reference,
+        path=path.absolute(),
+        sha256=sha256_entries(entries),
+        tensors_sha256=sha256_tensors(entries),
+        revision=revision,
     )
 
 

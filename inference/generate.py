@@ -6,10 +6,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from core.errors import InputError, ResourceError
-from core.files import sha256_bytes, sha256_file, write_json, write_jsonl
+from core.files import sha256_bytes, sha256_file, sha256_tensors, write_json, write_jsonl
 from core.progress import Listener, Meter
 from golden.datasets import read_items
 from golden.rendering import encode_prompt, prompt_template_id
@@ -48,7 +49,8 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     tokenizer, model, device = load(spec)
     config = generation_config(model, tokenizer, spec.generation.max_new_tokens)
     prompts = _prompts(items, tokenizer, model, spec)
-    partial = PartialPredictions(spec.output / "predictions.partial.jsonl", _identity(spec))
+    tensors = _tensors(spec.model)
+    partial = PartialPredictions(spec.output / "predictions.partial.jsonl", _identity(spec, tensors))
     rows = partial.read()
     resumed = len(rows)
     meter = Meter(spec.label, len(items), "items", listener)
@@ -86,6 +88,8 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         spec,
         prompts,
         ordered,
+        weights_bytes=sum(size for _, size, _ in tensors),
+        tensors_sha256=sha256_tensors(tensors),
         generation=_recorded(config),
         prompt_template=prompt_template_id(tokenizer),
         device=device,
@@ -189,7 +193,6 @@ def _write(spec: PredictSpec, prompts: Sequence[Prompt], rows: Sequence[Row], **
         truncated_prompts=[prompt.trace_id for prompt in prompts if prompt.truncated],
         reached_max_new_tokens=[row.trace_id for row in rows if row.cut_off],
         predictions_sha256=sha256_file(path),
-        weights_bytes=sum(file.stat().st_size for file in spec.model.glob("*.safetensors")),
         **about,
     )
     write_json(spec.output / "predictions_meta.json", meta.model_dump())
@@ -201,9 +204,16 @@ def _recorded(config: Any) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names}
 
 
-def _identity(spec: PredictSpec) -> str:
+def _tensors(model: Path) -> list[tuple[str, int, str]]:
+    """Name, size in bytes and sha256 of each safetensors file."""
+    return [
+        (path.name, path.stat().st_size, sha256_file(path)) for path in sorted(model.glob("*.safetensors"))
+    ]
+
+
+def _identity(spec: PredictSpec, tensors: Sequence[tuple[str, int, str]]) -> str:
     """What must be equal for a partial file to be continued: everything but the batch size."""
-    weights = [(path.name, sha256_file(path)) for path in sorted(spec.model.glob("*.safetensors"))]
+    weights = [(name, sha256) for name, _, sha256 in tensors]
     settings = sorted(spec.generation.model_dump(exclude={"batch_size"}).items())
     return sha256_bytes(
         repr((weights, tokenizer_sha256(spec.model), sha256_file(spec.dataset), settings)).encode()

@@ -224,6 +224,24 @@ class Runs:
         with self.database.reading() as session:
             return list(session.exec(made.order_by(col(Run.id))))
 
+    def tensors(self) -> dict[str, list[str]]:
+        """The sha256 of the safetensors files that finished trained runs made -> ids of those runs, oldest
+        first. A copy of a model with another card has them too.
+
+        Example:
+            >>> registry.runs.tensors()
+            {}
+        """
+        tensors = col(Run.predictions_meta)["tensors_sha256"].as_string()
+        made = sqlalchemy_select(tensors, col(Run.run_id)).where(
+            col(Run.kind) == "trained", col(Run.status) == "finished", tensors.is_not(None)
+        )
+        found: dict[str, list[str]] = {}
+        with self.database.reading() as session:
+            for sha256, run_id in session.connection().execute(made.order_by(col(Run.id))):
+                found.setdefault(sha256, []).append(run_id)
+        return found
+
     def evaluated(self, evaluation_sha256: str) -> list[Run]:
         """The finished runs whose scores rest on exactly these inputs, newest first."""
         same = select(Run).where(Run.evaluation_sha256 == evaluation_sha256, Run.status == "finished")

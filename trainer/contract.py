@@ -148,6 +148,7 @@ class TrainSpec(BaseModel):
         base: a checked local model directory to start from.
         base_label: what to call it in the model card.
         dataset: the training .jsonl file.
+        dataset_label: what the model card calls it; empty for the file's name.
         output: the run's directory; `model/`, `training.jsonl` and the checkpoints are written there.
         config: the settings.
         inputs: hashes and versions that must be unchanged, as `config` must, for an interrupted job to
@@ -158,6 +159,7 @@ class TrainSpec(BaseModel):
     base: Path
     base_label: str
     dataset: Path
+    dataset_label: str = ""
     output: Path
     config: TrainConfig
     inputs: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from core.files import sha256_file, write_json, write_jsonl
+from core.files import sha256_file, sha256_tensors, tree_entries, write_json, write_jsonl
 from experiments import phases
 from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation, plan_training
@@ -71,15 +71,15 @@ def record_from(
     workspace: Workspace, base_model: str, answers: Answers, weights: str, **settings: object
 ) -> Run:
     """A finished run that was planned as in production and "trained" from a model into a loadable directory:
-    the tiny base's with another word in its README, which the name `weights` decides.
+    the tiny base's with one more safetensors file, whose content the name `weights` decides.
     """
     plan = plan_training(TrainRunConfig.model_validate({"base_model": base_model, **settings}), workspace)
     run = begin_run(plan, workspace.registry, workspace.runs)
     with owned(run, workspace.registry):
         phases.export_dataset(run, plan)
         shutil.copytree(TINY_BASE_DIRECTORY, run.files.model)
-        (run.files.model / "README.md").write_text(weights)
-        write_predictions(run, plan, answers)
+        (run.files.model / "extra.safetensors").write_text(weights)
+        write_predictions(run, plan, answers, tensors=sha256_tensors(tree_entries(run.files.model)))
         phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
     return workspace.registry.runs.get(run.run_id)
 
@@ -114,12 +114,15 @@ def _record(
             run.files.model.mkdir()
             for name in ("config.json", "tokenizer.json", "model.safetensors", "README.md"):
                 (run.files.model / name).write_text(f"{name} {weights}")
-        write_predictions(run, plan, answers, cut)
+        tensors = sha256_tensors(tree_entries(run.files.model)) if weights is not None else None
+        write_predictions(run, plan, answers, cut, tensors)
         phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
     return run
 
 
-def write_predictions(run: RunRef, plan: RunPlan, answers: Answers, cut: Iterable[int] = ()) -> None:
+def write_predictions(
+    run: RunRef, plan: RunPlan, answers: Answers, cut: Iterable[int] = (), tensors: str | None = None
+) -> None:
     """predictions.jsonl and predictions_meta.json, as inference writes them."""
     items = list(read_items(run.files.dataset))
     rows = (
@@ -139,6 +142,7 @@ def write_predictions(run: RunRef, plan: RunPlan, answers: Answers, cut: Iterabl
         truncated_prompts=[],
         reached_max_new_tokens=[items[place].trace_id for place in cut],
         batch_size_used=64,
+        tensors_sha256=tensors or plan.model.tensors_sha256,
         predictions_sha256=sha256_file(run.files.predictions),
         timing={},
     )

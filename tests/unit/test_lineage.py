@@ -166,6 +166,21 @@ def test_weights_that_two_runs_made_are_leaked_if_either_run_leaked(
     assert known(honest, place).status == "leaked"
 
 
+def test_a_copy_with_another_card_is_known_by_its_tensors_as_candidate_and_as_base(
+    place: Workspace, leaky: str, clean: str, tmp_path: Path
+) -> None:
+    first = trained_from(place, "tiny-base", leaky, "first")
+    copy = Path(shutil.copytree(f"{first.directory}/model", tmp_path / "copy"))
+    (copy / "README.md").write_text("a new model")
+    judged = record_baseline(place, model=str(copy))
+    assert judged.model_sha256 != first.model_sha256
+    second = trained_from(place, str(copy), clean, "second")
+    for run, count in ((judged, 1), (second, 2)):
+        found = known(run, place)
+        assert (found.status, len(found.ancestors), found.root) == ("leaked", count, "tiny-base")
+        assert found.ancestors[-1].run_id == first.run_id
+
+
 def test_a_run_whose_predictions_were_judged_again_has_the_same_training_behind_it(
     place: Workspace, leaky: str
 ) -> None:

@@ -21,7 +21,7 @@ def write_model_card(directory: Path, spec: TrainSpec, dataset_sha256: str, last
     values = spec.config.model_dump(mode="json", exclude={"lora"} if spec.config.method == "full" else None)
     settings = "\n".join(f"| {name} | {value} |" for name, value in sorted(values.items()))
     method = "Full fine-tuning" if spec.config.method == "full" else "LoRA, merged,"
-    dataset = f"`{spec.dataset.stem}` (sha256 `{dataset_sha256}`)"
+    dataset = f"`{spec.dataset_label or spec.dataset.stem}` (sha256 `{dataset_sha256}`)"
     loss = f"Step {last.step}: loss {last.loss:.4f} nats a token."
     # The card is one of the model's files: with another text, the same training gives another model_sha256.
     text = f"""---
