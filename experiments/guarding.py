@@ -48,7 +48,7 @@ def guard(train: str | Path, golden: str | Path = "golden-v1") -> GuardReport:
     Example:
         >>> report = guard("train-v1", "golden-v1")
         >>> report.items, report.leaks, report.twins
-        (8896, [], [])
+        (9600, [], [])
     """
     learned, asked = load_dataset(train), load_dataset(golden)
     traces = _Watched(learned)

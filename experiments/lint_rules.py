@@ -13,7 +13,7 @@ from core.errors import InputError
 from core.files import read_every_line
 from core.progress import quiet_meter
 from evaluation.gate import GateConfig
-from evaluation.groups import group_of
+from evaluation.groups import group_of, independent
 from evaluation.statistics import holm, mcnemar_exact
 from golden.datasets import item_or_problems
 from golden.guard import find_near_copies
@@ -212,15 +212,13 @@ def small_categories(lines: Lines, level: float | None = None) -> Iterator[Findi
     places: dict[str, list[int]] = defaultdict(list)
     for place, item in enumerate(lines.items):
         places[item.category].append(place)
+    needed = 1
+    while holm([mcnemar_exact(gained=0, lost=needed), *[1.0] * (len(places) - 1)])[0] >= level:
+        needed += 1
     for category, here in sorted(places.items()):
-        ids = (lines.items[place].trace_id for place in here)
-        independent = len({groups.get(trace_id, trace_id) for trace_id in ids})
-        p_value = holm([mcnemar_exact(0, independent), *[1.0] * (len(places) - 1)])[0]
-        if p_value >= level:
-            needed = independent
-            while holm([mcnemar_exact(0, needed), *[1.0] * (len(places) - 1)])[0] >= level:
-                needed += 1
-            problem = f"{category}: has {independent} independent items, needs {needed}"
+        count = independent([lines.items[place].trace_id for place in here], groups)
+        if count < needed:
+            problem = f"{category}: has {count} independent items, needs {needed}"
             yield lines.finding("small_category", here, problem)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from core.config import Record
 from core.errors import InputError
+from evaluation.groups import group_of, independent
+from evaluation.power import power_sentences
 from experiments.lint_rules import (
     Finding,
     Lines,
@@ -25,7 +27,7 @@ from experiments.lint_rules import (
 from experiments.references import TINY_BASE, TINY_BASE_DIRECTORY, resolve_model
 from experiments.workspace import open_workspace
 from golden.datasets import Dataset, load_dataset
-from golden.freezing import freeze
+from golden.freezing import freeze, refuse_frozen
 from golden.manifest import DEFAULT_JUDGE, Manifest
 from inference.contract import GenerationConfig
 from judges import load_judge
@@ -49,6 +51,7 @@ class Lint(Record):
         errors: what makes decisions wrong; in file order, rule by rule.
         warnings: what makes them weaker than they look.
         skipped: rule -> why it was not looked at.
+        can_show: in words, how large a gain must be to be found with it; empty without items.
     """
 
     name: str
@@ -63,6 +66,21 @@ class Lint(Record):
     errors: list[Finding]
     warnings: list[Finding]
     skipped: dict[Rule, str]
+    can_show: list[str]
+
+
+class Frozen(Record):
+    """A dataset that was just frozen.
+
+    Attributes:
+        manifest: what pins it.
+        warnings: prompts that occur more than once.
+        can_show: in words, how large a gain must be to be found with it.
+    """
+
+    manifest: Manifest
+    warnings: list[Finding]
+    can_show: list[str]
 
 
 def lint(
@@ -108,7 +126,15 @@ def lint(
         errors=[finding for finding in findings if finding.is_error],
         warnings=[finding for finding in findings if not finding.is_error],
         skipped={"cut_steps": counter} if isinstance(counter, str) else {},
+        can_show=_can_show(dataset.name, lines),
     )
+
+
+def _can_show(name: str, lines: Lines) -> list[str]:
+    if not lines.items:
+        return []
+    groups = independent([item.trace_id for item in lines.items], group_of(lines.items))
+    return power_sentences(name, len(lines.items), groups)
 
 
 def _token_counter(model: str) -> TokenCounter | str:
@@ -128,9 +154,7 @@ def _token_counter(model: str) -> TokenCounter | str:
     return count
 
 
-def freeze_dataset(
-    reference: str | Path, licence: str, made_by: str, judge: str | None = None
-) -> tuple[Manifest, list[Finding]]:
+def freeze_dataset(reference: str | Path, licence: str, made_by: str, judge: str | None = None) -> Frozen:
     """Prove that a dataset can be won, and write its manifest.
 
     Args:
@@ -139,24 +163,21 @@ def freeze_dataset(
         made_by: how the items were made.
         judge: NAME@vN of the judge that the set is meant for; it becomes the default for the set.
 
-    Returns:
-        The manifest, and the warnings.
-
     Raises:
         InputError: it is frozen already; an item is unusable; an item's own reference, rendered as a
             completion, does not score 1; or equal prompts have contradicting answers. Names the items.
     """
     dataset = load_dataset(reference)
-    warnings: list[Finding] = []
-    if dataset.manifest is None:  # else `freeze` refuses
-        warnings = _proved(dataset, judge or DEFAULT_JUDGE)
-    return freeze(dataset, licence, made_by, judge), warnings
-
-
-def _proved(dataset: Dataset, judge: str) -> list[Finding]:
-    used = load_judge(judge)
+    refuse_frozen(dataset)
     items = list(dataset.items())
     lines = Lines(items, list(range(1, len(items) + 1)))
+    warnings = _proved(dataset, lines, judge or DEFAULT_JUDGE)
+    manifest = freeze(dataset, licence, made_by, judge)
+    return Frozen(manifest=manifest, warnings=warnings, can_show=_can_show(dataset.name, lines))
+
+
+def _proved(dataset: Dataset, lines: Lines, judge: str) -> list[Finding]:
+    used = load_judge(judge)
     findings = [*unanswerable(lines, used), *same_prompts(lines, used)]
     if errors := [finding for finding in findings if finding.is_error]:
         shown = "".join(f"\n  {error.where()}: {error.problem}" for error in errors[:NAMED_AT_FREEZE])

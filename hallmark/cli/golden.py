@@ -96,13 +96,15 @@ def freeze(
     from hallmark.cli.show.lint import show_copies
 
     with progress_shown():
-        manifest, warnings = freeze_dataset(file, licence, made_by, judge)
+        frozen = freeze_dataset(file, licence, made_by, judge)
+    manifest = frozen.manifest
     if json:
-        emit(manifest.model_dump())
+        emit({**manifest.model_dump(), "can_show": frozen.can_show})
         return
-    show_copies(warnings)
+    show_copies(frozen.warnings)
     pinned = f"{manifest.items} items, sha256 {manifest.sha256}"
     out.print(f"{manifest_path(Path(file))}: {manifest.name} is frozen, {pinned}", markup=False)
+    out.print(" ".join(frozen.can_show), markup=False)
 
 
 @app.command()

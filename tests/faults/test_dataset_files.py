@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.linting import lint
 from golden.datasets import BUILT_IN
 from tests.support.refusals import assert_refused
 
@@ -79,13 +80,11 @@ def test_every_broken_dataset_is_refused_with_file_line_and_field(case, hallmark
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_every_broken_dataset_is_shown_with_line_and_field(case, hallmark, tmp_path: Path) -> None:
+def test_every_broken_dataset_is_shown_with_line_and_field(case, tmp_path: Path) -> None:
     content, expected = BROKEN[case]
     (tmp_path / "broken-v1.jsonl").write_bytes(content)
-    result = hallmark("golden", "check", "broken-v1.jsonl", "--json")
-    assert (result.returncode, result.stderr) == (2, "")
-    errors = json.loads(result.stdout)["errors"]
-    shown = [f":{(*error['lines'], '')[0]}: {error['problem']}" for error in errors]
+    errors = lint(tmp_path / "broken-v1.jsonl").errors
+    shown = [f":{(*error.lines, '')[0]}: {error.problem}" for error in errors]
     assert any(all(part in each for part in expected) for each in shown), shown
 
 

@@ -70,6 +70,8 @@ def show_lint(lint: Lint, file: str) -> None:
     good = [text.format(**about) for rule, text in GOOD.items() if rule not in found]
     if good:
         out.print(Text.assemble(("good: ", "green"), "; ".join(good)))
+    if lint.can_show:
+        out.print(" ".join(lint.can_show), markup=False)
     out.print(_next(lint, file), markup=False)
 
 
