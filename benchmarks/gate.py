@@ -2,15 +2,26 @@
 real gate.
 
 A champion answers 40 % of 300 golden items. Every night another candidate with its own training noise is
-offered; its answers differ from the champion's on 20 % of the items. In the first part no candidate has a
-true gain: every promotion is false. In the second a true gain of 10 points begins on night 1, 10 or 50: how
-often is it found within three nights?
+offered; its answers differ from the champion's on 20 % of the items. Hallmark's gate is
+`evaluation.comparison.compare` and `evaluation.gate.decide` with the registry's rule for the number of a
+comparison and the carried level. Beside it stand rules that people use.
 
-Hallmark's gate is `evaluation.comparison.compare` and `evaluation.gate.decide` with the registry's rule for
-the number of a comparison and the carried level. Beside it stand two rules that people use: "higher wins",
-which promotes whenever the score is higher, and "p < 0.05", a test of each night by itself.
+The parts:
 
-    python benchmarks/gate.py [--series 1000] [--nights 100] [--json]
+nights   No candidate has a true gain: every promotion is false. Then a true gain of 10 points begins on
+         night 1, 10 or 50: how often is it found within three nights? Beside Hallmark: "higher wins", which
+         promotes whenever the score is higher, and "p < 0.05", a test of each night by itself.
+suite    Two sets: better on A, not worse by 5 points on B. The candidate has no gain on A, or is worse by
+         just the margin on B. Beside Hallmark: "all items as one", which tests both sets together for a gain.
+groups   The items are 75 groups of four whose answers change together. No candidate has a true gain. Beside
+         Hallmark: "item by item", the same gate, which is not told of the groups.
+cut      A third of the champion's answers are cut off and count as wrong; the candidate only learnt to be
+         short. Beside Hallmark: "cut is wrong", the same gate, which is not told what was cut off.
+margin   One set, on which nothing may be lost: the candidate is worse by just the margin of 5 points. Beside
+         Hallmark's exact test: "score test", the asymptotic one.
+power    What `hallmark golden power` promises, beside what the gate does.
+
+    python benchmarks/gate.py [--part nights ...] [--series 1000] [--nights 100] [--json]
 """
 
 from __future__ import annotations
@@ -19,27 +30,37 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 
+from evaluation.alpha import spent_level
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import Case, GateConfig, decide
-from evaluation.statistics import wilson_interval
+from evaluation.noninferiority import tango_score
+from evaluation.power import gain_power
+from evaluation.statistics import mcnemar_superiority, wilson_interval
 from evaluation.suite import Requirement
 
 ITEMS = 300
 ACCURACY = 0.4
 DISCORDANT = 0.2
 GAIN = 0.1
+MARGIN = 0.05
 CATEGORIES = 6
 IDS = [f"item-{number}" for number in range(ITEMS)]
 LABELS = {trace_id: f"category-{number % CATEGORIES}" for number, trace_id in enumerate(IDS)}
+GROUPS = {trace_id: f"group-{number // 4}" for number, trace_id in enumerate(IDS)}
 GATE = GateConfig()
+BETTER = Requirement()
+NOT_WORSE = Requirement(dataset="safety-v1", aim="not_worse", margin=MARGIN)
 
-Rule = Callable[[Comparison, int], bool]
+Night = Sequence[Case]
+Rule = Callable[[Night, int], bool]
+Nights = Callable[[np.random.Generator], Iterator[Night]]
 
 
 @dataclass(frozen=True)
@@ -62,52 +83,90 @@ class Champion:
         """
         return cls((rng.random(ITEMS) < ACCURACY).astype(float))
 
-    def candidate(self, rng: np.random.Generator, gain: float) -> np.ndarray:
+    def candidate(self, rng: np.random.Generator, gain: float, together: int = 1) -> np.ndarray:
         """One night's candidate: its true accuracy is the champion's plus the gain, and 20 % of the answers
-        differ on average.
+        differ on average; so many items in a row change together.
         """
         gained = (DISCORDANT + gain) / 2 / (1 - ACCURACY)
         lost = (DISCORDANT - gain) / 2 / ACCURACY
-        flips = rng.random(ITEMS) < np.where(self.scores == 0, gained, lost)
+        drawn = np.repeat(rng.random(ITEMS // together), together)
+        flips = drawn < np.where(self.scores == 0, gained, lost)
         return np.where(flips, 1 - self.scores, self.scores)
 
 
+@dataclass
 class Hallmark:
     """The gate, with the registry's counting: each fresh candidate is a new comparison, and a passed level
     goes on.
     """
 
-    def __init__(self) -> None:
-        self.carried = 0.0
+    carried: float = field(default=0.0)
 
-    def __call__(self, comparison: Comparison, number: int) -> bool:
-        decision = decide([Case(Requirement(), comparison)], GATE, number=number, carried=self.carried)
+    def __call__(self, night: Night, number: int) -> bool:
+        decision = decide(night, GATE, number=number, carried=self.carried)
         self.carried = decision.level if decision.significant else 0.0
         return decision.promote
 
 
-def higher_wins(comparison: Comparison, _number: int) -> bool:
+def higher_wins(night: Night, _number: int) -> bool:
     """Promote whatever scores higher."""
-    return comparison.delta > 0
+    return night[0].comparison.delta > 0
 
 
-def each_night_alone(comparison: Comparison, _number: int) -> bool:
+def each_night_alone(night: Night, _number: int) -> bool:
     """Promote when the two-sided test of this night alone says p < 0.05."""
-    return comparison.delta > 0 and comparison.p_value < 0.05
+    return night[0].comparison.delta > 0 and night[0].comparison.p_value < 0.05
 
 
-RULES: dict[str, Callable[[], Rule]] = {
+def all_items_as_one(night: Night, number: int) -> bool:
+    """Promote when the items of all sets together show a gain at the night's level."""
+    gained = sum(len(case.comparison.gained) for case in night)
+    lost = sum(len(case.comparison.lost) for case in night)
+    return mcnemar_superiority(gained, lost) < spent_level(GATE.alpha, number)
+
+
+def score_test(night: Night, number: int) -> bool:
+    """Trust the normal distribution of the score."""
+    comparison = night[0].comparison
+    score = tango_score(len(comparison.gained), len(comparison.lost), comparison.n, MARGIN)
+    return float(score) > NormalDist().inv_cdf(1 - spent_level(GATE.alpha, number))
+
+
+def told_less(night: Night, number: int) -> bool:
+    """The same gate on the second case, which lacks something that the first one has."""
+    return decide(night[1:], GATE, number=number).promote
+
+
+Rules = Mapping[str, Callable[[], Rule]]
+
+RULES: Rules = {
     "hallmark": Hallmark,
     "p < 0.05": lambda: each_night_alone,
     "higher wins": lambda: higher_wins,
 }
 
 
-def compared(champion: np.ndarray, candidate: np.ndarray) -> Comparison:
+@dataclass
+class OnFirst:
+    """Hallmark's gate on the first case alone."""
+
+    gate: Hallmark = field(default_factory=Hallmark)
+
+    def __call__(self, night: Night, number: int) -> bool:
+        return self.gate(night[:1], number)
+
+
+def compared(
+    champion: np.ndarray,
+    candidate: np.ndarray,
+    groups: Mapping[str, str] | None = None,
+    cut: Collection[str] = frozenset(),
+    margin: float | None = None,
+) -> Comparison:
     """The real comparison; its bootstrap interval, on which no decision rests, is made of one sample to save
     time.
     """
-    runs = ("champion", champion), ("candidate", candidate)
+    runs = ("champion", champion, cut), ("candidate", candidate, frozenset())
     first, second = (
         RunScores(
             name,
@@ -118,53 +177,187 @@ def compared(champion: np.ndarray, candidate: np.ndarray) -> Comparison:
             {},
             dict(zip(IDS, scores.tolist(), strict=True)),
             LABELS,
+            groups=groups or {},
+            cut=cut_off,
         )
-        for name, scores in runs
+        for name, scores, cut_off in runs
     )
-    return compare(first, second, resamples=1)
+    return compare(first, second, resamples=1, margin=margin)
 
 
-def series(
-    seed: int, start: int | None, nights: int, make: Callable[[np.random.Generator], Champion]
-) -> Iterator[Comparison]:
-    """The comparisons of one series of nights; a true gain from night `start` on, or none."""
-    rng = np.random.default_rng([seed, start or 0])
-    champion = make(rng)
-    for night in range(1, nights + 1):
-        yield compared(champion.scores, champion.candidate(rng, GAIN if start and night >= start else 0.0))
+def better(champion: np.ndarray, candidate: np.ndarray) -> Case:
+    """Is the candidate better on A?"""
+    return Case(BETTER, compared(champion, candidate))
 
 
-def promoted(
-    rules: dict[str, Rule], comparisons: Iterator[Comparison], first: int, last: int
-) -> dict[str, bool]:
+def not_worse(champion: np.ndarray, candidate: np.ndarray) -> Case:
+    """Is it not worse by the margin on B?"""
+    return Case(NOT_WORSE, compared(champion, candidate, margin=MARGIN))
+
+
+def one_set(make: Callable[[np.random.Generator], Champion], start: int | None) -> Nights:
+    """One set; a true gain from night `start` on, or none."""
+
+    def nights(rng: np.random.Generator) -> Iterator[Night]:
+        champion, night = make(rng), 0
+        while True:
+            night += 1
+            candidate = champion.candidate(rng, GAIN if start and night >= start else 0.0)
+            yield [better(champion.scores, candidate)]
+
+    return nights
+
+
+def two_sets(gain_a: float, gain_b: float) -> Nights:
+    """Two sets, with these true gains on every night."""
+
+    def nights(rng: np.random.Generator) -> Iterator[Night]:
+        a, b = Champion.drawn(rng), Champion.drawn(rng)
+        while True:
+            first, second = a.candidate(rng, gain_a), b.candidate(rng, gain_b)
+            yield [better(a.scores, first), not_worse(b.scores, second)]
+
+    return nights
+
+
+def in_groups(rng: np.random.Generator) -> Iterator[Night]:
+    """Four items of a group are right or wrong together, and change together."""
+    champion = Champion(np.repeat((rng.random(ITEMS // 4) < ACCURACY).astype(float), 4))
+    while True:
+        candidate = champion.candidate(rng, 0.0, together=4)
+        told = compared(champion.scores, candidate, GROUPS)
+        yield [Case(BETTER, told), better(champion.scores, candidate)]
+
+
+def cut_off(rng: np.random.Generator) -> Iterator[Night]:
+    """What the champion would answer had it the room; on a third of the items it has not."""
+    able = Champion.drawn(rng)
+    cut = np.arange(ITEMS) % 3 == 0
+    shown = np.where(cut, 0.0, able.scores)
+    names = frozenset(np.array(IDS)[cut].tolist())
+    while True:
+        candidate = able.candidate(rng, 0.0)
+        told = compared(shown, candidate, cut=names)
+        yield [Case(BETTER, told), better(shown, candidate)]
+
+
+def at_the_margin(rng: np.random.Generator) -> Iterator[Night]:
+    """The candidate is worse by just the margin."""
+    champion = Champion.drawn(rng)
+    while True:
+        yield [not_worse(champion.scores, champion.candidate(rng, -MARGIN))]
+
+
+def promoted(rules: Mapping[str, Rule], nights: Iterator[Night], first: int, last: int) -> dict[str, bool]:
     """Whether each rule promotes on any night from `first` to `last`. A rule's series ends with its first
     promotion in them.
     """
     found = dict.fromkeys(rules, False)
-    for night, comparison in enumerate(comparisons, start=1):
-        if night > last or all(found.values()):
-            break
+    for number, night in enumerate(nights, start=1):
         for name, rule in rules.items():
-            if not found[name] and rule(comparison, night) and night >= first:
+            if not found[name] and rule(night, number) and number >= first:
                 found[name] = True
+        if number == last or all(found.values()):
+            break
     return found
 
 
 def shares(
-    count: int, start: int | None, nights: int, make: Callable[[np.random.Generator], Champion]
+    count: int, nights: Nights, first: int = 1, last: int = 100, rules: Rules = RULES, stream: int = 0
 ) -> dict[str, list[float]]:
     """For each rule the share of series with a promotion in the nights that are looked at, with its Wilson
     interval.
     """
-    totals = dict.fromkeys(RULES, 0)
-    first, last = (start, start + 2) if start else (1, nights)
+    totals = dict.fromkeys(rules, 0)
     for seed in range(count):
-        rules = {name: rule() for name, rule in RULES.items()}
-        for name, found in promoted(rules, series(seed, start, last, make), first, last).items():
+        fresh = {name: rule() for name, rule in rules.items()}
+        rng = np.random.default_rng([seed, stream])
+        for name, found in promoted(fresh, nights(rng), first, last).items():
             totals[name] += found
         if sys.stderr.isatty():
             print(f"\r  {seed + 1} of {count} series", end="", file=sys.stderr)
     return {name: [total / count, *wilson_interval(total, count)] for name, total in totals.items()}
+
+
+Results = dict[str, dict[str, list[float]]]
+
+
+def part_nights(count: int, nights: int) -> Results:
+    """One set without and with a true gain."""
+    found = {
+        f"no gain, {nights} nights, champion {name}": shares(count, one_set(make, None), last=nights)
+        for name, make in (("exactly 40 %", Champion.exact), ("drawn", Champion.drawn))
+    }
+    for start in (1, 10, 50):
+        name = f"gain of 10 points from night {start}, found by night {start + 2}"
+        found[name] = shares(count, one_set(Champion.exact, start), start, start + 2, stream=start)
+    return found
+
+
+def part_suite(count: int, nights: int) -> Results:
+    """Two sets."""
+    rules: Rules = {"hallmark": Hallmark, "all items as one": lambda: all_items_as_one}
+    wrong = {
+        "no gain on A, equal on B": (0.0, 0.0),
+        "no gain on A, 10 points better on B": (0.0, GAIN),
+        "10 points better on A, worse by the margin on B": (GAIN, -MARGIN),
+    }
+    found = {
+        f"{name}, {nights} nights": shares(count, two_sets(*gains), last=nights, rules=rules)
+        for name, gains in wrong.items()
+    }
+    right = "10 points better on A, {} on B, found by night 3"
+    for name, gain in (("equal", 0.0), ("5 points better", 0.05)):
+        found[right.format(name)] = shares(count, two_sets(GAIN, gain), last=3, rules={"hallmark": Hallmark})
+    return found
+
+
+def part_groups(count: int, nights: int) -> Results:
+    """75 groups of four."""
+    rules: Rules = {"hallmark": OnFirst, "item by item": lambda: told_less}
+    return {f"no gain, {nights} nights": shares(count, in_groups, last=nights, rules=rules)}
+
+
+def part_cut(count: int, nights: int) -> Results:
+    """A candidate that only learnt to be short."""
+    rules: Rules = {"hallmark": OnFirst, "cut is wrong": lambda: told_less}
+    return {f"only shorter, {nights} nights": shares(count, cut_off, last=nights, rules=rules)}
+
+
+def part_margin(count: int, nights: int) -> Results:
+    """Worse by just the margin."""
+    rules: Rules = {"hallmark": Hallmark, "score test": lambda: score_test}
+    return {f"worse by the margin, {nights} nights": shares(count, at_the_margin, last=nights, rules=rules)}
+
+
+def part_power(count: int, _nights: int) -> Results:
+    """One night, at the level of its number: promised, and promoted."""
+    found: Results = {}
+    for number, gain in ((1, 0.06), (1, 0.08), (10, 0.09), (50, 0.1), (50, 0.12)):
+        level = spent_level(GATE.alpha, number)
+        tried = 20 * count
+        rng = np.random.default_rng([number, round(1000 * gain)])
+        hits = 0
+        for _ in range(tried):
+            champion = Champion.drawn(rng)
+            night = [better(champion.scores, champion.candidate(rng, gain))]
+            hits += decide(night, GATE, number=number).promote
+        promised = gain_power(ITEMS, gain, DISCORDANT, level)
+        found[f"gain of {100 * gain:g} points at comparison {number}"] = {
+            "promised": [promised, promised, promised],
+            "hallmark": [hits / tried, *wilson_interval(hits, tried)],
+        }
+    return found
+
+
+PARTS: dict[str, Callable[[int, int], Results]] = {
+    "nights": part_nights,
+    "suite": part_suite,
+    "groups": part_groups,
+    "cut": part_cut,
+    "margin": part_margin,
+    "power": part_power,
+}
 
 
 def main() -> None:
@@ -172,32 +365,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS))
     parser.add_argument("--series", type=int, default=1000)
     parser.add_argument("--nights", type=int, default=100)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     _remember_tests()
     started = time.monotonic()
-    cases = {
-        f"no gain, {arguments.nights} nights, champion exactly 40 %": (None, Champion.exact),
-        f"no gain, {arguments.nights} nights, champion drawn": (None, Champion.drawn),
-        "gain of 10 points from night 1, found by night 3": (1, Champion.exact),
-        "gain of 10 points from night 10, found by night 12": (10, Champion.exact),
-        "gain of 10 points from night 50, found by night 52": (50, Champion.exact),
-    }
-    results = {
-        name: shares(arguments.series, start, arguments.nights, make) for name, (start, make) in cases.items()
-    }
+    results = {part: PARTS[part](arguments.series, arguments.nights) for part in arguments.part}
     if arguments.json:
         print(
             json.dumps({"series": arguments.series, "nights": arguments.nights, "shares": results}, indent=2)
         )
         return
-    print(f"\n{arguments.series} series; the share of them with a promotion, and its 95 % interval\n")
-    for name, rules in results.items():
-        print(name)
-        for rule, (share, low, high) in rules.items():
-            print(f"  {rule:<12} {100 * share:6.1f} %  ({100 * low:.1f} to {100 * high:.1f})")
+    print(f"\n{arguments.series} series; the share of them with a promotion, and its 95 % interval")
+    for part, cases in results.items():
+        print(f"\n{part}\n")
+        for name, rules in cases.items():
+            print(name)
+            for rule, (share, low, high) in rules.items():
+                print(f"  {rule:<18} {100 * share:6.1f} %  ({100 * low:.1f} to {100 * high:.1f})")
     print(f"\n{time.monotonic() - started:.0f} s")
 
 
@@ -205,8 +392,8 @@ def _remember_tests() -> None:
     """The same counts come again and again in a simulation; their p values need computing once."""
     from evaluation import comparison, pairs
 
-    pairs.mcnemar_exact = lru_cache(maxsize=None)(pairs.mcnemar_exact)
-    pairs.mcnemar_superiority = lru_cache(maxsize=None)(pairs.mcnemar_superiority)
+    for name in ("mcnemar_exact", "mcnemar_superiority", "not_worse_exact"):
+        setattr(pairs, name, lru_cache(maxsize=None)(getattr(pairs, name)))
     comparison.smallest_significant_gain = lru_cache(maxsize=None)(comparison.smallest_significant_gain)
 
 

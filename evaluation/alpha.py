@@ -46,3 +46,18 @@ def spent_level(alpha: float, number: int, carried: float = 0.0) -> float:
         0.0219
     """
     return alpha * weight(number) + carried
+
+
+def alpha_left(alpha: float, number: int, carried: float = 0.0) -> float:
+    """What comparison `number` and all that may come after it can still spend.
+
+    Args:
+        alpha: the chance of any false promotion, over all comparisons together.
+        number: the next comparison, from 1.
+        carried: level that the comparison before it left over.
+
+    Example:
+        >>> round(alpha_left(0.05, number=2), 4)
+        0.0281
+    """
+    return alpha * (1 - math.fsum(weight(before) for before in range(1, number))) + carried

@@ -172,6 +172,20 @@ class Comparison(Tabular, Record):
         """What a person calls the test."""
         return TEST_NAMES[self.test]
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know beside the table, in whole sentences: groups, cut-off answers, and what
+        differs between the models.
+        """
+        found = []
+        if self.groups is not None and self.groups < self.n:
+            found.append(f"The {self.n} items form {self.groups} groups; statistics rest on the groups.")
+        if (cut := self.cut) is not None:
+            found.append(_cut_note(cut))
+        if self.of_model:
+            found.append(f"The models differ in {', '.join(self.of_model)}.")
+        return found
+
     def table_caption(self) -> str:
         """The answer in a line."""
         return (
@@ -202,6 +216,18 @@ class Comparison(Tabular, Record):
         }
         categories = [_group_row("category", group) for group in self.categories]
         return [overall, *categories, *(_group_row("difficulty", group) for group in self.bands)]
+
+
+def _cut_note(cut: CutAnswers) -> str:
+    counts = (
+        f"Cut off at max_new_tokens: {cut.baseline} of the baseline's answers, {cut.candidate} of the "
+        "candidate's."
+    )
+    if cut.baseline_score is None or cut.candidate_score is None:
+        return f"{counts} No item is left that neither cut off."
+    change = f"{percent(cut.baseline_score)} to {percent(cut.candidate_score)}, {points(cut.delta)} points"
+    p_value = f"one-sided p = {p_text(cut.p_better)}"
+    return f"{counts} On the {cut.n} items that neither cut off: {change} ({p_value})."
 
 
 def _group_row(by: str, group: Group) -> Row:
@@ -273,8 +299,8 @@ def compare(
         dataset=baseline.dataset,
         judge=baseline.judge,
         n=len(ids),
-        baseline=metric(pairs.before, pairs.groups),
-        candidate=metric(pairs.after, pairs.groups),
+        baseline=metric(pairs.before, pairs.groups, resamples),
+        candidate=metric(pairs.after, pairs.groups, resamples),
         delta=pairs.delta,
         ci_low=low,
         ci_high=high,

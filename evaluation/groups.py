@@ -117,3 +117,18 @@ def grouped(values: FloatArray, groups: IntArray) -> tuple[FloatArray, IntArray]
     parts = np.split(values[order], np.cumsum(sizes)[:-1])
     # fsum rounds once, so that copies of a group have a sum of exactly as many times its value
     return np.array([math.fsum(part) for part in parts]), sizes
+
+
+def independent(ids: Sequence[str], groups: Mapping[str, str]) -> int:
+    """How many groups some items form.
+
+    Args:
+        ids: trace ids.
+        groups: trace_id -> group; an id that is absent is a group of its own.
+
+    Example:
+        >>> independent(["q-0", "q-1", "q-2"], {"q-0": "q-0", "q-2": "q-0"})
+        2
+    """
+    places = group_places(ids, groups)
+    return len(ids) if places is None else int(places.max()) + 1

@@ -77,12 +77,15 @@ def is_binary(values: Sequence[float] | FloatArray) -> bool:
     return bool(((scores == 0) | (scores == 1)).all())
 
 
-def metric(values: Sequence[float] | FloatArray, groups: IntArray | None = None) -> Metric:
+def metric(
+    values: Sequence[float] | FloatArray, groups: IntArray | None = None, resamples: int = 10_000
+) -> Metric:
     """The mean of some scores with its 95 % interval.
 
     Args:
         values: float64 [items], each 0 to 1.
         groups: the place of each item's group, int64 [items]; None where every item stands alone.
+        resamples: bootstrap samples.
 
     Raises:
         InputError: there are no scores.
@@ -95,19 +98,19 @@ def metric(values: Sequence[float] | FloatArray, groups: IntArray | None = None)
     if not len(scores):
         raise InputError("no scores to aggregate")
     mean = math.fsum(scores) / len(scores)
-    (low, high), method = _interval(scores, groups)
+    (low, high), method = _interval(scores, groups, resamples)
     return Metric(value=mean, n=len(scores), ci_low=low, ci_high=high, method=method)
 
 
-def _interval(scores: FloatArray, groups: IntArray | None) -> tuple[Interval, str]:
+def _interval(scores: FloatArray, groups: IntArray | None, resamples: int) -> tuple[Interval, str]:
     if groups is None:
         if is_binary(scores):
             return wilson_interval(int(scores.sum()), len(scores)), "wilson"
-        return bootstrap_interval(scores), "bootstrap"
+        return bootstrap_interval(scores, resamples=resamples), "bootstrap"
     sums, sizes = grouped(scores, groups)
     if is_binary(scores) and scores.min() == scores.max():  # all samples would be equal, and say "no doubt"
         return wilson_interval(len(sums) if scores[0] else 0, len(sums)), "wilson_by_group"
-    return bootstrap_interval(sums, sizes=sizes), "bootstrap_by_group"
+    return bootstrap_interval(sums, resamples=resamples, sizes=sizes), "bootstrap_by_group"
 
 
 def count_truncated(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,8 +12,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from golden.schema import Item
-from golden.stretches import Hashes, Numbers, Table, Texts, distinct
-from golden.words import joined, tokens, without_punctuation
+from golden.stretches import Hashes, Numbers, Table, Texts, distinct, hashes_of, table_of
+from golden.words import PUNCTUATION, joined, tokens, without_punctuation
 
 RULE = "guard@v2"
 """Name of this rule, which recorded results bear; a change that can change a result changes it."""
@@ -107,8 +108,12 @@ def _batch(items: Iterator[Item], prompts_only: bool = False) -> Iterator[_Text]
 
 def _as_written(batch: list[_Text]) -> Hashes:
     """The hash of each prompt, character for character."""
-    every = (hash(text.item.prompt) for text in batch)
-    return np.fromiter(every, np.int64, len(batch)).view(np.uint64)
+    return hashes_of([text.item.prompt for text in batch])
+
+
+@cache
+def _punctuation() -> Hashes:
+    return np.sort(hashes_of(list(PUNCTUATION)))
 
 
 class _GoldenPrompts:
@@ -117,7 +122,6 @@ class _GoldenPrompts:
 
     Attributes:
         ids: trace ids by number.
-        sizes: tokens in each prompt.
         all_ngrams: how many different 8-grams each prompt has.
         own_ngrams: how many of them are nobody's boilerplate.
     """
@@ -131,19 +135,26 @@ class _GoldenPrompts:
             batch = list(_batch(rest, prompts_only=True))
             for name, column in self._read(batch).items():
                 columns[name].append(column)
-        whole = {name: np.concatenate(columns.pop(name)) for name in list(columns)}
-        self.sizes: Numbers = whole["size"]
-        self.written = Table(whole["written"], np.arange(len(self.ids)))
+
+        def whole(name: str) -> npt.NDArray[Any]:
+            return np.concatenate(columns.pop(name))
+
+        self.written = table_of(whole("written"), np.arange(len(self.ids)))
+        compared = whole("compared")
         first = np.zeros(len(self.ids), bool)  # of equal prompts the first one stands for all
-        first[np.unique(whole["compared"], return_index=True)[1]] = True
-        self.compared = Table(whole["compared"][first], np.flatnonzero(first))
-        self.beginnings = dict(_by_beginning(whole["beginning"], self.sizes))
-        kept = first[whole["owner"]]
-        self.ngrams = self._own_ngrams(whole.pop("ngram")[kept], whole.pop("owner")[kept])
+        first[np.unique(compared, return_index=True)[1]] = True
+        self.compared = table_of(compared[first], np.flatnonzero(first))
+        self.beginnings = dict(_by_beginning(whole("beginning"), whole("size")))
+        self.all_ngrams: Numbers = whole("ngrams")
+        owners = whole("owner")
+        kept = first[owners]
+        owners = owners[kept]
+        self.ngrams = table_of(whole("ngram")[kept], owners, most=BOILERPLATE)
+        self.own_ngrams: Numbers = np.bincount(self.ngrams.values, minlength=len(self.ids))
 
     def _read(self, batch: list[_Text]) -> dict[str, npt.NDArray[Any]]:
         prompts = Texts([text.tokens for text in batch])
-        content = Texts([without_punctuation(text.tokens) for text in batch])
+        content = prompts.without(_punctuation())
         ngrams = content.windows(NGRAM)
         owners = content.text_of(np.arange(len(ngrams)))
         inside = np.arange(len(ngrams)) + NGRAM <= content.starts[owners] + content.sizes[owners]
@@ -158,22 +169,10 @@ class _GoldenPrompts:
             "compared": prompts.stretches(prompts.starts, prompts.sizes),
             "beginning": prompts.stretches(prompts.starts, np.minimum(prompts.sizes, NGRAM)),
             "size": prompts.sizes,
+            "ngrams": np.bincount(owners[new], minlength=len(batch)),
             "ngram": ngrams[new],
             "owner": (owners[new] + first).astype(np.int32),
         }
-
-    def _own_ngrams(self, ngrams: Hashes, owners: npt.NDArray[np.int32]) -> Table:
-        self.all_ngrams: Numbers = np.bincount(owners, minlength=len(self.ids))
-        table = Table(ngrams, owners)
-        own = _times(table.keys) <= BOILERPLATE
-        self.own_ngrams: Numbers = np.bincount(table.values[own], minlength=len(self.ids))
-        return Table(table.keys[own], table.values[own])
-
-
-def _times(keys: Hashes) -> Numbers:
-    """How often each of some sorted keys occurs among them."""
-    group = np.cumsum(distinct(keys)) - 1
-    return np.bincount(group)[group] if len(keys) else group
 
 
 def _by_beginning(beginnings: Hashes, sizes: Numbers) -> Iterator[tuple[int, Table]]:
@@ -185,14 +184,15 @@ def _by_beginning(beginnings: Hashes, sizes: Numbers) -> Iterator[tuple[int, Tab
     for length in range(SHORTEST, NGRAM + 1):
         here = np.minimum(sizes, NGRAM) == length
         if here.any():
-            yield length, Table(beginnings[here], sizes[here])
+            yield length, table_of(beginnings[here], sizes[here])
 
 
 def _overlaps(golden: _GoldenPrompts, batch: list[_Text]) -> Iterator[Overlap]:
     """The strongest overlap of each text, in their order."""
+    texts = Texts([text.tokens for text in batch])
     found: dict[int, Overlap] = {}
     for way in (_equal, _contained, _resembling):
-        for text, overlap in way(golden, batch):
+        for text, overlap in way(golden, batch, texts):
             found.setdefault(text, overlap)
     for text in sorted(found):
         yield found[text]
@@ -202,19 +202,18 @@ Ways = Iterator[tuple[int, Overlap]]
 """Overlaps by the number of the text in its batch."""
 
 
-def _equal(golden: _GoldenPrompts, batch: list[_Text]) -> Ways:
-    texts = Texts([text.tokens[: text.asked] for text in batch])
+def _equal(golden: _GoldenPrompts, batch: list[_Text], texts: Texts) -> Ways:
+    asked = np.fromiter((text.asked for text in batch), np.int64, len(batch))
     ways: tuple[tuple[Kind, Table, Hashes], ...] = (
         ("exact", golden.written, _as_written(batch)),
-        ("normalised", golden.compared, texts.stretches(texts.starts, texts.sizes)),
+        ("normalised", golden.compared, texts.stretches(texts.starts, asked)),
     )
     for kind, table, hashes in ways:
         for text, number in zip(*map(reversed, table.find(hashes)), strict=True):
             yield int(text), _overlap(golden, batch[text], number, kind, batch[text].item.prompt)
 
 
-def _contained(golden: _GoldenPrompts, batch: list[_Text]) -> Ways:
-    texts = Texts([text.tokens for text in batch])
+def _contained(golden: _GoldenPrompts, batch: list[_Text], texts: Texts) -> Ways:
     for length, beginnings in reversed(golden.beginnings.items()):
         places, sizes = beginnings.find(texts.windows(length))
         owners = texts.text_of(places)
@@ -229,9 +228,8 @@ def _contained(golden: _GoldenPrompts, batch: list[_Text]) -> Ways:
             yield int(owners[row]), _overlap(golden, text, numbers[row], "contained", shared)
 
 
-def _resembling(golden: _GoldenPrompts, batch: list[_Text]) -> Ways:
-    words = [without_punctuation(text.tokens) for text in batch]
-    texts = Texts(words)
+def _resembling(golden: _GoldenPrompts, batch: list[_Text], texts: Texts) -> Ways:
+    texts = texts.without(_punctuation())
     ngrams = texts.windows(NGRAM)
     places, numbers = golden.ngrams.find(ngrams)
     owners = texts.text_of(places)
@@ -246,7 +244,7 @@ def _resembling(golden: _GoldenPrompts, batch: list[_Text]) -> Ways:
     for row in _best(owners[heads], ~holds, -share, numbers[heads]):
         text = owners[heads[row]]
         run = _longest_run(np.sort(places[pair == row])) - texts.starts[text]
-        common = joined(words[text][run[0] : run[-1] + NGRAM])
+        common = joined(without_punctuation(batch[text].tokens)[run[0] : run[-1] + NGRAM])
         kind: Kind = "ngram" if holds[row] else "twin"
         yield int(text), _overlap(golden, batch[text], numbers[heads[row]], kind, common, float(share[row]))
 

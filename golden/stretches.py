@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
-MAX_FILTER_BITS = 26
+MAX_FILTER_BITS = 25
 
 
 class Texts:
@@ -33,12 +35,20 @@ class Texts:
         self.sizes: Numbers = np.fromiter(map(len, texts), np.int64, len(texts))
         ends = np.cumsum(self.sizes + 1) - 1
         self.starts: Numbers = ends - self.sizes
-        count = int(self.sizes.sum())
-        self.hashes: Hashes = np.full(count + len(texts), self.BORDER, np.uint64)
+        self.hashes: Hashes = np.full(int(self.sizes.sum()) + len(texts), self.BORDER, np.uint64)
         is_token = np.ones(len(self.hashes), bool)
         is_token[ends] = False
-        every = (hash(token) for text in texts for token in text)
-        self.hashes[is_token] = np.fromiter(every, np.int64, count).view(np.uint64)
+        self.hashes[is_token] = hashes_of(list(chain.from_iterable(texts)))
+
+    def without(self, unwanted: Hashes) -> Texts:
+        """The same texts without the tokens of these hashes, which are sorted."""
+        kept = ~np.isin(self.hashes, unwanted)
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
+        rest = object.__new__(Texts)
+        rest.hashes = self.hashes[kept]
+        rest.sizes = before[self.starts + self.sizes] - before[self.starts]
+        rest.starts = before[self.starts]
+        return rest
 
     def windows(self, size: int) -> Hashes:
         """The hash of the stretch of `size` tokens from each place on, where so many follow."""
@@ -65,31 +75,73 @@ class Texts:
         return before, _powers(pow(self.BASE, -1, 1 << 64), len(self.hashes) + 1)
 
 
+def table_of(keys: Hashes, values: npt.NDArray[np.integer], most: int | None = None) -> Table:
+    """The table in which each of `values` is known by the hash in `keys`; those of one hash stay in order.
+
+    A hash under which there are more than `most` is left out. Millions of hashes are sorted with as few
+    copies as can be, which is why this is a function: it owns what it is given.
+    """
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    numbers: npt.NDArray[np.int32] = values[order].astype(np.int32, copy=False)
+    del order, values
+    if most is not None:
+        kept = _up_to(most, keys)
+        keys, numbers = keys[kept], numbers[kept]
+    table = Table(keys, numbers, np.zeros(1 << min(MAX_FILTER_BITS, len(keys).bit_length() + 2), bool))
+    table.filter[table._beginning(keys)] = True
+    return table
+
+
+def hashes_of(values: Sequence[str]) -> Hashes:
+    """The hash of each string."""
+    # Python hashes the bytes that it stores: `ba` and the one character U+6162 are the same two
+    lengths = np.fromiter(map(len, values), np.uint64, len(values))
+    hashes = np.fromiter(map(hash, values), np.int64, len(values)).view(np.uint64)
+    return hashes + lengths * np.uint64(Texts.BASE)
+
+
 def _powers(base: int, count: int) -> Hashes:
     powers: Hashes = np.multiply.accumulate(np.full(count, base, np.uint64), dtype=np.uint64)
     return powers
 
 
+@dataclass(frozen=True)
 class Table:
-    """Numbers by hash, several under one hash where there are several: two sorted arrays behind a filter."""
+    """Numbers by hash, several under one hash where there are several: two sorted arrays behind a filter.
 
-    def __init__(self, keys: Hashes, values: npt.NDArray[np.integer]) -> None:
-        """Take the numbers `values`, each known by the hash in `keys`; those of one hash stay in order."""
-        order = np.argsort(keys, kind="stable")
-        self.keys, self.values = keys[order], values[order].astype(np.int32)
-        bits = min(MAX_FILTER_BITS, len(keys).bit_length() + 3)
-        self.shift = np.uint64(64 - bits)
-        self.filter = np.zeros(1 << bits, bool)
-        self.filter[self.keys >> self.shift] = True
+    Attributes:
+        keys: hashes in order; uint64.
+        values: the number at each of them; int32.
+        filter: by the first bits of a hash, whether there is any key that begins so.
+    """
+
+    keys: Hashes
+    values: npt.NDArray[np.int32]
+    filter: npt.NDArray[np.bool_]
+
+    def _beginning(self, hashes: Hashes) -> Hashes:
+        return hashes >> np.uint64(65 - len(self.filter).bit_length())
 
     def find(self, wanted: Hashes) -> tuple[Numbers, Numbers]:
         """The places in `wanted` of hashes that are known, in order, and the number known under each."""
-        places = np.flatnonzero(self.filter[wanted >> self.shift])
+        places = np.flatnonzero(self.filter[self._beginning(wanted)])
         first = np.searchsorted(self.keys, wanted[places], "left")
+        known = np.flatnonzero(self.keys[np.minimum(first, len(self.keys) - 1)] == wanted[places])
+        places, first = places[known], first[known]
         count = np.searchsorted(self.keys, wanted[places], "right") - first
         before = np.cumsum(count) - count
         entries = np.arange(int(count.sum())) + np.repeat(first - before, count)
         return np.repeat(places, count), self.values[entries].astype(np.int64)
+
+
+def _up_to(most: int, keys: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of some sorted keys occur at most so often."""
+    too_often = keys[most:] == keys[: max(len(keys) - most, 0)]
+    kept = np.ones(len(keys), bool)
+    for offset in range(most + 1):
+        kept[offset : offset + len(too_often)] &= ~too_often
+    return kept
 
 
 def distinct(*columns: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:

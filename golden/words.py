@@ -8,8 +8,13 @@ from functools import cache
 
 LAST_MARK = 0x1FFFF
 """Combining marks above are variation selectors, which only choose a glyph."""
-MEANINGFUL = frozenset("-*/%#&@\\_")
+MEANINGFUL = "-*/%#&@\\_"
 """Punctuation, as Unicode has it, that is a sign in a formula, a path or a name. `9 - 2` is not `9 2`."""
+
+PUNCTUATION = frozenset(
+    each for each in map(chr, range(LAST_MARK)) if unicodedata.category(each)[0] == "P"
+) - frozenset(MEANINGFUL)
+"""The tokens that stand for no word, number or sign."""
 
 _SAME = str.maketrans(
     {
@@ -45,7 +50,7 @@ def _ranges(codes: set[int]) -> str:
     return "".join(f"{chr(low)}-{chr(high)}" for low, high in zip(first, last, strict=True))
 
 
-_ASCII = re.compile(r"\w+|[^\w\s]", re.ASCII)
+_ASCII = re.compile(r"\w+|[^\w\s\x1c-\x1f]", re.ASCII)  # \x1c to \x1f are white space in Unicode
 
 
 def folded(text: str) -> str:
@@ -73,22 +78,6 @@ def tokens(text: str) -> list[str]:
     return (_ASCII if plain.isascii() else _patterns()[0]).findall(plain)
 
 
-def is_punctuation(token: str) -> bool:
-    """Whether a token only punctuates: it stands for no word, number or sign.
-
-    Example:
-        >>> is_punctuation("?"), is_punctuation("+"), is_punctuation("9")
-        (True, False, False)
-    """
-    return token in _punctuation()
-
-
-@cache
-def _punctuation() -> frozenset[str]:
-    every = (chr(code) for code in range(0x21, LAST_MARK))
-    return frozenset(each for each in every if unicodedata.category(each)[0] == "P") - MEANINGFUL
-
-
 def words(text: str) -> list[str]:
     """The tokens of a text that do not only punctuate: its words, numbers and signs.
 
@@ -101,8 +90,7 @@ def words(text: str) -> list[str]:
 
 def without_punctuation(found: list[str]) -> list[str]:
     """The tokens that do not only punctuate."""
-    punctuation = _punctuation()
-    return [token for token in found if token not in punctuation]
+    return [token for token in found if token not in PUNCTUATION]
 
 
 def normalise(text: str) -> str:

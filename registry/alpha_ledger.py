@@ -16,7 +16,9 @@ from sqlmodel import Session, col, select
 
 from core.files import sha256_json
 from registry.columns import now
-from registry.tables import AlphaSpending, Run
+from registry.database import Database
+from registry.models import require_model
+from registry.tables import AlphaSpending, Dataset, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +132,35 @@ def spend(
         "created_at": now(),
     }
     session.connection().execute(_SPEND, row)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All comparisons for one model on one golden dataset.
+
+    Attributes:
+        dataset: the golden dataset.
+        spent: its comparisons in their order, never none.
+    """
+
+    dataset: Dataset
+    spent: list[AlphaSpending]
+
+
+def ledgers(database: Database, model: str) -> list[Ledger]:
+    """The ledger of a model on each golden dataset; the one with the newest comparison comes last.
+
+    Raises:
+        InputError: there is no such model; lists those there are.
+    """
+    spending = select(AlphaSpending).where(AlphaSpending.model == model).order_by(col(AlphaSpending.id))
+    with database.reading() as session:
+        require_model(session, model)
+        families: dict[str, list[AlphaSpending]] = {}
+        for row in session.exec(spending):
+            rows = families.pop(row.dataset_sha256, [])  # put back at the end
+            families[row.dataset_sha256] = rows
+            rows.append(row)
+        named = select(Dataset).where(col(Dataset.sha256).in_(families)).order_by(col(Dataset.id).desc())
+        datasets = {dataset.sha256: dataset for dataset in session.exec(named)}
+        return [Ledger(datasets[sha256], rows) for sha256, rows in families.items()]

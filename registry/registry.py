@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from registry.aliases import Aliases
+from registry.alpha_ledger import Ledger, ledgers
 from registry.artifacts.garbage import Collected
 from registry.artifacts.store import Store
 from registry.comparisons import Comparisons
@@ -112,6 +113,20 @@ class Registry:
             attest=attest,
         )
         return decide(self.database, self.artifacts, offer)
+
+    def alpha_ledgers(self, model: str) -> list[Ledger]:
+        """Which comparisons were decided for a model, and the level of each: a ledger for each golden
+        dataset, the one with the newest comparison last.
+
+        Raises:
+            InputError: there is no such model; lists those there are.
+
+        Example:
+            >>> ledgers = registry.alpha_ledgers("tiny-reasoner")
+            >>> [(ledger.dataset.key, len(ledger.spent)) for ledger in ledgers]
+            [('golden', 3)]
+        """
+        return ledgers(self.database, model)
 
     def verify(self) -> list[Problem]:
         """Hash every finished run, model version, artifact and log row again.

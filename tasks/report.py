@@ -129,6 +129,7 @@ def comparison_report(
     parts = [
         f"{judged}: {runs}. p value: {comparison.test_name}.",
         overall,
+        *map(prose, comparison.notes),
         picture(draw_comparison(comparison), "scores with intervals, overall and by category"),
     ]
     for title, groups in (("By category", comparison.categories), ("By difficulty", comparison.bands)):

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from hallmark.cli import power
 from hallmark.cli.terminal import Json, emit, out
 
 app = typer.Typer(
-    no_args_is_help=True, help="Frozen datasets: list, check, freeze, guard against contamination."
+    no_args_is_help=True, help="Frozen datasets: list, check, freeze, power, guard against contamination."
 )
+app.command("power")(power.power)
 
 File = Annotated[
     str, typer.Argument(help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.")

@@ -9,12 +9,13 @@ import typer
 
 from hallmark import api
 from hallmark.cli import aliases, exports
+from hallmark.cli.power import share
 from hallmark.cli.terminal import Json, Model, emit
 from hallmark.cli.workspace import open_registry
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Registered models: list, show, history, export, verify-export, statement.",
+    help="Registered models: list, show, history, alpha, export, verify-export, statement.",
 )
 app.add_typer(aliases.app, name="alias")
 
@@ -81,6 +82,35 @@ def history(
         emit([row.model_dump(mode="json") for row in rows])
     else:
         show_history(rows)
+
+
+@app.command()
+def alpha(
+    model: Model,
+    gain: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=100,
+            help="True gain that the golden set should find, in points; without it, 1.5 times what its first "
+            "comparison found.",
+        ),
+    ] = None,
+    power: Annotated[
+        float, typer.Option(parser=share, metavar="SHARE", help="How probable it is that a gain is found.")
+    ] = 0.8,
+    json: Json = False,
+) -> None:
+    """Show what comparisons spent of alpha, what is left, what that can show, and when a fresh set is due."""
+    from experiments.alpha import alpha_reports
+    from hallmark.cli.show.alpha import show_alpha
+
+    reports = alpha_reports(model, open_registry(), None if gain is None else gain / 100, power)
+    if json:
+        rows = [{**report.model_dump(mode="json"), "due": report.due} for report in reports]
+        emit([{**row, "sentences": report.sentences()} for row, report in zip(rows, reports, strict=True)])
+    else:
+        show_alpha(model, reports)
 
 
 app.command("export")(exports.export)

@@ -96,7 +96,7 @@ def test_a_comparison_that_an_older_registry_decided_is_the_same_one_today(
 ) -> None:
     for row in ROWS["alpha_spending"]:
         runs = older.runs.get(row["opponent_run_id"]), older.runs.get(row["candidate_run_id"])
-        assert comparison_sha256(row["dataset_sha256"], *runs) == row["comparison_sha256"]
+        assert comparison_sha256([(row["dataset_sha256"], *runs)], [{}]) == row["comparison_sha256"]
     again = older.runs.get(ROWS["alpha_spending"][2]["candidate_run_id"])
     against = ROWS["alpha_spending"][2]["opponent_run_id"]
     assert promote(older, again, weights(tmp_path, "third"), against=against).outcome == "promoted"

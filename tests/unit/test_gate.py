@@ -179,9 +179,19 @@ def test_no_scores_are_no_metric() -> None:
 
 
 def test_many_nights_of_luck_are_not_promoted_and_a_true_gain_is_found() -> None:
-    from benchmarks.gate import Champion, shares
+    from benchmarks.gate import Champion, one_set, shares
 
-    no_gain = shares(20, None, 25, Champion.drawn)
+    no_gain = shares(20, one_set(Champion.drawn, None), last=25)
     assert no_gain["hallmark"][0] == 0
     assert no_gain["higher wins"][0] == 1
-    assert shares(20, 10, 25, Champion.exact)["hallmark"][0] >= 0.8
+    assert shares(20, one_set(Champion.exact, 10), 10, 12)["hallmark"][0] >= 0.8
+
+
+@pytest.mark.parametrize("part", ["groups", "cut"])
+def test_copies_and_short_answers_are_not_promoted_in_many_nights(part: str) -> None:
+    from benchmarks.gate import PARTS
+
+    (found,) = PARTS[part](10, 20).values()
+    hallmark, untold = (share for share, *_ in found.values())
+    assert hallmark == 0
+    assert untold > 0.5

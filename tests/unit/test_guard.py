@@ -129,6 +129,12 @@ def test_signs_matter_and_spacing_does_not() -> None:
     assert kinds(item("What is 19 + 2?"), "What is 9 + 2?") == []
 
 
+def test_strings_that_python_stores_as_the_same_bytes_differ() -> None:
+    assert hash("ba") == hash("慢")
+    assert kinds(item("ba 00 1"), "慢 00 1") == []
+    assert kinds(item("ba 〰 1"), "ba 00 1") == []
+
+
 def test_whole_inside_respects_word_borders() -> None:
     assert kinds(item("Reverse kabolu"), "Reverse kabo") == []
     assert kinds(item("Largest of 72, 59, 56, 12?"), "Largest of 72, 59, 56?") == []

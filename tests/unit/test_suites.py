@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ from evaluation.limits import Measured, MeasuredPair
 from evaluation.suite import Limit, Requirement, Suite
 from evaluation.training_data import Ancestor, TrainingData, TrainingStatus
 from experiments.config import ExperimentConfig, configured, read_suite
+from golden.datasets import load_dataset
+from provenance import stored_document
+from provenance.card import model_card
+from registry import ModelVersion
+from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
+from tests.support.refusals import assert_refused
+from tests.support.small_datasets import write_items
 
 pytestmark = pytest.mark.unit
 
@@ -262,3 +270,113 @@ def test_a_dataset_beside_a_suite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="dataset: other-v1 is asked for beside requirements"):
         configured(ExperimentConfig, None, {"dataset": "other-v1", **suite.model_dump()})
     assert Suite.model_validate(suite.model_dump()) == suite
+
+
+# Recorded runs
+
+
+class Recorded:
+    """A home with two golden sets: what the base, and a candidate, answered on each."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = folder
+        self.workspace = workspace_at(home)
+        items = list(load_dataset("golden-v1").items())
+        self.main = str(write_items(folder / "main-v1.jsonl", items[:180]))
+        self.other = str(write_items(folder / "other-v1.jsonl", items[180:]))
+        for dataset in (self.main, self.other):
+            record_baseline(self.workspace, right_for(0.5), dataset=dataset)
+
+    def candidate(self, weights: str, main: float, other: float | None) -> str:
+        run = record_trained(self.workspace, right_for(main), weights, dataset=self.main)
+        if other is not None:
+            record_trained(self.workspace, right_for(other), weights, dataset=self.other)
+        return run.run_id
+
+    def suite(self, against: str = "champion", more: str = "") -> Path:
+        return suite_file(
+            self.folder,
+            f'[[require]]\ndataset = "{self.main}"\n\n'
+            f'[[require]]\ndataset = "{self.other}"\naim = "not_worse"\nmargin = 0.1\nagainst = "{against}"\n'
+            + more,
+        )
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, home: Path) -> Recorded:
+    return Recorded(tmp_path, home)
+
+
+def document(result: Any) -> Any:
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_a_recorded_run_is_promoted_by_a_suite_and_every_requirement_is_recorded(
+    recorded: Recorded, hallmark: Any
+) -> None:
+    run = recorded.candidate("good", 0.8, 0.5)
+    promotion = document(hallmark("promote", run, "--suite", recorded.suite(), "--json"))
+    assert (promotion["outcome"], promotion["version"]) == ("promoted", 1)
+    (row,) = document(hallmark("models", "history", "tiny-reasoner", "--json"))
+    assert [each["met"] for each in row["decision"]["requirements"]] == [True, True]
+    assert document(hallmark("verify", "--json"))["problems"] == []
+    shown = hallmark("promote", recorded.candidate("worse", 0.8, 0.2), "--suite", recorded.suite())
+    assert "other-v1 not 10 points below champion" in shown.stdout
+    card = model_card(stored_document(recorded.workspace.registry, champion(recorded)))
+    assert "| other-v1 not 10 points below champion | 50.0 % | 50.0 % | +0.0 |" in card
+
+
+def test_what_was_not_judged_on_a_dataset_is_refused_with_the_command_that_does_it(
+    recorded: Recorded, hallmark: Any
+) -> None:
+    run = recorded.candidate("half", 0.8, None)
+    assert_refused(
+        hallmark("promote", run, "--suite", recorded.suite()),
+        2,
+        "its model was not judged on everything that the suite requires",
+        f"hallmark evaluate run:{run} --dataset {recorded.other}",
+    )
+
+
+def test_a_champion_that_is_better_than_the_last_but_worse_than_the_untouched_base_is_refused(
+    recorded: Recorded, hallmark: Any
+) -> None:
+    """Each step loses less than the margin; the base remembers where they began."""
+    first = recorded.candidate("first", 0.7, 0.46)
+    wide = recorded.suite(more="").read_text().replace("margin = 0.1", "margin = 0.2")
+    (recorded.folder / "wide.toml").write_text(wide)
+    assert document(hallmark("promote", first, "--suite", recorded.folder / "wide.toml", "--json"))[
+        "outcome"
+    ] == ("promoted")
+    second = recorded.candidate("second", 0.95, 0.42)
+    against_champion = recorded.folder / "wide.toml"
+    against_base = recorded.suite("base", more="")
+    refused = document(hallmark("promote", second, "--suite", against_base, "--json"))
+    assert refused["outcome"] == "refused"
+    base = refused["decision"]["requirements"][1]
+    assert (base["against"], base["met"], base["baseline"]) == ("base", False, 0.5)
+    promoted = document(hallmark("promote", second, "--suite", against_champion, "--json"))
+    assert promoted["outcome"] == "promoted"
+
+
+def test_the_same_suite_is_one_comparison_and_another_is_a_new_one(recorded: Recorded, hallmark: Any) -> None:
+    run = recorded.candidate("worse", 0.8, 0.2)
+    numbers = [
+        document(hallmark("promote", run, "--suite", recorded.suite(against), "--json"))["decision"]["number"]
+        for against in ("champion", "champion", "base", "champion")
+    ]
+    assert numbers == [1, 1, 2, 1]
+    assert document(hallmark("verify", "--json"))["problems"] == []
+
+
+def test_a_smaller_model_needs_its_size_recorded(recorded: Recorded, hallmark: Any) -> None:
+    run = recorded.candidate("good", 0.8, 0.5)
+    limit = '\n[[limit]]\nmeasure = "size"\nat_most = 0.5\nrelative_to = "champion"\n'
+    refused = document(hallmark("promote", run, "--suite", recorded.suite(more=limit), "--json"))
+    assert refused["outcome"] == "refused"
+    assert "was not recorded" in refused["decision"]["reasons"][-1]
+
+
+def champion(recorded: Recorded) -> ModelVersion:
+    return recorded.workspace.registry.models.get("tiny-reasoner@champion")

@@ -19,6 +19,9 @@ def show_comparison(comparison: Comparison) -> None:
     out.print(f"judged by {comparison.judge}; p values: {comparison.test_name}; interval: paired bootstrap")
     out.print()
     out.print(comparison_table(comparison, "first", "second"))
+    for note in comparison.notes:
+        out.print()
+        out.print(note, markup=False)
 
 
 def show_flips(comparison: Comparison, count: int) -> None:

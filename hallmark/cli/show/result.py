@@ -27,6 +27,9 @@ def show_result(result: ExperimentResult, console: Console = out) -> None:
         console.print(f"         same inputs, same predictions as run {result.repeats}")
     console.print()
     console.print(comparison_table(comparison, "base", "trained"))
+    for note in comparison.notes:
+        console.print()
+        console.print(note, markup=False)
     console.print()
     _show_decision(result, console)
     console.print()

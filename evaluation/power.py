@@ -1,0 +1,284 @@
+"""What a golden set can show: the gain that a comparison finds, and the items that it takes to find one."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from core.config import Record
+from core.errors import InputError
+from evaluation.alpha import spent_level
+
+CHANGED = 0.15
+"""Share of changed answers to expect where nobody has seen any: fine-tuned models change 10 to 20 %."""
+
+POWER = 0.8
+MOST_ITEMS = 10_000_000
+
+
+class AtComparison(Record):
+    """What a golden set can show at one comparison.
+
+    Attributes:
+        number: which comparison it is on the set, from 1.
+        level: of its one-sided test.
+        gain_found: the smallest true gain in mean score that is found with the power asked for; None where
+            none is, even if every changed answer is a gain.
+        power: how probably the gain asked for is found; None where none was.
+        items_needed: independent items it takes to find that gain; None where none was asked for.
+    """
+
+    number: int
+    level: float
+    gain_found: float | None
+    power: float | None = None
+    items_needed: int | None = None
+
+
+class PowerPlan(Record):
+    """What a golden set can show, comparison by comparison.
+
+    Attributes:
+        dataset: its name.
+        items: how many it has.
+        groups: how many of them are independent: a group of items that hang together counts once.
+        changed: expected share of changed answers.
+        power_asked: how probable it is that a gain is found.
+        alpha: chance of any false promotion, over all comparisons.
+        gain: the true gain asked for, a share of the full score; None where none was.
+        found_until: the last comparison at which today's set finds that gain; 0 where not even the first
+            does; None where no gain was asked for.
+        comparisons: the first, the tenth and so on, and the last of the nights asked for.
+    """
+
+    dataset: str
+    items: int
+    groups: int
+    changed: float
+    power_asked: float
+    alpha: float
+    gain: float | None
+    found_until: int | None
+    comparisons: list[AtComparison]
+
+    def sentences(self) -> list[str]:
+        """The same in words."""
+        counted = f"{self.items} items"
+        if self.groups < self.items:
+            counted = f"{self.items} items in {self.groups} independent groups"
+        found = [f"{_gain(row.gain_found)} at comparison {row.number}" for row in self.comparisons]
+        expected = f"When {100 * self.changed:g} % of the answers change"
+        smallest = f"the smallest true gain found with {100 * self.power_asked:g} % power is {_listed(found)}"
+        told = [f"{self.dataset} has {counted}. {expected}, {smallest}."]
+        if self.gain is None:
+            return told
+        gain = f"a gain of {100 * self.gain:g} points"
+        needed = [f"{row.items_needed:,} items for comparison {row.number}" for row in self.comparisons]
+        told.append(f"To find {gain} takes {_listed(needed)}, each independent of the others.")
+        last = self.comparisons[-1].number
+        if not self.found_until:
+            told.append(f"Today's set does not find {gain} even at the first comparison.")
+        elif self.found_until >= last:
+            told.append(f"Today's set finds {gain} through all {last} comparisons.")
+        else:
+            until = f"Today's set finds {gain} up to comparison {self.found_until}"
+            told.append(f"{until}; after that, a fresh set is due.")
+        return told
+
+
+def _gain(gain: float | None) -> str:
+    return "none" if gain is None else f"{100 * gain:.1f} points"
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def power_plan(
+    dataset: str,
+    items: int,
+    groups: int | None = None,
+    *,
+    gain: float | None = None,
+    changed: float = CHANGED,
+    nights: int = 50,
+    power: float = POWER,
+    alpha: float = 0.05,
+) -> PowerPlan:
+    """What a golden set can show, and how many items it takes to find a gain.
+
+    Args:
+        dataset: its name, for people.
+        items: how many it has.
+        groups: how many of them are independent (`evaluation.groups.group_of`); all where it is left out.
+        gain: the true gain that should be found, a share of the full score, as in 0.03.
+        changed: expected share of changed answers.
+        nights: how many comparisons are planned.
+        power: how probable it should be that the gain is found.
+        alpha: chance of any false promotion, over all comparisons.
+
+    Raises:
+        InputError: a number is out of its range, or more gain is asked for than answers change.
+
+    Example:
+        >>> plan = power_plan("support-v1", 300, gain=0.05)
+        >>> [round(row.gain_found, 3) for row in plan.comparisons], plan.comparisons[0].items_needed
+        ([0.066, 0.091, 0.104], 517)
+    """
+    _check(items, gain, changed, nights, power, alpha)
+    independent = items if groups is None else groups
+    rows = []
+    for number in sorted({1, *(10**digits for digits in range(1, len(str(nights)))), nights}):
+        level = spent_level(alpha, number)
+        rows.append(
+            AtComparison(
+                number=number,
+                level=level,
+                gain_found=gain_found(independent, changed, level, power),
+                power=None if gain is None else gain_power(independent, gain, changed, level),
+                items_needed=None if gain is None else items_needed(gain, changed, level, power),
+            )
+        )
+    until = None if gain is None else found_until(independent, gain, changed, power, alpha)
+    return PowerPlan(
+        dataset=dataset,
+        items=items,
+        groups=independent,
+        changed=changed,
+        power_asked=power,
+        alpha=alpha,
+        gain=gain,
+        found_until=until,
+        comparisons=rows,
+    )
+
+
+def power_sentences(
+    dataset: str,
+    items: int,
+    groups: int | None = None,
+    *,
+    gain: float | None = None,
+    changed: float = CHANGED,
+    nights: int = 50,
+    power: float = POWER,
+    alpha: float = 0.05,
+) -> list[str]:
+    """`power_plan` in words, a sentence each.
+
+    Example:
+        >>> power_sentences("support-v1", items=360, groups=300, nights=10)[0]
+        'support-v1 has 360 items in 300 independent groups. When 15 % of the answers change, the smallest \
+true gain found with 80 % power is 6.6 points at comparison 1 and 9.1 points at comparison 10.'
+    """
+    plan = power_plan(
+        dataset, items, groups, gain=gain, changed=changed, nights=nights, power=power, alpha=alpha
+    )
+    return plan.sentences()
+
+
+def _check(items: int, gain: float | None, changed: float, nights: int, power: float, alpha: float) -> None:
+    if items < 1:
+        raise InputError(f"items: there must be at least one, got {items}")
+    if nights < 1:
+        raise InputError(f"nights: there must be at least one, got {nights}")
+    for name, value in (("changed", changed), ("power", power), ("alpha", alpha)):
+        if not 0 < value < 1:
+            raise InputError(f"{name}: must lie between 0 and 1, got {value:g}")
+    if gain is not None and not 0 < gain <= changed:
+        raise InputError(
+            f"gain: {100 * gain:g} points cannot come from {100 * changed:g} % changed answers. "
+            "Ask for a gain above 0, or expect more changes (--changed)."
+        )
+
+
+@lru_cache(maxsize=4096)
+def gain_power(n: int, gain: float, changed: float, level: float) -> float:
+    """How probably McNemar's one-sided exact test finds a true gain: the sum over all numbers of changed
+    answers (Duffy 1984, Biometrics 40:1005).
+
+    Args:
+        n: independent items.
+        gain: true gain in mean score, 0 to `changed`.
+        changed: probability that an answer changes.
+        level: of the test.
+
+    Example:
+        >>> round(gain_power(300, 0.1, 0.2, level=0.05 * 0.4375), 3)
+        0.968
+    """
+    from scipy.stats import binom
+
+    deviation = np.sqrt(n * changed * (1 - changed))
+    # beyond nine standard deviations and a few there is nothing that counts
+    low, high = max(0, int(n * changed - 9 * deviation) - 20), min(n, int(n * changed + 9 * deviation) + 20)
+    answers = np.arange(low, high + 1)
+    # the fewest gains whose p value P(X >= gained) is below the level
+    fewest = binom.isf(level, answers, 0.5) + 1
+    needed = fewest + (binom.sf(fewest - 1, answers, 0.5) >= level)
+    found = binom.sf(needed - 1, answers, (1 + gain / changed) / 2)
+    return float(np.dot(binom.pmf(answers, n, changed), found))
+
+
+def gain_found(n: int, changed: float, level: float, power: float = POWER) -> float | None:
+    """The smallest true gain that is found with the power asked for; None where none is.
+
+    Args:
+        n: independent items.
+        changed: probability that an answer changes.
+        level: of the one-sided test.
+        power: between 0 and 1.
+    """
+    if gain_power(n, changed, changed, level) < power:
+        return None
+    low, high = 0.0, changed
+    while high - low > 1e-5:
+        middle = (low + high) / 2
+        low, high = (low, middle) if gain_power(n, middle, changed, level) >= power else (middle, high)
+    return round(high, 5)
+
+
+def items_needed(gain: float, changed: float, level: float, power: float = POWER) -> int:
+    """The independent items it takes to find a true gain with the power asked for.
+
+    Args:
+        gain: in mean score, above 0.
+        changed: probability that an answer changes.
+        level: of the one-sided test.
+        power: between 0 and 1.
+
+    Raises:
+        InputError: more than ten million.
+    """
+    high = 1
+    while gain_power(high, gain, changed, level) < power:
+        if high > MOST_ITEMS:
+            raise InputError(
+                f"gain: {100 * gain:g} points take more than {MOST_ITEMS:,} items. Ask for a larger gain."
+            )
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if gain_power(middle, gain, changed, level) >= power else (middle, high)
+    return high
+
+
+def found_until(n: int, gain: float, changed: float, power: float = POWER, alpha: float = 0.05) -> int:
+    """The last comparison at which a true gain is found with the power asked for; 0 where not even the first
+    does, and a million where it goes on beyond that.
+
+    Args:
+        n: independent items.
+        gain: in mean score.
+        changed: probability that an answer changes.
+        power: between 0 and 1.
+        alpha: chance of any false promotion, over all comparisons.
+    """
+    low, high = 0, 1_000_000
+    while high > low:
+        middle = (low + high + 1) // 2
+        enough = gain_power(n, gain, changed, spent_level(alpha, middle)) >= power
+        low, high = (middle, high) if enough else (low, middle - 1)
+    return low

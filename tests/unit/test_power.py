@@ -1,0 +1,118 @@
+"""What a golden set can show: as simulated, in words, and on the command line."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from core.errors import InputError
+from evaluation.alpha import spent_level
+from evaluation.power import found_until, gain_found, gain_power, items_needed, power_plan, power_sentences
+from evaluation.statistics import mcnemar_superiority
+from hallmark.cli.golden import app
+
+pytestmark = pytest.mark.unit
+
+p_better = lru_cache(maxsize=None)(mcnemar_superiority)
+
+
+@pytest.mark.parametrize(
+    ("n", "gain", "changed", "number"),
+    [
+        (60, 0.12, 0.2, 1),
+        (300, 0.05, 0.15, 1),
+        (300, 0.09, 0.15, 10),
+        (300, 0.1, 0.2, 50),
+        (1319, 0.03, 0.1, 5),
+    ],
+)
+def test_the_power_is_that_of_simulated_comparisons_within_two_points(
+    n: int, gain: float, changed: float, number: int
+) -> None:
+    level = spent_level(0.05, number)
+    chances = [(changed + gain) / 2, (changed - gain) / 2, 1 - changed]
+    rows = np.random.default_rng(0).multinomial(n, chances, size=20_000)
+    found = np.mean([p_better(int(gained), int(lost)) < level for gained, lost, _ in rows])
+    assert gain_power(n, gain, changed, level) == pytest.approx(found, abs=0.02)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(20, 2000), st.floats(0.05, 0.5), st.sampled_from([1, 10, 50]))
+def test_the_smallest_gain_found_is_found_and_a_smaller_one_is_not(
+    n: int, changed: float, number: int
+) -> None:
+    level = spent_level(0.05, number)
+    gain = gain_found(n, changed, level)
+    if gain is None:
+        assert gain_power(n, changed, changed, level) < 0.8
+        return
+    assert 0 < gain <= changed + 1e-5
+    assert gain_power(n, min(changed, gain + 1e-5), changed, level) >= 0.8 - 1e-3
+    assert gain_power(n, gain - 1e-3, changed, level) < 0.8
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.02, 0.2), st.floats(0.2, 0.5), st.sampled_from([1, 10, 50]))
+def test_the_items_needed_find_the_gain(gain: float, changed: float, number: int) -> None:
+    level = spent_level(0.05, number)
+    n = items_needed(gain, changed, level)
+    assert gain_power(n, gain, changed, level) >= 0.8
+    assert gain_power(round(0.95 * n) - 1, gain, changed, level) < 0.81
+
+
+def test_a_gain_is_found_up_to_a_comparison_and_not_beyond() -> None:
+    last = found_until(360, 0.1, 0.2)
+    assert gain_power(360, 0.1, 0.2, spent_level(0.05, last)) >= 0.8
+    assert gain_power(360, 0.1, 0.2, spent_level(0.05, last + 1)) < 0.8
+    assert found_until(50, 0.03, 0.2) == 0
+
+
+def test_items_that_hang_together_count_once() -> None:
+    four = power_plan("support-v1", items=240, groups=60, changed=0.3)
+    assert four.comparisons == power_plan("support-v1", items=60, changed=0.3).comparisons
+    assert "240 items in 60 independent groups" in four.sentences()[0]
+
+
+def test_a_plan_says_what_today_s_set_shows_and_what_it_takes() -> None:
+    told = " ".join(power_sentences("support-v1", 300, gain=0.03))
+    assert "smallest true gain found with 80 % power is 6.6 points at comparison 1" in told
+    assert "To find a gain of 3 points takes 1,414 items for comparison 1" in told
+    assert "does not find a gain of 3 points even at the first comparison" in told
+    assert "up to comparison 14; after that, a fresh set is due" in " ".join(
+        power_sentences("golden-v1", 360, gain=0.1, changed=0.2)
+    )
+    assert "none at comparison 50" in power_sentences("tiny-v1", 30)[0]
+
+
+def test_more_gain_than_answers_change_is_refused() -> None:
+    with pytest.raises(InputError, match="30 points cannot come from 15 % changed answers"):
+        power_plan("support-v1", 300, gain=0.3)
+
+
+def test_the_command_counts_equal_prompts_once(tmp_path: Path) -> None:
+    rows = [
+        {"trace_id": f"q-{n}", "prompt": f"{n // 4}?", "steps": [], "final_answer": "1", "category": "c"}
+        for n in range(240)
+    ]
+    file = tmp_path / "support-v1.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = [str(file), "--gain", "5", "--changed", "30%", "--nights", "12", "--json"]
+    result = CliRunner().invoke(app, ["power", *asked])
+    assert result.exit_code == 0
+    plan = json.loads(result.stdout)
+    assert (plan["items"], plan["groups"], plan["changed"], plan["gain"]) == (240, 60, 0.3, 0.05)
+    assert [row["number"] for row in plan["comparisons"]] == [1, 10, 12]
+    assert "fresh set" in plan["sentences"][-1] or "Today's set" in plan["sentences"][-1]
+
+
+def test_a_share_that_is_none_is_refused_in_a_sentence() -> None:
+    result = CliRunner().invoke(app, ["power", "golden-v1", "--changed", "many"])
+    assert result.exit_code == 2
+    assert "expected a share such as" in result.output
