@@ -17,8 +17,7 @@ from evaluation.statistics import (
     Interval,
     bootstrap_interval,
     mcnemar_exact,
-    paired_permutation_p,
-    sign_flip_exact,
+    sign_flip_p,
 )
 from evaluation.superiority import better_exact
 
@@ -139,8 +138,7 @@ class Pairs:
 
     def _flipped(self, alternative: Literal["two-sided", "greater"]) -> float:
         sums, _ = self._sums()
-        exact = sign_flip_exact(sums, alternative) if self.binary else None
-        return paired_permutation_p(sums, alternative, self.resamples, self.seed) if exact is None else exact
+        return sign_flip_p(sums, alternative, self.resamples, self.seed)
 
     def _sums(self) -> tuple[FloatArray, IntArray]:
         """Sum of the differences and number of the items of each group."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -76,6 +77,35 @@ def smallest_significant_gain(discordant: int, n: int, level: float) -> float | 
     return (2 * gained - discordant) / n if gained <= discordant and 2 * gained > discordant else None
 
 
+def significant_gains(n: int, level: float) -> IntArray:
+    """For each number of changed items, 0 to n, the fewest gains that `better_exact` accepts; one more than
+    there are changes where even all of them are too few. What the power of the test is computed from.
+
+    Args:
+        n: all items.
+        level: of the test, at most 0.25.
+
+    Returns:
+        int64 [n + 1].
+
+    Example:
+        >>> significant_gains(n=10, level=0.05).tolist()
+        [1, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9]
+    """
+    if n > MOST_ITEMS:
+        return _accepted(lambda gained, lost: _upper_tail(gained, gained + lost) < level, n)
+    low, high = 0.0, 0.5
+    fewest, too_few = _within(low, n), _within(high, n)
+    # to the last outcome that lies between them, or outcomes of equal mid-p value
+    while (fewest - too_few).sum() > 1 and low < (middle := (low + high) / 2) < high:
+        gains = _within(middle, n)
+        if _largest_probability(gains, n) < level:
+            low, fewest = middle, gains
+        else:
+            high, too_few = middle, gains
+    return fewest
+
+
 def mid_p(gained: FloatArray | int, lost: FloatArray | int) -> FloatArray:
     """Mid-p value of McNemar's one-sided test (Lancaster 1961, J. Am. Stat. Assoc. 56:223): the probability
     of more gains than these, and half of that of exactly these, when a change is as often a loss.
@@ -98,11 +128,16 @@ def _within(limit: float, n: int) -> IntArray:
     there are changes where none is. int64 [n + 1].
     """
     limit *= 1 + 1e-9  # the observed outcome itself belongs to its tail
+    return _accepted(lambda gained, lost: mid_p(gained, lost) <= limit, n)
+
+
+def _accepted(accepts: Callable[[IntArray, IntArray], FloatArray], n: int) -> IntArray:
+    """For each number of changed items the fewest gains, at least half of it, that are accepted."""
     changed = np.arange(n + 1)
     low, high = (changed + 1) // 2, changed + 1
     while (open_ := low < high).any():
         middle = np.minimum((low + high) // 2, changed)
-        enough = mid_p(middle, changed - middle) <= limit
+        enough = accepts(middle, changed - middle)
         high = np.where(open_ & enough, middle, high)
         low = np.where(open_ & ~enough, middle + 1, low)
     return low

@@ -6,13 +6,13 @@ from statistics import median
 
 from core.config import Record
 from core.errors import InputError, IntegrityError
-from evaluation.alpha import alpha_left, rest, spent_level
+from evaluation.alpha import alpha_left, spent_level
 from evaluation.gate import GateConfig
 from evaluation.groups import independent
 from evaluation.power import CHANGED, POWER, found_until, gain_found
 from experiments.comparing import conditions
 from registry import Registry
-from registry.alpha_ledger import Ledger, spent_and_carried
+from registry.alpha_ledger import Ledger, used
 from registry.tables import AlphaSpending
 
 NEWEST = 10
@@ -132,18 +132,16 @@ def alpha_reports(
 
 def _report(ledger: Ledger, registry: Registry, gain: float | None, power: float) -> AlphaReport:
     last, dataset = ledger.spent[-1], ledger.dataset
-    alpha, number = _alpha(last, registry), last.number + 1
-    spent, carried = spent_and_carried((row.level, row.significant) for row in ledger.spent)
+    alpha, number = _alpha(ledger, registry), last.number + 1
+    spent, carried = used(ledger.spent)
     level = spent_level(alpha, number, carried, spent)
-    # later comparisons have the levels that this much alpha would have given them
-    lasting = alpha_left(alpha, number, spent=spent) / rest(number)
     # where nothing changed yet, that says nothing about a candidate worth comparing
     changed = median(_changed(row, registry) for row in ledger.spent[-NEWEST:]) or CHANGED
     groups = _independent(last, ledger, registry)
     wanted = gain
     if wanted is None and (first := gain_found(groups, changed, spent_level(alpha, 1), power)) is not None:
         wanted = min(changed, FADED * first)
-    until = 0 if wanted is None else found_until(groups, wanted, max(changed, wanted), power, lasting)
+    until = 0 if wanted is None else found_until(groups, wanted, max(changed, wanted), power, alpha)
     return AlphaReport(
         dataset=f"{dataset.key}-{dataset.version}",
         dataset_sha256=dataset.sha256,
@@ -173,12 +171,12 @@ def _report(ledger: Ledger, registry: Registry, gain: float | None, power: float
     )
 
 
-def _alpha(row: AlphaSpending, registry: Registry) -> float:
-    """The gate's alpha when a comparison was decided; the default where the decision does not tell."""
-    for entry in reversed(registry.models.history(row.model)):
-        decision = entry.decision or {}
-        if decision.get("comparison_sha256") == row.comparison_sha256 and "gate" in decision:
-            return float(decision["gate"]["alpha"])
+def _alpha(ledger: Ledger, registry: Registry) -> float:
+    """Alpha as the newest of these comparisons was decided with."""
+    asked = {row.comparison_sha256 for row in ledger.spent}
+    for row in reversed(registry.models.history(ledger.spent[-1].model)):
+        if row.decision.get("comparison_sha256") in asked and "gate" in row.decision:
+            return float(row.decision["gate"]["alpha"])
     return GateConfig().alpha
 
 

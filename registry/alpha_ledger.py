@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import bindparam, insert
 from sqlmodel import Session, col, select
@@ -109,21 +109,37 @@ def take_turn(session: Session, model: str, dataset_sha256: str, comparison: str
     known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).first()
     # For one that is known those before it then; for a new one all of the family. Numbers are dense.
     before = connection.execute(_BEFORE, {**family, "number": known[0] if known else MANY}).all()
-    spent, carried = spent_and_carried([(row[1], row[2]) for row in before])
+    spent, carried = used(before)
     number, level = known or (len(before) + 1, None)
     return Turn(model, dataset_sha256, comparison, number, carried, spent, level)
 
 
-def spent_and_carried(decided: Iterable[tuple[float, bool]]) -> tuple[float, float]:
-    """The sum of the levels of comparisons, less what each had carried over, and what the last hands on.
+class Spent(Protocol):
+    """A row of the ledger, as far as later levels depend on it."""
+
+    @property
+    def level(self) -> float:
+        """Of its test."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether its level goes on."""
+
+
+def used(rows: Iterable[Spent]) -> tuple[float, float]:
+    """What the first comparisons of a family took of alpha, and what the last of them carries over.
 
     Args:
-        decided: level of each in their order, and whether it was significant.
+        rows: of the ledger, in their order.
+
+    Returns:
+        The sum of their levels less what each had carried over; and the level of the last one where it was
+        significant, else 0.
     """
     carried, own = 0.0, []
-    for level, significant in decided:
-        own.append(level - carried)
-        carried = level if significant else 0.0
+    for row in rows:
+        own.append(row.level - carried)
+        carried = row.level if row.significant else 0.0
     return math.fsum(own), carried
 
 

@@ -17,6 +17,7 @@ from experiments import lineage as module
 from experiments.config import TrainRunConfig
 from experiments.lineage import training_data
 from experiments.plan import plan_training
+from experiments.references import TINY_BASE_DIRECTORY
 from experiments.rejudging import rejudge
 from experiments.workspace import Workspace
 from golden.datasets import BUILT_IN, load_dataset
@@ -70,7 +71,6 @@ def trained_from(place: Workspace, base: str | Run, data: str, weights: str, **s
 def test_the_tiny_base_is_known_to_be_clean_for_golden_v1_and_for_nothing_else(
     place: Workspace, tmp_path: Path
 ) -> None:
-    from experiments.references import TINY_BASE_DIRECTORY
     from trainer.make_tiny_base import curriculum
 
     assert sha256_tree(TINY_BASE_DIRECTORY) == module.TINY_BASE_SHA256
@@ -164,6 +164,21 @@ def test_weights_that_two_runs_made_are_leaked_if_either_run_leaked(
     assert known(honest, place).status == "clean"
     trained_from(place, "tiny-base", leaky, "same")
     assert known(honest, place).status == "leaked"
+
+
+def test_weights_of_a_run_that_failed_after_its_training_are_known_too(
+    place: Workspace, leaky: str, tmp_path: Path
+) -> None:
+    from experiments.runs import begin_run
+
+    train = {"dataset": leaky, "allow_contamination": True}
+    plan = plan_training(TrainRunConfig(train=train), place)
+    run = begin_run(plan, place.registry, place.runs)
+    model = Path(shutil.copytree(TINY_BASE_DIRECTORY, run.files.model))
+    (model / "README.md").write_text("trained, and then the light went out")
+    place.registry.runs.trained(run.run_id, sha256_tree(model))
+    found = known(record_baseline(place, model=str(model)), place)
+    assert (found.status, found.ancestors[0].run_id) == ("leaked", run.run_id)
 
 
 def test_a_copy_with_another_card_is_known_by_its_tensors_as_candidate_and_as_base(

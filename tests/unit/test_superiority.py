@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from evaluation.statistics import mcnemar_superiority
@@ -15,6 +14,7 @@ from evaluation.superiority import (
     MOST_ITEMS,
     better_exact,
     mid_p,
+    significant_gains,
     smallest_significant_gain,
 )
 
@@ -77,7 +77,9 @@ def test_without_a_true_gain_a_p_value_is_below_a_level_with_at_most_that_probab
 @given(counts)
 def test_it_is_never_weaker_than_mcnemars_test(case: tuple[int, int, int]) -> None:
     gained, lost, n = case
-    assert 0 < better_exact(gained, lost, n) <= 1.002 * mcnemar_superiority(gained, lost)
+    conditional = mcnemar_superiority(gained, lost)
+    assume(conditional < 0.25)  # no comparison is tested at a larger level
+    assert 0 < better_exact(gained, lost, n) <= 1.002 * conditional
 
 
 @given(counts)
@@ -92,15 +94,23 @@ def test_it_uses_most_of_a_small_level_and_mcnemars_test_little_more_than_half()
     from scipy.stats import binom
 
     n, level = 300, 4e-5
-    sizes = {"mcnemar": 0.0, "unconditional": 0.0}
-    for changed in range(20, 110):  # hardly ever more or fewer, where a fifth change
-        tests = {"mcnemar": mcnemar_superiority, "unconditional": partial(better_exact, n=n)}
-        for name, p_value in tests.items():
-            p_values = (p_value(gained, changed - gained) for gained in range(changed // 2, changed + 1))
-            least = changed // 2 + next(place for place, p in enumerate(p_values) if p < level)
-            sizes[name] += binom.pmf(changed, n, 0.2) * binom.sf(least - 1, changed, 0.5)
-    assert sizes["mcnemar"] < 0.65 * level
-    assert 0.8 * level < sizes["unconditional"] <= level
+    old = [
+        next(
+            (
+                gained
+                for gained in range(changed + 1)
+                if mcnemar_superiority(gained, changed - gained) < level
+            ),
+            n,
+        )
+        for changed in range(n + 1)
+    ]
+    size = [
+        float(binom.pmf(range(n + 1), n, 0.2) @ binom.sf(np.asarray(least) - 1, range(n + 1), 0.5))
+        for least in (old, significant_gains(n, level))
+    ]
+    assert size[0] < 0.65 * level
+    assert 0.8 * level < size[1] <= level
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(9, 1), (46, 15), (120, 80), (3, 3)])
@@ -112,22 +122,31 @@ def test_the_mid_p_value_agrees_with_scipy(gained: int, lost: int) -> None:
     assert mid_p(gained, lost) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize(("gained", "lost", "n"), [(60, 25, 400), (230, 140, 1500)])
-def test_the_band_of_counts_that_is_looked_at_holds_all_that_matters(gained: int, lost: int, n: int) -> None:
+@pytest.mark.parametrize("n", [400, 1500])
+def test_the_band_of_counts_that_is_looked_at_holds_all_that_matters(n: int) -> None:
     from scipy.stats import binom
 
-    changed = np.arange(n + 1)
-    limit = float(mid_p(gained, lost)) * (1 + 1e-9)
-    least = [bisect_left(range(d + 1), True, key=lambda g, d=d: mid_p(g, d - g) <= limit) for d in changed]
-    tails = binom.sf(np.array(least) - 1, changed, 0.5)
-    largest = max(float(binom.pmf(changed, n, change) @ tails) for change in np.linspace(0.001, 1, 400))
-    assert largest * 0.9999 <= better_exact(gained, lost, n) <= largest * 1.004
+    changed, level = np.arange(n + 1), 1e-6
+    least = significant_gains(n, level)
+    tails = binom.sf(least - 1, changed, 0.5)
+    sizes = [float(binom.pmf(changed, n, change) @ tails) for change in np.linspace(0.001, 1, 300)]
+    assert 0.97 * level < max(sizes) <= level
 
 
 def test_no_more_gains_than_losses_and_very_many_items_are_tested_as_mcnemar_does() -> None:
     assert better_exact(0, 0, 10) == 1.0
     assert better_exact(7, 9, 300) == mcnemar_superiority(7, 9)
     assert better_exact(2100, 1900, MOST_ITEMS + 1) == mcnemar_superiority(2100, 1900)
+
+
+@pytest.mark.parametrize(("n", "level"), [(10, 0.05), (120, 0.02), (120, 5e-4)])
+def test_the_fewest_significant_gains_are_those_whose_p_value_is_below_the_level(
+    n: int, level: float
+) -> None:
+    least = significant_gains(n, level)
+    for changed in range(n + 1):
+        expected = next((g for g in range(changed + 1) if better_exact(g, changed - g, n) < level), None)
+        assert least[changed] == (changed + 1 if expected is None else expected)
 
 
 @given(st.integers(0, 120), st.sampled_from([0.02, 1e-4]))
