@@ -18,7 +18,9 @@ groups   The items are 75 groups of four whose answers change together. No candi
 cut      A third of the champion's answers are cut off and count as wrong; the candidate only learnt to be
          short. Beside Hallmark: "cut is wrong", the same gate, which is not told what was cut off.
 margin   One set, on which nothing may be lost: the candidate is worse by just the margin of 5 points. Beside
-         Hallmark's exact test: "score test", the asymptotic one.
+         Hallmark's exact test: "score test", the asymptotic one. Then the same in groups of four, of which
+         half change together, and where only losses occur. Beside Hallmark: "sign flips" of the groups'
+         differences shifted by the margin.
 power    What `hallmark golden power` promises, beside what the gate does.
 
     python benchmarks/gate.py [--part nights ...] [--series 1000] [--nights 100] [--json]
@@ -42,7 +44,7 @@ from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import Case, GateConfig, decide
 from evaluation.noninferiority import tango_score
 from evaluation.power import gain_power
-from evaluation.statistics import mcnemar_superiority, wilson_interval
+from evaluation.statistics import mcnemar_superiority, sign_flip_p, wilson_interval
 from evaluation.suite import Requirement
 
 ITEMS = 300
@@ -130,6 +132,15 @@ def score_test(night: Night, number: int) -> bool:
     comparison = night[0].comparison
     score = tango_score(len(comparison.gained), len(comparison.lost), comparison.n, MARGIN)
     return float(score) > NormalDist().inv_cdf(1 - spent_level(GATE.alpha, number))
+
+
+def sign_flips(night: Night, number: int) -> bool:
+    """Flip the signs of the groups' differences after the margin was added."""
+    sums = dict.fromkeys(GROUPS.values(), 4 * MARGIN)
+    for sign, changed in ((1, night[0].comparison.gained), (-1, night[0].comparison.lost)):
+        for trace_id in changed:
+            sums[GROUPS[trace_id]] += sign
+    return sign_flip_p(list(sums.values()), "greater") < spent_level(GATE.alpha, number)
 
 
 def told_less(night: Night, number: int) -> bool:
@@ -248,6 +259,16 @@ def at_the_margin(rng: np.random.Generator) -> Iterator[Night]:
         yield [not_worse(champion.scores, champion.candidate(rng, -MARGIN))]
 
 
+def losses_in_groups(rng: np.random.Generator) -> Iterator[Night]:
+    """The candidate is worse by just the margin: it only loses, every other group as a whole."""
+    right = Champion(np.ones(ITEMS))
+    whole = np.arange(ITEMS) // 4 % 2 == 0
+    while True:
+        together, alone = np.repeat(rng.random(ITEMS // 4), 4), rng.random(ITEMS)
+        candidate = 1.0 - (np.where(whole, together, alone) < MARGIN)
+        yield [Case(NOT_WORSE, compared(right.scores, candidate, GROUPS, margin=MARGIN))]
+
+
 def promoted(rules: Mapping[str, Rule], nights: Iterator[Night], first: int, last: int) -> dict[str, bool]:
     """Whether each rule promotes on any night from `first` to `last`. A rule's series ends with its first
     promotion in them.
@@ -327,7 +348,11 @@ def part_cut(count: int, nights: int) -> Results:
 def part_margin(count: int, nights: int) -> Results:
     """Worse by just the margin."""
     rules: Rules = {"hallmark": Hallmark, "score test": lambda: score_test}
-    return {f"worse by the margin, {nights} nights": shares(count, at_the_margin, last=nights, rules=rules)}
+    flips: Rules = {"hallmark": Hallmark, "sign flips": lambda: sign_flips}
+    return {
+        f"worse by the margin, {nights} nights": shares(count, at_the_margin, last=nights, rules=rules),
+        f"the same in groups, {nights} nights": shares(count, losses_in_groups, last=nights, rules=flips),
+    }
 
 
 def part_power(count: int, _nights: int) -> Results:
@@ -392,7 +417,7 @@ def _remember_tests() -> None:
     """The same counts come again and again in a simulation; their p values need computing once."""
     from evaluation import comparison, pairs
 
-    for name in ("mcnemar_exact", "mcnemar_superiority", "not_worse_exact"):
+    for name in ("mcnemar_exact", "better_exact", "not_worse_exact"):
         setattr(pairs, name, lru_cache(maxsize=None)(getattr(pairs, name)))
     comparison.smallest_significant_gain = lru_cache(maxsize=None)(comparison.smallest_significant_gain)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Literal
@@ -13,8 +12,11 @@ import numpy as np
 Interval = tuple[float, float]
 FloatArray = np.ndarray
 
-EXACT_WORK = 100_000_000
+EXACT_WORK = 500_000_000
 """Additions that an exact distribution may take; about a second. Beyond it, signs are drawn."""
+
+GRID = 1000
+"""Steps from 0 to the largest difference, where differences are no whole numbers of anything."""
 
 BLOCK = 2_000_000
 """Numbers drawn at a time while resampling, so that memory stays flat however many items there are."""
@@ -167,6 +169,47 @@ def sign_flip_exact(
     return min(1.0, 2 * _positive_tail(sizes, max(positive, total - positive)))
 
 
+def sign_flip_p(
+    differences: Sequence[float] | FloatArray,
+    alternative: Literal["two-sided", "greater"] = "two-sided",
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> float:
+    """P value of the sign-flip permutation test, exact where that is not too much work.
+
+    Random signs cannot give a p value below 1 / (resamples + 1), so that at the small levels of later
+    comparisons nothing would ever be significant. Scores are mostly multiples of something, such as 0.25, and
+    so exact as they are. Others are rounded to a thousandth of the largest difference: that is then a test of
+    rounded differences, and no less valid.
+
+    Args:
+        differences: float64 [items], or the sums of groups, float64 [groups]; second less first.
+        alternative: two-sided, or greater for the p value of "not better".
+        resamples: random sign patterns, where there are too many items.
+        seed: decides the patterns.
+
+    Example:
+        >>> sign_flip_p([0.25, 0.5, 0.25, 0.75, 0.5], "greater")
+        0.03125
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    exact = sign_flip_exact(_whole_numbers(values), alternative)
+    return paired_permutation_p(values, alternative, resamples, seed) if exact is None else exact
+
+
+def _whole_numbers(values: FloatArray) -> FloatArray:
+    """The values as multiples of the largest fraction that they are multiples of, else of a small one."""
+    largest = np.abs(values).max(initial=0.0)
+    if largest == 0:
+        return np.zeros(len(values), dtype=np.int64)
+    # copies of a group have sums as many times as large, and must give the same p value
+    for scale in (*range(1, 101), GRID / largest):
+        whole = np.rint(values * scale)
+        if np.abs(values * scale - whole).max() < 1e-9 * scale:
+            break
+    return np.asarray(whole, dtype=np.int64)
+
+
 def _positive_tail(sizes: FloatArray, least: int) -> float:
     """How probable it is that the sums with a plus sign come to `least` or more, when every sign is a coin
     flip.
@@ -238,28 +281,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted
-
-
-def smallest_significant_gain(discordant: int, n: int, level: float) -> float | None:
-    """The smallest gain in the mean that McNemar's one-sided exact test accepts when `discordant` of `n`
-    answers change.
-
-    Args:
-        discordant: pairs that differ.
-        n: all pairs.
-        level: the test's level.
-
-    Returns:
-        (gained - lost) / n for the fewest gains whose p value is below the level; None where even all of them
-        are too few.
-
-    Example:
-        >>> smallest_significant_gain(discordant=60, n=300, level=0.05 * 0.4375)
-        0.06
-    """
-    gained = bisect_left(
-        range(discordant + 1),
-        True,
-        key=lambda gained: mcnemar_superiority(gained, discordant - gained) < level,
-    )
-    return (2 * gained - discordant) / n if gained <= discordant and 2 * gained > discordant else None

@@ -156,7 +156,13 @@ class Gatekeeper:
             )
         ]
         decision = decide(
-            cases, self.gate, limits=self.limits, number=evidence.number, carried=evidence.carried
+            cases,
+            self.gate,
+            limits=self.limits,
+            number=evidence.number,
+            carried=evidence.carried,
+            spent=evidence.spent,
+            level=evidence.level,
         )
         self.decision = decision
         return Ruling(

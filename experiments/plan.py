@@ -361,6 +361,9 @@ def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunP
     name = config.judge or dataset.judge
     judge = load_judge(name)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
+    if dataset.manifest is None:
+        note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"
+        current_listener()(Progress(stage="dataset:", done=0, total=0, unit="", note=note))
     return dataset, RunPlan(
         kind="baseline",
         model=resolve_model(config.model, workspace),

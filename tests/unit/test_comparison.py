@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,7 +14,13 @@ from core.errors import InputError
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.groups import group_of, group_places
 from evaluation.metrics import summarise
-from evaluation.statistics import mcnemar_exact, mcnemar_superiority
+from evaluation.statistics import (
+    mcnemar_exact,
+    mcnemar_superiority,
+    paired_permutation_p,
+    sign_flip_exact,
+    sign_flip_p,
+)
 from golden.schema import Item
 from judges import Score
 
@@ -109,7 +115,7 @@ def test_the_test_by_group_looks_at_the_sums_of_the_groups_alone(
     if there.test == "mcnemar_by_group" and len({abs(total) for total in changed}) == 1:
         gained = sum(total > 0 for total in changed)
         assert there.p_value == mcnemar_exact(gained, len(changed) - gained)
-        assert there.p_better == mcnemar_superiority(gained, len(changed) - gained)
+        assert there.p_better <= 1.002 * mcnemar_superiority(gained, len(changed) - gained)
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=40))
@@ -222,11 +228,39 @@ def test_the_intervals_of_metrics_are_by_group() -> None:
 def test_the_exact_distribution_of_signs_agrees_with_counting_them_all(sums: list[int]) -> None:
     from itertools import product
 
-    from evaluation.statistics import sign_flip_exact
-
     totals = np.array([np.dot(signs, sums) for signs in product((-1, 1), repeat=len(sums))])
     assert sign_flip_exact(sums, "greater") == pytest.approx((totals >= sum(sums)).mean())
     assert sign_flip_exact(sums) == pytest.approx((abs(totals) >= abs(sum(sums))).mean())
+
+
+def test_graded_scores_can_be_significant_at_the_level_of_any_night() -> None:
+    before, after = [0.5, 0.25, 0.75] * 20, [0.75, 0.5, 0.5] * 20
+    found = compared(before, after)
+    assert found.test == "paired_permutation"
+    assert found.p_better < 1e-2
+    clear = compared([0.5] * 60, [0.75] * 60)
+    assert clear.p_better == pytest.approx(0.5**60)  # random signs could not say less than 1 in 10,000
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=9), st.sampled_from(["greater", "two-sided"]))
+def test_rounded_differences_give_the_p_value_of_all_their_signs(
+    differences: list[float], alternative: Literal["greater", "two-sided"]
+) -> None:
+    from itertools import product
+
+    rounded = np.rint(np.array(differences) * 4) / 4
+    totals = np.array([np.dot(signs, rounded) for signs in product((-1, 1), repeat=len(rounded))])
+    seen = rounded.sum()
+    as_far = totals >= seen if alternative == "greater" else abs(totals) >= abs(seen)
+    assert sign_flip_p(rounded, alternative) == pytest.approx(as_far.mean())
+
+
+def test_fine_differences_give_the_p_value_that_random_signs_come_near_to() -> None:
+    differences = np.random.default_rng(0).normal(0.1, 0.5, 150)
+    assert sign_flip_p(differences, "greater") == pytest.approx(
+        paired_permutation_p(differences, "greater", resamples=50_000), abs=0.003
+    )
 
 
 def test_where_the_exact_distribution_would_take_too_long_signs_are_drawn(
