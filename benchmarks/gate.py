@@ -45,7 +45,7 @@ from evaluation.comparison import RunScores, compare
 from evaluation.gate import Case, GateConfig, decide
 from evaluation.noninferiority import tango_score
 from evaluation.power import gain_power
-from evaluation.statistics import mcnemar_exact, mcnemar_superiority, sign_flip_p, wilson_interval
+from evaluation.statistics import mcnemar_exact, sign_flip_p, wilson_interval
 from evaluation.suite import Requirement
 
 ITEMS = 300
@@ -135,7 +135,7 @@ class Pair:
             return sign_flip_p(sums, "greater")
         if self.requirement is NOT_WORSE:
             return pairs.not_worse_exact(*self.changed, ITEMS, MARGIN)
-        return pairs.mcnemar_superiority(*self.changed)
+        return pairs.better_exact(*self.changed, len(self.difference))
 
     @cached_property
     def case(self) -> Case:
@@ -202,7 +202,7 @@ def each_night_alone(night: Night, _number: int) -> bool:
 def all_items_as_one(night: Night, number: int) -> bool:
     """Promote when the items of all sets together show a gain at the night's level."""
     gained, lost = (sum(counts) for counts in zip(*(pair.changed for pair in night), strict=True))
-    return mcnemar_superiority(gained, lost) < spent_level(GATE.alpha, number)
+    return pairs.better_exact(gained, lost, ITEMS * len(night)) < spent_level(GATE.alpha, number)
 
 
 def score_test(night: Night, number: int) -> bool:
@@ -441,7 +441,7 @@ def show(part: str, cases: Results) -> None:
 
 def _remember_tests() -> None:
     """The same counts come again and again in a simulation; their p values need computing once."""
-    for name in ("mcnemar_exact", "mcnemar_superiority", "not_worse_exact"):
+    for name in ("mcnemar_exact", "better_exact", "not_worse_exact"):
         setattr(pairs, name, lru_cache(maxsize=None)(getattr(pairs, name)))
     comparison.smallest_significant_gain = lru_cache(maxsize=None)(comparison.smallest_significant_gain)
 

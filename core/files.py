@@ -304,12 +304,39 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     Raises:
         InputError: `file:line: problem`, with the byte offset in the file where bytes are at fault.
     """
+    for number, value in read_every_line(path):
+        if isinstance(value, InputError):
+            raise value
+        yield number, value
+
+
+def read_every_line(path: Path) -> Iterator[tuple[int, Any]]:
+    """The same, going on behind a bad line.
+
+    Yields:
+        The line's number, from 1, and its parsed value, or the InputError that says what is wrong with it.
+
+    Raises:
+        InputError: the file itself cannot be read.
+    """
     with open_for_reading(path) as file:
         offset, number = 0, 0
         while line := file.readline(MAX_LINE_BYTES + 1):
             number += 1
-            yield number, _parse_line(path, number, offset, line)
+            try:
+                value = _parse_line(path, number, offset, line)
+            except InputError as error:
+                value = error
+            yield number, value
             offset += len(line)
+            while not line.endswith(b"\n") and (line := file.readline(MAX_LINE_BYTES)):
+                offset += len(line)  # the rest of a line that is too long
+
+
+def count_lines(path: Path) -> int:
+    """How many line feeds a file has; quick, for progress."""
+    with open_for_reading(path) as file:
+        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(PIECE_BYTES), b""))
 
 
 def _parse_line(path: Path, number: int, offset: int, line: bytes) -> Any:

@@ -18,7 +18,8 @@ from evaluation.groups import group_places
 from evaluation.metrics import Metric, metric
 from evaluation.numbers import p_text, percent, points
 from evaluation.pairs import TEST_NAMES, Pairs
-from evaluation.statistics import holm, smallest_significant_gain
+from evaluation.statistics import holm
+from evaluation.superiority import smallest_significant_gain
 from judges.base import Score
 
 RESAMPLES = 10_000

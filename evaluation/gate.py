@@ -205,6 +205,8 @@ def decide(
     limits: Sequence[Limit] = (),
     number: int = 1,
     carried: float = 0.0,
+    spent: float | None = None,
+    level: float | None = None,
 ) -> GateDecision:
     """Apply the rule.
 
@@ -218,13 +220,16 @@ def decide(
         limits: bounds on what was measured beside the scores.
         number: which comparison this is on the main golden dataset, from 1.
         carried: level that the comparison before it left over; see `evaluation.alpha`.
+        spent: sum of the levels of those before it, likewise.
+        level: of a comparison that was decided before, which keeps it.
 
     Example:
         >>> decision = decide([Case(Requirement(), comparison)], GateConfig())  # doctest: +SKIP
         >>> decision.answer, decision.promote  # doctest: +SKIP
         ('better', True)
     """
-    level = spent_level(gate.alpha, number, carried)
+    if level is None:
+        level = spent_level(gate.alpha, number, carried, spent)
     main = cases[0].comparison
     share = f"the share of alpha {gate.alpha:g} for comparison {number} on {main.dataset}"
     findings = [_examined(case, gate, level, share) for case in cases]

@@ -12,13 +12,14 @@ import numpy as np
 from core.files import canonical_json
 from evaluation.statistics import FloatArray
 from golden.schema import Item
+from golden.words import normalise
 
 IntArray = np.ndarray
 
 
 def group_of(items: Iterable[Item]) -> dict[str, str]:
     """The group of each item that shares one with another item: the same `group`, or the same prompt but for
-    case and white space. An item that shares both joins its two groups into one.
+    case and spacing. An item that shares both joins its two groups into one.
 
     Args:
         items: a dataset.
@@ -60,16 +61,12 @@ def group_of(items: Iterable[Item]) -> dict[str, str]:
 
 
 def _asked(item: Item) -> str:
-    """What a model is asked, but for case and white space."""
+    """What a model is asked, as the guard and `golden check` compare it."""
     messages: Any = getattr(item, "messages", None)
     if messages is not None:
         turns = [turn if isinstance(turn, dict) else turn.model_dump() for turn in messages]
-        return _plain(canonical_json(turns))
-    return _plain(item.prompt)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+        return normalise(canonical_json(turns))
+    return normalise(item.prompt)
 
 
 def group_places(ids: Sequence[str], groups: Mapping[str, str]) -> IntArray | None:

@@ -17,9 +17,9 @@ from evaluation.statistics import (
     Interval,
     bootstrap_interval,
     mcnemar_exact,
-    mcnemar_superiority,
     sign_flip_p,
 )
+from evaluation.superiority import better_exact
 
 TEST_NAMES = {
     "mcnemar_exact": "exact McNemar test",
@@ -93,7 +93,9 @@ class Pairs:
     def p_better(self) -> float:
         """One-sided p value of "not better"."""
         if self.test == "mcnemar_exact":
-            return mcnemar_superiority(self.gained, self.lost)
+            return better_exact(self.gained, self.lost, len(self))
+        if (pairs := self._one_each()) is not None:
+            return pairs.p_better()
         return self._flipped("greater")
 
     def p_not_worse(self, margin: float) -> float:
@@ -121,6 +123,18 @@ class Pairs:
         """Some of the pairs."""
         groups = regrouped(self.groups, places)
         return Pairs(self.before[places], self.after[places], groups, self.seed, self.resamples)
+
+    def _one_each(self) -> Pairs | None:
+        """One item of each group, where all groups are as large and the items of each score alike on both
+        sides, as copies do: then more of them are no more evidence. None otherwise.
+        """
+        if self.groups is None or not self.binary:
+            return None
+        (before, sizes), (after, _) = grouped(self.before, self.groups), grouped(self.after, self.groups)
+        size = sizes[0]
+        if (sizes != size).any() or not (np.isin(before, (0, size)) & np.isin(after, (0, size))).all():
+            return None
+        return Pairs(before / size, after / size, None, self.seed, self.resamples)
 
     def _flipped(self, alternative: Literal["two-sided", "greater"]) -> float:
         sums, _ = self._sums()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Literal
@@ -286,28 +285,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted
-
-
-def smallest_significant_gain(discordant: int, n: int, level: float) -> float | None:
-    """The smallest gain in the mean that McNemar's one-sided exact test accepts when `discordant` of `n`
-    answers change.
-
-    Args:
-        discordant: pairs that differ.
-        n: all pairs.
-        level: the test's level.
-
-    Returns:
-        (gained - lost) / n for the fewest gains whose p value is below the level; None where even all of them
-        are too few.
-
-    Example:
-        >>> smallest_significant_gain(discordant=60, n=300, level=0.05 * 0.4375)
-        0.06
-    """
-    gained = bisect_left(
-        range(discordant + 1),
-        True,
-        key=lambda gained: mcnemar_superiority(gained, discordant - gained) < level,
-    )
-    return (2 * gained - discordant) / n if gained <= discordant and 2 * gained > discordant else None

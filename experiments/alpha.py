@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import median
 
 from core.config import Record
 from core.errors import InputError, IntegrityError
-from evaluation.alpha import alpha_left, spent_level, weight
+from evaluation.alpha import alpha_left, rest, spent_level
+from evaluation.gate import GateConfig
 from evaluation.groups import independent
-from evaluation.power import CHANGED, POWER, found_until, gain_found
+from evaluation.power import CHANGED, MANY, POWER, found_until, gain_found
 from experiments.comparing import conditions
 from registry import Registry
-from registry.alpha_ledger import Ledger
+from registry.alpha_ledger import Ledger, used
 from registry.tables import AlphaSpending
 
 NEWEST = 10
@@ -99,7 +99,9 @@ class AlphaReport(Record):
         seen = f"So far {100 * self.changed:.0f} % of the answers changed. With {counted}"
         wanted = "any gain" if self.gain is None else f"a gain of {100 * self.gain:.1f} points"
         due = f"A fresh golden set is due at comparison {self.due_at}: until then, this one finds {wanted}."
-        if self.due:
+        if self.due_at > MANY:
+            due = f"This golden set finds {wanted} through a million comparisons."
+        elif self.due:
             due = f"A fresh golden set is due: this one does not find {wanted} any more."
         return [
             f"{left}; comparison {self.next_number} is tested at {self.next_level:.2g}.",
@@ -132,16 +134,18 @@ def alpha_reports(
 
 def _report(ledger: Ledger, registry: Registry, gain: float | None, power: float) -> AlphaReport:
     last, dataset = ledger.spent[-1], ledger.dataset
-    alpha, number = _alpha(ledger.spent), last.number + 1
-    carried = last.level if last.significant else 0.0
-    level = spent_level(alpha, number, carried)
+    alpha, number = _alpha(ledger, registry), last.number + 1
+    spent, carried = used(ledger.spent)
+    level = spent_level(alpha, number, carried, spent)
+    # later comparisons have the levels that this much alpha would give them from the first on
+    lasting = alpha_left(alpha, number, spent=spent) / rest(number)
     # where nothing changed yet, that says nothing about a candidate worth comparing
     changed = median(_changed(row, registry) for row in ledger.spent[-NEWEST:]) or CHANGED
     groups = _independent(last, ledger, registry)
     wanted = gain
     if wanted is None and (first := gain_found(groups, changed, spent_level(alpha, 1), power)) is not None:
         wanted = min(changed, FADED * first)
-    until = 0 if wanted is None else found_until(groups, wanted, max(changed, wanted), power, alpha)
+    until = 0 if wanted is None else found_until(groups, wanted, max(changed, wanted), power, lasting)
     return AlphaReport(
         dataset=f"{dataset.key}-{dataset.version}",
         dataset_sha256=dataset.sha256,
@@ -160,7 +164,7 @@ def _report(ledger: Ledger, registry: Registry, gain: float | None, power: float
             )
             for row in ledger.spent
         ],
-        left=alpha_left(alpha, number, carried),
+        left=alpha_left(alpha, number, carried, spent),
         next_number=number,
         next_level=level,
         changed=changed,
@@ -171,11 +175,13 @@ def _report(ledger: Ledger, registry: Registry, gain: float | None, power: float
     )
 
 
-def _alpha(spent: Sequence[AlphaSpending]) -> float:
-    """The alpha that the newest comparison's level is a share of."""
-    last = spent[-1]
-    carried = spent[-2].level if len(spent) > 1 and spent[-2].significant else 0.0
-    return round((last.level - carried) / weight(last.number), 9)
+def _alpha(ledger: Ledger, registry: Registry) -> float:
+    """Alpha as the newest of these comparisons was decided with."""
+    asked = {row.comparison_sha256 for row in ledger.spent}
+    for row in reversed(registry.models.history(ledger.spent[-1].model)):
+        if row.decision.get("comparison_sha256") in asked and "gate" in row.decision:
+            return float(row.decision["gate"]["alpha"])
+    return GateConfig().alpha
 
 
 def _changed(row: AlphaSpending, registry: Registry) -> float:

@@ -156,14 +156,23 @@ def parse_item(value: Any, where: str) -> Item:
     Raises:
         InputError: names the place, the field and the problem.
     """
+    item = item_or_problems(value)
+    if isinstance(item, Item):
+        return item
+    raise InputError(f"{where}: {item[0]}")
+
+
+def item_or_problems(value: Any) -> Item | list[str]:
+    """One parsed line as an item, or everything that keeps it from being one, as `field: problem`."""
     if not isinstance(value, dict):
-        raise InputError(f"{where}: expected a JSON object, got {_kind(value)}")
+        return [f"expected a JSON object, got {_kind(value)}"]
     try:
         return Item.model_validate(value)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        raise InputError(f"{where}: {field}: {_explain(problem)}") from None
+        return [
+            f"{'.'.join(str(part) for part in problem['loc'])}: {_explain(problem)}"
+            for problem in error.errors()
+        ]
 
 
 def _explain(problem: Any) -> str:

@@ -30,10 +30,7 @@ def freeze(dataset: Dataset, licence: str, made_by: str, judge: str | None = Non
     Raises:
         InputError: it is frozen already, or an item is unusable.
     """
-    if dataset.manifest is not None:
-        raise InputError(
-            f"{manifest_path(dataset.path)}: {dataset.name} is frozen already. A change is a new version."
-        )
+    refuse_frozen(dataset)
     categories = category_counts(dataset)
     manifest = Manifest(
         name=dataset.name,
@@ -46,3 +43,15 @@ def freeze(dataset: Dataset, licence: str, made_by: str, judge: str | None = Non
     )
     write_manifest(dataset.path, manifest)
     return manifest
+
+
+def refuse_frozen(dataset: Dataset) -> None:
+    """Refuse a dataset that has a manifest.
+
+    Raises:
+        InputError: it has one.
+    """
+    if dataset.manifest is not None:
+        raise InputError(
+            f"{manifest_path(dataset.path)}: {dataset.name} is frozen already. A change is a new version."
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.progress import quiet_meter
 from golden.schema import Item
 from golden.stretches import Hashes, Numbers, Table, Texts, distinct, hashes_of, table_of
 from golden.words import PUNCTUATION, joined, tokens, without_punctuation
@@ -25,6 +26,8 @@ BOILERPLATE = 3
 """An n-gram that more than this many golden prompts share is their common instruction, not their content."""
 SHORTEST = 2
 """A prompt of fewer tokens, such as `Yes`, is inside so many texts that it means nothing."""
+TEMPLATE = 20
+"""Within a set, items that resemble each other are worth a look unless so many share an 8-gram."""
 BATCH = 1 << 18
 """About how many tokens are compared at a time."""
 
@@ -89,6 +92,29 @@ def find_overlaps(train: Iterable[Item], golden: Iterable[Item]) -> Iterator[Ove
         yield from _overlaps(prompts, batch)
 
 
+def find_near_copies(items: Sequence[Item]) -> Iterator[Overlap]:
+    """Find items of one dataset whose prompts nearly repeat earlier ones: at least `SHARE` of the 8-grams of
+    either prompt are in the other one. Equal prompts are left out, and those of fewer than eight words have
+    no 8-grams.
+
+    Args:
+        items: a dataset.
+
+    Yields:
+        At most one overlap for each item: the earlier one as `golden_id`, the item itself as `train_id`.
+    """
+    prompts = _GoldenPrompts(items, most=TEMPLATE)
+    rest = iter(items)
+    first = 0
+    meter = quiet_meter("look for copies", len(items), "items")
+    while batch := list(_batch(rest, prompts_only=True)):
+        for _, overlap in _resembling(prompts, batch, Texts([text.tokens for text in batch]), first):
+            if overlap.refuses:
+                yield overlap
+        first += len(batch)
+        meter.update(first)
+
+
 class _Text(NamedTuple):
     """An item and the tokens of its text, of which the first `asked` are its prompt's."""
 
@@ -126,7 +152,7 @@ class _GoldenPrompts:
         own_ngrams: how many of them are nobody's boilerplate.
     """
 
-    def __init__(self, golden: Iterable[Item]) -> None:
+    def __init__(self, golden: Iterable[Item], most: int = BOILERPLATE) -> None:
         self.ids: list[str] = []
         columns: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
         rest = iter(golden)
@@ -149,7 +175,7 @@ class _GoldenPrompts:
         owners = whole("owner")
         kept = first[owners]
         owners = owners[kept]
-        self.ngrams = table_of(whole("ngram")[kept], owners, most=BOILERPLATE)
+        self.ngrams = table_of(whole("ngram")[kept], owners, most=most)
         self.own_ngrams: Numbers = np.bincount(self.ngrams.values, minlength=len(self.ids))
 
     def _read(self, batch: list[_Text]) -> dict[str, npt.NDArray[Any]]:
@@ -228,11 +254,15 @@ def _contained(golden: _GoldenPrompts, batch: list[_Text], texts: Texts) -> Ways
             yield int(owners[row]), _overlap(golden, text, numbers[row], "contained", shared)
 
 
-def _resembling(golden: _GoldenPrompts, batch: list[_Text], texts: Texts) -> Ways:
+def _resembling(golden: _GoldenPrompts, batch: list[_Text], texts: Texts, own: int | None = None) -> Ways:
+    """With `own`, the number of the first text among the prompts, each is held against earlier ones only."""
     texts = texts.without(_punctuation())
     ngrams = texts.windows(NGRAM)
     places, numbers = golden.ngrams.find(ngrams)
     owners = texts.text_of(places)
+    if own is not None:
+        earlier = numbers < owners + own
+        places, numbers, owners = places[earlier], numbers[earlier], owners[earlier]
     order = np.lexsort((ngrams[places], numbers, owners))
     places, numbers, owners = places[order], numbers[order], owners[order]
     pair = np.cumsum(distinct(owners, numbers)) - 1
@@ -241,6 +271,9 @@ def _resembling(golden: _GoldenPrompts, batch: list[_Text], texts: Texts) -> Way
     share = shared / golden.own_ngrams[numbers[heads]]
     enough = np.minimum(NGRAM, SHARE * golden.all_ngrams[numbers[heads]])
     holds = (share >= SHARE) & (shared >= enough)
+    if own is not None:
+        theirs = golden.own_ngrams[owners[heads] + own]  # none where an equal prompt stands for this one
+        holds &= (theirs > 0) & (shared >= SHARE * theirs)
     for row in _best(owners[heads], ~holds, -share, numbers[heads]):
         text = owners[heads[row]]
         run = _longest_run(np.sort(places[pair == row])) - texts.starts[text]

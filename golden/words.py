@@ -24,6 +24,8 @@ _SAME = str.maketrans(
     }
 )
 """Dashes and quotation marks that typesetting puts for others."""
+_POWERS = str.maketrans({power: f"^{digit}" for digit, power in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")})
+"""NFKC would make 22 of 2²."""
 
 _WITHOUT_SPACES = (
     "\u0e00-\u0eff"  # Thai, Lao
@@ -58,7 +60,7 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     _, ignored = _patterns()
-    plain = unicodedata.normalize("NFKC", text).translate(_SAME)
+    plain = unicodedata.normalize("NFKC", text.translate(_POWERS)).translate(_SAME)
     # folding can undo a composition, as of the dotted capital I
     return unicodedata.normalize("NFKC", ignored.sub("", plain).casefold())
 

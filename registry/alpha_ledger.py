@@ -1,15 +1,17 @@
 """The ledger of alpha: which comparison this is on a golden dataset, and what the one before it left over.
 
 A family is one model on one golden dataset. Its comparisons are numbered, and the level of each follows from
-its number (`evaluation.alpha`), so that together they spend no more than alpha however many nights there are.
+its number and from what those before it left of alpha (`evaluation.alpha`), so that together they spend no
+more than alpha however many nights there are, also where an earlier version gave them other shares.
 A comparison that was significant hands its level on to the next one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import bindparam, insert
 from sqlmodel import Session, col, select
@@ -28,7 +30,8 @@ class Turn:
     Attributes:
         number: from 1; a comparison that was decided before keeps its number.
         carried: level of the comparison before it where that one was significant, else 0.
-        known: whether it was decided before.
+        spent: sum of the levels of all comparisons before it, less what each had carried over.
+        level: the level at which it was decided before; None where it was not.
     """
 
     model: str
@@ -36,7 +39,13 @@ class Turn:
     comparison_sha256: str
     number: int
     carried: float
-    known: bool
+    spent: float
+    level: float | None
+
+    @property
+    def known(self) -> bool:
+        """Whether it was decided before."""
+        return self.level is not None
 
 
 def comparison_sha256(pairs: Sequence[tuple[str, Run, Run]], terms: Sequence[Mapping[str, Any]]) -> str:
@@ -75,14 +84,13 @@ _FAMILY = (
     col(AlphaSpending.model) == bindparam("model"),
     col(AlphaSpending.dataset_sha256) == bindparam("dataset_sha256"),
 )
-_KNOWN = select(AlphaSpending.number).where(
+_KNOWN = select(AlphaSpending.number, AlphaSpending.level).where(
     *_FAMILY, AlphaSpending.comparison_sha256 == bindparam("comparison_sha256")
 )
 _BEFORE = (
     select(AlphaSpending.number, AlphaSpending.level, AlphaSpending.significant)
     .where(*_FAMILY, AlphaSpending.number < bindparam("number"))
-    .order_by(col(AlphaSpending.number).desc())
-    .limit(1)
+    .order_by(col(AlphaSpending.number))
 )
 _SPEND = insert(AlphaSpending.__table__)  # type: ignore[attr-defined]
 
@@ -98,13 +106,41 @@ def take_turn(session: Session, model: str, dataset_sha256: str, comparison: str
     """
     family = {"model": model, "dataset_sha256": dataset_sha256}
     connection = session.connection()
-    known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).scalar()
-    # Numbers are dense, so the newest smaller one is the comparison before it: for one that is known the one
-    # it followed then, so that asking again gives the same level; for a new one the last of the family.
-    before = connection.execute(_BEFORE, {**family, "number": known or MANY}).first()
-    number = known or (before[0] if before else 0) + 1
-    carried = before[1] if before is not None and before[2] else 0.0
-    return Turn(model, dataset_sha256, comparison, number, carried, known is not None)
+    known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).first()
+    # For one that is known those before it then; for a new one all of the family. Numbers are dense.
+    before = connection.execute(_BEFORE, {**family, "number": known[0] if known else MANY}).all()
+    spent, carried = used(before)
+    number, level = known or (len(before) + 1, None)
+    return Turn(model, dataset_sha256, comparison, number, carried, spent, level)
+
+
+class Spent(Protocol):
+    """A row of the ledger, as far as later levels depend on it."""
+
+    @property
+    def level(self) -> float:
+        """Of its test."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether its level goes on."""
+
+
+def used(rows: Iterable[Spent]) -> tuple[float, float]:
+    """What the first comparisons of a family took of alpha, and what the last of them carries over.
+
+    Args:
+        rows: of the ledger, in their order.
+
+    Returns:
+        The sum of their levels less what each had carried over; and the level of the last one where it was
+        significant, else 0.
+    """
+    carried, own = 0.0, []
+    for row in rows:
+        own.append(row.level - carried)
+        carried = row.level if row.significant else 0.0
+    return math.fsum(own), carried
 
 
 def spend(

@@ -73,11 +73,15 @@ class Evidence:
         pairs: one for each pairing of the offer, in its order.
         number: which comparison this is for this model on the first pair's dataset, from 1.
         carried: the level that the comparison before it left over.
+        spent: the sum of the levels of all comparisons before it, less what each had carried over.
+        level: the level at which it was decided before; None where it was not.
     """
 
     pairs: Sequence[Pair]
     number: int
     carried: float
+    spent: float = 0.0
+    level: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,8 @@ def _assessed(session: Session, offer: Offer) -> _Case | OfferResult:
         [pairing.terms for pairing in offer.pairings],
     )
     turn = take_turn(session, offer.model, main.candidate_dataset.sha256, comparison)
-    return _Case(offer, current, main, turn, offer.gate(Evidence(pairs, turn.number, turn.carried)))
+    evidence = Evidence(pairs, turn.number, turn.carried, turn.spent, turn.level)
+    return _Case(offer, current, main, turn, offer.gate(evidence))
 
 
 def _pair(session: Session, current: ModelVersion | None, offered: Run, pairing: Pairing) -> Pair:

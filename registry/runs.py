@@ -90,6 +90,19 @@ class Runs:
             session.add(run)
             return run
 
+    def trained(self, run_id: str, model_sha256: str) -> Run:
+        """Record which weights an unfinished run's training gave, so that they are known whatever becomes of
+        the run.
+
+        Raises:
+            InputError: it is finished.
+        """
+        with self.database.writing() as session:
+            run = _unfinished(session, run_id)
+            run.model_sha256 = model_sha256
+            session.add(run)
+            return run
+
     def finish(
         self,
         run_id: str,
@@ -211,16 +224,14 @@ class Runs:
             return list(session.exec(found))
 
     def that_made(self, weights_sha256: str) -> list[Run]:
-        """The finished runs that trained exactly these weights, oldest first; those whose predictions were
-        judged again are among them.
+        """The runs that trained exactly these weights, finished or not, oldest first; those whose predictions
+        were judged again are among them.
 
         Example:
             >>> [run.run_id for run in registry.runs.that_made(version.weights_sha256)]
             ['20261126-020007-91be04']
         """
-        made = select(Run).where(
-            Run.model_sha256 == weights_sha256, Run.kind == "trained", Run.status == "finished"
-        )
+        made = select(Run).where(Run.model_sha256 == weights_sha256, Run.kind == "trained")
         with self.database.reading() as session:
             return list(session.exec(made.order_by(col(Run.id))))
 

@@ -49,7 +49,7 @@ class Run(Row, table=True):
     """One execution of a model against a dataset by a judge: what was asked for, then its result.
 
     Attributes:
-        model_sha256: tree hash of the weights that were judged; null until known.
+        model_sha256: tree hash of the weights that were judged; of a trained run known when it is trained.
         inputs_sha256: hash over every input that can change the result; an unfinished run with the same one
             is resumed.
         evaluation_sha256: hash over the weights that were judged and every input that decides their scores;

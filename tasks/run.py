@@ -62,6 +62,7 @@ def export(run: RunRef, plan: RunPlan) -> Path:
 def train(run: RunRef, plan: RunPlan) -> TrainResult:
     """Train in a process of its own (JAX, Flax NNX, Optax)."""
     result = phases.train_model(run, plan, current_listener())
+    open_workspace().registry.runs.trained(run.run_id, result.model_sha256)
     show_training(run, result)
     return result
 

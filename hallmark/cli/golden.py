@@ -10,6 +10,7 @@ from rich.table import Table
 
 from hallmark.cli import power
 from hallmark.cli.terminal import Json, emit, out
+from hallmark.progress import progress_shown
 
 app = typer.Typer(
     no_args_is_help=True, help="Frozen datasets: list, check, freeze, power, guard against contamination."
@@ -18,6 +19,14 @@ app.command("power")(power.power)
 
 File = Annotated[
     str, typer.Argument(help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.")
+]
+
+Judge = Annotated[
+    str | None,
+    typer.Option(
+        help="NAME@vN that the set is meant for. Default: the one that its manifest names, else "
+        "answer_correctness@v1."
+    ),
 ]
 
 
@@ -43,38 +52,34 @@ def list_datasets(json: Json = False) -> None:
 
 
 @app.command()
-def check(file: File, json: Json = False) -> None:
-    """Check a dataset line by line, and against its manifest where it has one.
+def check(
+    file: File,
+    judge: Judge = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Whose tokenizer counts the tokens of the answers.")
+    ] = "tiny-base",
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest completion, in tokens. Default: as in an experiment.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Find everything that is wrong with a golden dataset, or worth a look. Exits with 2 on errors.
 
-    Stops at the first problem and names file, line and field.
+    Errors: lines that are not items, answers that cannot score 1, contradictions, a file that is not the one
+    its manifest pins. Warnings: equal and nearly equal prompts, references that would be cut off, categories
+    that are too small.
     """
-    from golden.datasets import load_dataset
-    from golden.freezing import category_counts
+    from experiments.linting import lint
+    from hallmark.cli.show.lint import show_lint
 
-    dataset = load_dataset(file)
-    categories = category_counts(dataset)
-    items = sum(categories.values())
-    facts = {
-        "name": dataset.name,
-        "path": str(dataset.path),
-        "sha256": dataset.sha256,
-        "items": items,
-        "categories": categories,
-        "frozen": dataset.manifest is not None,
-    }
+    with progress_shown():
+        found = lint(file, judge, model, max_new_tokens)
     if json:
-        emit(facts)
-        return
-    out.print(f"{dataset.name}: {items} items, all good", markup=False)
-    out.print(f"sha256 {dataset.sha256}")
-    for category, count in categories.items():
-        out.print(f"  {category:<24} {count:>6}", markup=False)
-    out.print(
-        "frozen: the sha256 is the manifest's"
-        if dataset.manifest
-        else f"not frozen yet: hallmark golden freeze {file} --licence SPDX --made-by TEXT",
-        markup=False,
-    )
+        emit(found.model_dump(mode="json"))
+    else:
+        show_lint(found, file)
+    if found.errors:
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -82,45 +87,56 @@ def freeze(
     file: File,
     licence: Annotated[str, typer.Option(help="SPDX identifier of the data's licence.")],
     made_by: Annotated[str, typer.Option(help="How the items were made, for readers of the results.")],
+    judge: Judge = None,
     json: Json = False,
 ) -> None:
-    """Write the manifest that pins a dataset's sha256, so that no later change goes unnoticed."""
-    from golden.datasets import load_dataset
-    from golden.freezing import freeze as write
+    """Prove that each answer can score 1, and write the manifest that pins the sha256 and names the judge."""
+    from experiments.linting import freeze_dataset
     from golden.manifest import manifest_path
+    from hallmark.cli.show.lint import show_copies
 
-    dataset = load_dataset(file)
-    manifest = write(dataset, licence, made_by)
+    with progress_shown():
+        frozen = freeze_dataset(file, licence, made_by, judge)
+    manifest = frozen.manifest
     if json:
-        emit(manifest.model_dump())
+        emit({**manifest.model_dump(), "can_show": frozen.can_show})
         return
-    pinned = f"{manifest.items} items, sha256 {dataset.sha256}"
-    out.print(f"{manifest_path(dataset.path)}: {dataset.name} is frozen, {pinned}", markup=False)
+    show_copies(frozen.warnings)
+    pinned = f"{manifest.items} items, sha256 {manifest.sha256}"
+    out.print(f"{manifest_path(Path(file))}: {manifest.name} is frozen, {pinned}", markup=False)
+    out.print(" ".join(frozen.can_show), markup=False)
 
 
 @app.command()
 def guard(
     train: Annotated[str, typer.Argument(help="Training dataset: a built-in name or a .jsonl file.")],
     golden: Annotated[str, typer.Argument(help="Golden dataset.")] = "golden-v1",
+    write_clean: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the training set without the items that leak; KEY-vN.jsonl."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --write-clean.")] = False,
     json: Json = False,
 ) -> None:
-    """Find training items that repeat golden items. Exits with 2 when there are any."""
-    from golden.datasets import load_dataset
-    from golden.guard import find_overlaps
+    """Find training items that hold golden ones. Exits with 2 when there are any, unless it removes them.
 
-    overlaps = list(find_overlaps(load_dataset(train).items(), load_dataset(golden).items()))
+    A twin resembles a golden item without holding it: it is shown, and refuses nothing.
+    """
+    from experiments import guarding
+    from hallmark.cli.show.guard import show_guard
+
+    if write_clean is not None:
+        guarding.check_clean_copy(write_clean, force)
+    with progress_shown():
+        report = guarding.guard(train, golden)
+    if write_clean is not None:
+        guarding.write_clean(train, report.leaks, write_clean)
+        report = report.model_copy(update={"written": write_clean})
     if json:
-        emit([overlap.model_dump() for overlap in overlaps])
+        emit(report.model_dump(mode="json"))
     else:
-        for overlap in overlaps:
-            out.print(
-                f"{overlap.train_id} ~ {overlap.golden_id} ({overlap.kind}): {overlap.shared[:100]}",
-                markup=False,
-            )
-        out.print(
-            f"{len(overlaps)} of the items in {Path(train).name} "
-            f"{'overlaps' if len(overlaps) == 1 else 'overlap'} with {Path(golden).name}",
-            markup=False,
-        )
-    if any(overlap.refuses for overlap in overlaps):
+        show_guard(report)
+    if report.leaks and write_clean is None:
         raise typer.Exit(2)

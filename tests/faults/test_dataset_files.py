@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.linting import lint
 from golden.datasets import BUILT_IN
 from tests.support.refusals import assert_refused
 
@@ -75,7 +76,16 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
 def test_every_broken_dataset_is_refused_with_file_line_and_field(case, hallmark, tmp_path: Path) -> None:
     content, expected = BROKEN[case]
     (tmp_path / "broken-v1.jsonl").write_bytes(content)
-    assert_refused(hallmark("golden", "check", "broken-v1.jsonl"), 2, "broken-v1.jsonl", *expected)
+    assert_refused(hallmark("golden", "guard", "broken-v1.jsonl"), 2, "broken-v1.jsonl", *expected)
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_every_broken_dataset_is_shown_with_line_and_field(case, tmp_path: Path) -> None:
+    content, expected = BROKEN[case]
+    (tmp_path / "broken-v1.jsonl").write_bytes(content)
+    errors = lint(tmp_path / "broken-v1.jsonl").errors
+    shown = [f":{(*error.lines, '')[0]}: {error.problem}" for error in errors]
+    assert any(all(part in each for part in expected) for each in shown), shown
 
 
 def test_a_missing_file_is_named(hallmark) -> None:
@@ -148,8 +158,8 @@ def test_training_items_that_overlap_with_golden_items_are_listed(
     (tmp_path / "train-v1.jsonl").write_bytes(SECOND + line(trace_id="leak", prompt=prompt))
     result = hallmark("golden", "guard", "train-v1.jsonl", "eval-v1.jsonl")
     assert result.returncode == 2
-    assert f"leak ~ {'story' if kind == 'ngram' else 'a-1'} ({kind})" in result.stdout
-    assert "1 of the items" in result.stdout
+    assert f"leak ~ {'story' if kind == 'ngram' else 'a-1'} ({kind}" in result.stdout
+    assert "1 of 2 items leak from eval-v1" in result.stdout
 
 
 def test_other_numbers_are_another_question(hallmark, tmp_path: Path) -> None:

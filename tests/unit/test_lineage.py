@@ -17,6 +17,7 @@ from experiments import lineage as module
 from experiments.config import TrainRunConfig
 from experiments.lineage import training_data
 from experiments.plan import plan_training
+from experiments.references import TINY_BASE_DIRECTORY
 from experiments.rejudging import rejudge
 from experiments.workspace import Workspace
 from golden.datasets import BUILT_IN, load_dataset
@@ -70,7 +71,6 @@ def trained_from(place: Workspace, base: str | Run, data: str, weights: str, **s
 def test_the_tiny_base_is_known_to_be_clean_for_golden_v1_and_for_nothing_else(
     place: Workspace, tmp_path: Path
 ) -> None:
-    from experiments.references import TINY_BASE_DIRECTORY
     from trainer.make_tiny_base import curriculum
 
     assert sha256_tree(TINY_BASE_DIRECTORY) == module.TINY_BASE_SHA256
@@ -116,7 +116,7 @@ def test_clean_ancestors_are_clean_and_need_no_guard_where_it_is_recorded(
     first = trained_from(place, "tiny-base", clean, "first")
     second = trained_from(place, first, "train-v1", "second")
     monkeypatch.setattr(module, "find_overlaps", None)
-    module._guarded.cache_clear()
+    module.held_items.cache_clear()
     found = known(second, place)
     assert (found.status, len(found.ancestors)) == ("clean", 2)
     assert found.sentences == [
@@ -148,7 +148,7 @@ def test_a_training_set_that_nobody_has_any_more_is_unknown(
     pin = first.manifest["training"]["dataset"]["sha256"]
     store.blobs.delete([pin])
     golden = record_baseline(place)
-    module._guarded.cache_clear()
+    module.held_items.cache_clear()
     found = training_data(first, place.registry.datasets.get(golden.dataset_id), place)
     assert (found.status, found.ancestors[0].status) == ("unknown", "unknown")
     assert f"clean-v1 (sha256 {pin}), which run {first.run_id} trained on, is not to be had" in " ".join(
@@ -164,6 +164,21 @@ def test_weights_that_two_runs_made_are_leaked_if_either_run_leaked(
     assert known(honest, place).status == "clean"
     trained_from(place, "tiny-base", leaky, "same")
     assert known(honest, place).status == "leaked"
+
+
+def test_weights_of_a_run_that_failed_after_its_training_are_known_too(
+    place: Workspace, leaky: str, tmp_path: Path
+) -> None:
+    from experiments.runs import begin_run
+
+    train = {"dataset": leaky, "allow_contamination": True}
+    plan = plan_training(TrainRunConfig(train=train), place)
+    run = begin_run(plan, place.registry, place.runs)
+    model = Path(shutil.copytree(TINY_BASE_DIRECTORY, run.files.model))
+    (model / "README.md").write_text("trained, and then the light went out")
+    place.registry.runs.trained(run.run_id, sha256_tree(model))
+    found = known(record_baseline(place, model=str(model)), place)
+    assert (found.status, found.ancestors[0].run_id) == ("leaked", run.run_id)
 
 
 def test_a_copy_with_another_card_is_known_by_its_tensors_as_candidate_and_as_base(

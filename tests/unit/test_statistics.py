@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.alpha import EXPONENT, ZETA, spent_level, weight
+from evaluation.alpha import EARLY, EXPONENT, LASTING, SPAN, ZETA, rest, spent_level, weight
 from evaluation.statistics import (
     bootstrap_interval,
     holm,
     mcnemar_exact,
     mcnemar_superiority,
     paired_permutation_p,
-    smallest_significant_gain,
     wilson_interval,
 )
 
@@ -109,19 +109,6 @@ def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
 
 
-@given(st.integers(0, 120), st.sampled_from([0.05, 0.01]))
-def test_the_smallest_significant_gain_is_significant_and_a_smaller_one_is_not(
-    discordant: int, alpha: float
-) -> None:
-    gain = smallest_significant_gain(discordant, 360, alpha)
-    if gain is None:
-        assert mcnemar_superiority(discordant, 0) >= alpha
-        return
-    gained = (discordant + round(gain * 360)) // 2
-    assert mcnemar_superiority(gained, discordant - gained) < alpha
-    assert mcnemar_superiority(gained - 1, discordant - gained + 1) >= alpha or 2 * (gained - 1) <= discordant
-
-
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_the_one_sided_test_agrees_with_scipy_and_is_half_of_the_two_sided_one(
     gained: int, lost: int
@@ -157,7 +144,15 @@ def test_the_weights_of_all_comparisons_sum_to_one() -> None:
     from scipy.special import zeta
 
     assert pytest.approx(zeta(EXPONENT), rel=1e-12) == ZETA
-    assert sum(weight(number) for number in range(1, 1001)) + zeta(EXPONENT, 1001) / ZETA == pytest.approx(1)
+    after = EARLY * zeta(EXPONENT, 1001) / (ZETA - 1) + LASTING * SPAN / (1001 + SPAN - 2)
+    assert sum(weight(number) for number in range(1, 1001)) + after == pytest.approx(1)
+    assert rest(1001) == pytest.approx(after)
+
+
+def test_each_comparison_has_less_than_the_one_before_it_and_more_than_nothing() -> None:
+    weights = [weight(number) for number in range(1, 5001)]
+    assert all(later < earlier for earlier, later in pairwise(weights))
+    assert weights[-1] > 0
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=300), st.floats(0.001, 0.5))
@@ -170,3 +165,23 @@ def test_the_levels_spent_on_comparisons_that_found_nothing_never_sum_to_more_th
         assert level > 0
         carried, spent = (level, spent) if found else (0.0, spent + level)
     assert spent <= alpha
+
+
+@given(st.lists(st.floats(0.0005, 0.02), max_size=30), st.lists(st.booleans(), min_size=1, max_size=100))
+def test_a_ledger_that_began_with_other_shares_goes_on_within_what_they_left(
+    earlier: list[float], passed: list[bool]
+) -> None:
+    alpha, own, carried, lost = 0.05, list(earlier), 0.0, sum(earlier)
+    for number, found in enumerate(passed, start=len(earlier) + 1):
+        level = spent_level(alpha, number, carried, spent=sum(own))
+        assert level > 0
+        own.append(level - carried)
+        carried, lost = (level, lost) if found else (0.0, lost + level)
+    assert lost <= max(alpha, sum(earlier)) + 1e-12
+
+
+def test_a_ledger_of_these_shares_gives_them_on() -> None:
+    own: list[float] = []
+    for number in range(1, 200):
+        own.append(spent_level(0.05, number, spent=sum(own)))
+        assert own[-1] == pytest.approx(0.05 * weight(number), rel=1e-9)

@@ -1,0 +1,190 @@
+"""Is a golden dataset fit to decide on? Everything that is wrong with it at once, and the proof at freezing
+that it can be won.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.config import Record
+from core.errors import InputError
+from evaluation.groups import group_of, independent
+from evaluation.power import power_sentences
+from experiments.lint_rules import (
+    Finding,
+    Lines,
+    Rule,
+    TokenCounter,
+    near_copies,
+    read_lines,
+    same_prompts,
+    small_categories,
+    too_long,
+    unanswerable,
+)
+from experiments.references import TINY_BASE, TINY_BASE_DIRECTORY, resolve_model
+from experiments.workspace import open_workspace
+from golden.datasets import Dataset, load_dataset
+from golden.freezing import freeze, refuse_frozen
+from golden.manifest import DEFAULT_JUDGE, Manifest
+from inference.contract import GenerationConfig
+from judges import load_judge
+
+NAMED_AT_FREEZE = 10
+
+
+class Lint(Record):
+    """What `hallmark golden check` found.
+
+    Attributes:
+        name: key and version.
+        path: the file.
+        sha256: of the file.
+        frozen: whether a manifest pins it.
+        judge: NAME@vN; its answers were proved by it.
+        model: whose tokenizer counted tokens.
+        max_new_tokens: the longest completion that fits.
+        items: how many good lines it has.
+        categories: category -> items.
+        errors: what makes decisions wrong; in file order, rule by rule.
+        warnings: what makes them weaker than they look.
+        skipped: rule -> why it was not looked at.
+        can_show: in words, how large a gain must be to be found with it; empty without items.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    frozen: bool
+    judge: str
+    model: str
+    max_new_tokens: int
+    items: int
+    categories: dict[str, int]
+    errors: list[Finding]
+    warnings: list[Finding]
+    skipped: dict[Rule, str]
+    can_show: list[str]
+
+
+class Frozen(Record):
+    """A dataset that was just frozen.
+
+    Attributes:
+        manifest: what pins it.
+        warnings: prompts that occur more than once.
+        can_show: in words, how large a gain must be to be found with it.
+    """
+
+    manifest: Manifest
+    warnings: list[Finding]
+    can_show: list[str]
+
+
+def lint(
+    reference: str | Path, judge: str | None = None, model: str = TINY_BASE, max_new_tokens: int | None = None
+) -> Lint:
+    """Find everything that is wrong with a golden dataset, or worth a look.
+
+    Args:
+        reference: a built-in name, or the path of a `KEY-vN.jsonl` file.
+        judge: NAME@vN; by default the one that the dataset is meant for.
+        model: whose tokenizer counts the tokens of the answers.
+        max_new_tokens: the longest completion that fits; by default that of `GenerationConfig`.
+
+    Raises:
+        InputError: no such dataset, model or judge. What is wrong inside the file is a finding.
+        IntegrityError: the file is not the one that its manifest pins.
+
+    Example:
+        >>> report = lint("golden-v1")
+        >>> report.items, report.errors, report.warnings
+        (360, [], [])
+    """
+    dataset = load_dataset(reference)
+    judged_by = judge or dataset.judge
+    used = load_judge(judged_by)
+    longest = GenerationConfig().max_new_tokens if max_new_tokens is None else max_new_tokens
+    counter = _token_counter(model)
+    lines, findings = read_lines(dataset.path)
+    findings += [*unanswerable(lines, used), *same_prompts(lines, used)]
+    if not isinstance(counter, str):
+        findings += too_long(lines, counter, longest)
+    findings += [*near_copies(lines), *small_categories(lines)]
+    return Lint(
+        name=dataset.name,
+        path=str(dataset.path),
+        sha256=dataset.sha256,
+        frozen=dataset.manifest is not None,
+        judge=judged_by,
+        model=model,
+        max_new_tokens=longest,
+        items=len(lines.items),
+        categories=dict(sorted(Counter(item.category for item in lines.items).items())),
+        errors=[finding for finding in findings if finding.is_error],
+        warnings=[finding for finding in findings if not finding.is_error],
+        skipped={"cut_steps": counter} if isinstance(counter, str) else {},
+        can_show=_can_show(dataset.name, lines),
+    )
+
+
+def _can_show(name: str, lines: Lines) -> list[str]:
+    if not lines.items:
+        return []
+    groups = independent([item.trace_id for item in lines.items], group_of(lines.items))
+    return power_sentences(name, len(lines.items), groups)
+
+
+def _token_counter(model: str) -> TokenCounter | str:
+    """What counts the tokens of texts, or why nothing can."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        return "needs the package tokenizers (the extra inference brings it)"
+    path = TINY_BASE_DIRECTORY if model == TINY_BASE else resolve_model(model, open_workspace()).path
+    if not (path / "tokenizer.json").is_file():
+        return f"{model} has no tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+
+    def count(texts: Sequence[str]) -> list[int]:
+        return [len(found) for found in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    return count
+
+
+def freeze_dataset(reference: str | Path, licence: str, made_by: str, judge: str | None = None) -> Frozen:
+    """Prove that a dataset can be won, and write its manifest.
+
+    Args:
+        reference: the path of a `KEY-vN.jsonl` file without a manifest.
+        licence: SPDX identifier of the data's licence.
+        made_by: how the items were made.
+        judge: NAME@vN of the judge that the set is meant for; it becomes the default for the set.
+
+    Raises:
+        InputError: it is frozen already; an item is unusable; an item's own reference, rendered as a
+            completion, does not score 1; or equal prompts have contradicting answers. Names the items.
+    """
+    dataset = load_dataset(reference)
+    refuse_frozen(dataset)
+    items = list(dataset.items())
+    lines = Lines(items, list(range(1, len(items) + 1)))
+    warnings = _proved(dataset, lines, judge or DEFAULT_JUDGE)
+    manifest = freeze(dataset, licence, made_by, judge)
+    return Frozen(manifest=manifest, warnings=warnings, can_show=_can_show(dataset.name, lines))
+
+
+def _proved(dataset: Dataset, lines: Lines, judge: str) -> list[Finding]:
+    used = load_judge(judge)
+    findings = [*unanswerable(lines, used), *same_prompts(lines, used)]
+    if errors := [finding for finding in findings if finding.is_error]:
+        shown = "".join(f"\n  {error.where()}: {error.problem}" for error in errors[:NAMED_AT_FREEZE])
+        more = len(errors) - NAMED_AT_FREEZE
+        rest = f"\n  and {more} more; `hallmark golden check {dataset.path}` shows them" if more > 0 else ""
+        raise InputError(
+            f"{dataset.path}: not frozen: by {judge} no model can be right on every item:{shown}{rest}\n"
+            "Repair or remove them, or name the judge that the set is meant for (--judge NAME@vN)."
+        )
+    return findings

@@ -1,0 +1,104 @@
+"""What a person reads of a dataset that was checked."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from rich.padding import Padding
+from rich.text import Text
+
+from experiments.lint_rules import Finding, Rule
+from experiments.linting import Lint
+from golden.manifest import DEFAULT_JUDGE
+from hallmark.cli.terminal import out
+
+SHOWN = 5
+
+TITLES: dict[Rule, str] = {
+    "not_an_item": "problems in lines that are not items",
+    "repeated_id": "ids that are used again",
+    "unanswerable": "answers that score less than 1 even when written out word for word",
+    "contradiction": "prompts with contradicting answers",
+    "cut_answer": "answers longer than {max_new_tokens} tokens of {model}",
+    "copy": "prompts that occur more than once",
+    "near_copy": "prompts that nearly repeat another",
+    "cut_steps": "references longer than {max_new_tokens} tokens of {model}",
+    "small_category": "categories that could not fall significantly if every answer were lost",
+}
+ADVICE: dict[Rule, str] = {
+    "unanswerable": "Change the answer, or name the judge that the set is meant for (--judge).",
+    "cut_answer": "No model can give them. Raise --max-new-tokens, here and in the experiment.",
+    "copy": "Copies add nothing: statistics count each prompt once.",
+    "near_copy": "Remove one, or give both the same `group`: statistics count each group once.",
+    "cut_steps": "Models that work as these steps do would be cut off. Raise --max-new-tokens.",
+    "small_category": "Add items, or merge categories.",
+}
+GOOD: dict[Rule, str] = {
+    "not_an_item": "every line is an item",
+    "repeated_id": "ids are unique",
+    "unanswerable": "each answer, written out, scores 1 by {judge}",
+    "contradiction": "no prompt has two answers",
+    "copy": "no prompt occurs twice",
+    "near_copy": "no prompt nearly repeats another",
+    "cut_steps": "each reference fits into {max_new_tokens} tokens of {model}",
+    "small_category": "each category is large enough to fall significantly",
+}
+
+
+def show_lint(lint: Lint, file: str) -> None:
+    """Print what was found, what is good, and what to do next.
+
+    Args:
+        lint: what `experiments.linting.lint` found.
+        file: the dataset, as it was given.
+    """
+    counted = f"{lint.items} items" if lint.items != 1 else "1 item"
+    out.print(Text(f"{lint.name}: {counted}", "bold"), markup=False)
+    out.print(f"sha256 {lint.sha256}")
+    for category, count in lint.categories.items():
+        out.print(f"  {category:<24} {count:>6}", markup=False)
+    about = lint.model_dump(include={"judge", "model", "max_new_tokens"})
+    for name, style, findings in (("error", "red", lint.errors), ("warning", "yellow", lint.warnings)):
+        for rule, title in TITLES.items():
+            if here := [finding for finding in findings if finding.rule == rule]:
+                out.print(Text.assemble((f"{name}: ", style), f"{title.format(**about)}: {len(here)}"))
+                show_findings(here)
+    for rule, reason in lint.skipped.items():
+        out.print(f"not checked: whether {GOOD[rule].format(**about)}: {reason}", markup=False)
+    found = {finding.rule for finding in (*lint.errors, *lint.warnings)} | lint.skipped.keys()
+    good = [text.format(**about) for rule, text in GOOD.items() if rule not in found]
+    if good:
+        out.print(Text.assemble(("good: ", "green"), "; ".join(good)))
+    if lint.can_show:
+        out.print(" ".join(lint.can_show), markup=False)
+    out.print(_next(lint, file), markup=False)
+
+
+def show_copies(findings: Sequence[Finding]) -> None:
+    """Prompts that occur more than once, of a set that was frozen all the same."""
+    if findings:
+        out.print(Text.assemble(("warning: ", "yellow"), f"{TITLES['copy']}: {len(findings)}"))
+        show_findings(findings)
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """The first few of one kind, and how many more there are."""
+    for finding in findings[:SHOWN]:
+        place = f"{finding.where()}: " if finding.lines and finding.rule != "small_category" else ""
+        out.print(Padding(Text(place + finding.problem), (0, 0, 0, 2), expand=False))
+    if len(findings) > SHOWN:
+        out.print(f"  and {len(findings) - SHOWN} more (--json shows all)", markup=False)
+    if advice := ADVICE.get(findings[0].rule):
+        out.print(Padding(Text(advice, "dim"), (0, 0, 0, 2), expand=False))
+
+
+def _next(lint: Lint, file: str) -> str:
+    if lint.errors:
+        return f"Repair {len(lint.errors)}, then check again: hallmark golden check {shlex.quote(file)}"
+    verdict = "fit to decide on, with warnings" if lint.warnings else "all good"
+    if lint.frozen:
+        return f"{verdict}; frozen: the sha256 is the manifest's"
+    judge = f" --judge {lint.judge}" if lint.judge != DEFAULT_JUDGE else ""
+    command = f"hallmark golden freeze {shlex.quote(file)} --licence SPDX --made-by TEXT{judge}"
+    return f"{verdict}; not frozen yet: {command}"
