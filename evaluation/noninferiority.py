@@ -75,7 +75,38 @@ def not_worse_exact(gained: int, lost: int, n: int, margin: float) -> float:
         >>> round(not_worse_exact(gained=20, lost=20, n=300, margin=0.05), 4)
         0.0098
     """
-    limits = _most_losses(float(tango_score(gained, lost, n, margin)), n, margin)
+    return _largest_tail(_most_losses(float(tango_score(gained, lost, n, margin)), n, margin), n, margin)
+
+
+def level_needed(n: int, margin: float, changed: float, power: float) -> float:
+    """The level at which `not_worse_exact` passes a candidate that is truly equal with the power asked for.
+
+    Args:
+        n: independent items.
+        margin: between 0 and 1.
+        changed: probability that an answer changes, either way alike.
+        power: between 0 and 1.
+
+    Example:
+        >>> round(level_needed(1000, margin=0.05, changed=0.15, power=0.8), 4)
+        0.0008
+    """
+    from scipy.stats import binom
+
+    counts = np.arange(n + 1)
+    weights = binom.pmf(counts, n, changed / 2)
+    likely = np.flatnonzero(weights > 1e-12)
+    low, high = -10.0, 10.0
+    for _ in range(20):  # the largest score that is reached so often
+        middle = (low + high) / 2
+        limits = _most_losses(middle, n, margin)[likely]
+        losses = binom.cdf(limits, n - likely, changed / 2 / (1 - changed / 2))
+        low, high = (middle, high) if np.dot(weights[likely], losses) >= power else (low, middle)
+    return _largest_tail(_most_losses(low, n, margin), n, margin)
+
+
+def _largest_tail(limits: FloatArray, n: int, margin: float) -> float:
+    """The probability of an outcome within the limits, at the probability of a gain where it is largest."""
     # Fine where a gain is rare: there the probability changes fastest.
     gains = (1 - margin) / 2 * np.linspace(0, 1, GRID) ** 2
     largest = 0.0

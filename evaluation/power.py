@@ -9,6 +9,7 @@ import numpy as np
 from core.config import Record
 from core.errors import InputError
 from evaluation.alpha import spent_level
+from evaluation.noninferiority import level_needed
 from evaluation.superiority import significant_gains
 
 CHANGED = 0.15
@@ -16,6 +17,7 @@ CHANGED = 0.15
 
 POWER = 0.8
 MOST_ITEMS = 10_000_000
+MOST_TO_EXCLUDE = 100_000
 MANY = 1_000_000
 """Comparisons beyond which nobody looks."""
 UNCONDITIONAL = 1_000
@@ -32,6 +34,8 @@ class AtComparison(Record):
             none is, even if every changed answer is a gain.
         power: how probably the gain asked for is found; None where none was.
         items_needed: independent items it takes to find that gain; None where none was asked for.
+        items_to_exclude: independent items it takes to exclude a loss of the margin asked for, when there is
+            truly none; None where none was asked for.
     """
 
     number: int
@@ -39,6 +43,7 @@ class AtComparison(Record):
     gain_found: float | None
     power: float | None = None
     items_needed: int | None = None
+    items_to_exclude: int | None = None
 
 
 class PowerPlan(Record):
@@ -55,6 +60,8 @@ class PowerPlan(Record):
         found_until: the last comparison at which today's set finds that gain; 0 where not even the first
             does; None where no gain was asked for.
         comparisons: the first, the tenth and so on, and the last of the nights asked for.
+        margin: the loss that should be excluded, a share of the full score; None where none was asked for.
+        excluded_until: the last comparison at which today's set excludes it, as `found_until`.
     """
 
     dataset: str
@@ -66,6 +73,8 @@ class PowerPlan(Record):
     gain: float | None
     found_until: int | None
     comparisons: list[AtComparison]
+    margin: float | None = None
+    excluded_until: int | None = None
 
     def sentences(self) -> list[str]:
         """The same in words."""
@@ -76,20 +85,31 @@ class PowerPlan(Record):
         expected = f"When {100 * self.changed:g} % of the answers change"
         smallest = f"the smallest true gain found with {100 * self.power_asked:g} % power is {_listed(found)}"
         told = [f"{self.dataset} has {counted}. {expected}, {smallest}."]
-        if self.gain is None:
-            return told
-        gain = f"a gain of {100 * self.gain:g} points"
-        needed = [f"{row.items_needed:,} items for comparison {row.number}" for row in self.comparisons]
-        told.append(f"To find {gain} takes {_listed(needed)}, each independent of the others.")
-        last = self.comparisons[-1].number
-        if not self.found_until:
-            told.append(f"Today's set does not find {gain} even at the first comparison.")
-        elif self.found_until >= last:
-            told.append(f"Today's set finds {gain} through all {last} comparisons.")
-        else:
-            until = f"Today's set finds {gain} up to comparison {self.found_until}"
-            told.append(f"{until}; after that, a fresh set is due.")
+        if self.gain is not None and self.found_until is not None:
+            gain = f"a gain of {_points(self.gain)}"
+            needed = [f"{row.items_needed:,} items for comparison {row.number}" for row in self.comparisons]
+            told.append(f"To find {gain} takes {_listed(needed)}, each independent of the others.")
+            told.append(self._until("find", gain, self.found_until))
+        if self.margin is not None and self.excluded_until is not None:
+            loss = f"a loss of {_points(self.margin)}"
+            needed = [
+                f"{row.items_to_exclude:,} items for comparison {row.number}" for row in self.comparisons
+            ]
+            told.append(f"To exclude {loss}, when there is truly none, takes {_listed(needed)}.")
+            told.append(self._until("exclude", loss, self.excluded_until))
         return told
+
+    def _until(self, verb: str, what: str, until: int) -> str:
+        last = self.comparisons[-1].number
+        if not until:
+            return f"Today's set does not {verb} {what} even at the first comparison."
+        if until >= last:
+            return f"Today's set {verb}s {what} through all {last} comparisons."
+        return f"Today's set {verb}s {what} up to comparison {until}; after that, a fresh set is due."
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:g} point{'' if round(100 * share, 9) == 1 else 's'}"
 
 
 def _gain(gain: float | None) -> str:
@@ -106,6 +126,7 @@ def power_plan(
     groups: int | None = None,
     *,
     gain: float | None = None,
+    margin: float | None = None,
     changed: float = CHANGED,
     nights: int = 50,
     power: float = POWER,
@@ -118,6 +139,7 @@ def power_plan(
         items: how many it has.
         groups: how many of them are independent (`evaluation.groups.group_of`); all where it is left out.
         gain: the true gain that should be found, a share of the full score, as in 0.03.
+        margin: the loss that should be excluded when there is truly none, likewise.
         changed: expected share of changed answers.
         nights: how many comparisons are planned.
         power: how probable it should be that the gain is found.
@@ -132,6 +154,8 @@ def power_plan(
         ([0.064, 0.089, 0.098], 498)
     """
     _check(items, gain, changed, nights, power, alpha)
+    if margin is not None and not 0 < margin < 1:
+        raise InputError(f"margin: must lie between 0 and 1, as in 0.02 for two points; got {margin:g}")
     independent = items if groups is None else groups
     rows = []
     for number in sorted({1, *(10**digits for digits in range(1, len(str(nights)))), nights}):
@@ -143,6 +167,7 @@ def power_plan(
                 gain_found=gain_found(independent, changed, level, power),
                 power=None if gain is None else gain_power(independent, gain, changed, level),
                 items_needed=None if gain is None else items_needed(gain, changed, level, power),
+                items_to_exclude=None if margin is None else items_to_exclude(margin, changed, level, power),
             )
         )
     until = None if gain is None else found_until(independent, gain, changed, power, alpha)
@@ -156,6 +181,10 @@ def power_plan(
         gain=gain,
         found_until=until,
         comparisons=rows,
+        margin=margin,
+        excluded_until=None
+        if margin is None
+        else _last_with(level_needed(independent, margin, changed, power), alpha),
     )
 
 
@@ -165,6 +194,7 @@ def power_sentences(
     groups: int | None = None,
     *,
     gain: float | None = None,
+    margin: float | None = None,
     changed: float = CHANGED,
     nights: int = 50,
     power: float = POWER,
@@ -178,7 +208,15 @@ def power_sentences(
 true gain found with 80 % power is 6.4 points at comparison 1 and 8.9 points at comparison 10.'
     """
     plan = power_plan(
-        dataset, items, groups, gain=gain, changed=changed, nights=nights, power=power, alpha=alpha
+        dataset,
+        items,
+        groups,
+        gain=gain,
+        margin=margin,
+        changed=changed,
+        nights=nights,
+        power=power,
+        alpha=alpha,
     )
     return plan.sentences()
 
@@ -193,7 +231,7 @@ def _check(items: int, gain: float | None, changed: float, nights: int, power: f
             raise InputError(f"{name}: must lie between 0 and 1, got {value:g}")
     if gain is not None and not 0 < gain <= changed:
         raise InputError(
-            f"gain: {100 * gain:g} points cannot come from {100 * changed:g} % changed answers. "
+            f"gain: {_points(gain)} cannot come from {100 * changed:g} % changed answers. "
             "Ask for a gain above 0, or expect more changes (--changed)."
         )
 
@@ -274,7 +312,7 @@ def items_needed(gain: float, changed: float, level: float, power: float = POWER
     while gain_power(high, gain, changed, level) < power:
         if high > MOST_ITEMS:
             raise InputError(
-                f"gain: {100 * gain:g} points take more than {MOST_ITEMS:,} items. Ask for a larger gain."
+                f"gain: to find {_points(gain)} takes more than {MOST_ITEMS:,} items. Ask for a larger gain."
             )
         high *= 2
     low = high // 2
@@ -300,4 +338,43 @@ def found_until(n: int, gain: float, changed: float, power: float = POWER, alpha
         middle = (low + high + 1) // 2
         enough = gain_power(n, gain, changed, spent_level(alpha, middle)) >= power
         low, high = (middle, high) if enough else (low, middle - 1)
+    return low
+
+
+def items_to_exclude(margin: float, changed: float, level: float, power: float = POWER) -> int:
+    """The independent items it takes to exclude a loss of the margin, when there is truly none.
+
+    Args:
+        margin: in mean score, above 0.
+        changed: probability that an answer changes.
+        level: of the one-sided test.
+        power: between 0 and 1.
+
+    Raises:
+        InputError: more than a hundred thousand.
+    """
+    high = 1
+    while level_needed(high, margin, changed, power) >= level:
+        if high > MOST_TO_EXCLUDE:
+            raise InputError(
+                f"margin: to exclude a loss of {_points(margin)} takes more than {MOST_TO_EXCLUDE:,} "
+                "items. Ask for a wider margin."
+            )
+        high *= 2
+    low = high // 2
+    while high - low > max(
+        1, high // 500
+    ):  # to a fifth of a percent, which is finer than the guess of `changed`
+        middle = (low + high) // 2
+        enough = level_needed(middle, margin, changed, power) < level
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def _last_with(least: float, alpha: float) -> int:
+    """The last comparison whose level is above this one."""
+    low, high = 0, MANY
+    while high > low:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if spent_level(alpha, middle) > least else (low, middle - 1)
     return low

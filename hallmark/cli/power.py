@@ -30,6 +30,10 @@ def power(
     gain: Annotated[
         float | None, typer.Option(min=0.01, max=100, help="True gain that should be found, in points.")
     ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=99, help="Loss that not_worse should exclude, in points."),
+    ] = None,
     changed: Annotated[
         float, typer.Option(parser=share, metavar="SHARE", help="Expected share of changed answers.")
     ] = 0.15,
@@ -57,6 +61,7 @@ def power(
         len(items),
         independent([item.trace_id for item in items], group_of(items)),
         gain=None if gain is None else gain / 100,
+        margin=None if margin is None else margin / 100,
         changed=changed,
         nights=nights,
         power=power,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from core.errors import InputError
 from evaluation.alpha import spent_level
+from evaluation.noninferiority import level_needed, not_worse_exact
 from evaluation.power import found_until, gain_found, gain_power, items_needed, power_plan, power_sentences
 from evaluation.superiority import better_exact
 from hallmark.cli.golden import app
@@ -78,6 +79,30 @@ def test_a_gain_is_found_up_to_a_comparison_and_not_beyond() -> None:
     assert gain_power(360, 0.1, 0.2, spent_level(0.05, last)) >= 0.8
     assert gain_power(360, 0.1, 0.2, spent_level(0.05, last + 1)) < 0.8
     assert found_until(50, 0.03, 0.2) == 0
+
+
+@pytest.mark.parametrize(("n", "margin", "changed"), [(100, 0.1, 0.1), (60, 0.2, 0.3)])
+def test_the_level_needed_is_one_at_which_equal_candidates_pass_as_often_as_asked(
+    n: int, margin: float, changed: float
+) -> None:
+    level = level_needed(n, margin, changed, 0.8)
+    p_value = lru_cache(maxsize=None)(not_worse_exact)
+    rows = np.random.default_rng(0).multinomial(n, [changed / 2, changed / 2, 1 - changed], size=3000)
+    passed = np.mean([p_value(int(gained), int(lost), n, margin) <= level for gained, lost, _ in rows])
+    assert passed == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_plan_says_what_it_takes_to_exclude_a_loss() -> None:
+    told = " ".join(power_sentences("safety-v1", 1000, margin=0.05))
+    assert "To exclude a loss of 5 points, when there is truly none, takes" in told
+    assert "Today's set excludes a loss of 5 points up to comparison" in told
+    plan = power_plan("safety-v1", 1000, margin=0.05, nights=1)
+    needed = plan.comparisons[0].items_to_exclude
+    assert needed is not None
+    assert level_needed(needed, 0.05, 0.15, 0.8) < plan.comparisons[0].level
+    assert level_needed(round(0.97 * needed), 0.05, 0.15, 0.8) >= plan.comparisons[0].level
+    with pytest.raises(InputError, match="margin: must lie between 0 and 1"):
+        power_plan("safety-v1", 1000, margin=0)
 
 
 def test_items_that_hang_together_count_once() -> None:
