@@ -48,8 +48,9 @@ class Wanted:
         """
         requirements = in_order(suite.require)
         runs = [_run_on(requirement, run, registry) for requirement in requirements]
+        model = f"run:{run.run_id}" if run.kind == "trained" else run.base_model
         missing = [
-            f"hallmark evaluate run:{run.run_id} --dataset {requirement.dataset}"
+            f"hallmark evaluate {model} --dataset {requirement.dataset}"
             + (f" --judge {requirement.judge}" if requirement.judge else "")
             for requirement, found in zip(requirements, runs, strict=True)
             if found is None

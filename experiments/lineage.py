@@ -13,11 +13,11 @@ from evaluation.training_data import Ancestor, TrainingData, TrainingStatus, ove
 from experiments.datasets import dataset_file, training_file
 from experiments.workspace import Workspace
 from golden.datasets import read_items
-from golden.guard import RULE, find_overlaps
+from golden.guard import RULE, Overlap, find_overlaps
 from registry import Dataset, Registry, Run
 from registry.artifacts.store import Store
 
-__all__ = ["Golden", "TrainingData", "Weights", "lineage", "training_data"]
+__all__ = ["File", "Golden", "TrainingData", "Weights", "held_items", "lineage", "training_data"]
 
 TINY_BASE_SHA256 = "561ddc96434555bf5fc9529925288571e93635a723fa3c3cf15f7453c4a9b2a7"
 GOLDEN_V1_SHA256 = "e2fa21c8851ec6df45d4dfde3ed9596b4f2f0736c196442d9c4e051d97048773"
@@ -182,18 +182,19 @@ def _looked(reference: str, sha256: str, golden: Golden, artifacts: Store) -> in
         train = training_file(reference, sha256, artifacts)
     except (InputError, IntegrityError):
         return None
-    return _guarded(_File(sha256, train), _File(golden.sha256, golden.file()))
+    return len(held_items(File(sha256, train), File(golden.sha256, golden.file())))
 
 
 @dataclass(frozen=True)
-class _File:
-    """A file whose sha256 was checked. Equal sha256, equal items, wherever the file is."""
+class File:
+    """A dataset's file whose sha256 was checked. Equal sha256, equal items, wherever the file is."""
 
     sha256: str
     path: Path = field(compare=False)
 
 
-@lru_cache(maxsize=256)
-def _guarded(train: _File, golden: _File) -> int:
+@lru_cache(maxsize=64)
+def held_items(train: File, golden: File) -> tuple[Overlap, ...]:
+    """The training items that hold golden items. Asked again in the same process, it looks only once."""
     found = find_overlaps(read_items(train.path), read_items(golden.path))
-    return sum(1 for overlap in found if overlap.refuses)
+    return tuple(overlap for overlap in found if overlap.refuses)

@@ -26,7 +26,7 @@ from experiments.environment import (
     inference_environment,
     lock_sha256,
 )
-from experiments.lineage import Golden, Weights, lineage
+from experiments.lineage import File, Golden, Weights, held_items, lineage
 from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
@@ -331,9 +331,9 @@ def check_training_set(
     """
     train, golden = load_dataset(config.train.dataset), load_dataset(judged_on.dataset)
     check_base(model, golden, config.train, workspace)
-    overlaps, _ = _sorted_out(find_overlaps(train.items(), golden.items()))
+    overlaps = held_items(File(train.sha256, train.path), File(golden.sha256, golden.path))
     if overlaps and not config.train.allow_contamination:
-        raise _contaminated(train, golden, overlaps)
+        raise _contaminated(train, golden, list(overlaps))
 
 
 def check_base(

@@ -49,12 +49,20 @@ def card_data(statement: Mapping[str, Any]) -> ModelCardData:
     return ModelCardData(
         library_name="transformers",
         pipeline_tag=TASK,
-        tags=["hallmark", *([training["method"]] if training and training.get("method") else [])],
+        tags=_tags(training or {}, predicate["hallmark_decision"]),
         base_model=hub_model(statement),
         datasets=[training["dataset"]] if training else None,
         model_name=f"{predicate['hallmark_version']['model']} v{predicate['hallmark_version']['number']}",
         eval_results=results or None,
     )
+
+
+def _tags(training: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]:
+    """What the hub can filter by; `training-data-clean`, `-leaked` or `-unknown` says whether golden items
+    were among what the model and its ancestors were trained on.
+    """
+    known = (decision.get("training_data") or {}).get("status")
+    return ["hallmark", *filter(None, [training.get("method"), known and f"training-data-{known}"])]
 
 
 def hub_model(statement: Mapping[str, Any]) -> str | None:

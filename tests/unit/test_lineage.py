@@ -116,7 +116,7 @@ def test_clean_ancestors_are_clean_and_need_no_guard_where_it_is_recorded(
     first = trained_from(place, "tiny-base", clean, "first")
     second = trained_from(place, first, "train-v1", "second")
     monkeypatch.setattr(module, "find_overlaps", None)
-    module._guarded.cache_clear()
+    module.held_items.cache_clear()
     found = known(second, place)
     assert (found.status, len(found.ancestors)) == ("clean", 2)
     assert found.sentences == [
@@ -148,7 +148,7 @@ def test_a_training_set_that_nobody_has_any_more_is_unknown(
     pin = first.manifest["training"]["dataset"]["sha256"]
     store.blobs.delete([pin])
     golden = record_baseline(place)
-    module._guarded.cache_clear()
+    module.held_items.cache_clear()
     found = training_data(first, place.registry.datasets.get(golden.dataset_id), place)
     assert (found.status, found.ancestors[0].status) == ("unknown", "unknown")
     assert f"clean-v1 (sha256 {pin}), which run {first.run_id} trained on, is not to be had" in " ".join(

@@ -151,4 +151,5 @@ def test_the_card_says_what_is_known_of_the_training_data(opened: Registry, tmp_
     assert "Training data" not in model_card(document)
     known = TrainingData(status="unknown", golden="sample-v1", root="Qwen/Qwen3_0.6B@main")
     document["predicate"]["hallmark_decision"]["training_data"] = known.model_dump()
+    assert card_data(document).tags == ["hallmark", "full", "training-data-unknown"]
     assert r"nothing is recorded of what Qwen/Qwen3\_0.6B@main was trained on" in model_card(document)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from experiments.run_files import is_here
 from hallmark.cli.show.tables import plain_table
 from hallmark.cli.terminal import emit, out, relative
 from hallmark.results import RunResult
@@ -19,7 +18,7 @@ def report_run(result: RunResult, json: bool) -> None:
 
 def show_run(result: RunResult) -> None:
     """Print a run's state, inputs, metrics and files."""
-    run = result.run
+    run, place = result.run, result.directory
     out.print(f"[bold]run {run.run_id}[/]  {result.status}", end="")
     out.print("  (reused: same inputs)" if result.reused else "")
     facts = {
@@ -31,7 +30,7 @@ def show_run(result: RunResult) -> None:
         "started": run.started_at,
         "finished": run.finished_at or "",
         "error": run.error or "",
-        "files": relative(Path(run.directory)),
+        "files": relative(place) if is_here(place) else f"{place}, on another machine or no longer there",
     }
     for name, value in facts.items():
         if value:
