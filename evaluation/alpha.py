@@ -79,7 +79,9 @@ def spent_level(alpha: float, number: int, carried: float = 0.0, spent: float | 
         >>> round(spent_level(0.05, number=2, spent=0.0219), 5)
         0.00444
     """
-    return max(_left(alpha, number, spent) * weight(number) / rest(number), LEAST) + carried
+    if spent is None:
+        return alpha * weight(number) + carried
+    return max((alpha - spent) * weight(number) / rest(number), LEAST) + carried
 
 
 def alpha_left(alpha: float, number: int, carried: float = 0.0, spent: float | None = None) -> float:
@@ -95,8 +97,4 @@ def alpha_left(alpha: float, number: int, carried: float = 0.0, spent: float | N
         >>> round(alpha_left(0.05, number=2), 4)
         0.03
     """
-    return max(_left(alpha, number, spent), 0.0) + carried
-
-
-def _left(alpha: float, number: int, spent: float | None) -> float:
-    return alpha * rest(number) if spent is None else alpha - spent
+    return (alpha * rest(number) if spent is None else max(alpha - spent, 0.0)) + carried

@@ -6,7 +6,7 @@ from statistics import median
 
 from core.config import Record
 from core.errors import InputError, IntegrityError
-from evaluation.alpha import alpha_left, spent_level
+from evaluation.alpha import alpha_left, rest, spent_level
 from evaluation.gate import GateConfig
 from evaluation.groups import independent
 from evaluation.power import CHANGED, POWER, found_until, gain_found
@@ -135,13 +135,15 @@ def _report(ledger: Ledger, registry: Registry, gain: float | None, power: float
     alpha, number = _alpha(ledger, registry), last.number + 1
     spent, carried = used(ledger.spent)
     level = spent_level(alpha, number, carried, spent)
+    # later comparisons have the levels that this much alpha would give them from the first on
+    lasting = alpha_left(alpha, number, spent=spent) / rest(number)
     # where nothing changed yet, that says nothing about a candidate worth comparing
     changed = median(_changed(row, registry) for row in ledger.spent[-NEWEST:]) or CHANGED
     groups = _independent(last, ledger, registry)
     wanted = gain
     if wanted is None and (first := gain_found(groups, changed, spent_level(alpha, 1), power)) is not None:
         wanted = min(changed, FADED * first)
-    until = 0 if wanted is None else found_until(groups, wanted, max(changed, wanted), power, alpha)
+    until = 0 if wanted is None else found_until(groups, wanted, max(changed, wanted), power, lasting)
     return AlphaReport(
         dataset=f"{dataset.key}-{dataset.version}",
         dataset_sha256=dataset.sha256,

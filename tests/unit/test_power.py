@@ -89,9 +89,9 @@ def test_items_that_hang_together_count_once() -> None:
 def test_a_plan_says_what_today_s_set_shows_and_what_it_takes() -> None:
     told = " ".join(power_sentences("support-v1", 300, gain=0.03))
     assert "smallest true gain found with 80 % power is 6.4 points at comparison 1" in told
-    assert "To find a gain of 3 points takes 1,414 items for comparison 1" in told
+    assert "To find a gain of 3 points takes 1,389 items for comparison 1" in told
     assert "does not find a gain of 3 points even at the first comparison" in told
-    assert "up to comparison 14; after that, a fresh set is due" in " ".join(
+    assert "up to comparison 21; after that, a fresh set is due" in " ".join(
         power_sentences("golden-v1", 360, gain=0.1, changed=0.2)
     )
     assert "none at comparison 50" in power_sentences("tiny-v1", 30)[0]
