@@ -32,19 +32,20 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
 from statistics import NormalDist
 
 import numpy as np
 
+from evaluation import comparison, pairs
 from evaluation.alpha import spent_level
-from evaluation.comparison import Comparison, RunScores, compare
+from evaluation.comparison import RunScores, compare
 from evaluation.gate import Case, GateConfig, decide
 from evaluation.noninferiority import tango_score
 from evaluation.power import gain_power
-from evaluation.statistics import mcnemar_superiority, sign_flip_p, wilson_interval
+from evaluation.statistics import mcnemar_exact, sign_flip_p, wilson_interval
 from evaluation.suite import Requirement
 
 ITEMS = 300
@@ -60,9 +61,8 @@ GATE = GateConfig()
 BETTER = Requirement()
 NOT_WORSE = Requirement(dataset="safety-v1", aim="not_worse", margin=MARGIN)
 
-Night = Sequence[Case]
-Rule = Callable[[Night, int], bool]
-Nights = Callable[[np.random.Generator], Iterator[Night]]
+NOTICED = 0.05
+"""No rule that looks at a p value promotes at this one: all levels together, carried ones too, are less."""
 
 
 @dataclass(frozen=True)
@@ -96,56 +96,125 @@ class Champion:
         return np.where(flips, 1 - self.scores, self.scores)
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A requirement and the scores of both sides.
+
+    Attributes:
+        champion: float64 [items].
+        candidate: float64 [items].
+        requirement: what must be shown.
+        groups: whether it is known which items hang together.
+        cut: the champion's answers that are known to be cut off, bool [items]; None where nobody counted.
+    """
+
+    champion: np.ndarray
+    candidate: np.ndarray
+    requirement: Requirement = BETTER
+    groups: bool = False
+    cut: np.ndarray | None = None
+
+    @property
+    def difference(self) -> np.ndarray:
+        """Candidate less champion, float64 [items], where nothing is known to be cut off."""
+        difference = self.candidate - self.champion
+        return difference if self.cut is None else difference[~self.cut]
+
+    @property
+    def changed(self) -> tuple[int, int]:
+        """Gained and lost items."""
+        return int((self.difference > 0).sum()), int((self.difference < 0).sum())
+
+    @cached_property
+    def p_value(self) -> float:
+        """The gate's p value or a smaller one, in little time."""
+        if self.groups:
+            sums = self.difference.reshape(-1, 4).sum(axis=1)
+            if self.requirement is NOT_WORSE:
+                return pairs.not_worse_by_likelihood(sums, np.full(len(sums), 4), MARGIN)
+            return sign_flip_p(sums, "greater")
+        if self.requirement is NOT_WORSE:
+            return pairs.not_worse_exact(*self.changed, ITEMS, MARGIN)
+        return pairs.better_exact(*self.changed, len(self.difference))
+
+    @cached_property
+    def case(self) -> Case:
+        """The real comparison; its bootstrap intervals, on which no decision rests, are made of one sample to
+        save time.
+        """
+        cut = frozenset() if self.cut is None else frozenset(np.array(IDS)[self.cut].tolist())
+        sides = ("champion", self.champion, cut), ("candidate", self.candidate, frozenset[str]())
+        first, second = (
+            RunScores(
+                name,
+                "golden-v1",
+                "0" * 64,
+                "answer_correctness@v1",
+                "f",
+                {},
+                dict(zip(IDS, scores.tolist(), strict=True)),
+                LABELS,
+                groups=GROUPS if self.groups else {},
+                cut=cut_off,
+            )
+            for name, scores, cut_off in sides
+        )
+        found = compare(first, second, resamples=1, margin=self.requirement.margin)
+        return Case(self.requirement, found)
+
+
+Night = Sequence[Pair]
+Rule = Callable[[Night, int], bool]
+Nights = Callable[[np.random.Generator], Iterator[Night]]
+
+
 @dataclass
 class Hallmark:
     """The gate, with the registry's counting: each fresh candidate is a new comparison, and a passed level
-    goes on.
+    goes on. It knows the night's pairs from `first` to before `end`.
     """
 
-    carried: float = field(default=0.0)
+    first: int = 0
+    end: int | None = None
+    carried: float = 0.0
 
     def __call__(self, night: Night, number: int) -> bool:
-        decision = decide(night, GATE, number=number, carried=self.carried)
+        known = night[self.first : self.end]
+        if any(pair.p_value >= NOTICED for pair in known):  # then the gate says no
+            self.carried = 0.0
+            return False
+        decision = decide([pair.case for pair in known], GATE, number=number, carried=self.carried)
         self.carried = decision.level if decision.significant else 0.0
         return decision.promote
 
 
 def higher_wins(night: Night, _number: int) -> bool:
     """Promote whatever scores higher."""
-    return night[0].comparison.delta > 0
+    gained, lost = night[0].changed
+    return gained > lost
 
 
 def each_night_alone(night: Night, _number: int) -> bool:
     """Promote when the two-sided test of this night alone says p < 0.05."""
-    return night[0].comparison.delta > 0 and night[0].comparison.p_value < 0.05
+    return higher_wins(night, 0) and mcnemar_exact(*night[0].changed) < 0.05
 
 
 def all_items_as_one(night: Night, number: int) -> bool:
     """Promote when the items of all sets together show a gain at the night's level."""
-    gained = sum(len(case.comparison.gained) for case in night)
-    lost = sum(len(case.comparison.lost) for case in night)
-    return mcnemar_superiority(gained, lost) < spent_level(GATE.alpha, number)
+    gained, lost = (sum(counts) for counts in zip(*(pair.changed for pair in night), strict=True))
+    return pairs.better_exact(gained, lost, ITEMS * len(night)) < spent_level(GATE.alpha, number)
 
 
 def score_test(night: Night, number: int) -> bool:
     """Trust the normal distribution of the score."""
-    comparison = night[0].comparison
-    score = tango_score(len(comparison.gained), len(comparison.lost), comparison.n, MARGIN)
+    score = tango_score(*night[0].changed, ITEMS, MARGIN)
     return float(score) > NormalDist().inv_cdf(1 - spent_level(GATE.alpha, number))
 
 
 def sign_flips(night: Night, number: int) -> bool:
     """Flip the signs of the groups' differences after the margin was added."""
-    sums = dict.fromkeys(GROUPS.values(), 4 * MARGIN)
-    for sign, changed in ((1, night[0].comparison.gained), (-1, night[0].comparison.lost)):
-        for trace_id in changed:
-            sums[GROUPS[trace_id]] += sign
-    return sign_flip_p(list(sums.values()), "greater") < spent_level(GATE.alpha, number)
-
-
-def told_less(night: Night, number: int) -> bool:
-    """The same gate on the second case, which lacks something that the first one has."""
-    return decide(night[1:], GATE, number=number).promote
+    shifted = night[0].difference.reshape(-1, 4).sum(axis=1) + 4 * MARGIN
+    return sign_flip_p(shifted, "greater") < spent_level(GATE.alpha, number)
 
 
 Rules = Mapping[str, Callable[[], Rule]]
@@ -157,55 +226,6 @@ RULES: Rules = {
 }
 
 
-@dataclass
-class OnFirst:
-    """Hallmark's gate on the first case alone."""
-
-    gate: Hallmark = field(default_factory=Hallmark)
-
-    def __call__(self, night: Night, number: int) -> bool:
-        return self.gate(night[:1], number)
-
-
-def compared(
-    champion: np.ndarray,
-    candidate: np.ndarray,
-    groups: Mapping[str, str] | None = None,
-    cut: Collection[str] = frozenset(),
-    margin: float | None = None,
-) -> Comparison:
-    """The real comparison; its bootstrap interval, on which no decision rests, is made of one sample to save
-    time.
-    """
-    runs = ("champion", champion, cut), ("candidate", candidate, frozenset())
-    first, second = (
-        RunScores(
-            name,
-            "golden-v1",
-            "0" * 64,
-            "answer_correctness@v1",
-            "f",
-            {},
-            dict(zip(IDS, scores.tolist(), strict=True)),
-            LABELS,
-            groups=groups or {},
-            cut=cut_off,
-        )
-        for name, scores, cut_off in runs
-    )
-    return compare(first, second, resamples=1, margin=margin)
-
-
-def better(champion: np.ndarray, candidate: np.ndarray) -> Case:
-    """Is the candidate better on A?"""
-    return Case(BETTER, compared(champion, candidate))
-
-
-def not_worse(champion: np.ndarray, candidate: np.ndarray) -> Case:
-    """Is it not worse by the margin on B?"""
-    return Case(NOT_WORSE, compared(champion, candidate, margin=MARGIN))
-
-
 def one_set(make: Callable[[np.random.Generator], Champion], start: int | None) -> Nights:
     """One set; a true gain from night `start` on, or none."""
 
@@ -213,60 +233,62 @@ def one_set(make: Callable[[np.random.Generator], Champion], start: int | None) 
         champion, night = make(rng), 0
         while True:
             night += 1
-            candidate = champion.candidate(rng, GAIN if start and night >= start else 0.0)
-            yield [better(champion.scores, candidate)]
+            gain = GAIN if start and night >= start else 0.0
+            yield [Pair(champion.scores, champion.candidate(rng, gain))]
 
     return nights
 
 
 def two_sets(gain_a: float, gain_b: float) -> Nights:
-    """Two sets, with these true gains on every night."""
+    """Better on A, not worse on B: two sets, with these true gains on every night."""
 
     def nights(rng: np.random.Generator) -> Iterator[Night]:
         a, b = Champion.drawn(rng), Champion.drawn(rng)
         while True:
             first, second = a.candidate(rng, gain_a), b.candidate(rng, gain_b)
-            yield [better(a.scores, first), not_worse(b.scores, second)]
+            yield [Pair(a.scores, first), Pair(b.scores, second, NOT_WORSE)]
 
     return nights
 
 
 def in_groups(rng: np.random.Generator) -> Iterator[Night]:
-    """Four items of a group are right or wrong together, and change together."""
+    """Four items of a group are right or wrong together, and change together. First told, then not."""
     champion = Champion(np.repeat((rng.random(ITEMS // 4) < ACCURACY).astype(float), 4))
     while True:
         candidate = champion.candidate(rng, 0.0, together=4)
-        told = compared(champion.scores, candidate, GROUPS)
-        yield [Case(BETTER, told), better(champion.scores, candidate)]
+        yield [Pair(champion.scores, candidate, groups=True), Pair(champion.scores, candidate)]
 
 
 def cut_off(rng: np.random.Generator) -> Iterator[Night]:
-    """What the champion would answer had it the room; on a third of the items it has not."""
+    """What the champion would answer had it the room; on a third of the items it has not. First told, then
+    not.
+    """
     able = Champion.drawn(rng)
     cut = np.arange(ITEMS) % 3 == 0
     shown = np.where(cut, 0.0, able.scores)
-    names = frozenset(np.array(IDS)[cut].tolist())
     while True:
         candidate = able.candidate(rng, 0.0)
-        told = compared(shown, candidate, cut=names)
-        yield [Case(BETTER, told), better(shown, candidate)]
+        yield [Pair(shown, candidate, cut=cut), Pair(shown, candidate)]
 
 
 def at_the_margin(rng: np.random.Generator) -> Iterator[Night]:
     """The candidate is worse by just the margin."""
     champion = Champion.drawn(rng)
     while True:
-        yield [not_worse(champion.scores, champion.candidate(rng, -MARGIN))]
+        yield [Pair(champion.scores, champion.candidate(rng, -MARGIN), NOT_WORSE)]
 
 
 def losses_in_groups(rng: np.random.Generator) -> Iterator[Night]:
     """The candidate is worse by just the margin: it only loses, every other group as a whole."""
-    right = Champion(np.ones(ITEMS))
+    right = np.ones(ITEMS)
     whole = np.arange(ITEMS) // 4 % 2 == 0
     while True:
         together, alone = np.repeat(rng.random(ITEMS // 4), 4), rng.random(ITEMS)
         candidate = 1.0 - (np.where(whole, together, alone) < MARGIN)
-        yield [Case(NOT_WORSE, compared(right.scores, candidate, GROUPS, margin=MARGIN))]
+        yield [Pair(right, candidate, NOT_WORSE, groups=True)]
+
+
+TOLD, UNTOLD = partial(Hallmark, end=1), partial(Hallmark, first=1)
 
 
 def promoted(rules: Mapping[str, Rule], nights: Iterator[Night], first: int, last: int) -> dict[str, bool]:
@@ -319,7 +341,6 @@ def part_suite(count: int, nights: int) -> Results:
     """Two sets."""
     rules: Rules = {"hallmark": Hallmark, "all items as one": lambda: all_items_as_one}
     wrong = {
-        "no gain on A, equal on B": (0.0, 0.0),
         "no gain on A, 10 points better on B": (0.0, GAIN),
         "10 points better on A, worse by the margin on B": (GAIN, -MARGIN),
     }
@@ -335,13 +356,13 @@ def part_suite(count: int, nights: int) -> Results:
 
 def part_groups(count: int, nights: int) -> Results:
     """75 groups of four."""
-    rules: Rules = {"hallmark": OnFirst, "item by item": lambda: told_less}
+    rules: Rules = {"hallmark": TOLD, "item by item": UNTOLD}
     return {f"no gain, {nights} nights": shares(count, in_groups, last=nights, rules=rules)}
 
 
 def part_cut(count: int, nights: int) -> Results:
     """A candidate that only learnt to be short."""
-    rules: Rules = {"hallmark": OnFirst, "cut is wrong": lambda: told_less}
+    rules: Rules = {"hallmark": TOLD, "cut is wrong": UNTOLD}
     return {f"only shorter, {nights} nights": shares(count, cut_off, last=nights, rules=rules)}
 
 
@@ -365,8 +386,7 @@ def part_power(count: int, _nights: int) -> Results:
         hits = 0
         for _ in range(tried):
             champion = Champion.drawn(rng)
-            night = [better(champion.scores, champion.candidate(rng, gain))]
-            hits += decide(night, GATE, number=number).promote
+            hits += Hallmark()([Pair(champion.scores, champion.candidate(rng, gain))], number)
         promised = gain_power(ITEMS, gain, DISCORDANT, level)
         found[f"gain of {100 * gain:g} points at comparison {number}"] = {
             "promised": [promised, promised, promised],
@@ -397,26 +417,30 @@ def main() -> None:
     arguments = parser.parse_args()
     _remember_tests()
     started = time.monotonic()
-    results = {part: PARTS[part](arguments.series, arguments.nights) for part in arguments.part}
+    results = {}
+    for part in arguments.part:
+        results[part] = PARTS[part](arguments.series, arguments.nights)
+        if not arguments.json:
+            show(part, results[part])
     if arguments.json:
         print(
             json.dumps({"series": arguments.series, "nights": arguments.nights, "shares": results}, indent=2)
         )
         return
-    print(f"\n{arguments.series} series; the share of them with a promotion, and its 95 % interval")
-    for part, cases in results.items():
-        print(f"\n{part}\n")
-        for name, rules in cases.items():
-            print(name)
-            for rule, (share, low, high) in rules.items():
-                print(f"  {rule:<18} {100 * share:6.1f} %  ({100 * low:.1f} to {100 * high:.1f})")
     print(f"\n{time.monotonic() - started:.0f} s")
+
+
+def show(part: str, cases: Results) -> None:
+    """Print the share of the series with a promotion, and its 95 % interval."""
+    print(f"\n{part}\n")
+    for name, rules in cases.items():
+        print(name)
+        for rule, (share, low, high) in rules.items():
+            print(f"  {rule:<18} {100 * share:6.1f} %  ({100 * low:.1f} to {100 * high:.1f})", flush=True)
 
 
 def _remember_tests() -> None:
     """The same counts come again and again in a simulation; their p values need computing once."""
-    from evaluation import comparison, pairs
-
     for name in ("mcnemar_exact", "better_exact", "not_worse_exact"):
         setattr(pairs, name, lru_cache(maxsize=None)(getattr(pairs, name)))
     comparison.smallest_significant_gain = lru_cache(maxsize=None)(comparison.smallest_significant_gain)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.statistics import FloatArray
+from evaluation.statistics import BLOCK, FloatArray
 
-GRID = 400
-"""Places at which the probability of a gain is tried first; the best of them are then refined."""
+GRID, FINER = 400, 33
+"""Places at which the probability of a gain is tried first, and then around the best of them."""
 
 
 def tango_score(gained: FloatArray | int, lost: FloatArray | int, n: int, margin: float) -> FloatArray:
@@ -76,13 +76,14 @@ def not_worse_exact(gained: int, lost: int, n: int, margin: float) -> float:
         0.0098
     """
     limits = _most_losses(float(tango_score(gained, lost, n, margin)), n, margin)
-    top = (1 - margin) / 2
-    # Fine where a gain is rare: there the distribution changes fastest.
-    tried = top * np.linspace(0, 1, GRID) ** 2
-    found = np.array([_tail(gain, limits, n, margin) for gain in tried])
-    largest = float(found.max())
-    for place in np.argsort(found)[-3:]:
-        largest = max(largest, _refined(tried, int(place), limits, n, margin))
+    # Fine where a gain is rare: there the probability changes fastest.
+    gains = (1 - margin) / 2 * np.linspace(0, 1, GRID) ** 2
+    largest = 0.0
+    for _ in range(3):  # each time more finely around the best
+        tails = _tails(gains, limits, n, margin)
+        best = int(tails.argmax())
+        largest = max(largest, float(tails[best]))
+        gains = np.linspace(gains[max(0, best - 1)], gains[min(best + 1, len(gains) - 1)], FINER)
     return min(1.0, largest)
 
 
@@ -101,27 +102,24 @@ def _most_losses(score: float, n: int, margin: float) -> FloatArray:
     return low
 
 
-def _tail(gain: float, limits: FloatArray, n: int, margin: float) -> float:
-    """Probability of an outcome within the limits, where an item is gained with probability `gain` and lost
-    with `gain + margin`.
+def _tails(gains: FloatArray, limits: FloatArray, n: int, margin: float) -> FloatArray:
+    """Probability of an outcome within the limits, where an item is gained with each of these probabilities,
+    and lost with one that is higher by the margin: float64 of the same length.
     """
+    from scipy.special import bdtr
     from scipy.stats import binom
 
-    counts = np.arange(n + 1)
-    weights = binom.pmf(counts, n, gain)
-    likely = np.flatnonzero(weights > 1e-20)  # the rest can add nothing that is seen
-    losses = binom.cdf(limits[likely], n - counts[likely], min(1.0, (gain + margin) / (1 - gain)))
-    return float(np.dot(weights[likely], losses))
-
-
-def _refined(tried: FloatArray, place: int, limits: FloatArray, n: int, margin: float) -> float:
-    from scipy.optimize import minimize_scalar
-
-    low, high = tried[max(0, place - 1)], tried[min(len(tried) - 1, place + 1)]
-    found = minimize_scalar(
-        lambda gain: -_tail(gain, limits, n, margin), bounds=(low, high), method="bounded"
-    )
-    return -float(found.fun)
+    step = max(1, BLOCK // 20 // (n + 1))
+    found = []
+    for start in range(0, len(gains), step):
+        gain = gains[start : start + step, None]
+        # ten standard deviations and a few: beyond them there is nothing that counts
+        spread = 10 * np.sqrt(n * gain.max() * (1 - gain.min())) + 50
+        likely = np.arange(max(0, int(n * gain.min() - spread)), min(n, int(n * gain.max() + spread)) + 1)
+        counts = likely[limits[likely] >= 0]
+        losses = bdtr(limits[counts], n - counts, np.minimum(1.0, (gain + margin) / (1 - gain)))
+        found.append((binom.pmf(counts, n, gain) * losses).sum(axis=1))
+    return np.concatenate(found)
 
 
 def not_worse_by_likelihood(sums: FloatArray, sizes: FloatArray, margin: float) -> float:

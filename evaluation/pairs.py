@@ -105,11 +105,11 @@ class Pairs:
         Args:
             margin: between 0 and 1.
         """
-        sums, sizes = self._sums()
-        steps = sums / sizes
-        if self.binary and sizes.min() == sizes.max() and np.isin(steps, (-1, 0, 1)).all():
-            return not_worse_exact(int((steps > 0).sum()), int((steps < 0).sum()), len(steps), margin)
-        return not_worse_by_likelihood(sums, sizes, margin)
+        if self.test == "mcnemar_exact":
+            return not_worse_exact(self.gained, self.lost, len(self), margin)
+        if (pairs := self._one_each()) is not None:
+            return pairs.p_not_worse(margin)
+        return not_worse_by_likelihood(*self._sums(), margin)
 
     def interval(self) -> Interval:
         """Paired bootstrap interval of delta, 95 %."""

@@ -16,6 +16,8 @@ CHANGED = 0.15
 
 POWER = 0.8
 MOST_ITEMS = 10_000_000
+MANY = 1_000_000
+"""Comparisons beyond which nobody looks."""
 UNCONDITIONAL = 1_000
 """Up to so many items power is computed from the gate's own test."""
 
@@ -293,7 +295,7 @@ def found_until(n: int, gain: float, changed: float, power: float = POWER, alpha
         power: between 0 and 1.
         alpha: chance of any false promotion, over all comparisons.
     """
-    low, high = 0, 1_000_000
+    low, high = 0, MANY
     while high > low:
         middle = (low + high + 1) // 2
         enough = gain_power(n, gain, changed, spent_level(alpha, middle)) >= power

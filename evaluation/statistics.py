@@ -248,15 +248,19 @@ def bootstrap_interval(
     """
     data = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    rows = np.column_stack([data, np.ones(len(data)) if sizes is None else np.asarray(sizes)])
     # Drawing n groups with replacement and counting each distinct one is one multinomial draw, far cheaper
     # than n indices.
-    levels, counts = np.unique(rows, axis=0, return_counts=True)
-    step = max(1, BLOCK // len(levels))
+    if sizes is None:
+        sums, counts = np.unique(data, return_counts=True)
+        items = np.ones(len(sums))
+    else:
+        rows, counts = np.unique(np.column_stack([data, sizes]), axis=0, return_counts=True)
+        sums, items = rows.T
+    step = max(1, BLOCK // len(sums))
     means = []
     for start in range(0, resamples, step):
         drawn = rng.multinomial(len(data), counts / len(data), size=min(step, resamples - start))
-        means.append(drawn @ levels[:, 0] / (drawn @ levels[:, 1]))
+        means.append(drawn @ sums / (drawn @ items))
     low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

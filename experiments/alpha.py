@@ -9,7 +9,7 @@ from core.errors import InputError, IntegrityError
 from evaluation.alpha import alpha_left, rest, spent_level
 from evaluation.gate import GateConfig
 from evaluation.groups import independent
-from evaluation.power import CHANGED, POWER, found_until, gain_found
+from evaluation.power import CHANGED, MANY, POWER, found_until, gain_found
 from experiments.comparing import conditions
 from registry import Registry
 from registry.alpha_ledger import Ledger, used
@@ -99,7 +99,9 @@ class AlphaReport(Record):
         seen = f"So far {100 * self.changed:.0f} % of the answers changed. With {counted}"
         wanted = "any gain" if self.gain is None else f"a gain of {100 * self.gain:.1f} points"
         due = f"A fresh golden set is due at comparison {self.due_at}: until then, this one finds {wanted}."
-        if self.due:
+        if self.due_at > MANY:
+            due = f"This golden set finds {wanted} through a million comparisons."
+        elif self.due:
             due = f"A fresh golden set is due: this one does not find {wanted} any more."
         return [
             f"{left}; comparison {self.next_number} is tested at {self.next_level:.2g}.",

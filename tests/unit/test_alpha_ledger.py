@@ -60,6 +60,13 @@ def test_a_fresh_set_is_due_when_the_gain_asked_for_is_not_found_any_more(worksp
     assert f"A fresh golden set is due at comparison {own.due_at}" in own.sentences()[-1]
 
 
+def test_a_huge_gain_is_found_for_ever(workspace: Workspace) -> None:
+    (report,) = alpha_reports("support", workspace.registry, gain=0.4)
+    assert (
+        report.sentences()[-1] == "This golden set finds a gain of 40.0 points through a million comparisons."
+    )
+
+
 def test_the_command_prints_it_for_people_and_programs(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

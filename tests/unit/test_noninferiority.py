@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import multinomial, norm
 
+from benchmarks.sizes import exact, likelihood, likelihood_of_many, score, size
 from evaluation.noninferiority import (
     gain_probability,
     not_worse_by_likelihood,
@@ -117,47 +116,28 @@ def test_a_wider_margin_is_easier_to_keep(table: tuple[int, int, int], margin: f
     assert tango_score(gained, lost, n, margin + wider) >= tango_score(gained, lost, n, margin) - 1e-9
 
 
-exact = not_worse_exact
-
-
-def by_likelihood(gained: int, lost: int, n: int, margin: float) -> float:
-    differences = np.repeat([1.0, -1.0, 0.0], [gained, lost, n - gained - lost])
-    return not_worse_by_likelihood(differences, np.ones(n), margin)
-
-
-def asymptotic(gained: int, lost: int, n: int, margin: float) -> float:
-    return float(norm.sf(tango_score(gained, lost, n, margin)))
-
-
-def size(test: Callable[[int, int, int, float], float], n: int, margin: float, level: float) -> float:
-    """The largest probability that a test passes a candidate that is worse by exactly the margin: all
-    outcomes are counted, at many probabilities of a gain.
-    """
-    lost, passed = -1, []
-    for gained in range(n + 1):  # a gain more never allows fewer losses
-        while gained + lost < n and test(gained, lost + 1, n, margin) <= level:
-            lost += 1
-        lost = min(lost, n - gained)
-        passed += [[gained, losses, n - gained - losses] for losses in range(lost + 1)]
-    gains = np.concatenate([np.linspace(0, 0.02, 9), np.linspace(0.02, (1 - margin) / 2, 40)])
-    return max(float(multinomial.pmf(passed, n, _chances(gain, margin)).sum()) for gain in gains)
-
-
 @pytest.mark.parametrize("level", [0.02, 0.0005])
 @pytest.mark.parametrize("margin", [0.02, 0.1])
 def test_a_candidate_that_is_worse_by_the_margin_passes_no_more_often_than_the_level_says(
     margin: float, level: float
 ) -> None:
-    assert 0.2 * level < size(exact, 60, margin, level) <= level
-    assert size(by_likelihood, 60, margin, level) <= level
+    assert 0.2 * level < size(exact, 40, margin, level) <= level
+    assert size(likelihood, 40, margin, level) <= level
 
 
 def test_the_score_alone_would_pass_too_many() -> None:
-    assert size(asymptotic, 60, 0.1, 0.02) > 1.2 * 0.02
+    assert size(score, 60, 0.1, 0.02) > 1.2 * 0.02
 
 
 def test_no_changed_answer_is_evidence_that_grows_with_the_items() -> None:
     few, many = not_worse_exact(0, 0, 60, 0.03), not_worse_exact(0, 0, 600, 0.03)
     assert few == pytest.approx(0.97**60, abs=1e-4)  # that no loss is seen where 3 % of the items are lost
     assert many < 1e-5
-    assert few < by_likelihood(0, 0, 60, 0.03) < 1
+    assert few < likelihood(0, 0, 60, 0.03) < 1
+
+
+def test_empirical_likelihood_agrees_with_one_found_by_halving() -> None:
+    values = np.array([-1.0, -0.4, 0.0, 0.3, 1.0])
+    rows = np.random.default_rng(0).multinomial(50, [0.02, 0.1, 0.6, 0.2, 0.08], 40)
+    ours = [not_worse_by_likelihood(np.repeat(values, row), np.ones(50), 0.05) for row in rows]
+    assert ours == pytest.approx(likelihood_of_many(rows, values + 0.05, 0.05).tolist(), rel=1e-6)
