@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,7 +13,6 @@ from core.files import write_json
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.groups import group_of
 from experiments.datasets import dataset_file
-from experiments.run_files import is_here
 from experiments.runs import run_ref
 from golden.datasets import read_items
 from inference.contract import GenerationConfig, PredictionMeta
@@ -55,7 +55,7 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
 
 
 def record(comparison: Comparison, registry: Registry) -> None:
-    """Put a comparison into the registry, and beside the candidate where its run is still on this machine."""
+    """Put a comparison into the registry, and beside the candidate where its run's folder is ours."""
     document = comparison.model_dump(mode="json")
     registry.comparisons.record(
         comparison.baseline_run,
@@ -67,7 +67,7 @@ def record(comparison: Comparison, registry: Registry) -> None:
         report=document,
     )
     files = run_ref(registry.runs.get(comparison.candidate_run)).files
-    if is_here(files.directory):
+    if os.access(files.directory, os.W_OK):
         write_json(files.comparison, document)
 
 

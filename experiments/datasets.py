@@ -60,7 +60,7 @@ def training_file(reference: str, sha256: str, artifacts: Store) -> Path:
         InputError: it is in neither.
         IntegrityError: another file is where it was, or the stored one was changed.
     """
-    path = dataset_path(reference)
+    path = dataset_path(reference) if reference.endswith(".jsonl") else BUILT_IN / f"{reference}.jsonl"
     found = sha256_file(path) if is_here(path) else None
     if found == sha256:
         return path.absolute()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 
 def is_here(path: Path) -> bool:
-    """Whether a path is there and within reach: a run of another machine names folders that are not, or that
+    """Whether a path is there and may be read: a run of another machine names folders that are not, or that
     are somebody else's here.
     """
-    try:
-        return path.exists()
-    except OSError:
-        return False
+    return os.access(path, os.R_OK)
 
 
 @dataclass(frozen=True)

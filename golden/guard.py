@@ -30,6 +30,8 @@ TEMPLATE = 20
 """Within a set, items that resemble each other are worth a look unless so many share an 8-gram."""
 BATCH = 1 << 18
 """About how many tokens are compared at a time."""
+CANDIDATES = 1 << 20
+"""How many places where a golden prompt may be are looked at at a time."""
 
 Kind = Literal["exact", "normalised", "contained", "ngram", "twin"]
 
@@ -235,23 +237,37 @@ def _equal(golden: _GoldenPrompts, batch: list[_Text], texts: Texts) -> Ways:
         ("normalised", golden.compared, texts.stretches(texts.starts, asked)),
     )
     for kind, table, hashes in ways:
-        for text, number in zip(*map(reversed, table.find(hashes)), strict=True):
+        for text, number in zip(*table.find(hashes), strict=True):
             yield int(text), _overlap(golden, batch[text], number, kind, batch[text].item.prompt)
 
 
 def _contained(golden: _GoldenPrompts, batch: list[_Text], texts: Texts) -> Ways:
     for length, beginnings in reversed(golden.beginnings.items()):
-        places, sizes = beginnings.find(texts.windows(length))
-        owners = texts.text_of(places)
-        fits = places + sizes <= texts.starts[owners] + texts.sizes[owners]
-        places, sizes, owners = places[fits], sizes[fits], owners[fits]
-        known, numbers = golden.compared.find(texts.stretches(places, sizes))
-        places, sizes, owners = places[known], sizes[known], owners[known]
+        rows = [np.empty((0, 4), np.int64), *_wholes(golden, texts, texts.windows(length), beginnings)]
+        owners, places, sizes, numbers = np.concatenate(rows).T
         for row in _best(owners, -sizes, numbers):
             text = batch[owners[row]]
             first = places[row] - texts.starts[owners[row]]
             shared = joined(text.tokens[first : first + sizes[row]])
             yield int(owners[row]), _overlap(golden, text, numbers[row], "contained", shared)
+
+
+def _wholes(golden: _GoldenPrompts, texts: Texts, windows: Hashes, beginnings: Table) -> Iterator[Numbers]:
+    """Golden prompts with these beginnings that are whole in the texts, the best ones of each text: int64
+    [found, 4] of text, place, tokens, and the prompt's number.
+
+    Prompts of many lengths may begin alike, so windows are looked up a few at a time.
+    """
+    step = max(1, CANDIDATES // beginnings.most)
+    for start in range(0, len(windows), step):
+        places, sizes = beginnings.find(windows[start : start + step])
+        places += start
+        owners = texts.text_of(places)
+        fits = places + sizes <= texts.starts[owners] + texts.sizes[owners]
+        places, sizes, owners = places[fits], sizes[fits], owners[fits]
+        known, numbers = golden.compared.find(texts.stretches(places, sizes))
+        rows = np.stack([owners[known], places[known], sizes[known], numbers], axis=1)
+        yield rows[_best(rows[:, 0], -rows[:, 2], rows[:, 3])]
 
 
 def _resembling(golden: _GoldenPrompts, batch: list[_Text], texts: Texts, own: int | None = None) -> Ways:
@@ -268,6 +284,7 @@ def _resembling(golden: _GoldenPrompts, batch: list[_Text], texts: Texts, own: i
     pair = np.cumsum(distinct(owners, numbers)) - 1
     shared = np.bincount(pair[distinct(pair, ngrams[places])])
     heads = np.flatnonzero(distinct(owners, numbers))
+    ends = np.append(heads[1:], len(places))
     share = shared / golden.own_ngrams[numbers[heads]]
     enough = np.minimum(NGRAM, SHARE * golden.all_ngrams[numbers[heads]])
     holds = (share >= SHARE) & (shared >= enough)
@@ -276,7 +293,7 @@ def _resembling(golden: _GoldenPrompts, batch: list[_Text], texts: Texts, own: i
         holds &= (theirs > 0) & (shared >= SHARE * theirs)
     for row in _best(owners[heads], ~holds, -share, numbers[heads]):
         text = owners[heads[row]]
-        run = _longest_run(np.sort(places[pair == row])) - texts.starts[text]
+        run = _longest_run(np.sort(places[heads[row] : ends[row]])) - texts.starts[text]
         common = joined(without_punctuation(batch[text].tokens)[run[0] : run[-1] + NGRAM])
         kind: Kind = "ngram" if holds[row] else "twin"
         yield int(text), _overlap(golden, batch[text], numbers[heads[row]], kind, common, float(share[row]))

@@ -120,6 +120,12 @@ class Table:
     values: npt.NDArray[np.int32]
     filter: npt.NDArray[np.bool_]
 
+    @cached_property
+    def most(self) -> int:
+        """The most numbers that are known under one hash."""
+        heads = np.flatnonzero(distinct(self.keys))
+        return int(np.diff(np.append(heads, len(self.keys))).max(initial=0))
+
     def _beginning(self, hashes: Hashes) -> Hashes:
         return hashes >> np.uint64(65 - len(self.filter).bit_length())
 

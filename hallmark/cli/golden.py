@@ -65,9 +65,9 @@ def check(
 ) -> None:
     """Find everything that is wrong with a golden dataset, or worth a look. Exits with 2 on errors.
 
-    Errors: lines that are not items, answers that cannot score 1, contradictions, a file that is not the one
-    its manifest pins. Warnings: equal and nearly equal prompts, references that would be cut off, categories
-    that are too small.
+    Errors: lines that are not items, answers that cannot score 1, contradictions.
+    Warnings: equal or nearly equal prompts, references that would be cut off,
+    categories that are too small.
     """
     from experiments.linting import lint
     from hallmark.cli.show.lint import show_lint

@@ -160,7 +160,7 @@ def option(kind: type[BaseModel], name: str, *flags: str) -> Any:
     """
     field = field_of(kind, name)
     default = field.get_default()
-    shown = str(default)
+    shown = "" if default is None else str(default)
     if isinstance(default, bool):
         shown = flags[0].split("/")[0 if default else -1].strip("-") if "/" in flags[0] else ""
     metavar = "|".join(choices(field)) or None

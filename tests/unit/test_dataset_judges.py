@@ -83,3 +83,9 @@ def test_an_item_without_them_is_written_as_before() -> None:
 def test_a_bad_group_or_metadata_is_refused(field: str, value: object, problem: str) -> None:
     with pytest.raises(InputError, match=f"^f:1: {field}: .*{problem}"):
         parse_item({**ROW, field: value}, "f:1")
+
+
+def test_the_help_says_which_judge_is_the_default(hallmark) -> None:
+    shown = hallmark("evaluate", "--help", COLUMNS="200").stdout
+    assert "manifest names, else" in " ".join(shown.split())
+    assert "None" not in shown

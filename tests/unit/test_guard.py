@@ -173,6 +173,8 @@ def test_the_strongest_overlap_of_an_item_is_told() -> None:
         [item("what is 9 + 2?")], [item("What is 9 + 2?", "a"), item("what is 9 + 2?", "b")]
     )
     assert (overlap.golden_id, overlap.kind) == ("b", "exact")
+    [overlap] = find_overlaps([item("9 + 2?")], [item("9 + 2?", "first"), item("9 + 2?", "second")])
+    assert (overlap.golden_id, overlap.kind) == ("first", "exact")
 
 
 def test_an_overlap_that_an_older_manifest_recorded_still_refuses() -> None:

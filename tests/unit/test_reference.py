@@ -63,7 +63,9 @@ def test_an_option_has_the_description_and_the_default_of_its_field(name: str, k
         field, parameter = field_of(kind, option.fields[0]), parameters[option.parameter]
         shown = render(parameter.help).plain
         assert shown.startswith(str(field.description))
-        if not isinstance(field.default, bool):
+        if field.default is None:
+            assert shown == field.description, "which says what holds then"
+        elif not isinstance(field.default, bool):
             assert shown.endswith(f"[default: {field.default}]")
         assert parameter.default is None, "what was not given is left to the field"
 
