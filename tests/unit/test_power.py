@@ -45,12 +45,12 @@ def test_the_power_is_that_of_simulated_comparisons_within_two_points(
 ) -> None:
     level = spent_level(0.05, number)
     chances = [(changed + gain) / 2, (changed - gain) / 2, 1 - changed]
-    rows = np.random.default_rng(0).multinomial(n, chances, size=20_000)
+    rows = np.random.default_rng(0).multinomial(n, chances, size=8_000)
     found = np.mean([gained >= fewest(int(gained + lost), n, level) for gained, lost, _ in rows])
     assert gain_power(n, gain, changed, level) == pytest.approx(found, abs=0.02)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(20, 2000), st.floats(0.05, 0.5), st.sampled_from([1, 10, 50]))
 def test_the_smallest_gain_found_is_found_and_a_smaller_one_is_not(
     n: int, changed: float, number: int
@@ -65,8 +65,8 @@ def test_the_smallest_gain_found_is_found_and_a_smaller_one_is_not(
     assert gain_power(n, gain - 1e-3, changed, level) < 0.8
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.floats(0.02, 0.2), st.floats(0.2, 0.5), st.sampled_from([1, 10, 50]))
+@settings(max_examples=8, deadline=None)
+@given(st.floats(0.03, 0.2), st.floats(0.2, 0.5), st.sampled_from([1, 10, 50]))
 def test_the_items_needed_find_the_gain(gain: float, changed: float, number: int) -> None:
     level = spent_level(0.05, number)
     n = items_needed(gain, changed, level)
@@ -81,7 +81,7 @@ def test_a_gain_is_found_up_to_a_comparison_and_not_beyond() -> None:
     assert found_until(50, 0.03, 0.2) == 0
 
 
-@pytest.mark.parametrize(("n", "margin", "changed"), [(100, 0.1, 0.1), (60, 0.2, 0.3)])
+@pytest.mark.parametrize(("n", "margin", "changed"), [(60, 0.2, 0.3)])
 def test_the_level_needed_is_one_at_which_equal_candidates_pass_as_often_as_asked(
     n: int, margin: float, changed: float
 ) -> None:
