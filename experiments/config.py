@@ -100,7 +100,9 @@ class ExperimentConfig(TrainRunConfig):
     @model_validator(mode="before")
     @classmethod
     def _main_dataset(cls, values: Any) -> Any:
-        """The dataset and judge of an experiment with a suite are those of its main requirement."""
+        """The dataset and judge of an experiment with a suite are those of its main requirement. A form sends
+        the default of what nobody filled in, so that is no contradiction.
+        """
         if not isinstance(values, dict) or not values.get("require"):
             return values
         try:
@@ -109,7 +111,7 @@ class ExperimentConfig(TrainRunConfig):
             return values  # the fields say what is wrong with them
         main = in_order(suite.require)[0]
         for name, value in (("dataset", main.dataset), ("judge", main.judge)):
-            if values.get(name) not in (None, value):
+            if values.get(name) not in (None, value, cls.model_fields[name].default):
                 raise ValueError(
                     f"{name}: {values[name]} is asked for beside requirements that name their own, first "
                     f"{main.dataset}. Leave {name} out."
@@ -155,6 +157,26 @@ class ExperimentConfig(TrainRunConfig):
     def trained(self) -> TrainRunConfig:
         """The part that concerns the trained run."""
         return TrainRunConfig(**{name: getattr(self, name) for name in TrainRunConfig.model_fields})
+
+
+def with_suite(settings: Mapping[str, Any], suite: Suite | str | Path | None) -> dict[str, Any]:
+    """Settings of an experiment, and what a suite requires.
+
+    Args:
+        settings: dotted names to values; None means not given.
+        suite: see `read_suite`; None for none.
+
+    Raises:
+        InputError: see `read_suite`; or the settings name a dataset or a judge, as the suite does.
+    """
+    if suite is None:
+        return dict(settings)
+    for name in ("dataset", "judge"):
+        if settings.get(name) is not None:
+            raise InputError(
+                f"{name}: {settings[name]} is asked for beside a suite, which names its own. Leave one out."
+            )
+    return {**settings, **read_suite(suite).model_dump()}
 
 
 def read_suite(suite: Suite | str | Path) -> Suite:

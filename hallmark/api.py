@@ -245,7 +245,7 @@ def experiment(
         >>> result.headline
         'THE GATE SAID YES; promotion was switched off'
     """
-    from experiments.config import ExperimentConfig, configured, read_suite
+    from experiments.config import ExperimentConfig, configured, with_suite
     from experiments.plan import plan_experiment, planned
     from experiments.workspace import open_workspace
     from hallmark.workstation.ready import prefect_ready
@@ -262,9 +262,7 @@ def experiment(
         reuse_baseline=reuse_baseline,
         fail_unless_promoted=fail_unless_promoted,
     )
-    if suite is not None:
-        settings |= read_suite(suite).model_dump()
-    wanted = configured(ExperimentConfig, config, settings)
+    wanted = configured(ExperimentConfig, config, with_suite(settings, suite))
     with progress_shown():
         plans = plan_experiment(wanted, open_workspace())
         with prefect_ready(), planned(plans):

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from core.child_process import raise_on_termination
-from experiments.config import ExperimentConfig, configured, read_suite
+from experiments.config import ExperimentConfig, configured, with_suite
 from hallmark import api
 from hallmark.cli.options import ConfigFile, Settings, SuiteFile, settings, with_settings
 from hallmark.cli.terminal import Json, emit
@@ -27,9 +27,7 @@ def experiment(
     """
     from hallmark.cli.show.result import show_result
 
-    given = settings(ExperimentConfig, options, others)
-    if suite is not None:
-        given |= read_suite(suite).model_dump()
+    given = with_suite(settings(ExperimentConfig, options, others), suite)
     wanted = configured(ExperimentConfig, config, given)
     raise_on_termination()
     result = api.experiment(wanted.model_copy(update={"fail_unless_promoted": False}))

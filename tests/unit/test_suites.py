@@ -15,7 +15,7 @@ from evaluation.gate import Case, GateConfig, GateDecision, decide
 from evaluation.limits import Measured, MeasuredPair
 from evaluation.suite import Limit, Requirement, Suite
 from evaluation.training_data import Ancestor, TrainingData, TrainingStatus
-from experiments.config import ExperimentConfig, configured, read_suite
+from experiments.config import ExperimentConfig, configured, read_suite, with_suite
 from golden.datasets import load_dataset
 from provenance import stored_document
 from provenance.card import model_card
@@ -267,9 +267,24 @@ def test_a_suite_that_makes_no_sense_is_refused_with_its_field(
 
 def test_a_dataset_beside_a_suite_is_refused(tmp_path: Path) -> None:
     suite = read_suite(suite_file(tmp_path, RELEASE))
+    with pytest.raises(InputError, match="dataset: golden-v1 is asked for beside a suite"):
+        with_suite({"dataset": "golden-v1"}, suite)
     with pytest.raises(InputError, match="dataset: other-v1 is asked for beside requirements"):
         configured(ExperimentConfig, None, {"dataset": "other-v1", **suite.model_dump()})
     assert Suite.model_validate(suite.model_dump()) == suite
+
+
+def test_prefects_form_has_lists_and_may_send_the_defaults_along() -> None:
+    """The form sends every field, also those that nobody filled in."""
+    from prefect.utilities.callables import parameter_schema
+
+    from flows.experiment import experiment
+
+    definitions = parameter_schema(experiment.fn).definitions
+    assert definitions["ExperimentConfig"]["properties"]["require"]["type"] == "array"
+    assert definitions["Requirement"]["properties"]["aim"]["enum"] == ["better", "not_worse"]
+    filled_in = {"dataset": "golden-v1", "judge": None, "require": [{"dataset": "other-v1"}], "limit": []}
+    assert ExperimentConfig.model_validate(filled_in).dataset == "other-v1"
 
 
 # Recorded runs
