@@ -73,7 +73,7 @@ def not_worse_exact(gained: int, lost: int, n: int, margin: float) -> float:
 
     Example:
         >>> round(not_worse_exact(gained=20, lost=20, n=300, margin=0.05), 4)
-        0.0098
+        0.0119
     """
     return _largest_tail(_most_losses(float(tango_score(gained, lost, n, margin)), n, margin), n, margin)
 
@@ -89,7 +89,7 @@ def level_needed(n: int, margin: float, changed: float, power: float) -> float:
 
     Example:
         >>> round(level_needed(1000, margin=0.05, changed=0.15, power=0.8), 4)
-        0.0008
+        0.0009
     """
     from scipy.stats import binom
 
@@ -171,7 +171,7 @@ def not_worse_by_likelihood(sums: FloatArray, sizes: FloatArray, margin: float) 
 
     Example:
         >>> round(not_worse_by_likelihood(np.zeros(100), np.ones(100), margin=0.05), 3)
-        0.023
+        0.012
     """
     from scipy.optimize import brentq
     from scipy.special import ndtr
