@@ -79,9 +79,10 @@ def spent_level(alpha: float, number: int, carried: float = 0.0, spent: float | 
         >>> round(spent_level(0.05, number=2, spent=0.0219), 5)
         0.00444
     """
-    if spent is None:
-        return alpha * weight(number) + carried
-    return max((alpha - spent) * weight(number) / rest(number), LEAST) + carried
+    own = alpha * weight(number)
+    if spent is not None:
+        own = max((alpha - spent) * weight(number) / rest(number), LEAST)
+    return own + _carried(alpha, number, carried)
 
 
 def alpha_left(alpha: float, number: int, carried: float = 0.0, spent: float | None = None) -> float:
@@ -97,4 +98,12 @@ def alpha_left(alpha: float, number: int, carried: float = 0.0, spent: float | N
         >>> round(alpha_left(0.05, number=2), 4)
         0.03
     """
-    return (alpha * rest(number) if spent is None else max(alpha - spent, 0.0)) + carried
+    left = alpha * rest(number) if spent is None else max(alpha - spent, 0.0)
+    return left + _carried(alpha, number, carried)
+
+
+def _carried(alpha: float, number: int, carried: float) -> float:
+    """What the comparison before left over, as far as all before this one could at this alpha: a larger alpha
+    left more, which is not what is asked for now.
+    """
+    return min(carried, alpha * (1 - rest(number))) if carried else 0.0

@@ -22,12 +22,12 @@ from evaluation.suite import Aim, Limit, Opponent, Requirement
 from evaluation.training_data import TrainingData, TrainingStatus
 
 if TYPE_CHECKING:  # it imports numpy, and the settings of a gate have no need of it
-    from evaluation.comparison import Comparison, CutAnswers
+    from evaluation.comparison import Comparison, CutAnswers, Group
 
 Answer = Literal["better", "not_worse", "not_better", "not_enough_evidence"]
 
 CUT_SHARE = 0.02
-"""When more of either side's answers were cut off than this, what is required must hold without them too."""
+"""When more of either side's answers were cut off than this, the decision says so even where it holds."""
 
 
 class GateConfig(Config):
@@ -207,12 +207,13 @@ def decide(
     carried: float = 0.0,
     spent: float | None = None,
     level: float | None = None,
+    ledger: str | None = None,
 ) -> GateDecision:
     """Apply the rule.
 
     A run may be promoted when every requirement is significant at this comparison's share of alpha, also
-    without the answers that were cut off where those are many; no category falls significantly; no golden
-    item was in the training data; and every limit holds.
+    without the answers that were cut off; no category falls significantly; no golden item was in the training
+    data; and every limit holds.
 
     Args:
         cases: the requirements with their comparisons, the main one first.
@@ -222,6 +223,7 @@ def decide(
         carried: level that the comparison before it left over; see `evaluation.alpha`.
         spent: sum of the levels of those before it, likewise.
         level: of a comparison that was decided before, which keeps it.
+        ledger: name of the golden dataset whose ledger these come from; the main one where it is left out.
 
     Example:
         >>> decision = decide([Case(Requirement(), comparison)], GateConfig())  # doctest: +SKIP
@@ -231,7 +233,7 @@ def decide(
     if level is None:
         level = spent_level(gate.alpha, number, carried, spent)
     main = cases[0].comparison
-    share = f"the share of alpha {gate.alpha:g} for comparison {number} on {main.dataset}"
+    share = f"the share of alpha {gate.alpha:g} for comparison {number} on {ledger or main.dataset}"
     findings = [_examined(case, gate, level, share) for case in cases]
     pairs = [pair for case in cases if (pair := case.measured) is not None]
     measured = [result for limit in limits for result in limited(limit, pairs)]
@@ -286,10 +288,15 @@ def _examined(case: Case, gate: GateConfig, level: float, share: str) -> _Findin
         answer, sentence = _no_loss(comparison, level, share)
         p_value, gained = _known(comparison.p_not_worse), True
     evidence = [sentence]
-    if (cut := comparison.cut) is not None and _many_cut(comparison, cut):
+    objections = _fallen(comparison.categories, gate)
+    if (cut := comparison.cut) is not None:
         p_without, gained_without = _without_cut(case.requirement.aim, cut, gate)
         holds = gained_without and p_without < level
-        evidence.append(_cut_sentence(case.requirement.aim, comparison, cut, p_without, level, holds=holds))
+        if _many_cut(comparison, cut) or not holds:
+            evidence.append(
+                _cut_sentence(case.requirement.aim, comparison, cut, p_without, level, holds=holds)
+            )
+        objections += _fallen(cut.categories, gate, " without the answers that were cut off")
         p_value, gained = max(p_value, p_without), gained and gained_without
         if not holds and answer in ("better", "not_worse"):
             answer = "not_enough_evidence"
@@ -300,7 +307,7 @@ def _examined(case: Case, gate: GateConfig, level: float, share: str) -> _Findin
         gained=gained,
         p_value=p_value,
         evidence=evidence,
-        objections=[*_fallen(comparison, gate), *(sentences if status == "leaked" else [])],
+        objections=[*objections, *(sentences if status == "leaked" else [])],
         remarks=sentences if status == "unknown" else [],
     )
 
@@ -389,11 +396,11 @@ def _cut_sentence(
     return f"{counts} {found}, {fails}. {remedy}"
 
 
-def _fallen(comparison: Comparison, gate: GateConfig) -> list[str]:
+def _fallen(categories: Sequence[Group], gate: GateConfig, where: str = "") -> list[str]:
     return [
-        f"Category {group.name} fell by {-100 * group.delta:.1f} points (Holm p = {group.p_holm:.2g}, below "
-        f"{gate.category_alpha:g})."
-        for group in comparison.categories
+        f"Category {group.name} fell by {-100 * group.delta:.1f} points{where} (Holm p = {group.p_holm:.2g}, "
+        f"below {gate.category_alpha:g})."
+        for group in categories
         if group.delta < 0 and group.p_holm < gate.category_alpha
     ]
 

@@ -83,7 +83,20 @@ class Limit(Config):
     def _has_a_bound(self) -> Self:
         if self.at_most is None and self.at_least is None:
             raise ValueError("at_most or at_least is missing")
+        if self.at_most is not None and self.at_least is not None and self.at_least > self.at_most:
+            raise ValueError(
+                f"at_least {self.at_least:g} is above at_most {self.at_most:g}: nothing can hold"
+            )
         return self
+
+    @property
+    def is_reason(self) -> bool:
+        """Whether it asks for an improvement over the champion: smaller, fewer cut off, or faster."""
+        if self.relative_to != "champion":
+            return False
+        if self.measure == "tokens_per_second":
+            return self.at_least is not None and self.at_least > 1
+        return self.at_most is not None and self.at_most < 1
 
 
 class Suite(Config):
@@ -111,12 +124,11 @@ def check_suite(require: Sequence[Requirement], limit: Sequence[Limit]) -> None:
             "Leave out against = 'base' in one of them."
         )
     gains = [each for each in require if each.aim == "better" and each.against == "champion"]
-    reasons = [each for each in limit if each.relative_to == "champion"]
-    if not gains and not reasons:
+    if not gains and not any(each.is_reason for each in limit):
         raise ValueError(
             "require: nothing is to be gained over the champion. Require aim = 'better' on one dataset, or "
-            "give the reason to replace it as a [[limit]] with relative_to = 'champion', as in "
-            "measure = 'size', at_most = 0.5."
+            "give the reason to replace it as a [[limit]] with relative_to = 'champion': a size or cut_share "
+            "of at_most less than 1, or tokens_per_second of at_least more than 1."
         )
     for bound in limit:
         if not any(

@@ -18,9 +18,8 @@ from golden.datasets import read_items
 from inference.contract import GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
 from registry.artifacts.store import Store
+from registry.runs import OF_SPEED
 
-OF_SPEED = ("batch_size", "device", "threads")
-"""Settings of inference that are not meant to change what it writes."""
 OF_MODEL = "_token_id"
 """How the names of what a model brings along end, among the settings that inference used."""
 

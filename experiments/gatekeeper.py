@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import InputError
+from evaluation.alpha import spent_level
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import Case, GateConfig, GateDecision, decide
 from evaluation.limits import Measured, MeasuredPair
@@ -17,6 +18,7 @@ from experiments.config import ExperimentConfig
 from golden.datasets import load_dataset
 from inference.contract import PredictionMeta
 from registry import Evidence, Pair, Pairing, Registry, Ruling, Run
+from registry.alpha_ledger import Turn
 from registry.artifacts.store import Store
 
 
@@ -102,10 +104,12 @@ def paired(requirement: Requirement, candidate: str, against: str | None) -> Pai
 
 
 def _run_on(requirement: Requirement, run: Run, registry: Registry) -> Run | None:
-    """The newest run of the same weights on a requirement's dataset."""
+    """The run of the same weights on a requirement's dataset: the offered one itself where it is that."""
     dataset = load_dataset(requirement.dataset)
     judge = requirement.judge or dataset.judge
-    return registry.runs.judging(run.model_sha256 or "", dataset.sha256, judge)
+    if (registry.datasets.get(run.dataset_id).sha256, run.judge) == (dataset.sha256, judge):
+        return run
+    return registry.runs.judging(run, dataset.sha256, judge)
 
 
 @dataclass
@@ -155,14 +159,18 @@ class Gatekeeper:
                 self.requirements, self.comparisons, evidence.pairs, known, strict=True
             )
         ]
+        turn = self._tightest(evidence.turns)
+        names = {each.candidate_dataset.sha256: each.candidate_dataset for each in evidence.pairs}
+        dataset = names[turn.dataset_sha256]
         decision = decide(
             cases,
             self.gate,
             limits=self.limits,
-            number=evidence.number,
-            carried=evidence.carried,
-            spent=evidence.spent,
-            level=evidence.level,
+            number=turn.number,
+            carried=turn.carried,
+            spent=turn.spent,
+            level=turn.level,
+            ledger=f"{dataset.key}-{dataset.version}",
         )
         self.decision = decision
         return Ruling(
@@ -176,6 +184,17 @@ class Gatekeeper:
                 "gate": self.gate.model_dump(mode="json"),
                 **({"training_data": known[0].model_dump(mode="json")} if known[0] else {}),
             },
+        )
+
+    def _tightest(self, turns: Sequence[Turn]) -> Turn:
+        """Of the datasets' ledgers the one that leaves the smallest level; the first of equal ones. One that
+        was decided before has its level.
+        """
+        return min(
+            turns,
+            key=lambda turn: (
+                turn.level or spent_level(self.gate.alpha, turn.number, turn.carried, turn.spent)
+            ),
         )
 
     def _compare(self, pairs: Sequence[Pair]) -> None:

@@ -258,8 +258,22 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
     }
     for wanted in others:
         plans[plan_key(wanted)] = plan_evaluation(wanted, workspace)
+    _check_names([plan.dataset for plan in plans.values()])
+    for wanted in others:
         check_training_set(config.trained(), training.model, wanted, workspace)
     return plans
+
+
+def _check_names(datasets: Iterable[DatasetRef]) -> None:
+    """Raises an InputError where two files have one name, which stands for one file forever."""
+    found: dict[str, DatasetRef] = {}
+    for dataset in datasets:
+        other = found.setdefault(dataset.name, dataset)
+        if other.sha256 != dataset.sha256:
+            raise InputError(
+                f"{dataset.path}: is another file than {other.path}, and both would be {dataset.name}. Give "
+                "one of them another name."
+            )
 
 
 def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:

@@ -12,7 +12,7 @@ from registry.columns import check_name
 from registry.database import Database
 from registry.log import append_log, move_alias
 from registry.models import CHAMPION, aliased, find_version, numbered, require_model
-from registry.tables import Alias, ModelVersion
+from registry.tables import Alias, ModelVersion, PromotionLog
 
 
 class Aliases:
@@ -77,6 +77,12 @@ class Aliases:
                 raise InputError(f"{model}@{alias}: is not set, so there is nothing to roll back")
             if current.number == to_version:
                 raise InputError(f"{model}@{alias}: is v{to_version} already")
+            if to_version not in (held := _held(session, model, alias)):
+                raise InputError(
+                    f"{model}@{alias}: never was v{to_version}, so going there is no way back; it was "
+                    f"{', '.join(f'v{number}' for number in sorted(held))}. The gate decides on others: "
+                    f"hallmark promote {version.run_id}"
+                )
             move_alias(session, model, alias, current, version)
             append_log(session, model, alias, "rolled_back", current, version, version.run_id, reason, actor)
         return version
@@ -149,6 +155,12 @@ class Aliases:
                 action = "protected" if protected else "unprotected"
                 append_log(session, model, alias, action, version, None, version.run_id, reason, actor)
             return row
+
+
+def _held(session: Session, model: str, alias: str) -> set[int]:
+    """The versions that an alias pointed at once."""
+    moved = select(PromotionLog.to_version).where(PromotionLog.model == model, PromotionLog.alias == alias)
+    return {number for number in session.exec(moved) if number is not None}
 
 
 def _refuse_protected(session: Session, model: str, alias: str) -> None:

@@ -1,8 +1,9 @@
 """The ledger of alpha: which comparison this is on a golden dataset, and what the one before it left over.
 
-A family is one model on one golden dataset. Its comparisons are numbered, and the level of each follows from
-its number and from what those before it left of alpha (`evaluation.alpha`), so that together they spend no
-more than alpha however many nights there are, also where an earlier version gave them other shares.
+A family is one model on one golden dataset. A decision that rests on several datasets, as one by a suite
+does, is a comparison in the family of each. Comparisons are numbered, and the level of each follows from its
+number and from what those before it left of alpha (`evaluation.alpha`), so that together they spend no more
+than alpha however many nights there are, also where an earlier version gave them other shares.
 A comparison that was significant hands its level on to the next one.
 """
 
@@ -96,12 +97,12 @@ _SPEND = insert(AlphaSpending.__table__)  # type: ignore[attr-defined]
 
 
 def take_turn(session: Session, model: str, dataset_sha256: str, comparison: str) -> Turn:
-    """Find a comparison's turn. Nothing is written: `spend` does that, in the same transaction.
+    """Find a comparison's turn on one dataset. `spend` writes it down, in the same transaction.
 
     Args:
         session: of the transaction.
         model: the registered model.
-        dataset_sha256: of the main golden dataset.
+        dataset_sha256: of the golden dataset.
         comparison: from `comparison_sha256`.
     """
     family = {"model": model, "dataset_sha256": dataset_sha256}
@@ -138,7 +139,8 @@ def used(rows: Iterable[Spent]) -> tuple[float, float]:
     """
     carried, own = 0.0, []
     for row in rows:
-        own.append(row.level - carried)
+        # lower than what was carried over where another dataset of the same decision had less left
+        own.append(max(0.0, row.level - carried))
         carried = row.level if row.significant else 0.0
     return math.fsum(own), carried
 

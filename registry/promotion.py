@@ -71,17 +71,31 @@ class Evidence:
 
     Attributes:
         pairs: one for each pairing of the offer, in its order.
-        number: which comparison this is for this model on the first pair's dataset, from 1.
-        carried: the level that the comparison before it left over.
-        spent: the sum of the levels of all comparisons before it, less what each had carried over.
-        level: the level at which it was decided before; None where it was not.
+        turns: the comparison's turn in the ledger of each dataset, the first pair's first.
     """
 
     pairs: Sequence[Pair]
-    number: int
-    carried: float
-    spent: float = 0.0
-    level: float | None = None
+    turns: Sequence[Turn]
+
+    @property
+    def number(self) -> int:
+        """Which comparison this is for this model on the first pair's dataset, from 1."""
+        return self.turns[0].number
+
+    @property
+    def carried(self) -> float:
+        """The level that the comparison before it, on that dataset, left over."""
+        return self.turns[0].carried
+
+    @property
+    def spent(self) -> float:
+        """The sum of the levels of all comparisons before it, less what each had carried over."""
+        return self.turns[0].spent
+
+    @property
+    def level(self) -> float | None:
+        """The level at which it was decided before; None where it was not."""
+        return self.turns[0].level
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +175,20 @@ class _Case:
 
     Attributes:
         current: the version that the alias points at; None where there is none.
-        main: the runs of the first pairing, whose dataset has the ledger of alpha.
+        pairs: the runs of each pairing.
+        turns: one for each dataset, the first pairing's first.
     """
 
     offer: Offer
     current: ModelVersion | None
-    main: Pair
-    turn: Turn
+    pairs: Sequence[Pair]
+    turns: Sequence[Turn]
     ruling: Ruling
+
+    @property
+    def main(self) -> Pair:
+        """The runs of the first pairing: those of the run that is offered."""
+        return self.pairs[0]
 
     @property
     def moves(self) -> bool:
@@ -178,7 +198,7 @@ class _Case:
     @property
     def decision(self) -> dict[str, Any]:
         """The gate's answer with what it was about, for the log and the attestation."""
-        about = {"against": self.main.opponent.run_id, "comparison_sha256": self.turn.comparison_sha256}
+        about = {"against": self.main.opponent.run_id, "comparison_sha256": self.turns[0].comparison_sha256}
         return {**self.ruling.document, **about}
 
 
@@ -223,14 +243,15 @@ def _assessed(session: Session, offer: Offer) -> _Case | OfferResult:
     if current is not None and current.weights_sha256 == candidate.model_sha256:
         return OfferResult("already_champion", current, None, None)
     pairs = [_pair(session, current, candidate, pairing) for pairing in offer.pairings]
-    main = pairs[0]
     comparison = comparison_sha256(
         [(pair.candidate_dataset.sha256, pair.opponent, pair.candidate) for pair in pairs],
         [pairing.terms for pairing in offer.pairings],
     )
-    turn = take_turn(session, offer.model, main.candidate_dataset.sha256, comparison)
-    evidence = Evidence(pairs, turn.number, turn.carried, turn.spent, turn.level)
-    return _Case(offer, current, main, turn, offer.gate(evidence))
+    # Each dataset that the decision rests on counts it, whichever stands first: else alpha would begin again
+    # with every dataset that is put in front.
+    datasets = dict.fromkeys(pair.candidate_dataset.sha256 for pair in pairs)
+    turns = [take_turn(session, offer.model, sha256, comparison) for sha256 in datasets]
+    return _Case(offer, current, pairs, turns, offer.gate(Evidence(pairs, turns)))
 
 
 def _pair(session: Session, current: ModelVersion | None, offered: Run, pairing: Pairing) -> Pair:
@@ -307,9 +328,11 @@ def _promote(session: Session, artifacts: Store, case: _Case, stored: str) -> Of
 
 
 def _log(session: Session, case: _Case, outcome: Outcome, version: ModelVersion | None, reason: str) -> None:
-    """Write the decision down: its share of alpha, and its row of the log."""
+    """Write the decision down: its share of each dataset's alpha, and its row of the log."""
     offer, ruling, run = case.offer, case.ruling, case.main.candidate
-    spend(session, case.turn, case.main.opponent, run, ruling.p_value, ruling.level, ruling.significant)
+    for turn in case.turns:
+        pair = next(pair for pair in case.pairs if pair.candidate_dataset.sha256 == turn.dataset_sha256)
+        spend(session, turn, pair.opponent, pair.candidate, ruling.p_value, ruling.level, ruling.significant)
     append_log(
         session,
         offer.model,

@@ -18,6 +18,10 @@ from registry.rows import MetricRow, PredictionRow
 from registry.tables import Dataset, Metric, Prediction, Run
 
 CANDIDATES_SHOWN = 5
+ALIKE = 20
+"""Newest runs of the same weights among which one with the same settings is looked for."""
+OF_SPEED = ("batch_size", "device", "threads")
+"""Settings of generation that are not meant to change what is written."""
 AT_ONCE = 100
 """Rows with a manifest that are in memory at a time."""
 
@@ -259,31 +263,32 @@ class Runs:
         with self.database.reading() as session:
             return list(session.exec(same.order_by(col(Run.id).desc())))
 
-    def judging(self, model_sha256: str, dataset_sha256: str, judge: str) -> Run | None:
-        """The newest finished run of some weights on a dataset by a judge.
+    def judging(self, like: Run, dataset_sha256: str, judge: str) -> Run | None:
+        """The newest finished run of a run's weights on a dataset by a judge, of those with its settings of
+        generation where there are any.
 
         Args:
-            model_sha256: tree hash of the weights.
+            like: a finished run.
             dataset_sha256: of the dataset's file.
             judge: as NAME@vN.
 
         Example:
             >>> sha256 = registry.datasets.get(run.dataset_id).sha256
-            >>> registry.runs.judging(run.model_sha256, sha256, run.judge).run_id == run.run_id
+            >>> registry.runs.judging(run, sha256, run.judge).run_id == run.run_id
             True
         """
         found = (
             select(Run)
             .join(Dataset, col(Dataset.id) == Run.dataset_id)
             .where(
-                Run.model_sha256 == model_sha256,
+                Run.model_sha256 == like.model_sha256,
                 Dataset.sha256 == dataset_sha256,
                 Run.judge == judge,
                 Run.status == "finished",
             )
         )
         with self.database.reading() as session:
-            return session.exec(found.order_by(col(Run.id).desc()).limit(1)).first()
+            return newest_alike(session.exec(found.order_by(col(Run.id).desc()).limit(ALIKE)).all(), like)
 
     def unfinished(self, inputs_sha256: str) -> list[Run]:
         """Running and failed runs with exactly these inputs, newest first."""
@@ -351,7 +356,7 @@ _LIKE_RUN = (
         col(Run.id) != bindparam("id"),
     )
     .order_by(col(Run.id).desc())
-    .limit(1)
+    .limit(ALIKE)
 )
 _SCORES = (
     sqlalchemy_select(_PREDICTIONS.c.trace_id, _PREDICTIONS.c.score)
@@ -394,9 +399,28 @@ def finished_run(session: Session, reference: str) -> Run:
 
 
 def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | None:
-    """The newest finished run of some weights with the dataset and judge of another run."""
+    """The newest finished run of some weights with the dataset and judge of another run, of those with the
+    same settings of generation where there are any.
+    """
     same = {name: getattr(like, name) for name in ("dataset_id", "judge", "judge_fingerprint", "id")}
-    return session.exec(_LIKE_RUN, params={"model_sha256": model_sha256, **same}).first()
+    found = session.exec(_LIKE_RUN, params={"model_sha256": model_sha256, **same}).all()
+    return newest_alike(found, like)
+
+
+def newest_alike(runs: Sequence[Run], like: Run) -> Run | None:
+    """The first of some runs that was generated with the settings of another one, else the first.
+
+    Args:
+        runs: newest first.
+        like: the other one.
+    """
+
+    def settings(run: Run) -> dict[str, Any]:
+        chosen = run.manifest.get("generation") or {}
+        return {name: value for name, value in chosen.items() if name not in OF_SPEED}
+
+    wanted = settings(like)
+    return next((run for run in runs if settings(run) == wanted), runs[0] if runs else None)
 
 
 def run_scores(session: Session, run_id: str) -> dict[str, float]:

@@ -163,14 +163,14 @@ def _attestations(session: Session) -> Iterator[Problem]:
 
 def _spending(session: Session) -> Iterator[Problem]:
     """The ledger of alpha is dense, and holds each decision of the log under the number it was made with."""
-    ledger: dict[tuple[str, str], AlphaSpending] = {}
+    ledger: dict[tuple[str, str], set[int]] = {}
     previous = ("", "", 0)
     for row in session.exec(
         select(AlphaSpending).order_by(
             col(AlphaSpending.model), col(AlphaSpending.dataset_sha256), col(AlphaSpending.number)
         )
     ):
-        ledger[row.model, row.comparison_sha256] = row
+        ledger.setdefault((row.model, row.comparison_sha256), set()).add(row.number)
         last = previous[2] if (row.model, row.dataset_sha256) == previous[:2] else 0
         if row.number != last + 1:
             yield Problem(
@@ -182,8 +182,7 @@ def _spending(session: Session) -> Iterator[Problem]:
         comparison, number = entry.decision.get("comparison_sha256"), entry.decision.get("number")
         if comparison is None:
             continue
-        spent = ledger.get((entry.model, comparison))
-        if spent is None or spent.number != number:
+        if number not in ledger.get((entry.model, comparison), ()):
             yield Problem(
                 f"promotion log row {entry.id}",
                 f"was decided as comparison {number}, which the ledger of alpha does not have",

@@ -85,3 +85,9 @@ def test_a_comparison_that_is_asked_about_again_keeps_its_level(registry: Regist
     assert gate.seen[-1].number == 2
     assert gate.seen[-1].level == OLD_SHARES[1]
     assert gate.seen[-1].spent == pytest.approx(OLD_SHARES[0])
+
+
+def test_a_level_that_was_left_over_at_a_larger_alpha_is_not_that_of_a_smaller_one() -> None:
+    left_over = spent_level(0.5, 1)
+    assert spent_level(0.05, 2, carried=left_over, spent=left_over) <= 0.05 * weight(1) + 1e-12
+    assert spent_level(0.05, 2, carried=0.02, spent=0.02) == pytest.approx(0.05 * (weight(1) + weight(2)))

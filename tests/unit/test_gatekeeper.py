@@ -13,6 +13,7 @@ from evaluation.gate import GateConfig
 from experiments.gatekeeper import Gatekeeper
 from golden.datasets import load_dataset
 from registry import Dataset, Evidence, Pair, Run
+from registry.alpha_ledger import Turn
 from tests.support.registry_entries import digest
 
 pytestmark = pytest.mark.unit
@@ -52,7 +53,11 @@ def run(name: str) -> Run:
 def evidence() -> Evidence:
     dataset = Dataset(id=1, key="golden", version="v1", sha256=GOLDEN.sha256, items=len(IDS), created_at="")
     before, after = dict.fromkeys(IDS, 0.0), dict.fromkeys(IDS, 1.0)
-    return Evidence([Pair(run("base"), run("trained"), before, after, dataset, dataset)], 1, 0.0)
+    return Evidence([Pair(run("base"), run("trained"), before, after, dataset, dataset)], [turn(1)])
+
+
+def turn(number: int) -> Turn:
+    return Turn("m", GOLDEN.sha256, digest("c"), number, 0.0, 0.0, None)
 
 
 def changed(evidence: Evidence, **fields: Any) -> Evidence:
@@ -71,7 +76,7 @@ def test_the_same_evidence_is_compared_once_and_decided_alike(evidence: Evidence
 def test_a_later_number_is_decided_anew_on_the_same_comparison(evidence: Evidence) -> None:
     gate = Gatekeeper(GateConfig())
     first, comparison = gate(evidence), gate.comparison
-    assert gate(replace(evidence, number=7)).level < first.level
+    assert gate(replace(evidence, turns=[turn(7)])).level < first.level
     assert gate.comparison is comparison
 
 

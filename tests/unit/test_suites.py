@@ -132,11 +132,40 @@ def test_a_gain_that_only_shorter_answers_made_is_not_promoted() -> None:
     assert not decision.significant
 
 
-def test_two_percent_of_cut_answers_are_counted_and_change_nothing() -> None:
+def test_a_few_cut_answers_that_decide_nothing_are_not_spoken_of() -> None:
     before, after = [0.0] * 40 + [1.0] * 60, [1.0] * 30 + [0.0] * 10 + [1.0] * 60
     decision = decided(Case(BETTER, compared(before, after, cut=(range(2), ()))))
     assert decision.promote
     assert len(decision.reasons) == 1
+    assert decision.requirements[0].cut == (2, 0)
+
+
+def test_a_few_cut_answers_do_not_decide_alone() -> None:
+    """Two in a hundred, and the candidate is right on exactly those and six others."""
+    before, after = [0.0] * 8 + [1.0] * 92, [1.0] * 8 + [0.0] + [1.0] * 91
+    both = compared(before, after), compared(before, after, cut=(range(2), ()))
+    assert both[0].p_better < decided(Case(BETTER, both[0])).level
+    decision = decided(Case(BETTER, both[1]))
+    assert not decision.promote
+    assert "the gain does not hold without them" in decision.reasons[1]
+
+
+def test_a_category_that_falls_behind_cut_answers_stops_the_promotion() -> None:
+    """The champion was cut where the candidate is right, which hides that it lost the others."""
+    ids = [f"t{number}" for number in range(140)]
+    labels = {trace_id: "a" if place < 40 else "b" for place, trace_id in enumerate(ids)}
+
+    def run(name: str, scores: Sequence[float], cut: Collection[str]) -> RunScores:
+        by_id = dict(zip(ids, scores, strict=True))
+        return RunScores(name, "a-v1", "a" * 64, "j@v1", "f", {}, by_id, labels, cut=cut)
+
+    before = [0.0] * 20 + [1.0] * 20 + [0.0] * 60 + [1.0] * 40
+    after = [1.0] * 20 + [0.0] * 15 + [1.0] * 5 + [1.0] * 60 + [1.0] * 40
+    decision = decided(Case(BETTER, compare(run("base", before, set(ids[:20])), run("trained", after, ()))))
+    assert not decision.promote
+    assert "Category a fell by 75.0 points without the answers that were cut off" in " ".join(
+        decision.reasons
+    )
 
 
 def test_a_margin_must_hold_without_the_cut_answers_too() -> None:
@@ -243,6 +272,11 @@ def test_the_main_requirement_names_the_experiments_dataset(tmp_path: Path) -> N
         ('[[require]]\nagainst = "base"\n', "nothing is compared with the champion"),
         ('[[require]]\naim = "not_worse"\nmargin = 0.1\n', "nothing is to be gained over the champion"),
         ('[[require]]\n[[limit]]\nmeasure = "size"\n', "at_most or at_least is missing"),
+        (
+            '[[require]]\naim = "not_worse"\nmargin = 0.1\n[[limit]]\nmeasure = "size"\nat_most = 1\n',
+            "nothing is to be gained over the champion",
+        ),
+        ('[[require]]\n[[limit]]\nmeasure = "size"\nat_most = 1\nat_least = 2\n', "nothing can hold"),
         (
             '[[require]]\n[[limit]]\nmeasure = "size"\nat_most = 1\nrelative_to = "base"\n',
             "limit on size: no requirement against the base",
@@ -383,6 +417,42 @@ def test_the_same_suite_is_one_comparison_and_another_is_a_new_one(recorded: Rec
     ]
     assert numbers == [1, 1, 2, 1]
     assert document(hallmark("verify", "--json"))["problems"] == []
+
+
+def test_no_order_of_the_requirements_begins_a_new_ledger(recorded: Recorded, hallmark: Any) -> None:
+    """Each dataset that decides counts the comparison, and the smallest level holds."""
+    both = '[[require]]\ndataset = "{}"\n\n[[require]]\ndataset = "{}"\n'
+    first = suite_file(recorded.folder, both.format(recorded.main, recorded.other))
+    for place, name in enumerate("abc"):
+        share = 0.5 + place / 50  # other predictions, no real gain
+        hallmark("promote", recorded.candidate(name, share, share), "--suite", first)
+    run = recorded.candidate("good", 0.8, 0.8)
+    turned = recorded.folder / "turned.toml"
+    turned.write_text(both.format(recorded.other, recorded.main))
+    other = recorded.workspace.registry.runs.list(limit=1)[0].run_id
+    decision = document(hallmark("promote", other, "--suite", turned, "--json"))["decision"]
+    assert decision["number"] == 4
+    assert decision["level"] < 0.005
+    ledgers = document(hallmark("models", "alpha", "tiny-reasoner", "--json"))
+    assert {ledger["dataset"]: len(ledger["spent"]) for ledger in ledgers} == {"main-v1": 4, "other-v1": 4}
+    assert document(hallmark("verify", "--json"))["problems"] == []
+    assert run != other
+
+
+def test_two_files_of_one_name_are_refused_before_anything_is_computed(
+    recorded: Recorded, hallmark: Any
+) -> None:
+    (recorded.folder / "elsewhere").mkdir()
+    items = list(load_dataset("golden-v1").items())
+    twin = write_items(recorded.folder / "elsewhere" / "main-v1.jsonl", items[:50])
+    suite = suite_file(
+        recorded.folder,
+        f'[[require]]\ndataset = "{recorded.main}"\n\n'
+        f'[[require]]\ndataset = "{twin}"\naim = "not_worse"\nmargin = 0.1\n',
+    )
+    assert_refused(hallmark("experiment", "--suite", suite), 3, "main-v1", "changed since it was registered")
+    fresh = {"HALLMARK_HOME": str(recorded.folder / "fresh")}
+    assert_refused(hallmark("experiment", "--suite", suite, **fresh), 2, "and both would be main-v1")
 
 
 def test_a_smaller_model_needs_its_size_recorded(recorded: Recorded, hallmark: Any) -> None:
