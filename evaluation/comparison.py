@@ -96,6 +96,8 @@ class CutAnswers(Record):
         lost: how many got worse.
         p_better: one-sided, of "not better"; 1 where there are none.
         p_not_worse: one-sided, of "worse by the margin or more"; None without a margin.
+        categories: the comparison within each category, over these items; empty in comparisons that were
+            recorded before it was made.
     """
 
     baseline: int
@@ -108,6 +110,7 @@ class CutAnswers(Record):
     lost: int
     p_better: float
     p_not_worse: float | None = None
+    categories: list[Group] = Field(default_factory=list)
 
 
 class Comparison(Tabular, Record):
@@ -119,8 +122,9 @@ class Comparison(Tabular, Record):
         ci_high: upper end.
         p_value: two-sided, of "no difference".
         p_better: one-sided, of "not better": what the gate asks.
-        test: mcnemar_exact for 0/1 scores, else paired_permutation; mcnemar_by_group and
-            paired_permutation_by_group where items hang together.
+        test: a key of `evaluation.pairs.TEST_NAMES`: mcnemar_exact for 0/1 scores, and mcnemar_by_group
+            where the items of each group are copies; else permutation_and_likelihood, and likelihood where
+            there are too many items for exact sign flips, with _by_group where items hang together.
         gained: trace ids that got better.
         lost: trace ids that got worse.
         groups: how many independent groups the items form, n where each stands alone; None in comparisons
@@ -313,7 +317,7 @@ def compare(
         gained=[ids[place] for place in np.flatnonzero(pairs.after > pairs.before)],
         lost=[ids[place] for place in np.flatnonzero(pairs.after < pairs.before)],
         groups=pairs.independent,
-        cut=_without_cut(ids, pairs, baseline.cut, candidate.cut, margin),
+        cut=_without_cut(ids, pairs, baseline, candidate, margin),
         margin=margin,
         p_not_worse=None if margin is None else pairs.p_not_worse(margin),
         of_model=_of_models(baseline.of_model, candidate.of_model),
@@ -321,16 +325,16 @@ def compare(
 
 
 def _without_cut(
-    ids: Sequence[str], pairs: Pairs, before: Collection[str], after: Collection[str], margin: float | None
+    ids: Sequence[str], pairs: Pairs, baseline: RunScores, candidate: RunScores, margin: float | None
 ) -> CutAnswers | None:
-    if not before and not after:
+    if not (cut := {*baseline.cut, *candidate.cut}):
         return None
-    cut = {*before, *after}
-    whole = pairs.at(np.array([place for place, trace_id in enumerate(ids) if trace_id not in cut], np.int64))
+    places = [place for place, trace_id in enumerate(ids) if trace_id not in cut]
+    whole = pairs.at(np.array(places, np.int64))
     n = len(whole)
     return CutAnswers(
-        baseline=len(before),
-        candidate=len(after),
+        baseline=len(baseline.cut),
+        candidate=len(candidate.cut),
         n=n,
         baseline_score=math.fsum(whole.before) / n if n else None,
         candidate_score=math.fsum(whole.after) / n if n else None,
@@ -339,6 +343,7 @@ def _without_cut(
         lost=whole.lost,
         p_better=whole.p_better() if n else 1.0,
         p_not_worse=None if margin is None else whole.p_not_worse(margin) if n else 1.0,
+        categories=_groups([ids[place] for place in places], whole, baseline.categories) if n else [],
     )
 
 

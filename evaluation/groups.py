@@ -25,8 +25,9 @@ def group_of(items: Iterable[Item]) -> dict[str, str]:
         items: a dataset.
 
     Returns:
-        trace_id -> name of the group: the `group` of its first item that has one, else that of its first
-        item. Without the items that stand alone.
+        trace_id -> name of the group: `group NAME`, for the `group` of its first item that has one, else the
+        trace_id of its first item, which has no space: so no two groups get one name. Without the items that
+        stand alone.
 
     Example:
         >>> def item(trace_id: str, prompt: str) -> Item:
@@ -48,7 +49,7 @@ def group_of(items: Iterable[Item]) -> dict[str, str]:
         root[item.trace_id] = item.trace_id
         group = getattr(item, "group", None)
         if group is not None:
-            named[item.trace_id] = group
+            named[item.trace_id] = f"group {group}"
         for key in [("prompt", _asked(item)), *([("group", group)] if group is not None else [])]:
             other = first_with.setdefault(key, item.trace_id)
             root[top(item.trace_id)] = top(other)

@@ -12,8 +12,8 @@ import numpy as np
 Interval = tuple[float, float]
 FloatArray = np.ndarray
 
-EXACT_WORK = 500_000_000
-"""Additions that an exact distribution may take; about a second. Beyond it, signs are drawn."""
+EXACT_WORK = 200_000_000
+"""Additions that an exact distribution may take: a quarter of a second; a comparison has a few of them."""
 
 GRID = 1000
 """Steps from 0 to the largest difference, where differences are no whole numbers of anything."""
@@ -99,34 +99,33 @@ def paired_permutation_p(
     Args:
         differences: float64 [items], second less first.
         alternative: two-sided, or greater for the p value of "not better".
-        resamples: random sign patterns; all of them where there are no more.
+        resamples: random sign patterns.
         seed: decides the patterns.
 
     Returns:
-        The p value, never 0 (Phipson & Smyth 2010, arXiv:1603.05766).
+        The p value, never below 1 / (resamples + 1) (Phipson & Smyth 2010, arXiv:1603.05766).
 
     Example:
-        >>> paired_permutation_p([0.25, 0.5, 0.25, 0.75, 0.5], "greater")
-        0.03125
+        >>> round(paired_permutation_p([0.25, 0.5, 0.25, 0.75, 0.5], "greater"), 2)
+        0.03
     """
-    from scipy.stats import permutation_test
-
     values = np.asarray(differences, dtype=np.float64)
-    # no sign changes a zero; the mean over all items is the same statistic, scaled
+    # no sign changes a zero
     values = values[values != 0]
     if not len(values):
         return 1.0
-    result = permutation_test(
-        (values,),
-        lambda x, axis: np.mean(x, axis=axis),
-        permutation_type="samples",
-        n_resamples=resamples,
-        batch=max(1, BLOCK // len(values)),
-        alternative=alternative,
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
+    # How many differences of one size get a plus is one binomial draw, far cheaper than a draw for each.
+    sizes, counts = np.unique(np.abs(values), return_counts=True)
+    seen = values.sum() if alternative == "greater" else abs(values.sum())
+    rng = np.random.default_rng(seed)
+    step = max(1, BLOCK // len(sizes))
+    as_far = 0
+    for start in range(0, resamples, step):
+        plus = rng.binomial(counts, 0.5, size=(min(step, resamples - start), len(sizes)))
+        totals = (2 * plus - counts) @ sizes
+        totals = totals if alternative == "greater" else np.abs(totals)
+        as_far += int((totals >= seen - 1e-9 * np.dot(counts, sizes)).sum())  # a tie is as far
+    return (1 + as_far) / (1 + resamples)
 
 
 def sign_flip_exact(
@@ -192,13 +191,21 @@ def sign_flip_p(
         >>> sign_flip_p([0.25, 0.5, 0.25, 0.75, 0.5], "greater")
         0.03125
     """
-    values = np.asarray(differences, dtype=np.float64)
-    exact = sign_flip_exact(_whole_numbers(values), alternative)
+    values = whole_numbers(np.asarray(differences, dtype=np.float64))
+    exact = sign_flip_exact(values, alternative)
     return paired_permutation_p(values, alternative, resamples, seed) if exact is None else exact
 
 
-def _whole_numbers(values: FloatArray) -> FloatArray:
-    """The values as multiples of the largest fraction that they are multiples of, else of a small one."""
+def whole_numbers(values: FloatArray) -> FloatArray:
+    """The values as multiples of the largest fraction that they are multiples of, else of a thousandth of the
+    largest, rounded.
+
+    Args:
+        values: float64 of any length.
+
+    Returns:
+        int64 of the same length.
+    """
     largest = np.abs(values).max(initial=0.0)
     if largest == 0:
         return np.zeros(len(values), dtype=np.int64)

@@ -89,7 +89,7 @@ def test_a_later_comparison_needs_more_evidence_and_a_carried_level_less() -> No
 
 
 def test_scores_other_than_0_and_1_promise_no_smallest_gain() -> None:
-    decision = verdict([0.2, 0.4, 0.5] * 10, [0.6, 0.5, 0.5] * 10)
+    decision = verdict([0.2, 0.4, 0.5] * 40, [0.6, 0.5, 0.5] * 40)
     assert decision.answer == "better"
     assert decision.smallest_gain is None
     assert "smallest gain" not in decision.reasons[0]
@@ -153,7 +153,7 @@ def test_the_gate_never_promotes_what_is_not_significantly_better(
 
 def test_scores_between_0_and_1_get_a_permutation_test_and_a_bootstrap_interval() -> None:
     result = comparison([0.2, 0.4, 0.5] * 10, [0.6, 0.5, 0.5] * 10)
-    assert result.test == "paired_permutation"
+    assert result.test == "permutation_and_likelihood"
     assert result.baseline.method == "bootstrap"
     assert result.p_value < 0.01
 
