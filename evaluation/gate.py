@@ -292,6 +292,8 @@ def _examined(case: Case, gate: GateConfig, level: float, share: str) -> _Findin
     if (cut := comparison.cut) is not None:
         p_without, gained_without = _without_cut(case.requirement.aim, cut, gate)
         holds = gained_without and p_without < level
+        if not holds:
+            evidence[0] = f"With cut answers counted as wrong: {evidence[0]}"
         if _many_cut(comparison, cut) or not holds:
             evidence.append(
                 _cut_sentence(case.requirement.aim, comparison, cut, p_without, level, holds=holds)

@@ -73,7 +73,7 @@ class LimitResult(Record):
     @property
     def name(self) -> str:
         """What is bounded, in a few words."""
-        return "size" if self.measure == "size" else f"{self.measure} on {self.dataset}"
+        return SHORT[self.measure] if self.measure == "size" else f"{SHORT[self.measure]} on {self.dataset}"
 
     @property
     def bounds(self) -> str:
@@ -151,6 +151,7 @@ def bounds_text(measure: Measure, at_least: float | None, at_most: float | None)
     )
 
 
+SHORT: dict[Measure, str] = {"cut_share": "cut answers", "tokens_per_second": "speed", "size": "size"}
 MEASURES: dict[Measure, str] = {
     "cut_share": "The share of answers cut off",
     "tokens_per_second": "The speed of generation",

@@ -159,7 +159,9 @@ class ExperimentConfig(TrainRunConfig):
         return TrainRunConfig(**{name: getattr(self, name) for name in TrainRunConfig.model_fields})
 
 
-def with_suite(settings: Mapping[str, Any], suite: Suite | str | Path | None) -> dict[str, Any]:
+def with_suite(
+    settings: Mapping[str, Any], suite: Suite | Mapping[str, Any] | str | Path | None
+) -> dict[str, Any]:
     """Settings of an experiment, and what a suite requires.
 
     Args:
@@ -179,9 +181,9 @@ def with_suite(settings: Mapping[str, Any], suite: Suite | str | Path | None) ->
     return {**settings, **read_suite(suite).model_dump()}
 
 
-def read_suite(suite: Suite | str | Path) -> Suite:
-    """A suite from an object or a TOML file. Datasets of a relative path are found from the working
-    directory, as everywhere.
+def read_suite(suite: Suite | Mapping[str, Any] | str | Path) -> Suite:
+    """A suite from an object, a dictionary or a TOML file. Datasets of a relative path are found from the
+    working directory, as everywhere.
 
     Args:
         suite: requirements and limits, or the path of the TOML file that has them.
@@ -194,7 +196,11 @@ def read_suite(suite: Suite | str | Path) -> Suite:
         >>> [(each.dataset, each.aim) for each in suite.require]  # doctest: +SKIP
         [('golden-v1', 'better'), ('safety-v2.jsonl', 'not_worse')]
     """
-    return suite if isinstance(suite, Suite) else validated(Suite, read_toml(Path(suite)), str(suite))
+    if isinstance(suite, Suite):
+        return suite
+    if isinstance(suite, Mapping):
+        return validated(Suite, dict(suite), "suite")
+    return validated(Suite, read_toml(Path(suite)), str(suite))
 
 
 def _dataset_name(dataset: str) -> str:

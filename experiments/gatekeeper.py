@@ -150,7 +150,7 @@ class Gatekeeper:
         known: Sequence[TrainingData | None] = self.training_data or [None] * len(evidence.pairs)
         cases = [
             Case(
-                requirement,
+                requirement if pair.served else requirement.model_copy(update={"against": "base"}),
                 comparison,
                 training_data=training,
                 measured=measured_pair(requirement, pair),

@@ -16,6 +16,7 @@ from core.errors import InputError, IntegrityError
 from core.files import atomic_writer, read_json, sha256_file, sha256_tree, write_json, write_jsonl
 from core.gpus import own_device
 from core.progress import Listener
+from evaluation.gate import CUT_SHARE
 from evaluation.metrics import MetricsSnapshot, summarise
 from experiments.environment import (
     TRAINING_CODE,
@@ -221,6 +222,23 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         predictions_sha256=predictions_sha256,
         predictions_meta=recorded,
         metrics=snapshot,
+    )
+
+
+def cut_warning(judged: Judged, max_new_tokens: int) -> str | None:
+    """That many answers were cut off, in a sentence, so that it is known before hours of training; None where
+    few were.
+
+    Args:
+        judged: what judging found.
+        max_new_tokens: where they were cut off.
+    """
+    cut = judged.metrics.truncated.completions if judged.metrics.truncated else 0
+    if cut <= CUT_SHARE * len(judged.scores):
+        return None
+    return (
+        f"{cut} of {len(judged.scores)} answers reached generation.max_new_tokens = {max_new_tokens} and "
+        "count as wrong; the gate asks for a gain without them"
     )
 
 

@@ -440,9 +440,9 @@ def _contaminated(train: Dataset, golden: Dataset, overlaps: list[Overlap]) -> I
         f"  {o.train_id} ~ {o.golden_id} ({o.kind}): {o.shared[:80]}" for o in overlaps[:SHOWN_OVERLAPS]
     )
     more = f"\n  and {len(overlaps) - SHOWN_OVERLAPS} more" if len(overlaps) > SHOWN_OVERLAPS else ""
+    held = "1 training item holds" if len(overlaps) == 1 else f"{len(overlaps)} training items hold"
     return InputError(
-        f"{train.path}: {len(overlaps)} training items hold items of {golden.name}; a gain would be memory, "
-        "not skill:\n"
+        f"{train.path}: {held} items of {golden.name}; a gain would be memory, not skill:\n"
         f"{shown}{more}\nRemove them (`hallmark golden guard --write-clean` does), or set "
         "train.allow_contamination to train all the same; it is recorded, and the gate will refuse."
     )

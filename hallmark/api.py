@@ -210,7 +210,7 @@ def experiment(
     train: TrainConfig | Mapping[str, Any] | None = None,
     model_name: str | None = None,
     gate: GateConfig | Mapping[str, Any] | None = None,
-    suite: Suite | str | Path | None = None,
+    suite: Suite | Mapping[str, Any] | str | Path | None = None,
     promote: bool | None = None,
     reuse_baseline: bool | None = None,
     fail_unless_promoted: bool | None = None,
@@ -230,8 +230,8 @@ def experiment(
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
         model_name: name in the registry; a promoted model becomes its next version.
         gate: the rule that decides on promotion, as in {"alpha": 0.01}.
-        suite: what must hold on which datasets, as an object or the path of a TOML file; it names the
-            datasets and judges itself.
+        suite: what must hold on which datasets, as an object, a dictionary or the path of a TOML file; it
+            names the datasets and judges itself.
         promote: False decides and records, and leaves the champion.
         reuse_baseline: take the recorded baseline where one exists for exactly these inputs.
         fail_unless_promoted: raise `GateRefused` when the gate says no.
@@ -351,7 +351,7 @@ def promote(
     *,
     against: str | HasRunId | None = None,
     gate: GateConfig | Mapping[str, Any] | None = None,
-    suite: Suite | str | Path | None = None,
+    suite: Suite | Mapping[str, Any] | str | Path | None = None,
     alias: str = "champion",
     force_reason: str | None = None,
 ) -> PromotionResult:
@@ -362,8 +362,8 @@ def promote(
         model_name: name in the registry; a promoted model becomes its next version.
         against: run to compare with; None means the champion's, else the newest of the base model.
         gate: the rule, as in {"alpha": 0.01}.
-        suite: what must hold, as an object or the path of a TOML file; None asks for a gain on the run's own
-            dataset.
+        suite: what must hold, as an object, a dictionary or the path of a TOML file; None asks for a gain on
+            the run's own dataset.
         alias: which alias moves.
         force_reason: promote even if the gate refuses; recorded with the decision.
 

@@ -79,9 +79,9 @@ class Aliases:
                 raise InputError(f"{model}@{alias}: is v{to_version} already")
             if to_version not in (held := _held(session, model, alias)):
                 raise InputError(
-                    f"{model}@{alias}: never was v{to_version}, so going there is no way back; it was "
-                    f"{', '.join(f'v{number}' for number in sorted(held))}. The gate decides on others: "
-                    f"hallmark promote {version.run_id}"
+                    f"{model}@{alias}: never was v{to_version}, and neither was the champion, so going there "
+                    f"is no way back. Either was {', '.join(f'v{number}' for number in sorted(held))}. The "
+                    f"gate decides on others: hallmark promote {version.run_id}"
                 )
             move_alias(session, model, alias, current, version)
             append_log(session, model, alias, "rolled_back", current, version, version.run_id, reason, actor)
@@ -158,8 +158,10 @@ class Aliases:
 
 
 def _held(session: Session, model: str, alias: str) -> set[int]:
-    """The versions that an alias pointed at once."""
-    moved = select(PromotionLog.to_version).where(PromotionLog.model == model, PromotionLog.alias == alias)
+    """The versions that an alias, or the champion's, pointed at once: what the gate let through."""
+    moved = select(PromotionLog.to_version).where(
+        PromotionLog.model == model, col(PromotionLog.alias).in_({alias, CHAMPION})
+    )
     return {number for number in session.exec(moved) if number is not None}
 
 

@@ -55,6 +55,7 @@ class Pair:
         candidate_scores: likewise.
         opponent_dataset: what the opponent was judged on.
         candidate_dataset: what the candidate was judged on.
+        served: whether the opponent is what is served; else it is the base model.
     """
 
     opponent: Run
@@ -63,6 +64,7 @@ class Pair:
     candidate_scores: Mapping[str, float]
     opponent_dataset: Dataset
     candidate_dataset: Dataset
+    served: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,7 @@ def _pair(session: Session, current: ModelVersion | None, offered: Run, pairing:
     opponent = _opponent(session, current, offered, candidate, pairing)
     scores = run_scores(session, opponent.run_id), run_scores(session, candidate.run_id)
     datasets = session.get_one(Dataset, opponent.dataset_id), session.get_one(Dataset, candidate.dataset_id)
-    return Pair(opponent, candidate, *scores, *datasets)
+    return Pair(opponent, candidate, *scores, *datasets, served=current is not None)
 
 
 def _opponent(

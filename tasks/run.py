@@ -76,7 +76,10 @@ def predict(run: RunRef, plan: RunPlan) -> PredictResult:
 @retryable("judge")
 def judge(run: RunRef, plan: RunPlan) -> Judged:
     """Score every prediction once; write scores.jsonl and metrics.json."""
-    return phases.judge_run(run, plan)
+    judged = phases.judge_run(run, plan)
+    if (warning := phases.cut_warning(judged, plan.generation.max_new_tokens)) is not None:
+        current_listener()(Progress(stage="cut off:", done=0, total=0, unit="", note=warning))
+    return judged
 
 
 @retryable("record")

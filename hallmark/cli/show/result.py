@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from evaluation.gate import GateDecision
+from evaluation.gate import CUT_SHARE, GateDecision
 from experiments.result import ExperimentResult, PromotionResult
 from hallmark.cli.show.tables import comparison_table, decision_table
 from hallmark.cli.terminal import out, relative
@@ -86,7 +86,12 @@ def _next(result: ExperimentResult) -> list[tuple[str, str]]:
         )
         commands.append((f"hallmark models history {result.model_name}", "who became champion when, and why"))
     else:
-        commands.append(("hallmark experiment --steps N", "train for longer"))
+        cut = result.comparison.cut
+        if cut is not None and max(cut.baseline, cut.candidate) > CUT_SHARE * result.comparison.n:
+            commands.append(
+                ("hallmark experiment ... --max-new-tokens N", "the same again, with room for whole answers")
+            )
+        commands.append(("hallmark experiment ... --steps N", "the same again, trained for longer"))
     return commands
 
 
