@@ -373,7 +373,7 @@ def test_a_recorded_run_is_promoted_by_a_suite_and_every_requirement_is_recorded
     shown = hallmark("promote", recorded.candidate("worse", 0.8, 0.2), "--suite", recorded.suite())
     assert "other-v1 not 10 points below champion" in shown.stdout
     card = model_card(stored_document(recorded.workspace.registry, champion(recorded)))
-    assert r"| other-v1 not 10 points below champion | 50.0 % | 50.0 % | \+0.0 |" in card
+    assert r"| other-v1 not 10 points below base | 50.0 % | 50.0 % | \+0.0 |" in card
 
 
 def test_what_was_not_judged_on_a_dataset_is_refused_with_the_command_that_does_it(
