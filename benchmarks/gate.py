@@ -21,6 +21,8 @@ margin   One set, on which nothing may be lost: the candidate is worse by just t
          Hallmark's exact test: "score test", the asymptotic one. Then the same in groups of four, of which
          half change together, and where only losses occur. Beside Hallmark: "sign flips" of the groups'
          differences shifted by the margin.
+skew     Graded scores: the candidate gains a hundredth on 99 % of the items and loses the rest on 1 %, so it
+         has no true gain. Beside Hallmark: "sign flips" of the differences, which take them to be symmetric.
 power    What `hallmark golden power` promises, beside what the gate does.
 
     python benchmarks/gate.py [--part nights ...] [--series 1000] [--nights 100] [--json]
@@ -43,6 +45,7 @@ from evaluation import comparison, pairs
 from evaluation.alpha import spent_level
 from evaluation.comparison import RunScores, compare
 from evaluation.gate import Case, GateConfig, decide
+from evaluation.metrics import is_binary
 from evaluation.noninferiority import tango_score
 from evaluation.power import gain_power
 from evaluation.statistics import mcnemar_exact, sign_flip_p, wilson_interval
@@ -128,11 +131,10 @@ class Pair:
     @cached_property
     def p_value(self) -> float:
         """The gate's p value or a smaller one, in little time."""
-        if self.groups:
-            sums = self.difference.reshape(-1, 4).sum(axis=1)
-            if self.requirement is NOT_WORSE:
-                return pairs.not_worse_by_likelihood(sums, np.full(len(sums), 4), MARGIN)
-            return sign_flip_p(sums, "greater")
+        if self.groups or not is_binary(self.champion):
+            groups = np.arange(ITEMS) // 4 if self.groups else None
+            found = pairs.Pairs(self.champion, self.candidate, groups, seed=0, resamples=1)
+            return found.p_not_worse(MARGIN) if self.requirement is NOT_WORSE else found.p_better()
         if self.requirement is NOT_WORSE:
             return pairs.not_worse_exact(*self.changed, ITEMS, MARGIN)
         return pairs.better_exact(*self.changed, len(self.difference))
@@ -217,6 +219,11 @@ def sign_flips(night: Night, number: int) -> bool:
     return sign_flip_p(shifted, "greater") < spent_level(GATE.alpha, number)
 
 
+def flips_alone(night: Night, number: int) -> bool:
+    """Flip the signs of the differences."""
+    return sign_flip_p(night[0].difference, "greater") < spent_level(GATE.alpha, number)
+
+
 Rules = Mapping[str, Callable[[], Rule]]
 
 RULES: Rules = {
@@ -286,6 +293,13 @@ def losses_in_groups(rng: np.random.Generator) -> Iterator[Night]:
         together, alone = np.repeat(rng.random(ITEMS // 4), 4), rng.random(ITEMS)
         candidate = 1.0 - (np.where(whole, together, alone) < MARGIN)
         yield [Pair(right, candidate, NOT_WORSE, groups=True)]
+
+
+def skewed(rng: np.random.Generator) -> Iterator[Night]:
+    """Many small gains and rare large losses, which sum to nothing."""
+    champion = np.full(ITEMS, 0.99)
+    while True:
+        yield [Pair(champion, np.where(rng.random(ITEMS) < 0.99, 1.0, 0.0))]
 
 
 TOLD, UNTOLD = partial(Hallmark, end=1), partial(Hallmark, first=1)
@@ -376,6 +390,12 @@ def part_margin(count: int, nights: int) -> Results:
     }
 
 
+def part_skew(count: int, nights: int) -> Results:
+    """Graded scores with rare large losses."""
+    rules: Rules = {"hallmark": Hallmark, "sign flips": lambda: flips_alone}
+    return {f"no gain, {nights} nights": shares(count, skewed, last=nights, rules=rules)}
+
+
 def part_power(count: int, _nights: int) -> Results:
     """One night, at the level of its number: promised, and promoted."""
     found: Results = {}
@@ -401,6 +421,7 @@ PARTS: dict[str, Callable[[int, int], Results]] = {
     "groups": part_groups,
     "cut": part_cut,
     "margin": part_margin,
+    "skew": part_skew,
     "power": part_power,
 }
 

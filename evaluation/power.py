@@ -85,6 +85,11 @@ class PowerPlan(Record):
         expected = f"When {100 * self.changed:g} % of the answers change"
         smallest = f"the smallest true gain found with {100 * self.power_asked:g} % power is {_listed(found)}"
         told = [f"{self.dataset} has {counted}. {expected}, {smallest}."]
+        if self.groups < self.items:
+            told.append(
+                "These powers are an upper bound: where the items of a group score differently, it takes a "
+                "larger gain or more items."
+            )
         if self.gain is not None and self.found_until is not None:
             gain = f"a gain of {_points(self.gain)}"
             needed = [f"{row.items_needed:,} items for comparison {row.number}" for row in self.comparisons]

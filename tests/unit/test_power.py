@@ -109,6 +109,7 @@ def test_items_that_hang_together_count_once() -> None:
     four = power_plan("support-v1", items=240, groups=60, changed=0.3)
     assert four.comparisons == power_plan("support-v1", items=60, changed=0.3).comparisons
     assert "240 items in 60 independent groups" in four.sentences()[0]
+    assert "an upper bound" in four.sentences()[1]
 
 
 def test_a_plan_says_what_today_s_set_shows_and_what_it_takes() -> None:
