@@ -46,7 +46,7 @@ _LETTER = r"[^\W_]"
 _POINT = rf"(?:(?<!{_LETTER})(?<!\.)\.(?=\d))?"  # .5
 _PARTS = r"(?:(?<=\d)[.:](?=\d){word})*"  # 2.5, 9:30
 _FACTORIAL = r"(?:(?<=\d)!(?= *[-+*/^)]))?"
-_SIGN = r"!=|'+\(|[^\s_]|\n"  # f'(2) is not f(2)
+_SIGN = r"!=|'+\(|[^\s_\x1c-\x1f]|\n"  # f'(2) is not f(2); \x1c to \x1f are white space in Unicode
 
 _EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])(.{0,400}?[^\s*])\1(?![\w*])")
 _QUOTED = re.compile(r"^[ \t]*(?:>[ \t]?)+(?=\S)", re.MULTILINE)
@@ -57,6 +57,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], dict[int, str]]:
     marks = _ranges({code for code in range(0x300, LAST_MARK) if unicodedata.category(chr(code))[0] == "M"})
     ignored = _ranges({code for code in range(0x80, LAST_MARK) if unicodedata.category(chr(code)) == "Cf"})
     alone = f"[{_WITHOUT_SPACES}][{marks}]*"
+    plain = f"[a-z]+(?![\\w{marks}])"
     word = f"(?:(?![{_WITHOUT_SPACES}_])[\\w{marks}])+"
     digits = {
         code: str(unicodedata.decimal(chr(code)))
@@ -64,7 +65,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], dict[int, str]]:
         if unicodedata.category(chr(code)) == "Nd"
     }
     return (
-        re.compile(f"{alone}|{_POINT}{word}{_PARTS.format(word=word)}{_FACTORIAL}|{_SIGN}"),
+        re.compile(f"{plain}|{alone}|{_POINT}{word}{_PARTS.format(word=word)}{_FACTORIAL}|{_SIGN}"),
         re.compile(f"[{ignored}\u034f\u115f\u1160\ufe00-\ufe0f\U000e0100-\U000e01ef]"),
         digits,
     )
@@ -77,8 +78,11 @@ def _ranges(codes: set[int]) -> str:
     return "".join(f"{chr(low)}-{chr(high)}" for low, high in zip(first, last, strict=True))
 
 
-_ASCII = re.compile(f"{_POINT}{_LETTER}+{_PARTS.format(word=_LETTER + '+')}{_FACTORIAL}|{_SIGN}", re.ASCII)
-_ODD_SPACES = str.maketrans(dict.fromkeys("\x1c\x1d\x1e\x1f", " "))  # white space in Unicode, not in ASCII
+_PLAIN = "[a-z]+(?![a-z0-9])"
+"""The words that most texts are made of: found first, they are found three times as fast."""
+_ASCII = re.compile(
+    f"{_PLAIN}|{_POINT}{_LETTER}+{_PARTS.format(word=_LETTER + '+')}{_FACTORIAL}|{_SIGN}", re.ASCII
+)
 
 
 def folded(text: str) -> str:
@@ -92,7 +96,7 @@ def folded(text: str) -> str:
     if "*" in text:
         text = _EMPHASIS.sub(r"\2", text)
     if text.isascii():
-        return text.lower().translate(_ODD_SPACES)
+        return text.lower()
     _, ignored, digits = _patterns()
     plain = unicodedata.normalize("NFKC", text.translate(_POWERS)).translate(_SAME)
     # folding can undo a composition, as of the dotted capital I
