@@ -18,8 +18,8 @@ IntArray = np.ndarray
 
 
 def group_of(items: Iterable[Item]) -> dict[str, str]:
-    """The group of each item that shares one with another item: the same `group`, or the same prompt but for
-    case and spacing. An item that shares both joins its two groups into one.
+    """The group of each item that shares one with another item: the same `group`, or the same prompt
+    (`golden.words.normalise`). An item that shares both joins its two groups into one.
 
     Args:
         items: a dataset.

@@ -48,7 +48,7 @@ class Weights:
 
     Attributes:
         sha256: over all files of the directory.
-        tensors_sha256: over its safetensors files alone; None where that was not recorded.
+        tensors_sha256: over its tensors alone; None where that was not recorded.
         reference: what a person calls the model; the root's name, where no run made it.
     """
 

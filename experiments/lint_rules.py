@@ -168,14 +168,17 @@ def _agree(first: Item, second: Item, judge: Judge) -> bool:
 
 
 def near_copies(lines: Lines) -> Iterator[Finding]:
-    """Prompts that nearly repeat earlier ones of no common group. See `find_near_copies`."""
+    """Prompts that nearly repeat other ones of no common group. See `find_near_copies`."""
     place = {item.trace_id: number for number, item in enumerate(lines.items)}
     for overlap in find_near_copies(lines.items):
         earlier, later = place[overlap.golden_id], place[overlap.train_id]
         group = lines.items[earlier].group
         if group is None or group != lines.items[later].group:
-            problem = f"{100 * overlap.share:.0f} % of the 8-grams are the same: {quoted(overlap.shared)}"
-            yield lines.finding("near_copy", [earlier, later], problem)
+            if overlap.kind == "contained":
+                problem = f"{quoted(lines.items[earlier].prompt)} is whole inside the other one"
+            else:
+                problem = f"{100 * overlap.share:.0f} % of the 8-grams are the same: {quoted(overlap.shared)}"
+            yield lines.finding("near_copy", sorted((earlier, later)), problem)
 
 
 def too_long(lines: Lines, count: TokenCounter, longest: int) -> Iterator[Finding]:

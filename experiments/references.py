@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.errors import InputError, IntegrityError, ResourceError
-from core.files import sha256_entries, sha256_tensors, tree_entries
+from core.files import sha256_tensors, sha256_tree
 from experiments.weights import model_of
 from experiments.workspace import Workspace
 from inference.model_directory import check_model_directory
@@ -31,7 +31,7 @@ class ResolvedModel(BaseModel):
         reference: what was asked for.
         path: its checked directory.
         sha256: over the directory's files.
-        tensors_sha256: over its safetensors files alone, by which copies of it are known.
+        tensors_sha256: over its tensors alone, by which copies of it are known.
         revision: commit of a hub model, or version of a registered one; None for a plain directory.
     """
 
@@ -146,12 +146,11 @@ def _made_by(run_id: str, workspace: Workspace) -> ResolvedModel:
 
 def _local(reference: str, path: Path, revision: str | None = None) -> ResolvedModel:
     check_model_directory(path)
-    entries = tree_entries(path)
     return ResolvedModel(
         reference=reference,
         path=path.absolute(),
-        sha256=sha256_entries(entries),
-        tensors_sha256=sha256_tensors(entries),
+        sha256=sha256_tree(path),
+        tensors_sha256=sha256_tensors(path),
         revision=revision,
     )
 

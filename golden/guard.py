@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,9 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.progress import quiet_meter
 from golden.schema import Item
 from golden.stretches import Hashes, Numbers, Table, Texts, distinct, hashes_of, table_of
-from golden.words import PUNCTUATION, joined, tokens, without_punctuation
+from golden.words import (
+    AFTER,
+    BEFORE,
+    LINE_END,
+    PUNCTUATION,
+    borders,
+    joined,
+    pieces,
+    read_otherwise,
+    without_punctuation,
+)
 
-RULE = "guard@v2"
+RULE = "guard@v3"
 """Name of this rule, which recorded results bear; a change that can change a result changes it."""
 NGRAM = 8
 """Words in an n-gram; 8 as in PaLM (Chowdhery et al. 2022, arXiv:2204.02311, section 8.4)."""
@@ -26,6 +36,8 @@ BOILERPLATE = 3
 """An n-gram that more than this many golden prompts share is their common instruction, not their content."""
 SHORTEST = 2
 """A prompt of fewer tokens, such as `Yes`, is inside so many texts that it means nothing."""
+FREE = 3
+"""A prompt of fewer words, numbers and signs is looked for inside texts with its punctuation."""
 TEMPLATE = 20
 """Within a set, items that resemble each other are worth a look unless so many share an 8-gram."""
 BATCH = 1 << 18
@@ -42,9 +54,10 @@ class Overlap(BaseModel):
     Attributes:
         train_id: trace_id of the training item.
         golden_id: trace_id of the golden item.
-        kind: `exact`: the same prompt; `normalised`: the same but for case, spacing and Unicode forms;
-            `contained`: the golden prompt, so compared, is whole inside the training item's prompt, steps and
-            answer; `ngram`: at least `SHARE` of the golden prompt's 8-grams are in there; `twin`: fewer are.
+        kind: `exact`: the same prompt; `normalised`: the same words, numbers and signs
+            (`golden.words.normalise`); `contained`: the golden prompt, so compared, is whole inside the
+            training item's prompt, steps and answer; `ngram`: at least `SHARE` of the golden prompt's 8-grams
+            are in there; `twin`: fewer are.
         shared: the prompt, or the longest run of words in common.
         share: how much of the golden prompt's own 8-grams the training item has; 1 where it has the prompt.
     """
@@ -95,24 +108,34 @@ def find_overlaps(train: Iterable[Item], golden: Iterable[Item]) -> Iterator[Ove
 
 
 def find_near_copies(items: Sequence[Item]) -> Iterator[Overlap]:
-    """Find items of one dataset whose prompts nearly repeat earlier ones: at least `SHARE` of the 8-grams of
-    either prompt are in the other one. Equal prompts are left out, and those of fewer than eight words have
-    no 8-grams.
+    """Find items of one dataset whose prompts nearly repeat other ones: at least `SHARE` of the 8-grams of
+    either prompt are in the other one, or one of fewer than eight words, which has no 8-grams, is whole
+    inside the other one. Equal prompts are left out, and those that are inside more than `TEMPLATE` others.
 
     Args:
         items: a dataset.
 
     Yields:
-        At most one overlap for each item: the earlier one as `golden_id`, the item itself as `train_id`.
+        At most one overlap for each item, as `train_id`; `golden_id` is the earlier one (`ngram`), or the
+        one inside it, wherever that stands (`contained`).
     """
+    held_in = Counter[str]()
+    found = list(_near_copies(items))
+    held_in.update(overlap.golden_id for overlap in found if overlap.kind == "contained")
+    yield from (each for each in found if each.kind == "ngram" or held_in[each.golden_id] <= TEMPLATE)
+
+
+def _near_copies(items: Sequence[Item]) -> Iterator[Overlap]:
     prompts = _GoldenPrompts(items, most=TEMPLATE)
     rest = iter(items)
     first = 0
     meter = quiet_meter("look for copies", len(items), "items")
     while batch := list(_batch(rest, prompts_only=True)):
-        for _, overlap in _resembling(prompts, batch, Texts([text.tokens for text in batch]), first):
-            if overlap.refuses:
-                yield overlap
+        texts = _Batch(batch)
+        found = {text: overlap for text, overlap in _resembling(prompts, texts, first) if overlap.refuses}
+        for text, overlap in _contained(prompts, texts, within=True):
+            found.setdefault(text, overlap)
+        yield from (found[text] for text in sorted(found))
         first += len(batch)
         meter.update(first)
 
@@ -128,10 +151,84 @@ class _Text(NamedTuple):
 def _batch(items: Iterator[Item], prompts_only: bool = False) -> Iterator[_Text]:
     size = 0
     while size < BATCH and (item := next(items, None)) is not None:
-        prompt = tokens(item.prompt)
-        rest = [] if prompts_only else tokens("\n".join((*item.steps, item.final_answer)))
-        size += len(prompt) + len(rest) + 1
-        yield _Text(item, prompt + rest, len(prompt))
+        prompt = pieces(item.prompt)
+        found = prompt
+        if not prompts_only:
+            text = "\n".join((*item.steps, item.final_answer))
+            found = [*prompt, LINE_END, *pieces(text)]
+            for other in read_otherwise(f"{item.prompt}\n{text}"):
+                found += [LINE_END, *pieces(other)]
+        size += len(found) + 1
+        yield _Text(item, found, len(prompt))
+
+
+class _Batch:
+    """Some texts, as they are compared.
+
+    Attributes:
+        texts: what they are made of.
+        content: their words, numbers and signs.
+    """
+
+    def __init__(self, texts: list[_Text]) -> None:
+        self.texts = texts
+        every = Texts([text.tokens for text in texts])
+        self.content = every.without(_hashes(PUNCTUATION))
+        self._every = every
+
+    @cached_property
+    def strict(self) -> Texts:
+        """With their punctuation, too."""
+        return self._every.without(_hashes(frozenset({LINE_END})))
+
+    @cached_property
+    def prompts(self) -> _Prompts:
+        return _Prompts(self.texts)
+
+    def borders(self, text: int) -> tuple[list[bool], list[bool]]:
+        """Where an expression may begin and end in the content of a text."""
+        if text not in self._borders:
+            self._borders[text] = borders(self.texts[text].tokens)
+        return self._borders[text]
+
+    @cached_property
+    def _borders(self) -> dict[int, tuple[list[bool], list[bool]]]:
+        return {}
+
+
+class _Prompts:
+    """The prompts of some texts, as `normalise` has them.
+
+    Attributes:
+        content: their words, numbers and signs.
+        strict: with their punctuation, too.
+        first: where in `content` what is compared of each begins.
+        size: how many tokens that has.
+    """
+
+    def __init__(self, texts: list[_Text]) -> None:
+        every = Texts([text.tokens[: text.asked] for text in texts])
+        self.content = every.without(_hashes(PUNCTUATION))
+        self.strict = every.without(_hashes(frozenset({LINE_END})))
+        self.first, self.size = self.content.starts.copy(), self.content.sizes.copy()
+        self._trim(BEFORE, lambda: self.first, forward=1)
+        self._trim(AFTER, lambda: self.first + self.size - 1, forward=0)
+
+    def _trim(self, signs: frozenset[str], place: Callable[[], Numbers], forward: int) -> None:
+        known = _hashes(signs)
+        while True:
+            # at least one token is left of each, so that every place is one
+            cut = (self.size > 0) & np.isin(self.content.hashes[np.maximum(place(), 0)], known)
+            if not cut.any():
+                return
+            self.size -= cut
+            self.first += forward * cut
+
+    def compared(self) -> Hashes:
+        """The hash of each as it is compared."""
+        content = self.content.stretches(self.first, self.size)
+        every = self.strict.stretches(self.strict.starts, self.strict.sizes)
+        return np.where(self.size > 0, content, every)
 
 
 def _as_written(batch: list[_Text]) -> Hashes:
@@ -140,13 +237,22 @@ def _as_written(batch: list[_Text]) -> Hashes:
 
 
 @cache
-def _punctuation() -> Hashes:
-    return np.sort(hashes_of(list(PUNCTUATION)))
+def _hashes(signs: frozenset[str]) -> Hashes:
+    return np.sort(hashes_of(list(signs)))
+
+
+class _Whole(NamedTuple):
+    """What is looked for as a whole: by the first tokens of each prompt, up to 8 of them, how many tokens the
+    prompts have that begin so; and the number of each prompt by all its tokens.
+    """
+
+    beginnings: dict[int, Table]
+    prompts: Table
 
 
 class _GoldenPrompts:
-    """What is looked up in training texts: golden prompts as they are written and as they are compared, how
-    the latter begin, and their 8-grams. A golden item's number is its place in the dataset.
+    """What is looked up in training texts: golden prompts as they are written and as they are compared, what
+    is whole inside others, and their 8-grams. A golden item's number is its place in the dataset.
 
     Attributes:
         ids: trace ids by number.
@@ -172,7 +278,14 @@ class _GoldenPrompts:
         first = np.zeros(len(self.ids), bool)  # of equal prompts the first one stands for all
         first[np.unique(compared, return_index=True)[1]] = True
         self.compared = table_of(compared[first], np.flatnonzero(first))
-        self.beginnings = dict(_by_beginning(whole("beginning"), whole("size")))
+        size = whole("size")
+        free = size >= FREE
+        self.content = _Whole(dict(_by_beginning(whole("beginning")[free], size[free])), self.compared)
+        short = first & ~free
+        strict = table_of(whole("strict")[short], np.flatnonzero(short))
+        self.strict = _Whole(
+            dict(_by_beginning(whole("strict_beginning")[short], whole("strict_size")[short])), strict
+        )
         self.all_ngrams: Numbers = whole("ngrams")
         owners = whole("owner")
         kept = first[owners]
@@ -181,8 +294,8 @@ class _GoldenPrompts:
         self.own_ngrams: Numbers = np.bincount(self.ngrams.values, minlength=len(self.ids))
 
     def _read(self, batch: list[_Text]) -> dict[str, npt.NDArray[Any]]:
-        prompts = Texts([text.tokens for text in batch])
-        content = prompts.without(_punctuation())
+        prompts = _Prompts(batch)
+        content, strict = prompts.content, prompts.strict
         ngrams = content.windows(NGRAM)
         owners = content.text_of(np.arange(len(ngrams)))
         inside = np.arange(len(ngrams)) + NGRAM <= content.starts[owners] + content.sizes[owners]
@@ -194,9 +307,12 @@ class _GoldenPrompts:
         self.ids += [text.item.trace_id for text in batch]
         return {
             "written": _as_written(batch),
-            "compared": prompts.stretches(prompts.starts, prompts.sizes),
-            "beginning": prompts.stretches(prompts.starts, np.minimum(prompts.sizes, NGRAM)),
-            "size": prompts.sizes,
+            "compared": prompts.compared(),
+            "beginning": content.stretches(prompts.first, np.minimum(prompts.size, NGRAM)),
+            "size": prompts.size,
+            "strict": strict.stretches(strict.starts, strict.sizes),
+            "strict_beginning": strict.stretches(strict.starts, np.minimum(strict.sizes, NGRAM)),
+            "strict_size": strict.sizes,
             "ngrams": np.bincount(owners[new], minlength=len(batch)),
             "ngram": ngrams[new],
             "owner": (owners[new] + first).astype(np.int32),
@@ -215,12 +331,12 @@ def _by_beginning(beginnings: Hashes, sizes: Numbers) -> Iterator[tuple[int, Tab
             yield length, table_of(beginnings[here], sizes[here])
 
 
-def _overlaps(golden: _GoldenPrompts, batch: list[_Text]) -> Iterator[Overlap]:
+def _overlaps(golden: _GoldenPrompts, texts: list[_Text]) -> Iterator[Overlap]:
     """The strongest overlap of each text, in their order."""
-    texts = Texts([text.tokens for text in batch])
+    batch = _Batch(texts)
     found: dict[int, Overlap] = {}
     for way in (_equal, _contained, _resembling):
-        for text, overlap in way(golden, batch, texts):
+        for text, overlap in way(golden, batch):
             found.setdefault(text, overlap)
     for text in sorted(found):
         yield found[text]
@@ -230,33 +346,73 @@ Ways = Iterator[tuple[int, Overlap]]
 """Overlaps by the number of the text in its batch."""
 
 
-def _equal(golden: _GoldenPrompts, batch: list[_Text], texts: Texts) -> Ways:
-    asked = np.fromiter((text.asked for text in batch), np.int64, len(batch))
+def _equal(golden: _GoldenPrompts, batch: _Batch) -> Ways:
     ways: tuple[tuple[Kind, Table, Hashes], ...] = (
-        ("exact", golden.written, _as_written(batch)),
-        ("normalised", golden.compared, texts.stretches(texts.starts, asked)),
+        ("exact", golden.written, _as_written(batch.texts)),
+        ("normalised", golden.compared, batch.prompts.compared()),
     )
     for kind, table, hashes in ways:
-        for text, number in zip(*table.find(hashes), strict=True):
-            yield int(text), _overlap(golden, batch[text], number, kind, batch[text].item.prompt)
+        for place, number in zip(*table.find(hashes), strict=True):
+            text = batch.texts[place]
+            yield int(place), _overlap(golden, text, number, kind, text.item.prompt)
 
 
-def _contained(golden: _GoldenPrompts, batch: list[_Text], texts: Texts) -> Ways:
-    for length, beginnings in reversed(golden.beginnings.items()):
-        rows = [np.empty((0, 4), np.int64), *_wholes(golden, texts, texts.windows(length), beginnings)]
-        owners, places, sizes, numbers = np.concatenate(rows).T
-        for row in _best(owners, -sizes, numbers):
-            text = batch[owners[row]]
-            first = places[row] - texts.starts[owners[row]]
-            shared = joined(text.tokens[first : first + sizes[row]])
-            yield int(owners[row]), _overlap(golden, text, numbers[row], "contained", shared)
+def _contained(golden: _GoldenPrompts, batch: _Batch, within: bool = False) -> Ways:
+    """With `within`, the texts are the prompts themselves: only those without 8-grams are looked for, in
+    others.
+    """
+    own = np.full(len(batch.texts), -1)
+    if within:
+        places, numbers = golden.compared.find(batch.prompts.compared())
+        own[places] = numbers
+    for length, beginnings in reversed(golden.content.beginnings.items()):
+        if within and length == NGRAM:
+            continue
+        windows = batch.content.windows(length)
+        rows = [_empty(), *_wholes(golden.content, batch.content, windows, beginnings, own, batch)]
+        yield from _told(golden, batch, np.concatenate(rows), strict=False)
+    for length, beginnings in reversed(golden.strict.beginnings.items()):
+        windows = batch.strict.windows(length)
+        rows = [_empty(), *_wholes(golden.strict, batch.strict, windows, beginnings, own)]
+        yield from _told(golden, batch, np.concatenate(rows), strict=True)
 
 
-def _wholes(golden: _GoldenPrompts, texts: Texts, windows: Hashes, beginnings: Table) -> Iterator[Numbers]:
+def _empty() -> Numbers:
+    return np.empty((0, 4), np.int64)
+
+
+def _told(golden: _GoldenPrompts, batch: _Batch, rows: Numbers, strict: bool) -> Ways:
+    owners, places, sizes, numbers = rows.T
+    texts = batch.strict if strict else batch.content
+    for row in _best(owners, -sizes, numbers):
+        text = batch.texts[owners[row]]
+        ignored = {LINE_END} if strict else PUNCTUATION
+        found = [token for token in text.tokens if token not in ignored]
+        first = places[row] - texts.starts[owners[row]]
+        shared = joined(found[first : first + sizes[row]])
+        yield int(owners[row]), _overlap(golden, text, numbers[row], "contained", shared)
+
+
+def _wholes(
+    known: _Whole,
+    texts: Texts,
+    windows: Hashes,
+    beginnings: Table,
+    own: Numbers,
+    batch: _Batch | None = None,
+) -> Iterator[Numbers]:
     """Golden prompts with these beginnings that are whole in the texts, the best ones of each text: int64
     [found, 4] of text, place, tokens, and the prompt's number.
 
     Prompts of many lengths may begin alike, so windows are looked up a few at a time.
+
+    Args:
+        known: what is looked for.
+        texts: where.
+        windows: the hashes of the stretches there, as long as the beginnings.
+        beginnings: of the prompts.
+        own: the prompt that does not count in each text; -1 for none.
+        batch: tells where in the texts an expression begins and ends; None where that does not matter.
     """
     step = max(1, CANDIDATES // beginnings.most)
     for start in range(0, len(windows), step):
@@ -265,14 +421,23 @@ def _wholes(golden: _GoldenPrompts, texts: Texts, windows: Hashes, beginnings: T
         owners = texts.text_of(places)
         fits = places + sizes <= texts.starts[owners] + texts.sizes[owners]
         places, sizes, owners = places[fits], sizes[fits], owners[fits]
-        known, numbers = golden.compared.find(texts.stretches(places, sizes))
-        rows = np.stack([owners[known], places[known], sizes[known], numbers], axis=1)
+        found, numbers = known.prompts.find(texts.stretches(places, sizes))
+        rows = np.stack([owners[found], places[found], sizes[found], numbers], axis=1)
+        rows = rows[numbers != own[rows[:, 0]]]
+        if batch is not None:
+            rows = rows[[_is_whole(batch, texts, *row) for row in rows.tolist()]] if len(rows) else rows
         yield rows[_best(rows[:, 0], -rows[:, 2], rows[:, 3])]
 
 
-def _resembling(golden: _GoldenPrompts, batch: list[_Text], texts: Texts, own: int | None = None) -> Ways:
+def _is_whole(batch: _Batch, texts: Texts, text: int, place: int, size: int, _: int) -> bool:
+    begins, ends = batch.borders(text)
+    first = place - int(texts.starts[text])
+    return begins[first] and ends[first + size - 1]
+
+
+def _resembling(golden: _GoldenPrompts, batch: _Batch, own: int | None = None) -> Ways:
     """With `own`, the number of the first text among the prompts, each is held against earlier ones only."""
-    texts = texts.without(_punctuation())
+    texts = batch.content
     ngrams = texts.windows(NGRAM)
     places, numbers = golden.ngrams.find(ngrams)
     owners = texts.text_of(places)
@@ -294,9 +459,10 @@ def _resembling(golden: _GoldenPrompts, batch: list[_Text], texts: Texts, own: i
     for row in _best(owners[heads], ~holds, -share, numbers[heads]):
         text = owners[heads[row]]
         run = _longest_run(np.sort(places[heads[row] : ends[row]])) - texts.starts[text]
-        common = joined(without_punctuation(batch[text].tokens)[run[0] : run[-1] + NGRAM])
+        common = joined(without_punctuation(batch.texts[text].tokens)[run[0] : run[-1] + NGRAM])
         kind: Kind = "ngram" if holds[row] else "twin"
-        yield int(text), _overlap(golden, batch[text], numbers[heads[row]], kind, common, float(share[row]))
+        told = batch.texts[text]
+        yield int(text), _overlap(golden, told, numbers[heads[row]], kind, common, float(share[row]))
 
 
 def _overlap(

@@ -86,7 +86,7 @@ class PredictionMeta(BaseModel):
         batch_size_used: smaller than asked for where the GPU had too little memory.
         timing: seconds, items per second, tokens per second; all that differs between two equal runs.
         weights_bytes: size of the model's safetensors files; None in files from before it was recorded.
-        tensors_sha256: over these files alone, by which copies of the model are known; likewise.
+        tensors_sha256: over their tensors alone, by which copies of the model are known; likewise.
     """
 
     generation: dict[str, Any]

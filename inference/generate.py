@@ -89,7 +89,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         prompts,
         ordered,
         weights_bytes=sum(size for _, size, _ in tensors),
-        tensors_sha256=sha256_tensors(tensors),
+        tensors_sha256=sha256_tensors(spec.model),
         generation=_recorded(config),
         prompt_template=prompt_template_id(tokenizer),
         device=device,

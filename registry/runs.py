@@ -240,8 +240,8 @@ class Runs:
             return list(session.exec(made.order_by(col(Run.id))))
 
     def tensors(self) -> dict[str, list[str]]:
-        """The sha256 of the safetensors files that finished trained runs made -> ids of those runs, oldest
-        first. A copy of a model with another card has them too.
+        """The sha256 of the tensors that finished trained runs made -> ids of those runs, oldest first. A
+        copy of a model with another card, or in other files, has them too.
 
         Example:
             >>> registry.runs.tensors()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from core.files import sha256_file, sha256_tensors, tree_entries, write_json, write_jsonl
+from core.files import sha256_file, sha256_tensors, write_json, write_jsonl
 from experiments import phases
 from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation, plan_training
@@ -79,7 +79,7 @@ def record_from(
         phases.export_dataset(run, plan)
         shutil.copytree(TINY_BASE_DIRECTORY, run.files.model)
         (run.files.model / "extra.safetensors").write_text(weights)
-        write_predictions(run, plan, answers, tensors=sha256_tensors(tree_entries(run.files.model)))
+        write_predictions(run, plan, answers, tensors=sha256_tensors(run.files.model))
         phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
     return workspace.registry.runs.get(run.run_id)
 
@@ -114,7 +114,7 @@ def _record(
             run.files.model.mkdir()
             for name in ("config.json", "tokenizer.json", "model.safetensors", "README.md"):
                 (run.files.model / name).write_text(f"{name} {weights}")
-        tensors = sha256_tensors(tree_entries(run.files.model)) if weights is not None else None
+        tensors = sha256_tensors(run.files.model) if weights is not None else None
         write_predictions(run, plan, answers, cut, tensors)
         phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
     return run

@@ -17,6 +17,7 @@ from core.files import (
     parse_json,
     raise_for_os_error,
     read_jsonl,
+    sha256_tensors,
     sha256_tree,
     write_jsonl,
 )
@@ -102,3 +103,42 @@ def test_reading_is_lazy(tmp_path: Path) -> None:
     assert next(rows) == (1, {"ok": 1})
     with pytest.raises(InputError, match=r"rows\.jsonl:2: not valid JSON"):
         next(rows)
+
+
+def safetensors(path: Path, tensors: dict[str, bytes], **metadata: str) -> None:
+    header: dict[str, object] = {"__metadata__": metadata} if metadata else {}
+    start = 0
+    for name, data in tensors.items():
+        end = start + len(data)
+        header[name] = {"dtype": "U8", "shape": [len(data)], "data_offsets": [start, end]}
+        start = end
+    head = json.dumps(header).encode()
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(len(head).to_bytes(8, "little") + head + b"".join(tensors.values()))
+
+
+def test_the_same_tensors_in_other_files_are_the_same_model(tmp_path: Path) -> None:
+    safetensors(tmp_path / "one" / "model.safetensors", {"a": b"12", "b": b"3" * 3_000_000})
+    safetensors(
+        tmp_path / "renamed" / "weights.safetensors", {"b": b"3" * 3_000_000, "a": b"12"}, format="pt"
+    )
+    for name, data in (("a", b"12"), ("b", b"3" * 3_000_000)):
+        safetensors(tmp_path / "sharded" / f"model-{name}.safetensors", {name: data})
+    same = {sha256_tensors(tmp_path / name) for name in ("one", "renamed", "sharded")}
+    assert len(same) == 1
+    others = [{"a": b"12", "c": b"3" * 3_000_000}, {"a": b"123", "b": b"3" * 2_999_999}, {"a": b"12"}]
+    for number, tensors in enumerate(others):
+        safetensors(tmp_path / f"other-{number}" / "model.safetensors", tensors)
+        same.add(sha256_tensors(tmp_path / f"other-{number}"))
+    assert len(same) == 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", b"\2\0\0\0\0\0\0\0[]", b"\xff" * 9, b"\x13\0\0\0\0\0\0\0" + b'{"a": {"dtype": 1}}'],
+)
+def test_a_file_that_is_no_safetensors_file_has_a_hash_too(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    first = sha256_tensors(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(content + b"more")
+    assert sha256_tensors(tmp_path) != first

@@ -17,7 +17,7 @@ from experiments.workspace import open_workspace
 from golden.datasets import load_dataset
 from golden.guard import BOILERPLATE, NGRAM, SHARE, Overlap, find_overlaps
 from golden.schema import Item
-from golden.words import normalise, tokens, words
+from golden.words import borders, normalise, pieces, tokens, words
 from tests.support.gsm8k import gsm8k
 from tests.support.refusals import assert_refused
 
@@ -140,9 +140,88 @@ def test_strings_that_python_stores_as_the_same_bytes_differ() -> None:
     assert kinds(item("ba 〰 1"), "ba 00 1") == []
 
 
+def shown(prompt: str, **how: str) -> str:
+    """A prompt as others write it: its last mark replaced by `end`, commas by `comma`, spaces by `space`."""
+    body, mark = (prompt[:-1], "?") if prompt.endswith("?") else (prompt, "")
+    body = body.replace(",", how.get("comma", ",")).replace(" ", how.get("space", " "))
+    return how.get("before", "") + body + how.get("end", mark) + how.get("after", "")
+
+
+WRITTEN = {
+    "no mark": {"end": ""},
+    "full stop": {"end": "."},
+    "equals": {"end": " ="},
+    "equals, mark": {"end": " = ?"},
+    "colon": {"end": ":"},
+    "no commas": {"comma": ""},
+    "no commas, no mark": {"comma": "", "end": ""},
+    "quoted": {"before": "> "},
+    "bold": {"before": "**", "after": "**"},
+    "heading": {"before": "## "},
+    "entities": {"space": "&nbsp;"},
+    "zero width spaces": {"space": "\u200b"},
+    "word joiners": {"space": "\u2060"},
+    "underscores": {"space": "_"},
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN.values(), ids=WRITTEN)
+def test_all_of_golden_v1_is_found_however_it_is_written(how: dict[str, str]) -> None:
+    golden = list(load_dataset("golden-v1").items())
+    behind = {**how, "before": "Question:\n" + how.get("before", "")}
+    for plant in (
+        lambda each: item(shown(each.prompt, **how), each.trace_id),
+        lambda each: item(shown(each.prompt, **behind), each.trace_id, ("So", "it is"), each.final_answer),
+        lambda each: item("Something else?", each.trace_id, ("asked: " + shown(each.prompt, **how), "1")),
+    ):
+        found = list(find_overlaps([plant(each) for each in golden], golden))
+        assert sum(overlap.refuses and overlap.train_id == overlap.golden_id for overlap in found) == 360
+
+
+def test_what_nobody_sees_does_not_hide_a_copy() -> None:
+    for prompt in ("Rev\u200berse kabo now", "Re\u2060verse ka\u034fbo now", "Reverse\u2063kabo\u200bnow"):
+        assert kinds(item(f"Ask: {prompt}"), "Reverse kabo now") == ["contained"]
+    assert kinds(item("What is ९ + २?"), "What is 9 + 2?") == ["normalised"]
+    assert kinds(item("What is &#57; &plus; 2"), "What is 9 + 2?") == ["normalised"]
+    assert tokens("क्\u200dष نمی\u200cخواهم") == ["क्ष", "نمیخواهم"]
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("What is 9 + 2?", "What is 9 - 2?"),
+        ("What is (9 + 2) * 3?", "What is 9 + (2 * 3)?"),
+        ("What is 2.5 + 3?", "What is 2 + 5.3?"),
+        ("What is .5 + 3?", "What is 5 + 3?"),
+        ("What is 3! + 2?", "What is 3 + 2?"),
+        ("Is 3 != 2?", "Is 3 = 2?"),
+        ("What is f'(2)?", "What is f(2)?"),
+        ("Is 3 < 2?", "Is 3 > 2?"),
+        ("What is 2**3?", "What is 2*3?"),
+        ("20 %?", "20?"),
+        ("2²?", "22?"),
+        ("?", "!"),
+    ],
+)
+def test_signs_that_carry_meaning_stay(left: str, right: str) -> None:
+    assert normalise(left) != normalise(right)
+    assert kinds(item(left), right) == []
+
+
+def test_an_expression_that_goes_on_is_another_one() -> None:
+    assert kinds(item("What is 9 + 2 + 5?"), "What is 9 + 2?") == []
+    assert kinds(item("Find 7 * 9 + 2"), "9 + 2?") == []
+    assert kinds(item("Largest of 72 59 56 12"), "Largest of 72, 59, 56?") == []
+    assert kinds(item("Sort l i f y k"), "Sort l i f y") == []
+    assert kinds(item("What is 9 + 2 = 11"), "What is 9 + 2?") == ["contained"]
+    assert kinds(item("What is 9 + 2\n- 11"), "What is 9 + 2?") == ["contained"]
+    assert kinds(item("Largest of 72, 59, 56? 72"), "Largest of 72, 59, 56?") == ["contained"]
+
+
 def test_whole_inside_respects_word_borders() -> None:
     assert kinds(item("Reverse kabolu"), "Reverse kabo") == []
     assert kinds(item("Largest of 72, 59, 56, 12?"), "Largest of 72, 59, 56?") == []
+    assert kinds(item("Why not, then?"), "Why not?") == []
 
 
 def test_a_prompt_of_one_word_is_not_looked_for_inside_texts() -> None:
@@ -185,7 +264,7 @@ def test_an_overlap_that_an_older_manifest_recorded_still_refuses() -> None:
 def test_the_official_halves_of_gsm8k_pass_with_their_twins_shown() -> None:
     found = list(find_overlaps(gsm8k("train"), gsm8k("test")))
     assert [overlap for overlap in found if overlap.refuses] == []
-    assert len({overlap.train_id for overlap in found}) == len(found) == 110
+    assert len({overlap.train_id for overlap in found}) == len(found) == 107
     assert max(overlap.share for overlap in found) == pytest.approx(2 / 3)  # a twin by template
 
 
@@ -201,6 +280,19 @@ WORD = st.sampled_from(["a", "b", "c", "1", "+", "-", "?", "日", "में"])
 TEXT = st.lists(WORD, min_size=1, max_size=14).map(" ".join)
 
 
+def inside(prompt: str, text: str) -> bool:
+    """Whether a prompt is whole in a text: with its punctuation where it has fewer than three words."""
+    wanted = normalise(prompt).split()
+    if len(words(prompt)) < 3:
+        return len(tokens(prompt)) > 1 and f" {' '.join(tokens(prompt))} " in f" {' '.join(tokens(text))} "
+    found = words(text)
+    begins, ends = borders(pieces(text))
+    return any(
+        found[i : i + len(wanted)] == wanted and begins[i] and ends[i + len(wanted) - 1]
+        for i in range(len(found) - len(wanted) + 1)
+    )
+
+
 def naive(train: Item, golden: list[Item]) -> tuple[str, float] | None:
     """The same contract, one prompt after the other, with Python's own strings."""
 
@@ -208,18 +300,18 @@ def naive(train: Item, golden: list[Item]) -> tuple[str, float] | None:
         found = words(text)
         return {tuple(found[i : i + NGRAM]) for i in range(len(found) - NGRAM + 1)}
 
-    text = " ".join(tokens(" ".join((train.prompt, *train.steps, train.final_answer))))
+    whole = "\n".join((train.prompt, *train.steps, train.final_answer))
     distinct = {normalise(each.prompt): grams(each.prompt) for each in golden}
     if train.prompt in {each.prompt for each in golden}:
         return "exact", 1.0
     if normalise(train.prompt) in distinct:
         return "normalised", 1.0
-    if any(len(prompt.split()) > 1 and f" {prompt} " in f" {text} " for prompt in distinct):
+    if any(inside(each.prompt, whole) for each in golden):
         return "contained", 1.0
     found = []
     for every in distinct.values():
         own = {gram for gram in every if sum(gram in other for other in distinct.values()) <= BOILERPLATE}
-        if shared := own & grams(text):
+        if shared := own & grams(whole):
             holds = len(shared) >= max(SHARE * len(own), min(NGRAM, SHARE * len(every)))
             found.append((holds, len(shared) / len(own)))
     if not found:

@@ -187,6 +187,7 @@ def test_a_copy_with_another_card_is_known_by_its_tensors_as_candidate_and_as_ba
     first = trained_from(place, "tiny-base", leaky, "first")
     copy = Path(shutil.copytree(f"{first.directory}/model", tmp_path / "copy"))
     (copy / "README.md").write_text("a new model")
+    (copy / "extra.safetensors").rename(copy / "another.safetensors")
     judged = record_baseline(place, model=str(copy))
     assert judged.model_sha256 != first.model_sha256
     second = trained_from(place, str(copy), clean, "second")

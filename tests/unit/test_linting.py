@@ -103,6 +103,35 @@ def test_equal_prompts_with_answers_that_the_judge_takes_for_equal_are_copies() 
     assert found_by_another.rule == "contradiction"
 
 
+def test_one_prompt_with_another_end_is_one(tmp_path: Path) -> None:
+    written = ["2 + 2?", "2 + 2", "2 + 2 =", "2+2.", "> **2 + 2**"]
+    [finding] = same_prompts(lines(*(item(n, prompt, "4") for n, prompt in enumerate(written))), JUDGE)
+    assert (finding.rule, len(finding.lines)) == ("copy", 5)
+    [finding] = same_prompts(lines(item(1, "2 + 2?", "4"), item(2, "2 + 2", "5")), JUDGE)
+    assert finding.rule == "contradiction"
+    [finding] = small_categories(lines(*(item(n, prompt, "4") for n, prompt in enumerate(written))))
+    assert "has 1 independent items" in finding.problem
+
+
+def test_a_short_prompt_inside_another_one_is_told(tmp_path: Path) -> None:
+    asked = [
+        item(1, "Question: What is 9 + 2?"),
+        item(2, "What is 9 + 2"),
+        item(3, "Please answer: Reverse kabo"),
+    ]
+    asked += [item(4, "Reverse kabo"), item(5, "What is 9 + 2 + 4?"), item(6, "Reverse kabolu")]
+    report = lint(write(tmp_path, *asked))
+    assert places(report.warnings, "near_copy") == [[1, 2], [3, 4]]
+    assert '"What is 9 + 2" is whole inside' in next(
+        finding.problem for finding in report.warnings if finding.rule == "near_copy"
+    )
+
+
+def test_what_many_prompts_hold_is_their_template() -> None:
+    items = [item(0, "Solve it now"), *(item(n, f"Solve it now: {n} + 1") for n in range(1, 40))]
+    assert list(find_near_copies(items)) == []
+
+
 def test_prompts_that_differ_in_a_sign_are_two() -> None:
     found = same_prompts(
         lines(item(1, "9 + 2?", "11"), item(2, "9 - 2?", "7"), item(3, "2²?", "4"), item(4, "22?")), JUDGE
