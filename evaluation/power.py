@@ -81,10 +81,22 @@ class PowerPlan(Record):
         counted = f"{self.items} items"
         if self.groups < self.items:
             counted = f"{self.items} items in {self.groups} independent groups"
-        found = [f"{_gain(row.gain_found)} at comparison {row.number}" for row in self.comparisons]
         expected = f"When {100 * self.changed:g} % of the answers change"
-        smallest = f"the smallest true gain found with {100 * self.power_asked:g} % power is {_listed(found)}"
-        told = [f"{self.dataset} has {counted}. {expected}, {smallest}."]
+        found = [
+            f"{100 * row.gain_found:.1f} points at comparison {row.number}"
+            for row in self.comparisons
+            if row.gain_found is not None
+        ]
+        nothing = [f"comparison {row.number}" for row in self.comparisons if row.gain_found is None]
+        told = [f"{self.dataset} has {counted}."]
+        if found:
+            smallest = f"the smallest true gain found with {100 * self.power_asked:g} % power"
+            told[0] += f" {expected}, {smallest} is {_listed(found)}."
+        if nothing:
+            told.append(
+                f"{expected}, no gain is found with {100 * self.power_asked:g} % power at "
+                f"{_listed(nothing)}, not even if every change is one: the set is too small for that."
+            )
         if self.groups < self.items:
             told.append(
                 "These powers are an upper bound: where the items of a group score differently, it takes a "
@@ -115,10 +127,6 @@ class PowerPlan(Record):
 
 def _points(share: float) -> str:
     return f"{100 * share:g} point{'' if round(100 * share, 9) == 1 else 's'}"
-
-
-def _gain(gain: float | None) -> str:
-    return "none" if gain is None else f"{100 * gain:.1f} points"
 
 
 def _listed(parts: list[str]) -> str:

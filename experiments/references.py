@@ -20,6 +20,7 @@ TINY_BASE = "tiny-base"
 TINY_BASE_DIRECTORY = Path(__file__).parent.parent / "golden" / "base" / TINY_BASE
 REGISTRY_PREFIX = "registry:"
 RUN_PREFIX = "run:"
+RUN_ID = re.compile(r"\d{8}-\d{6}(-[0-9a-f]*)?$")
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt"]
 
@@ -80,6 +81,10 @@ def resolve_model(reference: str, workspace: Workspace) -> ResolvedModel:
         return _made_by(reference.removeprefix(RUN_PREFIX), workspace)
     path = Path(reference).expanduser()
     match = HUB_ID.fullmatch(reference)
+    if not path.exists() and RUN_ID.match(reference):
+        raise InputError(
+            f"{reference}: no such model directory. For the model that a run trained: {RUN_PREFIX}{reference}"
+        )
     if path.exists() or match is None:
         return _local(reference, path)
     directory, revision = fetch_from_hub(match["id"], match["revision"], workspace.home)
