@@ -292,16 +292,18 @@ def _examined(case: Case, gate: GateConfig, level: float, share: str) -> _Findin
     if (cut := comparison.cut) is not None:
         p_without, gained_without = _without_cut(case.requirement.aim, cut, gate)
         holds = gained_without and p_without < level
-        if not holds:
+        decides = not holds and answer in ("better", "not_worse")
+        if decides:
             evidence[0] = f"With cut answers counted as wrong: {evidence[0]}"
-        if _many_cut(comparison, cut) or not holds:
+            answer = "not_enough_evidence"
+        if decides or _many_cut(comparison, cut):
             evidence.append(
                 _cut_sentence(case.requirement.aim, comparison, cut, p_without, level, holds=holds)
             )
-        objections += _fallen(cut.categories, gate, " without the answers that were cut off")
+        fallen = {group.name for group in comparison.categories if _has_fallen(group, gate)}
+        others = [group for group in cut.categories if group.name not in fallen]
+        objections += _fallen(others, gate, " without the answers that were cut off")
         p_value, gained = max(p_value, p_without), gained and gained_without
-        if not holds and answer in ("better", "not_worse"):
-            answer = "not_enough_evidence"
     known = case.training_data
     status, sentences = (known.status, known.sentences) if known else ("unknown", [])
     return _Finding(
@@ -403,8 +405,12 @@ def _fallen(categories: Sequence[Group], gate: GateConfig, where: str = "") -> l
         f"Category {group.name} fell by {-100 * group.delta:.1f} points{where} (Holm p = {group.p_holm:.2g}, "
         f"below {gate.category_alpha:g})."
         for group in categories
-        if group.delta < 0 and group.p_holm < gate.category_alpha
+        if _has_fallen(group, gate)
     ]
+
+
+def _has_fallen(group: Group, gate: GateConfig) -> bool:
+    return group.delta < 0 and group.p_holm < gate.category_alpha
 
 
 def _combined(answers: Sequence[Answer]) -> Answer:

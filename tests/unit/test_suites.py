@@ -140,6 +140,11 @@ def test_a_few_cut_answers_that_decide_nothing_are_not_spoken_of() -> None:
     assert decision.requirements[0].cut == (2, 0)
 
 
+def test_a_few_cut_answers_are_not_spoken_of_where_there_is_no_gain_anyway() -> None:
+    decision = decided(Case(BETTER, compared([1.0] * 50, [1.0] * 49 + [0.0], cut=((), [49]))))
+    assert decision.reasons == ["The score fell by 2.0 points on 50 items; a gain is required."]
+
+
 def test_a_few_cut_answers_do_not_decide_alone() -> None:
     """Two in a hundred, and the candidate is right on exactly those and six others."""
     before, after = [0.0] * 8 + [1.0] * 92, [1.0] * 8 + [0.0] + [1.0] * 91
