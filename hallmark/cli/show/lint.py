@@ -99,6 +99,8 @@ def _next(lint: Lint, file: str) -> str:
     if lint.errors:
         return f"Repair {len(lint.errors)}, then check again: hallmark golden check {shlex.quote(file)}"
     verdict = "fit to decide on, with warnings" if lint.warnings else "all good"
+    if any("too small" in sentence for sentence in lint.can_show):
+        verdict = "well formed, but too small to decide much"
     if lint.frozen:
         return f"{verdict}; frozen: the sha256 is the manifest's"
     judge = f" --judge {lint.judge}" if lint.judge != DEFAULT_JUDGE else ""
