@@ -140,19 +140,18 @@ class Pairs:
 
     @cached_property
     def _alone(self) -> Pairs | None:
-        """Pairs of 0/1 scores that each stand alone: these, or one item of each group, where all groups are
-        as large and the items of each score alike on both sides, as copies do: then more of them are no more
-        evidence. None otherwise.
+        """Pairs of 0/1 scores that each stand alone: these, or one item of each group, where the items of
+        each score alike on both sides, as copies do: then more of them are no more evidence. None otherwise.
         """
         if not self.binary:
             return None
         if self.groups is None:
             return self
         (before, sizes), (after, _) = grouped(self.before, self.groups), grouped(self.after, self.groups)
-        size = sizes[0]
-        if (sizes != size).any() or not (np.isin(before, (0, size)) & np.isin(after, (0, size))).all():
+        before, after = before / sizes, after / sizes
+        if not (np.isin(before, (0, 1)) & np.isin(after, (0, 1))).all():
             return None
-        return Pairs(before / size, after / size, None, self.seed, self.resamples)
+        return Pairs(before, after, None, self.seed, self.resamples)
 
     @cached_property
     def _flips_greater(self) -> float | None:

@@ -68,6 +68,25 @@ def test_the_same_items_four_times_give_the_same_p_and_the_same_interval() -> No
     assert len(four.gained) == 4 * len(once.gained)
 
 
+def test_a_few_items_that_stand_there_twice_change_no_p_value() -> None:
+    once = compared(BEFORE, AFTER, margin=0.1)
+    groups = {f"t{place}-{copy}": f"t{place}" for place in range(5) for copy in range(2)}
+
+    def with_copies(name: str, scores: list[float]) -> RunScores:
+        single = run(name, scores)
+        again = {f"t{place}-1": score for place, score in enumerate(scores[:5])}
+        by_id = {**single.scores, **again}
+        return RunScores(name, *FIXED, by_id, dict.fromkeys(by_id, "c"), groups=groups)
+
+    more = compare(with_copies("base", BEFORE), with_copies("trained", AFTER), margin=0.1)
+    assert (more.p_value, more.p_better, more.p_not_worse) == (
+        once.p_value,
+        once.p_better,
+        once.p_not_worse,
+    )
+    assert (more.n, more.groups, more.test) == (66, 61, "mcnemar_by_group")
+
+
 @pytest.mark.parametrize("copies", [2, 3, 4])
 def test_scores_between_0_and_1_give_the_same_p_when_every_item_stands_there_several_times(
     copies: int,
