@@ -18,6 +18,8 @@ EXACT_WORK = 200_000_000
 GRID = 1000
 """Steps from 0 to the largest difference, where differences are no whole numbers of anything."""
 
+DISTINCT = 1_000
+"""So many distinct values are counted in a bootstrap sample; of more, each item is drawn by itself."""
 BLOCK = 2_000_000
 """Numbers drawn at a time while resampling, so that memory stays flat however many items there are."""
 
@@ -256,7 +258,7 @@ def bootstrap_interval(
     data = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     # Drawing n groups with replacement and counting each distinct one is one multinomial draw, far cheaper
-    # than n indices.
+    # than n indices while few are distinct.
     if sizes is None:
         sums, counts = np.unique(data, return_counts=True)
         items = np.ones(len(sums))
@@ -266,8 +268,14 @@ def bootstrap_interval(
     step = max(1, BLOCK // len(sums))
     means = []
     for start in range(0, resamples, step):
-        drawn = rng.multinomial(len(data), counts / len(data), size=min(step, resamples - start))
-        means.append(drawn @ sums / (drawn @ items))
+        samples = min(step, resamples - start)
+        if len(sums) > DISTINCT:
+            places = rng.integers(0, len(data), size=(samples, len(data)), dtype=np.int32)
+            count = len(data) if sizes is None else np.asarray(sizes)[places].sum(axis=1)
+            means.append(data[places].sum(axis=1) / count)
+        else:
+            drawn = rng.multinomial(len(data), counts / len(data), size=samples)
+            means.append(drawn @ sums / (drawn @ items))
     low, high = np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
