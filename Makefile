@@ -27,7 +27,7 @@ down: install ## stop the worker and the server
 test: install-peers ## run the unit tests, those on the real tiny model, and one short experiment
 	.venv/bin/pytest -m "not slow" $(PARALLEL) $(ARGS)
 	@echo "Left out: the tests marked slow (kills, full disks, a workstation with its browser, sixteen promoters at"
-	@echo "once, the pages of the documentation). Everything: make test-all"
+	@echo "once, two machines with one store, the pages of the documentation). Everything: make test-all"
 
 test-all: install-peers ## run every test
 	.venv/bin/pytest $(PARALLEL) $(ARGS)
