@@ -75,6 +75,16 @@ def current_listener() -> Listener:
     return _listener.get() or _nobody
 
 
+def announce(stage: str, note: str) -> None:
+    """Say something once to whoever listens.
+
+    Args:
+        stage: what it is about.
+        note: the rest of the sentence.
+    """
+    current_listener()(Progress(stage=stage, done=0, total=0, unit="", note=note))
+
+
 @dataclass
 class Meter:
     """Turns counts into reports with rate and time left, a few per second at most.

@@ -102,38 +102,31 @@ def limited(limit: Limit, pairs: Sequence[MeasuredPair]) -> list[LimitResult]:
 
 def _limit_result(limit: Limit, pair: MeasuredPair) -> LimitResult:
     value = pair.candidate.value(limit.measure)
-    scale: float | None = 1.0
-    if limit.relative_to is not None:
-        scale = pair.opponent.value(limit.measure)
-    name = MEASURES[limit.measure]
-    dataset = pair.dataset
-    where = "" if limit.measure == "size" else f" on {dataset}"
-    if value is None or scale is None:
-        whose = "candidate" if value is None else str(limit.relative_to)
-        return LimitResult(
-            measure=limit.measure,
-            dataset=dataset,
-            value=value,
-            at_most=None,
-            at_least=None,
-            met=False,
-            reason=f"{name}{where} was not recorded for the {whose}'s run, so the limit does not hold. "
-            "Judge it again with --no-reuse.",
-        )
+    scale = 1.0 if limit.relative_to is None else pair.opponent.value(limit.measure)
     at_most, at_least = (
-        None if bound is None else bound * scale for bound in (limit.at_most, limit.at_least)
+        None if bound is None or value is None or scale is None else bound * scale
+        for bound in (limit.at_most, limit.at_least)
     )
-    met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
-    allowed = bounds_text(limit.measure, at_least, at_most)
+    about = MEASURES[limit.measure] + ("" if limit.measure == "size" else f" on {pair.dataset}")
+    if value is None or scale is None:
+        met, whose = False, "candidate" if value is None else limit.relative_to
+        reason = (
+            f"{about} was not recorded for the {whose}'s run, so the limit does not hold. "
+            "Judge it again with --no-reuse."
+        )
+    else:
+        met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
+        allowed = bounds_text(limit.measure, at_least, at_most)
+        wanted = f"as required: {allowed}" if met else f"where {allowed} is required"
+        reason = f"{about} is {shown_measure(limit.measure, value)}, {wanted}."
     return LimitResult(
         measure=limit.measure,
-        dataset=dataset,
+        dataset=pair.dataset,
         value=value,
         at_most=at_most,
         at_least=at_least,
         met=met,
-        reason=f"{name}{where} is {shown_measure(limit.measure, value)}, "
-        f"{'as required: ' if met else 'where '}{allowed}{'' if met else ' is required'}.",
+        reason=reason,
     )
 
 

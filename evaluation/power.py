@@ -77,7 +77,13 @@ class PowerPlan(Record):
     excluded_until: int | None = None
 
     def sentences(self) -> list[str]:
-        """The same in words."""
+        """The same in words.
+
+        Example:
+            >>> power_plan("support-v1", items=360, groups=300, nights=10).sentences()[0]
+            'support-v1 has 360 items in 300 independent groups. When 15 % of the answers change, the \
+smallest true gain found with 80 % power is 6.4 points at comparison 1 and 8.9 points at comparison 10.'
+        """
         counted = f"{self.items} items"
         if self.groups < self.items:
             counted = f"{self.items} items in {self.groups} independent groups"
@@ -199,39 +205,6 @@ def power_plan(
         if margin is None
         else _last_with(level_needed(independent, margin, changed, power), alpha),
     )
-
-
-def power_sentences(
-    dataset: str,
-    items: int,
-    groups: int | None = None,
-    *,
-    gain: float | None = None,
-    margin: float | None = None,
-    changed: float = CHANGED,
-    nights: int = 50,
-    power: float = POWER,
-    alpha: float = 0.05,
-) -> list[str]:
-    """`power_plan` in words, a sentence each.
-
-    Example:
-        >>> power_sentences("support-v1", items=360, groups=300, nights=10)[0]
-        'support-v1 has 360 items in 300 independent groups. When 15 % of the answers change, the smallest \
-true gain found with 80 % power is 6.4 points at comparison 1 and 8.9 points at comparison 10.'
-    """
-    plan = power_plan(
-        dataset,
-        items,
-        groups,
-        gain=gain,
-        margin=margin,
-        changed=changed,
-        nights=nights,
-        power=power,
-        alpha=alpha,
-    )
-    return plan.sentences()
 
 
 def _check(items: int, gain: float | None, changed: float, nights: int, power: float, alpha: float) -> None:

@@ -147,7 +147,7 @@ def _report(ledger: Ledger, registry: Registry, gain: float | None, power: float
         wanted = min(changed, FADED * first)
     until = 0 if wanted is None else found_until(groups, wanted, max(changed, wanted), power, lasting)
     return AlphaReport(
-        dataset=f"{dataset.key}-{dataset.version}",
+        dataset=dataset.name,
         dataset_sha256=dataset.sha256,
         items=dataset.items,
         groups=groups,

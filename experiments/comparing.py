@@ -139,7 +139,7 @@ def conditions(
     of_model = {name: value for name, value in meta.generation.items() if name.endswith(OF_MODEL)}
     return RunScores(
         run_id=run.run_id,
-        dataset=f"{dataset.key}-{dataset.version}",
+        dataset=dataset.name,
         dataset_sha256=dataset.sha256,
         judge=run.judge,
         judge_fingerprint=run.judge_fingerprint,

@@ -33,7 +33,7 @@ def dataset_file(run: Run | None, dataset: Dataset, artifacts: Store | None = No
                 f"{own}: changed since the run: expected sha256 {dataset.sha256}, found {found}."
             )
         return own
-    built_in = BUILT_IN / f"{dataset.key}-{dataset.version}.jsonl"
+    built_in = BUILT_IN / f"{dataset.name}.jsonl"
     if built_in.is_file() and sha256_file(built_in) == dataset.sha256:
         return built_in
     if artifacts is not None and artifacts.has_file(dataset.sha256):
@@ -42,7 +42,7 @@ def dataset_file(run: Run | None, dataset: Dataset, artifacts: Store | None = No
     store = f"the artifact store {artifacts.place}" if artifacts else ""
     places = ", ".join(filter(None, [str(own or ""), store])) or "what is built in"
     raise InputError(
-        f"{about}the items of {dataset.key}-{dataset.version} (sha256 {dataset.sha256}) are not to be had; "
+        f"{about}the items of {dataset.name} (sha256 {dataset.sha256}) are not to be had; "
         f"looked in {places}. Bring the run's folder back, or judge any model on the same file: that puts it "
         "into the store."
     )

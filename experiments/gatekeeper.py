@@ -153,7 +153,7 @@ class Gatekeeper:
                 requirement if pair.served else requirement.model_copy(update={"against": "base"}),
                 comparison,
                 training_data=training,
-                measured=measured_pair(requirement, pair),
+                measured=measured_pair(requirement, pair) if self.limits else None,
             )
             for requirement, comparison, pair, training in zip(
                 self.requirements, self.comparisons, evidence.pairs, known, strict=True
@@ -170,7 +170,7 @@ class Gatekeeper:
             carried=turn.carried,
             spent=turn.spent,
             level=turn.level,
-            ledger=f"{dataset.key}-{dataset.version}",
+            ledger=dataset.name,
         )
         self.decision = decision
         return Ruling(
@@ -218,7 +218,7 @@ def measured_pair(requirement: Requirement, pair: Pair) -> MeasuredPair:
     """What limits may bound, of the two runs of a requirement."""
     dataset = pair.candidate_dataset
     return MeasuredPair(
-        dataset=f"{dataset.key}-{dataset.version}",
+        dataset=dataset.name,
         reference=requirement.dataset,
         against=requirement.against,
         candidate=measured(pair.candidate),

@@ -79,7 +79,7 @@ def training_data(run: Run, dataset: Dataset, workspace: Workspace) -> TrainingD
     registry = workspace.registry
     judged = run if run.dataset_id == dataset.id else None
     golden = Golden(
-        f"{dataset.key}-{dataset.version}",
+        dataset.name,
         dataset.sha256,
         lambda: dataset_file(judged, dataset, registry.artifacts),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from core.config import Record
 from core.errors import InputError
 from evaluation.groups import group_of, independent
-from evaluation.power import power_sentences
+from evaluation.power import power_plan
 from experiments.lint_rules import (
     Finding,
     Lines,
@@ -134,7 +134,7 @@ def _can_show(name: str, lines: Lines) -> list[str]:
     if not lines.items:
         return []
     groups = independent([item.trace_id for item in lines.items], group_of(lines.items))
-    return power_sentences(name, len(lines.items), groups)
+    return power_plan(name, len(lines.items), groups).sentences()
 
 
 def _token_counter(model: str) -> TokenCounter | str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from core.errors import InputError
 from core.files import sha256_json
-from core.progress import Progress, current_listener
+from core.progress import announce
 from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.environment import (
@@ -257,7 +257,7 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
         ),
     }
     for wanted in others:
-        plans[plan_key(wanted)] = plan_evaluation(wanted, workspace)
+        plans[plan_key(wanted)] = plan_evaluation(wanted, workspace, training.model)
     _check_names([plan.dataset for plan in plans.values()])
     for wanted in others:
         check_training_set(config.trained(), training.model, wanted, workspace)
@@ -276,12 +276,15 @@ def _check_names(datasets: Iterable[DatasetRef]) -> None:
             )
 
 
-def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
+def plan_evaluation(
+    config: EvaluateConfig, workspace: Workspace, model: ResolvedModel | None = None
+) -> RunPlan:
     """Settle a baseline run: find the model, check the dataset line by line, load the judge.
 
     Args:
         config: what to judge, on what, by whom.
         workspace: its registry knows the datasets and the registered models.
+        model: the model, where it was found and hashed already.
 
     Raises:
         InputError: the model, the dataset or the judge is unusable; names it.
@@ -294,7 +297,7 @@ def plan_evaluation(config: EvaluateConfig, workspace: Workspace) -> RunPlan:
     """
     if (plan := settled_plan(config)) is not None:
         return plan
-    dataset, plan = _settle(config, workspace)
+    dataset, plan = _settle(config, workspace, model)
     return plan.model_copy(update={"dataset": dataset_ref(dataset, sum(1 for _ in dataset.items()))})
 
 
@@ -369,7 +372,9 @@ def check_base(
     return found
 
 
-def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunPlan]:
+def _settle(
+    config: EvaluateConfig, workspace: Workspace, model: ResolvedModel | None = None
+) -> tuple[Dataset, RunPlan]:
     """The plan of an evaluation whose items are not read and counted yet."""
     dataset = load_dataset(config.dataset)
     name = config.judge or dataset.judge
@@ -377,10 +382,10 @@ def _settle(config: EvaluateConfig, workspace: Workspace) -> tuple[Dataset, RunP
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     if dataset.manifest is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"
-        current_listener()(Progress(stage="dataset:", done=0, total=0, unit="", note=note))
+        announce("dataset:", note)
     return dataset, RunPlan(
         kind="baseline",
-        model=resolve_model(config.model, workspace),
+        model=model or resolve_model(config.model, workspace),
         dataset=dataset_ref(dataset, 0),
         judge=name,
         judge_fingerprint=judge_fingerprint(judge),
@@ -431,7 +436,7 @@ def _sorted_out(found: Iterable[Overlap]) -> tuple[list[Overlap], Twins]:
             pairs = sorted([*pairs, overlap], key=lambda pair: -pair.share)[:SHOWN_TWINS]
     if count:
         note = f"{count} training items resemble golden items without holding them; shown by `golden guard`"
-        current_listener()(Progress(stage="guard:", done=0, total=0, unit="", note=note))
+        announce("guard:", note)
     return overlaps, Twins(count=count, pairs=pairs)
 
 

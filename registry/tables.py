@@ -44,6 +44,11 @@ class Dataset(Row, table=True):
     items: int
     created_at: str = Field(sa_type=String(32))
 
+    @property
+    def name(self) -> str:
+        """Key and version: golden-v1."""
+        return f"{self.key}-{self.version}"
+
 
 class Run(Row, table=True):
     """One execution of a model against a dataset by a judge: what was asked for, then its result.

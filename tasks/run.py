@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.progress import Progress, current_listener
+from core.progress import announce, current_listener
 from experiments import phases, runs
 from experiments import plan as planning
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
@@ -46,7 +46,7 @@ def begin(plan: RunPlan) -> RunRef:
         runs.keep_datasets(plan, workspace.registry)  # a run of another machine or of an older Hallmark
         return reusable
     if (reason := runs.why_not_reused(plan, workspace.registry)) is not None:
-        current_listener()(Progress(stage="predicting again:", done=0, total=0, unit="", note=reason))
+        announce("predicting again:", reason)
     run = runs.begin_run(plan, workspace.registry, workspace.runs)
     remember_flow_run(run)
     return run
@@ -78,7 +78,7 @@ def judge(run: RunRef, plan: RunPlan) -> Judged:
     """Score every prediction once; write scores.jsonl and metrics.json."""
     judged = phases.judge_run(run, plan)
     if (warning := phases.cut_warning(judged, plan.generation.max_new_tokens)) is not None:
-        current_listener()(Progress(stage="cut off:", done=0, total=0, unit="", note=warning))
+        announce("cut off:", warning)
     return judged
 
 

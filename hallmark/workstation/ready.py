@@ -14,7 +14,7 @@ from pathlib import Path
 from core.child_process import signals_held
 from core.errors import ResourceError
 from core.files import make_home
-from core.progress import Progress, current_listener
+from core.progress import announce
 from core.settings import get_settings
 from hallmark.workstation.prefect_environment import CHOSEN_BY_USER, client_environment
 from hallmark.workstation.temporary_server import TemporaryServer
@@ -38,7 +38,7 @@ def prefect_ready() -> Iterator[None]:
     make_home(home)  # before Prefect makes its own folder in it
     with variables(_wanted(home)):
         if _last_address is None:
-            _say("starting", "Prefect")
+            announce("starting", "Prefect")
         with signals_held():  # Prefect logs whatever is raised while it is imported, and goes on
             from prefect.context import root_settings_context
 
@@ -68,9 +68,9 @@ def _wanted(home: Path) -> dict[str, str]:
     if any(os.environ.get(name) for name in CHOSEN_BY_USER):
         wanted = {**wanted, "PREFECT_HOME": os.environ.get("PREFECT_HOME", "")}
     elif "PREFECT_API_URL" in wanted:
-        _say("Prefect:", wanted["PREFECT_API_URL"].removesuffix("/api"))
+        announce("Prefect:", wanted["PREFECT_API_URL"].removesuffix("/api"))
     elif not (home / "prefect").exists():
-        _say("first start:", "Prefect sets up its database, which takes about 15 seconds")
+        announce("first start:", "Prefect sets up its database, which takes about 15 seconds")
     wanted.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "true")
     if not os.environ.get("HALLMARK_DEBUG"):
         wanted.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -151,7 +151,3 @@ def _temporary_server(home: Path) -> str:
         if home not in _servers or not _servers[home].is_running:
             _servers[home] = TemporaryServer(home)
         return _servers[home].address
-
-
-def _say(stage: str, note: str) -> None:
-    current_listener()(Progress(stage=stage, done=0, total=0, unit="", note=note))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import InputError
-from evaluation.power import power_sentences
+from evaluation.power import power_plan
 from evaluation.statistics import holm, mcnemar_exact
 from experiments.lint_rules import Finding, Lines, same_prompts, small_categories, too_long, unanswerable
 from experiments.linting import Lint, freeze_dataset, lint
@@ -285,10 +285,10 @@ def test_contradictions_are_not_frozen_and_copies_are(tmp_path: Path) -> None:
 def test_freezing_says_what_the_set_can_show(hallmark, tmp_path: Path) -> None:
     path = write(tmp_path, *(item(n, f"What is {n} + {n}?", str(2 * n)) for n in range(300)))
     result = hallmark("golden", "freeze", str(path), "--licence", "MIT", "--made-by", "hand")
-    told = " ".join(power_sentences("mine-v1", items=300))
+    told = " ".join(power_plan("mine-v1", items=300).sentences())
     assert "mine-v1 is frozen, 300 items" in " ".join(result.stdout.split())
     assert told in " ".join(result.stdout.split())
-    assert lint(path).can_show == power_sentences("mine-v1", items=300)
+    assert lint(path).can_show == power_plan("mine-v1", items=300).sentences()
 
 
 def test_a_set_is_proved_by_the_judge_that_it_is_meant_for(hallmark, tmp_path: Path) -> None:

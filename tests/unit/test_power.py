@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from core.errors import InputError
 from evaluation.alpha import spent_level
 from evaluation.noninferiority import level_needed, not_worse_exact
-from evaluation.power import found_until, gain_found, gain_power, items_needed, power_plan, power_sentences
+from evaluation.power import found_until, gain_found, gain_power, items_needed, power_plan
 from evaluation.superiority import better_exact
 from hallmark.cli.golden import app
 
@@ -93,7 +93,7 @@ def test_the_level_needed_is_one_at_which_equal_candidates_pass_as_often_as_aske
 
 
 def test_a_plan_says_what_it_takes_to_exclude_a_loss() -> None:
-    told = " ".join(power_sentences("safety-v1", 1000, margin=0.05))
+    told = " ".join(power_plan("safety-v1", 1000, margin=0.05).sentences())
     assert "To exclude a loss of 5 points, when there is truly none, takes" in told
     assert "Today's set excludes a loss of 5 points up to comparison" in told
     plan = power_plan("safety-v1", 1000, margin=0.05, nights=1)
@@ -113,16 +113,16 @@ def test_items_that_hang_together_count_once() -> None:
 
 
 def test_a_plan_says_what_today_s_set_shows_and_what_it_takes() -> None:
-    told = " ".join(power_sentences("support-v1", 300, gain=0.03))
+    told = " ".join(power_plan("support-v1", 300, gain=0.03).sentences())
     assert "smallest true gain found with 80 % power is 6.4 points at comparison 1" in told
     assert "To find a gain of 3 points takes 1,389 items for comparison 1" in told
     assert "does not find a gain of 3 points even at the first comparison" in told
     assert "up to comparison 21; after that, a fresh set is due" in " ".join(
-        power_sentences("golden-v1", 360, gain=0.1, changed=0.2)
+        power_plan("golden-v1", 360, gain=0.1, changed=0.2).sentences()
     )
     assert (
         "comparison 10 and comparison 50, not even if every change is one"
-        in power_sentences("tiny-v1", 30)[1]
+        in power_plan("tiny-v1", 30).sentences()[1]
     )
 
 
