@@ -15,7 +15,8 @@ from core.child_process import run_child
 from core.errors import InputError, IntegrityError
 from core.files import atomic_writer, read_json, sha256_file, sha256_tree, write_json, write_jsonl
 from core.gpus import own_device
-from core.progress import Listener
+from core.progress import Listener, announce
+from core.sealed import damage, seal
 from evaluation.gate import CUT_SHARE
 from evaluation.metrics import MetricsSnapshot, summarise
 from experiments.environment import (
@@ -27,12 +28,14 @@ from experiments.environment import (
 )
 from experiments.plan import RunPlan
 from experiments.references import RUN_PREFIX
+from experiments.run_files import is_here
 from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.schema import Item
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
 from registry import MetricRow, PredictionRow, Registry
+from registry.artifacts.checkouts import is_intact
 from trainer.contract import TrainResult, TrainSpec
 
 
@@ -43,7 +46,10 @@ def export_dataset(run: RunRef, plan: RunPlan) -> Path:
         IntegrityError: the file is no longer the one that was planned with.
     """
     target = run.files.dataset
-    if not target.is_file() or sha256_file(target) != plan.dataset.sha256:
+    there = target.is_file()
+    if not there or sha256_file(target) != plan.dataset.sha256:
+        if there:
+            announce("damaged:", f"{target}: changed since it was written. It is copied again")
         with plan.dataset.path.open("rb") as source, atomic_writer(target) as file:
             shutil.copyfileobj(source, file)
     if (found := sha256_file(target)) != plan.dataset.sha256:
@@ -65,6 +71,8 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
         raise InputError(f"run {run.run_id}: a baseline run has nothing to train")
     if (done := _finished_training(run)) is not None:
         return done
+    for earlier in (run.files.training_sums, run.files.predictions_sums):  # these belong to other weights
+        earlier.unlink(missing_ok=True)
     spec = TrainSpec(
         base=plan.model.path,
         base_label=plan.model.label,
@@ -83,6 +91,8 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
             "trainer", spec, TrainResult, threads=threads, log=run.files.log, listener=listener, keep=locks
         )
     write_json(run.files.training_result, result.model_dump())
+    trained = (run.files.training, run.files.loss_curve, run.files.training_result)
+    seal(run.files.training_sums, [path for path in (*trained, run.files.adapter) if path.exists()])
     return result
 
 
@@ -101,21 +111,30 @@ def training_inputs(plan: RunPlan) -> dict[str, Any]:
 
 
 def _finished_training(run: RunRef) -> TrainResult | None:
-    if not run.files.training_result.is_file():
+    """The result of a training whose files are all as it left them; the hash of the model is in it."""
+    if not is_here(run.files.training_sums):
         return None
-    result = TrainResult.model_validate(read_json(run.files.training_result))
-    intact = run.files.model.is_dir() and sha256_tree(run.files.model) == result.model_sha256
-    return result if intact else None
+    problem = damage(run.files.training_sums)
+    if problem is None:
+        result = TrainResult.model_validate(read_json(run.files.training_result))
+        if is_intact(run.files.model, result.model_sha256):
+            return result
+        problem = f"{run.files.model}: changed since it was written"
+    announce("damaged:", f"{problem}. The model is trained again")
+    return None
 
 
 def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResult:
-    """Write predictions.jsonl with the model that the run judges, in a process of its own.
+    """Write predictions.jsonl with the model that the run judges, in a process of its own. What was predicted
+    is not predicted again.
 
     Args:
         run: the run.
         plan: a baseline plan judges the plan's model, a training plan the run's own `model/`.
         listener: gets progress in items.
     """
+    if (done := _finished_predictions(run)) is not None:
+        return done
     trained = plan.training is not None
     spec = PredictSpec(
         model=run.files.model if trained else plan.model.path,
@@ -126,7 +145,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
     )
     threads = plan.generation.threads
     with own_device(f"inference, run {run.run_id}", listener, cpu=plan.generation.device == "cpu") as locks:
-        return run_child(
+        result = run_child(
             "inference",
             spec,
             PredictResult,
@@ -135,6 +154,21 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
             listener=listener,
             keep=locks,
         )
+    seal(run.files.predictions_sums, [run.files.predictions, run.files.predictions_meta])
+    return result
+
+
+def _finished_predictions(run: RunRef) -> PredictResult | None:
+    """What inference gave, where its files are as it left them."""
+    if not is_here(run.files.predictions_sums):
+        return None
+    if (problem := damage(run.files.predictions_sums)) is not None:
+        announce("damaged:", f"{problem}. The predictions are made again")
+        return None
+    meta = PredictionMeta.model_validate(read_json(run.files.predictions_meta))
+    return PredictResult(
+        predictions_sha256=meta.predictions_sha256, items=meta.items, resumed=meta.items, seconds=0.0
+    )
 
 
 def _model_name(plan: RunPlan) -> str:

@@ -76,6 +76,21 @@ class RunFiles:
         return self.directory / "training_result.json"
 
     @property
+    def adapter(self) -> Path:
+        """The trained adapters, apart from the model."""
+        return self.directory / "adapter"
+
+    @property
+    def training_sums(self) -> Path:
+        """The sha256 of the files of a training that is done, as sha256sum writes it."""
+        return self.directory / "training.sha256"
+
+    @property
+    def predictions_sums(self) -> Path:
+        """The sha256 of the predictions when they are done, as sha256sum writes it."""
+        return self.directory / "predictions.sha256"
+
+    @property
     def comparison(self) -> Path:
         """The comparison of this run with its baseline."""
         return self.directory / "comparison.json"
