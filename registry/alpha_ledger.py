@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import bindparam, insert
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from core.files import sha256_json
@@ -93,7 +93,6 @@ _BEFORE = (
     .where(*_FAMILY, AlphaSpending.number < bindparam("number"))
     .order_by(col(AlphaSpending.number))
 )
-_SPEND = insert(AlphaSpending.__table__)  # type: ignore[attr-defined]
 
 
 def take_turn(session: Session, model: str, dataset_sha256: str, comparison: str) -> Turn:
@@ -157,19 +156,20 @@ def spend(
     """Record a comparison that was decided for the first time. A known one has spent its level already."""
     if turn.known:
         return
-    row = {
-        "model": turn.model,
-        "dataset_sha256": turn.dataset_sha256,
-        "number": turn.number,
-        "comparison_sha256": turn.comparison_sha256,
-        "opponent_run_id": opponent.run_id,
-        "candidate_run_id": candidate.run_id,
-        "p_value": p_value,
-        "level": level,
-        "significant": significant,
-        "created_at": now(),
-    }
-    session.connection().execute(_SPEND, row)
+    row = AlphaSpending(
+        model=turn.model,
+        dataset_sha256=turn.dataset_sha256,
+        number=turn.number,
+        comparison_sha256=turn.comparison_sha256,
+        opponent_run_id=opponent.run_id,
+        candidate_run_id=candidate.run_id,
+        p_value=p_value,
+        level=level,
+        significant=significant,
+        created_at=now(),
+    )
+    session.add(row)
+    session.flush()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from registry.aliases import Aliases
 from registry.alpha_ledger import Ledger, ledgers
 from registry.artifacts.garbage import Collected
 from registry.artifacts.store import Store
+from registry.audit import Head, head
 from registry.comparisons import Comparisons
 from registry.database import Database
 from registry.database_errors import describe
@@ -139,6 +140,16 @@ class Registry:
             []
         """
         return verify(self.database, self.artifacts)
+
+    def head(self) -> Head:
+        """The end of the audit log. Kept outside, it shows later whether the log up to it is still the same.
+
+        Example:
+            >>> str(registry.head())
+            '42:5e1f0c9d...'
+        """
+        with self.database.reading() as session:
+            return head(session.connection())
 
     def collect_garbage(
         self, dry_run: bool = False, grace_s: float = GRACE_S, models_older_than: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import bindparam, func, insert
@@ -25,7 +25,9 @@ OF_SPEED = ("batch_size", "device", "threads")
 AT_ONCE = 100
 """Rows with a manifest that are in memory at a time."""
 
-NOT_CONTENT = {"id", "content_sha256", "directory", "finished_at"}
+NOT_CONTENT = {"id", "content_sha256", "directory"}
+NOT_OLDER_CONTENT = NOT_CONTENT | {"finished_at", "files"}
+"""What was left out of the content of a run before its files were recorded."""
 
 WITHOUT_DOCUMENTS = tuple(defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta))
 
@@ -90,7 +92,7 @@ class Runs:
         """
         with self.database.writing() as session:
             run = _unfinished(session, run_id)
-            run.status, run.error, run.finished_at = "failed", reason, now()
+            run.status, run.error, run.finished_at = "failed", reason, _end(run)
             session.add(run)
             return run
 
@@ -117,6 +119,7 @@ class Runs:
         predictions_meta: dict[str, Any],
         metrics: Sequence[MetricRow],
         predictions: Sequence[PredictionRow],
+        files: Mapping[str, str] | None = None,
     ) -> Run:
         """Record a run's whole result in one transaction. Recording the same result twice is fine.
 
@@ -128,6 +131,7 @@ class Runs:
             predictions_meta: content of predictions_meta.json.
             metrics: aggregates of the scores.
             predictions: one for each item, in dataset order.
+            files: name relative to the run's folder -> sha256, of each file that the run leaves there.
 
         Raises:
             InputError: the run failed, or is finished with another result.
@@ -140,7 +144,7 @@ class Runs:
                 if run.predictions_sha256 != predictions_sha256 or run.model_sha256 != model_sha256:
                     raise InputError(f"run {run_id} is finished with other predictions or weights")
                 return run
-            run.status, run.finished_at = "finished", now()
+            run.status, run.finished_at, run.files = "finished", _end(run), dict(files or {})
             run.model_sha256, run.evaluation_sha256 = model_sha256, evaluation_sha256
             run.predictions_sha256 = predictions_sha256
             run.predictions_meta = frozen_json(predictions_meta, f"run {run_id}: predictions_meta")
@@ -489,10 +493,16 @@ def _unfinished(session: Session, run_id: str) -> Run:
     return run
 
 
+def _end(run: Run) -> str:
+    """The present time, but never one before the run's start: the clock may have gone back."""
+    return max(now(), run.started_at)
+
+
 def _fields(row: MetricRow | PredictionRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__slots__}
 
 
 def content_sha256(run: Run, metrics: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
     """The hash over a finished run: its row, its metrics and its predictions."""
-    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, predictions])
+    excluded = NOT_OLDER_CONTENT if run.files is None else NOT_CONTENT
+    return sha256_json([run.model_dump(exclude=excluded), metrics, predictions])

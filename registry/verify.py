@@ -13,8 +13,9 @@ from sqlmodel import Session, col, select
 from core.files import sha256_json
 from core.progress import quiet_meter
 from registry.artifacts.store import Store
+from registry.columns import FIRST_HASH
 from registry.database import Database
-from registry.log import FIRST_HASH, log_hash
+from registry.log import log_hash
 from registry.models import version_sha256
 from registry.rows import MetricRow, PredictionRow
 from registry.runs import AT_ONCE, WITHOUT_DOCUMENTS, content_sha256, dataset_files

@@ -1,0 +1,214 @@
+"""The audit log: every write of a row, in order, each entry hashing the one before.
+
+The newest entry of a row says what the row must be now, so an edit of any column shows, and so does a row
+that was added or removed behind our back. The log is written by the transaction that writes the rows. Its
+end, the `Head`, can be kept outside: then cutting the log, or writing it again with new hashes, shows too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import JSON, Boolean, Connection, MetaData, Table, TextClause, event, insert, text
+from sqlmodel import Session, col, select
+
+from core.errors import InputError
+from core.files import sha256_json
+from registry.columns import FIRST_HASH, now
+from registry.tables import AuditLog, Row
+
+KEYS = {
+    "dataset": "{key}-{version}",
+    "run": "{run_id}",
+    "comparison": "{id}",
+    "registered_model": "{name}",
+    "model_version": "{model} v{number}",
+    "alias": "{model}@{name}",
+    "alpha_spending": "{model}, dataset {dataset_sha256}, comparison {number}",
+    "attestation": "{model} v{number}",
+    "promotion_log": "{id}",
+}
+"""Tables whose rows have entries, and what a row's key is made of."""
+
+_HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})", re.ASCII)
+_APPEND = insert(AuditLog.__table__)  # type: ignore[attr-defined]
+_LAST = select(AuditLog.id, AuditLog.hash).order_by(col(AuditLog.id).desc()).limit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the audit log.
+
+    Attributes:
+        rows: how many entries it has.
+        sha256: hash of the last one, which covers all before it.
+    """
+
+    rows: int
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.rows}:{self.sha256}"
+
+    @classmethod
+    def parse(cls, text: str) -> Head:
+        """The head that was printed as this text.
+
+        Raises:
+            InputError: not of that form.
+
+        Example:
+            >>> Head.parse("0:" + 64 * "0").rows
+            0
+        """
+        match = _HEAD.fullmatch(text.strip())
+        if match is None:
+            raise InputError(
+                f"head {text[:100]!r}: expected N:HASH, as hallmark verify prints it after 'head': "
+                "the number of entries and 64 hexadecimal digits"
+            )
+        return cls(int(match[1]), match[2])
+
+
+class Entry(NamedTuple):
+    """What an entry says: a row of a table has this hash from now on; None: it is gone."""
+
+    table: str
+    key: str
+    sha256: str | None
+
+
+def head(connection: Connection) -> Head:
+    """See `registry.registry.Registry.head`."""
+    last = connection.execute(_LAST).first()
+    return Head(*last) if last else Head(0, FIRST_HASH)
+
+
+@contextmanager
+def audited(session: Session) -> Iterator[None]:
+    """Append an entry for each row that the block adds to, changes in or deletes from the session.
+
+    Only inside a writing transaction, where nobody else appends. Rows that are written past the session, by
+    statements of SQLAlchemy's core, get none: `verify` says so.
+    """
+    written: dict[tuple[str, int], str] = {}
+
+    @event.listens_for(session, "after_flush")
+    def note(flushed: Session, _context: object) -> None:
+        changed = (row for row in flushed.dirty if flushed.is_modified(row))
+        for row in (*flushed.new, *changed, *flushed.deleted):
+            table = row.__table__.name
+            written[table, row.id] = KEYS[table].format_map(row.__dict__)
+
+    yield
+    session.flush()
+    if written:
+        connection = session.connection()
+        append(connection, [_entry(connection, *row, key) for row, key in sorted(written.items())])
+
+
+def append(connection: Connection, entries: Iterable[Entry]) -> None:
+    """Write entries at the end of the log. Only inside a writing transaction, where nobody else appends."""
+    rows, previous = [], head(connection)
+    for number, (table, key, sha256) in enumerate(entries, previous.rows + 1):
+        row = {
+            "id": number,
+            "table_name": table,
+            "row_key": key,
+            "row_sha256": sha256,
+            "created_at": now(),
+            "previous_hash": previous.sha256,
+        }
+        previous = Head(number, entry_hash(row))
+        rows.append({**row, "hash": previous.sha256})
+    if rows:
+        connection.execute(_APPEND, rows)
+
+
+def entry_hash(row: Mapping[str, Any]) -> str:
+    """The hash over all other columns of an entry, the hash of the entry before it included."""
+    return sha256_json({name: value for name, value in row.items() if name != "hash"})
+
+
+def adopt(connection: Connection) -> None:
+    """Append an entry for each row that has none with its hash: what is there now is what is recorded.
+
+    For rows that were written before there was an audit log, or past it in bulk.
+    """
+    newest = {
+        (table, key): sha256
+        for table, key, sha256 in connection.execute(
+            text("SELECT table_name, row_key, row_sha256 FROM audit_log ORDER BY id")
+        )
+    }
+    for name in KEYS:
+        # as the database has it at this revision, which a later one may change
+        table = Table(name, MetaData(), autoload_with=connection, resolve_fks=False)
+        names, statement = raw_select(table, connection.dialect.name)
+        entries = []
+        for row in connection.execute(text(f"{statement} ORDER BY id")):
+            key, sha256 = key_of(name, names, row), stored_sha256(row)
+            if newest.get((name, key)) != sha256:
+                entries.append(Entry(name, key, sha256))
+        append(connection, entries)
+
+
+def _entry(connection: Connection, table: str, row_id: int, key: str) -> Entry:
+    found = connection.execute(_by_id(table, connection.dialect.name), {"id": row_id}).first()
+    return Entry(table, key, None if found is None else stored_sha256(found))
+
+
+@cache
+def _by_id(table: str, dialect: str) -> TextClause:
+    return text(f"{raw_select(Row.metadata.tables[table], dialect)[1]} WHERE id = :id")
+
+
+def raw_select(table: Table, dialect: str) -> tuple[list[str], str]:
+    """A statement that reads a table's rows as they are stored: JSON as its text, booleans as 0 and 1.
+
+    Returns:
+        The columns' names, sorted, and the statement, which yields them in that order; both databases give
+        the same values.
+    """
+    columns = sorted(table.columns, key=lambda column: column.name)
+
+    def form(name: str, type_: object) -> str:
+        place = f'"{table.name}"."{name}"'
+        if dialect == "sqlite":
+            return place
+        if isinstance(type_, JSON):
+            return f"CAST({place} AS TEXT)"
+        return f"CAST({place} AS INTEGER)" if isinstance(type_, Boolean) else place
+
+    forms = ", ".join(form(column.name, column.type) for column in columns)
+    return [column.name for column in columns], f'SELECT {forms} FROM "{table.name}"'  # noqa: S608
+
+
+def key_of(table: str, names: Sequence[str], row: Sequence[Any]) -> str:
+    """The key of a row that `raw_select` read."""
+    return KEYS[table].format_map(dict(zip(names, row, strict=True)))
+
+
+def stored_sha256(row: Iterable[Any]) -> str:
+    """The hash over a row that `raw_select` read: the kind, length and bytes of each value, one after
+    another, so that no two rows give the same bytes.
+    """
+    digest = hashlib.sha256()
+    for value in row:
+        if isinstance(value, str):
+            kind, data = "text", value.encode(errors="surrogateescape")
+        elif value is None:
+            kind, data = "null", b""
+        elif isinstance(value, bytes):
+            kind, data = "blob", value
+        else:
+            kind, data = type(value).__name__, repr(value).encode()
+        digest.update(f"{kind} {len(data)} ".encode())
+        digest.update(data)
+    return digest.hexdigest()
