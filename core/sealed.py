@@ -43,7 +43,10 @@ def sha256_files(paths: Sequence[Path], stage: str = "hash") -> list[str | None]
     Raises:
         ResourceError: a file is there and cannot be read.
     """
-    with byte_meter(stage, sum(map(_size, paths))) as count, ThreadPoolExecutor(HASHING_THREADS) as threads:
+    with (
+        byte_meter(stage, sum(map(file_size, paths))) as count,
+        ThreadPoolExecutor(HASHING_THREADS) as threads,
+    ):
 
         def digest(path: Path) -> str | None:
             try:
@@ -56,7 +59,8 @@ def sha256_files(paths: Sequence[Path], stage: str = "hash") -> list[str | None]
         return list(threads.map(digest, paths))
 
 
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
+    """The size of a file in bytes; 0 where there is none."""
     try:
         return path.stat().st_size
     except OSError:

@@ -26,9 +26,9 @@ from experiments.environment import (
     lock_sha256,
     package_versions,
 )
-from experiments.plan import RunPlan
+from experiments.plan import RunPlan, TrainingPlan
 from experiments.references import RUN_PREFIX
-from experiments.run_files import is_here
+from experiments.run_files import left_files
 from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.schema import Item
@@ -36,7 +36,7 @@ from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
 from registry import MetricRow, PredictionRow, Registry
 from registry.artifacts.checkouts import is_intact
-from trainer.contract import TrainResult, TrainSpec
+from trainer.contract import RESUMABLE, TrainResult, TrainSpec
 
 
 def export_dataset(run: RunRef, plan: RunPlan) -> Path:
@@ -69,21 +69,26 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
     """
     if plan.training is None:
         raise InputError(f"run {run.run_id}: a baseline run has nothing to train")
-    if (done := _finished_training(run)) is not None:
-        return done
+    result = _finished_training(run) or _train(run, plan, plan.training, listener)
+    for name in RESUMABLE:  # only now: until the result is kept, a kill costs the last few steps alone
+        shutil.rmtree(run.directory / name, ignore_errors=True)
+    return result
+
+
+def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listener) -> TrainResult:
     for earlier in (run.files.training_sums, run.files.predictions_sums):  # these belong to other weights
         earlier.unlink(missing_ok=True)
     spec = TrainSpec(
         base=plan.model.path,
         base_label=plan.model.label,
-        dataset=plan.training.dataset.path,
-        dataset_label=plan.training.dataset.name,
+        dataset=training.dataset.path,
+        dataset_label=training.dataset.name,
         output=run.directory,
-        config=plan.training.config,
+        config=training.config,
         inputs=training_inputs(plan),
         cache=run.directory.parent.parent / "cache" / "jax",
     )
-    threads = plan.training.config.threads
+    threads = training.config.threads
     with own_device(
         f"training, run {run.run_id}", listener, cpu=os.environ.get("JAX_PLATFORMS") == "cpu"
     ) as locks:
@@ -112,7 +117,7 @@ def training_inputs(plan: RunPlan) -> dict[str, Any]:
 
 def _finished_training(run: RunRef) -> TrainResult | None:
     """The result of a training whose files are all as it left them; the hash of the model is in it."""
-    if not is_here(run.files.training_sums):
+    if not (run.files.training_sums.is_file() or run.files.training_result.is_file()):
         return None
     problem = damage(run.files.training_sums)
     if problem is None:
@@ -160,7 +165,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
 
 def _finished_predictions(run: RunRef) -> PredictResult | None:
     """What inference gave, where its files are as it left them."""
-    if not is_here(run.files.predictions_sums):
+    if not (run.files.predictions_sums.is_file() or run.files.predictions_meta.is_file()):
         return None
     if (problem := damage(run.files.predictions_sums)) is not None:
         announce("damaged:", f"{problem}. The predictions are made again")
@@ -327,13 +332,10 @@ def record_run(run: RunRef, plan: RunPlan, judged: Judged, registry: Registry) -
     predictions. In a store that other machines may read they are kept, so that those can promote them; the
     home's own store would only hold them twice on this disk.
     """
-    store = registry.artifacts
-    if plan.training is None:
-        model_sha256 = plan.model.sha256
-    elif store.shared:
-        model_sha256 = store.put(run.files.model, checkout=False)
-    else:
-        model_sha256 = sha256_tree(run.files.model)
+    store, model_sha256 = registry.artifacts, plan.model.sha256
+    if plan.training is not None:
+        shared = store.shared
+        model_sha256 = store.put(run.files.model, checkout=False) if shared else sha256_tree(run.files.model)
     evaluation_sha256 = plan.evaluation_sha256(model_sha256)
     record_judged(run, judged, registry, model_sha256=model_sha256, evaluation_sha256=evaluation_sha256)
     if plan.training and store.shared and not store.has(model_sha256):
@@ -359,6 +361,7 @@ def record_judged(
         predictions_sha256=judged.predictions_sha256,
         metrics=metric_rows(judged.metrics),
         predictions_meta=dict(judged.predictions_meta),
+        files=left_files(run.files),
         predictions=[
             PredictionRow(
                 score.trace_id, judged.predictions[score.trace_id], score.score, score.extracted, score.reason

@@ -119,10 +119,9 @@ class Checkpoints:
             return (step, state, about["position"]), problems
         return None, problems
 
-    def remove(self) -> None:
-        """Delete all of them, once the training run is finished."""
+    def close(self) -> None:
+        """Nothing more is saved or restored."""
         self._orbax.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _remove(self, *steps: int) -> None:
         """The list goes first: what a kill leaves of the rest is known for that."""
