@@ -428,13 +428,15 @@ def rollback(
     from hallmark.workstation.ready import prefect_ready, server_is_up
 
     with progress_shown():
-        chosen = open_workspace().registry.aliases.rollback(model_name, version, reason, actor(), alias)
+        registry = open_workspace().registry
+        chosen = registry.aliases.rollback(model_name, version, reason, actor(), alias)
+        head = str(registry.head())
         if server_is_up():
             with prefect_ready():
                 from tasks.events import emit_rollback
 
-                emit_rollback(chosen, alias, reason)
-        return AliasMove(chosen, alias, reason)
+                emit_rollback(chosen, alias, reason, head)
+        return AliasMove(chosen, alias, reason, head)
 
 
 def runs(limit: int = 20) -> RunList:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from registry.aliases import Aliases
 from registry.alpha_ledger import Ledger, ledgers
@@ -18,6 +19,8 @@ from registry.garbage import GRACE_S, collect
 from registry.models import CHAMPION, Models
 from registry.promotion import Attest, Gate, Offer, OfferResult, Pairing, decide
 from registry.runs import Runs
+from registry.statements import head_before, record_statement
+from registry.tables import ModelVersion
 from registry.verify import Problem, verify
 
 
@@ -150,6 +153,26 @@ class Registry:
         """
         with self.database.reading() as session:
             return head(session.connection())
+
+    def head_before(self, version: ModelVersion) -> Head | None:
+        """The end of the audit log when the promotion began that made a version, which its statement names;
+        None for a version that the audit log does not hold.
+
+        Example:
+            >>> registry.head_before(registry.models.get("tiny-reasoner@v2")).rows < registry.head().rows
+            True
+        """
+        with self.database.reading() as session:
+            return head_before(session.connection(), version)
+
+    def record_statement(self, version: ModelVersion, document: dict[str, Any]) -> None:
+        """Keep the statement of a version that has none.
+
+        Args:
+            version: its row.
+            document: its statement, or a signed envelope of it.
+        """
+        record_statement(self.database, version, document)
 
     def collect_garbage(
         self, dry_run: bool = False, grace_s: float = GRACE_S, models_older_than: float | None = None
