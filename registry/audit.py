@@ -7,7 +7,6 @@ end, the `Head`, can be kept outside: then cutting the log, or writing it again 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +14,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, Boolean, Connection, MetaData, Table, TextClause, event, insert, text
+from sqlalchemy import Connection, MetaData, Table, TextClause, bindparam, event, insert, text
 from sqlmodel import Session, col, select
 
 from core.errors import InputError
 from core.files import sha256_json
 from registry.columns import FIRST_HASH, now
-from registry.tables import AuditLog, Row
+from registry.stored import any_text, stored, stored_sha256, stored_table
+from registry.tables import AuditLog
 
 KEYS = {
     "dataset": "{key}-{version}",
@@ -39,6 +39,12 @@ KEYS = {
 _HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})", re.ASCII)
 _APPEND = insert(AuditLog.__table__)  # type: ignore[attr-defined]
 _LAST = select(AuditLog.id, AuditLog.hash).order_by(col(AuditLog.id).desc()).limit(1)
+_NEWEST = (
+    select(AuditLog.row_sha256)
+    .where(AuditLog.table_name == bindparam("table"), AuditLog.row_key == bindparam("key"))
+    .order_by(col(AuditLog.id).desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +156,19 @@ def adopt(connection: Connection) -> None:
     for name in KEYS:
         # as the database has it at this revision, which a later one may change
         table = Table(name, MetaData(), autoload_with=connection, resolve_fks=False)
-        names, statement = raw_select(table, connection.dialect.name)
+        how = stored(table, connection.dialect.name)
         entries = []
-        for row in connection.execute(text(f"{statement} ORDER BY id")):
-            key, sha256 = key_of(name, names, row), stored_sha256(row)
-            if newest.get((name, key)) != sha256:
-                entries.append(Entry(name, key, sha256))
+        with any_text(connection):
+            for row in connection.execute(text(f"{how.select} ORDER BY id")):
+                key, sha256 = key_of(name, how.names, row), stored_sha256(row)
+                if newest.get((name, key)) != sha256:
+                    entries.append(Entry(name, key, sha256))
         append(connection, entries)
+
+
+def newest_sha256(connection: Connection, table: str, key: str) -> str | None:
+    """The hash that a row must have by its newest entry; None where it has none, or was removed."""
+    return connection.execute(_NEWEST, {"table": table, "key": key}).scalar()
 
 
 def _entry(connection: Connection, table: str, row_id: int, key: str) -> Entry:
@@ -166,49 +178,10 @@ def _entry(connection: Connection, table: str, row_id: int, key: str) -> Entry:
 
 @cache
 def _by_id(table: str, dialect: str) -> TextClause:
-    return text(f"{raw_select(Row.metadata.tables[table], dialect)[1]} WHERE id = :id")
-
-
-def raw_select(table: Table, dialect: str) -> tuple[list[str], str]:
-    """A statement that reads a table's rows as they are stored: JSON as its text, booleans as 0 and 1.
-
-    Returns:
-        The columns' names, sorted, and the statement, which yields them in that order; both databases give
-        the same values.
-    """
-    columns = sorted(table.columns, key=lambda column: column.name)
-
-    def form(name: str, type_: object) -> str:
-        place = f'"{table.name}"."{name}"'
-        if dialect == "sqlite":
-            return place
-        if isinstance(type_, JSON):
-            return f"CAST({place} AS TEXT)"
-        return f"CAST({place} AS INTEGER)" if isinstance(type_, Boolean) else place
-
-    forms = ", ".join(form(column.name, column.type) for column in columns)
-    return [column.name for column in columns], f'SELECT {forms} FROM "{table.name}"'  # noqa: S608
+    return text(f"{stored_table(table, dialect).select} WHERE id = :id")
 
 
 def key_of(table: str, names: Sequence[str], row: Sequence[Any]) -> str:
-    """The key of a row that `raw_select` read."""
-    return KEYS[table].format_map(dict(zip(names, row, strict=True)))
-
-
-def stored_sha256(row: Iterable[Any]) -> str:
-    """The hash over a row that `raw_select` read: the kind, length and bytes of each value, one after
-    another, so that no two rows give the same bytes.
-    """
-    digest = hashlib.sha256()
-    for value in row:
-        if isinstance(value, str):
-            kind, data = "text", value.encode(errors="surrogateescape")
-        elif value is None:
-            kind, data = "null", b""
-        elif isinstance(value, bytes):
-            kind, data = "blob", value
-        else:
-            kind, data = type(value).__name__, repr(value).encode()
-        digest.update(f"{kind} {len(data)} ".encode())
-        digest.update(data)
-    return digest.hexdigest()
+    """The key of a stored row, as text that can be printed and written whatever the row holds."""
+    key = KEYS[table].format_map(dict(zip(names, row, strict=True)))
+    return key.encode(errors="backslashreplace").decode()

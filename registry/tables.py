@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKeyConstraint, MetaData, String, UniqueConstraint, false
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    String,
+    UniqueConstraint,
+    false,
+)
 from sqlmodel import Field, SQLModel
 
 from registry.columns import ExactText
@@ -353,6 +362,7 @@ class AuditLog(Row, table=True):
     __tablename__ = "audit_log"
     __table_args__ = (
         UniqueConstraint("hash"),
+        Index(None, "table_name", "row_key"),
         CheckConstraint("row_sha256 IS NULL OR length(row_sha256) = 64", name="row_sha256"),
     )
 

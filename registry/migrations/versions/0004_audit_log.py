@@ -51,6 +51,7 @@ def _audit_log() -> None:
             "row_sha256 IS NULL OR length(row_sha256) = 64", name=op.f("ck_audit_log_row_sha256")
         ),
     )
+    op.create_index("ix_audit_log_table_name_row_key", "audit_log", ["table_name", "row_key"])
 
 
 def _log_id(sqlite: bool) -> None:
