@@ -41,7 +41,7 @@ class PromotionResult(Tabular, BaseModel):
         version: number of the run's version; None where it has none.
         decision: the gate's answer; None for already_champion.
         comparison: candidate against what was served; None for already_champion.
-        head: the end of the audit log afterwards, as N:HASH; kept elsewhere, `hallmark verify --head` takes it.
+        head: the end of the audit log afterwards, as N:HASH, to be kept elsewhere.
     """
 
     outcome: Outcome

@@ -43,9 +43,7 @@ def write_head(path: Path, head: Head, key: SigningKey | None) -> None:
         file.write(canonical_json(document).encode() + b"\n")
 
 
-def read_head(
-    text: str, public_keys: Sequence[Ed25519PublicKey] = (), own: SigningKey | None = None
-) -> Head:
+def read_head(text: str, public_keys: Sequence[Ed25519PublicKey] = (), own: SigningKey | None = None) -> Head:
     """A head that was kept outside.
 
     Args:

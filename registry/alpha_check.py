@@ -56,15 +56,22 @@ class Decision:
         return f"promotion log row {self.log_id}"
 
 
-def decisions(session: Session) -> Iterator[Decision | Found]:
-    """Every decision about a comparison, oldest first; in place of one that cannot be read, what is wrong."""
+def decisions(session: Session, model: str | None = None, after: int = 0) -> Iterator[Decision | Found]:
+    """Every decision about a comparison, oldest first; in place of one that cannot be read, what is wrong.
+
+    Args:
+        session: open.
+        model: only those about it.
+        after: only those in later rows of the promotion log.
+    """
     decision = cast(col(PromotionLog.decision), Text)
     found = sqlalchemy_select(
         col(PromotionLog.id), col(PromotionLog.model), col(PromotionLog.run_id), decision
-    ).order_by(col(PromotionLog.id))
-    for log_id, model, run_id, text in session.connection().execute(
-        found.execution_options(yield_per=AT_ONCE)
-    ):
+    ).where(col(PromotionLog.id) > after)
+    if model is not None:
+        found = found.where(col(PromotionLog.model) == model)
+    found = found.order_by(col(PromotionLog.id)).execution_options(yield_per=AT_ONCE)
+    for log_id, model, run_id, text in session.connection().execute(found):
         try:
             document = json.loads(text)
             if document.get("comparison_sha256") is not None:  # else a move by hand
@@ -161,11 +168,8 @@ class _Ledger:
         if entry.number != left.number + 1:
             yield row_name(*key), f"comparison {left.number + 1} before it is missing"
         elif (entry.carried, entry.spent) != (left.carried, left.spent):
-            yield (
-                decision.where,
-                f"took {entry.carried} as carried over and {entry.spent} as spent, but the comparisons before "
-                f"left {left.carried} and {left.spent}",
-            )
+            took = f"took {entry.carried} as carried over and {entry.spent} as spent"
+            yield decision.where, f"{took}, but those before it left {left.carried} and {left.spent}"
         self.first[key], self.left[key[:2]] = entry, left_by(entry)
 
 

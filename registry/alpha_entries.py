@@ -97,11 +97,13 @@ def parsed_entries(log_id: int, decision: Mapping[str, Any]) -> list[Entry]:
     try:
         return [Entry.model_validate(each) for each in found]
     except (TypeError, ValidationError):
-        raise IntegrityError(f"promotion log row {log_id}: its decision's field {LEDGER} cannot be read") from None
+        raise IntegrityError(
+            f"promotion log row {log_id}: its decision's field {LEDGER} cannot be read"
+        ) from None
 
 
 def difference(row: AlphaSpending, entry: Entry) -> str | None:
-    """The first column of a ledger's row that is not as it was decided, in words; None where there is none."""
+    """The first column of a row of the ledger that is not as it was decided, in words; None for none."""
     for name in REPEATED:
         found, expected = getattr(row, name), getattr(entry, name)
         if found != expected:

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import bindparam, func
+from sqlalchemy import bindparam, func, text
 from sqlmodel import Session, col, select
 
 from core.errors import IntegrityError
 from core.files import sha256_json
+from registry.alpha_check import Decision, decisions
 from registry.alpha_entries import (
     LEDGER,
     REPEATED,
@@ -35,11 +36,15 @@ from registry.alpha_entries import (
     older_difference,
     row_name,
 )
+from registry.audit import KEYS, key_of, newest_sha256
 from registry.columns import now
 from registry.database import Database
 from registry.log import log_hash
 from registry.models import require_model
+from registry.stored import any_text, stored_sha256, stored_table
 from registry.tables import AlphaSpending, Dataset, PromotionLog, Run
+
+Recorded = TypeVar("Recorded", AlphaSpending, PromotionLog)
 
 REMEDY = "See: hallmark verify. Restore a backup of the registry in which it finds nothing, and decide again."
 
@@ -102,25 +107,17 @@ _FAMILY = (
     col(AlphaSpending.model) == bindparam("model"),
     col(AlphaSpending.dataset_sha256) == bindparam("dataset_sha256"),
 )
-_KNOWN = select(AlphaSpending).where(
+_KNOWN = select(AlphaSpending.id).where(
     *_FAMILY, AlphaSpending.comparison_sha256 == bindparam("comparison_sha256")
 )
-_LAST = select(AlphaSpending).where(*_FAMILY).order_by(col(AlphaSpending.number).desc()).limit(1)
+_UNTIL = select(AlphaSpending.id).where(*_FAMILY, AlphaSpending.number <= bindparam("number"))
+_NEWEST_FIRST = select(AlphaSpending.id).where(*_FAMILY).order_by(col(AlphaSpending.number).desc())
 _COUNT = select(func.count()).select_from(AlphaSpending).where(*_FAMILY)
-_SINCE = (
-    select(PromotionLog.id, PromotionLog.decision)
-    .where(PromotionLog.model == bindparam("model"), PromotionLog.id > bindparam("log_id"))
-    .order_by(col(PromotionLog.id))
-)
-_UNTIL = (
-    select(AlphaSpending)
-    .where(*_FAMILY, AlphaSpending.number <= bindparam("number"))
-    .order_by(col(AlphaSpending.number))
-)
 _NUMBERS = select(AlphaSpending.number).where(
     AlphaSpending.model == bindparam("model"),
     AlphaSpending.comparison_sha256 == bindparam("comparison_sha256"),
 )
+_COMPARED = select(AlphaSpending.comparison_sha256).where(AlphaSpending.model == bindparam("model"))
 
 
 def take_turn(session: Session, model: str, dataset_sha256: str, comparison: str) -> Turn:
@@ -136,40 +133,66 @@ def take_turn(session: Session, model: str, dataset_sha256: str, comparison: str
         IntegrityError: the ledger is not as the promotion log says; names the row.
     """
     family = {"model": model, "dataset_sha256": dataset_sha256}
-    last = session.exec(_LAST, params=family).first()
+    connection = session.connection()
+    newest = connection.execute(_NEWEST_FIRST.limit(1), family).scalar()
+    last = _recorded(session, AlphaSpending, newest) if newest is not None else None
     _require_whole(session, family, last)
-    known = session.exec(_KNOWN, params={**family, "comparison_sha256": comparison}).first()
+    known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).scalar()
     if known is not None:
-        entry = decided(session, known)
+        entry = decided(session, _recorded(session, AlphaSpending, known))
         return Turn(model, dataset_sha256, comparison, entry.number, entry.carried, entry.spent, entry)
     left = left_by(decided(session, last)) if last is not None else Left()
     return Turn(model, dataset_sha256, comparison, left.number + 1, left.carried, left.spent)
 
 
 def _require_whole(session: Session, family: Mapping[str, str], last: AlphaSpending | None) -> None:
-    """Raise IntegrityError where rows of a family are missing: one of its numbers, or what the log decided
-    since the last one.
+    """Raise IntegrityError where rows of a family are missing: one of its numbers, or what comes after the
+    last one by the audit log or the promotion log.
     """
-    number = last.number if last else 0
-    count = session.connection().execute(_COUNT, dict(family)).scalar()
-    if count != number:
+    number, connection = last.number if last else 0, session.connection()
+    if (count := connection.execute(_COUNT, dict(family)).scalar()) != number:
         raise IntegrityError(f"{family_name(**family)}: has {count} rows up to comparison {number}. {REMEDY}")
+    following = KEYS["alpha_spending"].format_map({**family, "number": number + 1})
+    if newest_sha256(connection, "alpha_spending", following) is not None:
+        raise IntegrityError(f"{row_name(**family, number=number + 1)}: is missing. {REMEDY}")
     older: dict[str, int] = {}
-    since = {"model": family["model"], "log_id": (last.log_id or 0) if last else 0}
-    for log_id, decision in session.connection().execute(_SINCE, since):
-        if LEDGER not in decision and decision.get("comparison_sha256"):
-            older.setdefault(decision["comparison_sha256"], log_id)
-        for entry in decision.get(LEDGER, ()):
-            if entry["dataset_sha256"] == family["dataset_sha256"] and entry["number"] > number:
-                missing = f"comparison {entry['number']} is missing, which promotion log row {log_id} decided"
-                raise IntegrityError(f"{family_name(**family)}: {missing}. {REMEDY}")
+    for decision in decisions(session, family["model"], after=(last.log_id or 0) if last else 0):
+        if not isinstance(decision, Decision):
+            raise IntegrityError(f"{decision[0]}: {decision[1]}. {REMEDY}")
+        if LEDGER not in decision.document:
+            older.setdefault(decision.document["comparison_sha256"], decision.log_id)
+        for entry in decision.entries:
+            if entry.dataset_sha256 == family["dataset_sha256"] and entry.number > number:
+                place = row_name(**family, number=entry.number)
+                raise IntegrityError(f"{place}: is missing, and {decision.where} decided it. {REMEDY}")
     if older:
-        rows = select(AlphaSpending.comparison_sha256).where(AlphaSpending.model == family["model"])
-        if lost := older.keys() - set(session.exec(rows)):
-            rows_of_log = ", ".join(str(older[each]) for each in sorted(lost, key=older.__getitem__))
+        compared = set(connection.execute(_COMPARED, dict(family)).scalars())
+        for comparison, log_id in older.items():
+            if comparison not in compared:
+                raise IntegrityError(
+                    f"promotion log row {log_id}: decided what the ledger of alpha does not have. {REMEDY}"
+                )
+
+
+def _recorded(session: Session, table: type[Recorded], row_id: int) -> Recorded:
+    """A row of the ledger or of the promotion log, as it is by the audit log.
+
+    Raises:
+        IntegrityError: it is not there, or was changed.
+    """
+    name, connection = str(table.__tablename__), session.connection()
+    how = stored_table(name, connection.dialect.name)
+    with any_text(connection):
+        row = connection.execute(text(f"{how.select} WHERE id = :id"), {"id": row_id}).first()
+        key = "" if row is None else key_of(name, how.names, row)
+        if row is None or stored_sha256(row) != newest_sha256(connection, name, key):
+            what = f"{name.replace('_', ' ')} row {row_id}"
+            if row is not None and name == "alpha_spending":
+                what = f"alpha spending of {key}"
             raise IntegrityError(
-                f"alpha spending of {family['model']}: has no row for promotion log row {rows_of_log}. {REMEDY}"
+                f"{what}: {'is missing' if row is None else 'was changed after it was written'}. {REMEDY}"
             )
+    return session.get_one(table, row_id)
 
 
 def _name(row: AlphaSpending) -> str:
@@ -197,12 +220,13 @@ def _decided_by_an_older_version(session: Session, row: AlphaSpending) -> Entry:
     """The same where decisions did not hold their entries yet: what was carried and spent is summed up from
     the rows before, each as its decision says.
     """
-    family = {"model": row.model, "dataset_sha256": row.dataset_sha256}
-    left = Left()
-    for each in session.exec(_UNTIL, params={**family, "number": row.number}).all():
+    left, connection = Left(), session.connection()
+    family = {"model": row.model, "dataset_sha256": row.dataset_sha256, "number": row.number}
+    for row_id in connection.execute(_UNTIL.order_by(col(AlphaSpending.number)), family).scalars().all():
+        each = _recorded(session, AlphaSpending, row_id)
         log = _log_of(session, each)
         same = {"model": each.model, "comparison_sha256": each.comparison_sha256}
-        numbers = session.exec(_NUMBERS, params=same).all()
+        numbers = connection.execute(_NUMBERS, same).scalars().all()
         if found := older_difference(each, log.decision, log.run_id, numbers):
             raise IntegrityError(f"{_name(each)}: {found} (promotion log row {log.id}). {REMEDY}")
         entry = entry_of(each, left)
@@ -212,9 +236,11 @@ def _decided_by_an_older_version(session: Session, row: AlphaSpending) -> Entry:
 
 def _log_of(session: Session, row: AlphaSpending) -> PromotionLog:
     """The row of the promotion log that decided a row of the ledger, its hash computed again."""
-    log = session.get(PromotionLog, row.log_id) if row.log_id is not None else None
-    if log is None or log.model != row.model:
+    if row.log_id is None:
         raise IntegrityError(f"{_name(row)}: no row of the promotion log decided it. {REMEDY}")
+    log = _recorded(session, PromotionLog, row.log_id)
+    if log.model != row.model:
+        raise IntegrityError(f"{_name(row)}: promotion log row {log.id} did not decide it. {REMEDY}")
     if log_hash(log) != log.hash:
         raise IntegrityError(f"promotion log row {log.id}: was changed after it was written. {REMEDY}")
     return log

@@ -18,6 +18,7 @@ from registry.artifacts.store import Store
 from registry.artifacts.trees import TreeEntry
 from registry.audit import Head, head
 from registry.columns import check_name, now
+from registry.content import check_content
 from registry.database import Database
 from registry.log import append_log, move_alias
 from registry.models import CHAMPION, aliased, version_sha256
@@ -237,11 +238,12 @@ def decide(database: Database, artifacts: Store, offer: Offer) -> OfferResult:
     check_name(offer.model, "model")
     check_name(offer.alias, "alias")
     stored: str | None = None
+    intact: dict[str, str | None] = {}
     for _ in range(ATTEMPTS):
         # Asked without the write lock first: weights are stored only when the gate agrees, and storing
         # gigabytes must not hold up every other writer. What is found here decides nothing but that.
         with database.reading() as session:
-            case = _assessed(session, offer)
+            case = _assessed(session, offer, intact)
         # Weights before the version: an artifact that no version names does no harm (garbage collection
         # removes it), a version without its artifact would.
         if isinstance(case, _Case) and case.moves and stored is None:
@@ -250,7 +252,7 @@ def decide(database: Database, artifacts: Store, offer: Offer) -> OfferResult:
         # a version, takes a turn in the ledger of alpha or extends the log between what the gate sees here
         # and what is written. This answer counts.
         with database.writing() as session:
-            case = _assessed(session, offer)
+            case = _assessed(session, offer, intact)
             if not isinstance(case, _Case):
                 return case
             if not case.moves:
@@ -266,13 +268,38 @@ def decide(database: Database, artifacts: Store, offer: Offer) -> OfferResult:
     )
 
 
-def _assessed(session: Session, offer: Offer) -> _Case | OfferResult:
-    """The offer with the gate's answer; or its result, where the alias points at these very weights."""
+def _check_content(session: Session, pairs: Sequence[Pair], intact: dict[str, str | None]) -> None:
+    """Hash the compared runs again, each once: what was hashed before the write lock, and names the same
+    content, is not hashed inside.
+
+    Args:
+        session: of the transaction.
+        pairs: the runs.
+        intact: the content of those that were hashed; the others are added.
+
+    Raises:
+        IntegrityError: a run's row, metrics or predictions were changed since it finished.
+    """
+    for run in (run for pair in pairs for run in (pair.opponent, pair.candidate)):
+        if run.run_id not in intact or intact[run.run_id] != run.content_sha256:
+            check_content(session, run)
+            intact[run.run_id] = run.content_sha256
+
+
+def _assessed(session: Session, offer: Offer, intact: dict[str, str | None]) -> _Case | OfferResult:
+    """The offer with the gate's answer; or its result, where the alias points at these very weights.
+
+    Args:
+        session: of the transaction.
+        offer: a run, and the terms.
+        intact: see `_check_content`.
+    """
     candidate = finished_run(session, offer.run_id)
     current = aliased(session, offer.model, offer.alias)
     if current is not None and current.weights_sha256 == candidate.model_sha256:
         return OfferResult("already_champion", current, None, None)
     pairs = [_pair(session, current, candidate, pairing) for pairing in offer.pairings]
+    _check_content(session, pairs, intact)
     comparison = comparison_sha256(
         [(pair.candidate_dataset.sha256, pair.opponent, pair.candidate) for pair in pairs],
         [pairing.terms for pairing in offer.pairings],

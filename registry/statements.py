@@ -66,7 +66,7 @@ BEFORE = ("alias", "alpha_spending", "attestation")
 
 
 def _began(backwards: Iterable[_Entry]) -> Head:
-    """The head before the first entry of the transaction that a version's entry ends, from there backwards."""
+    """The head before the first entry of a transaction, from the version's entry backwards."""
     entries: Iterator[_Entry] = iter(backwards)
     first = version = next(entries)
     model = version.key.rpartition(" v")[0]
