@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.errors import IntegrityError
+from core.errors import HallmarkError, InputError, IntegrityError
 from core.files import canonical_json
-from provenance.files import TreeFile
+from provenance.files import FileEntry, TreeFile
 from provenance.keys import SigningKey
-from provenance.signing import is_envelope, opened, sign
+from provenance.signing import is_envelope, opened, sign, signature_of
 from provenance.statement import statement
-from registry.alpha_entries import LEDGER
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     from registry import Head, ModelVersion, Registry, Run
+    from registry.statements import Basis
 
 LONGEST = 100
 """Characters of a value that a sentence quotes."""
+
+NOT_READ = FileEntry("unknown", 0, "0" * 64)
+"""In place of the files of a damaged artifact."""
 
 ABSENT = object()
 """In place of a field that only the other statement has."""
@@ -78,30 +83,83 @@ def stored_document(
         >>> document["_type"]
         'https://in-toto.io/Statement/v1'
     """
-    made = derived(registry, version)
-    stored = registry.models.attestation(version.model, version.number)
-    if stored is None:  # promoted before there were attestations
+    basis = registry.statement_basis(version)
+    made = derived(basis, tree_files(registry, version))
+    if basis.document is None:  # promoted before there were attestations
         return sealed(made, key)
-    if (found := differing(opened(stored), made)) is not None:
+    if (found := differing(opened(basis.document), made)) is not None:
         raise IntegrityError(
-            f"statement of {version.model} v{version.number}: {found}. Nothing is signed or exported. "
+            f"statement of {version.model} v{version.number}: {found}. It is neither signed nor exported. "
             "See: hallmark verify"
         )
-    return sealed(stored, key)
+    return sealed(basis.document, key)
 
 
-def derived(registry: Registry, version: ModelVersion) -> dict[str, Any]:
+def derived(basis: Basis, files: Sequence[TreeFile]) -> dict[str, Any]:
     """The statement of a version as its rows give it.
 
-    Raises:
-        IntegrityError: its artifact is missing or changed.
+    Args:
+        basis: its rows.
+        files: of its model.
     """
-    decision = decision_of(registry, version)
-    # Decisions hold their entries of the ledger of alpha for as long as statements name the audit log.
-    head = registry.head_before(version) if LEDGER in decision else None
-    return statement(
-        version, registry.runs.get(version.run_id), decision, tree_files(registry, version), head
-    )
+    return statement(basis.version, basis.run, basis.decision, files, basis.head)
+
+
+def statement_problem(
+    basis: Basis,
+    files: Sequence[TreeFile] | None,
+    public_keys: Sequence[Ed25519PublicKey] = (),
+    own: SigningKey | None = None,
+) -> str | None:
+    """What is wrong with the recorded statement of a version, in words; None where nothing is.
+
+    Args:
+        basis: the version's rows.
+        files: of its model; None where its artifact is damaged, and then no file is compared.
+        public_keys: one of these must have signed it.
+        own: the configured key; see `provenance.signing.signature_of`.
+    """
+    if basis.document is None:
+        return "is missing. Make it from the version's rows with: hallmark registry upgrade"
+    try:
+        recorded = opened(basis.document)
+        made = derived(basis, [NOT_READ] if files is None else files)
+        if files is None:
+            made["subject"] = recorded.get("subject")
+        found = differing(recorded, made)
+    except (HallmarkError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return f"cannot be made again: {error}"
+    if found is not None:
+        return found
+    signature = signature_of(basis.document, public_keys, own)
+    return {
+        "unsigned": "is not signed, and a public key was given",
+        "invalid": "its signature does not hold",
+    }.get(signature)
+
+
+def add_missing_statements(registry: Registry, key: SigningKey | None) -> tuple[list[str], list[str]]:
+    """Make and record the statement of each version that has none.
+
+    Args:
+        registry: holds the versions.
+        key: signs them; None leaves them unsigned.
+
+    Returns:
+        The versions that got one, as NAME vN; and a sentence for each that did not.
+    """
+    added, problems = [], []
+    for name, basis in registry.statement_bases():
+        try:
+            if isinstance(basis, str):
+                raise IntegrityError(basis)
+            if basis.document is None:
+                document = sealed(derived(basis, tree_files(registry, basis.version)), key)
+                registry.record_statement(basis.version, document)
+                added.append(name)
+        except (InputError, IntegrityError) as error:
+            problems.append(f"statement of {name}: {error}")
+    return added, problems
 
 
 def differing(stored: Any, made: Any, field: str = "") -> str | None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, Text, cast
+from sqlalchemy import Connection, Integer, Text, cast
 from sqlalchemy import select as sqlalchemy_select
-from sqlmodel import Session, col
+from sqlmodel import col
 
 from core.errors import IntegrityError
 from registry.alpha_entries import (
@@ -56,11 +56,11 @@ class Decision:
         return f"promotion log row {self.log_id}"
 
 
-def decisions(session: Session, model: str | None = None, after: int = 0) -> Iterator[Decision | Found]:
+def decisions(connection: Connection, model: str | None = None, after: int = 0) -> Iterator[Decision | Found]:
     """Every decision about a comparison, oldest first; in place of one that cannot be read, what is wrong.
 
     Args:
-        session: open.
+        connection: in a transaction.
         model: only those about it.
         after: only those in later rows of the promotion log.
     """
@@ -71,7 +71,7 @@ def decisions(session: Session, model: str | None = None, after: int = 0) -> Ite
     if model is not None:
         found = found.where(col(PromotionLog.model) == model)
     found = found.order_by(col(PromotionLog.id)).execution_options(yield_per=AT_ONCE)
-    for log_id, model, run_id, text in session.connection().execute(found):
+    for log_id, model, run_id, text in connection.execute(found):
         try:
             document = json.loads(text)
             if document.get("comparison_sha256") is not None:  # else a move by hand
@@ -80,12 +80,12 @@ def decisions(session: Session, model: str | None = None, after: int = 0) -> Ite
             yield f"promotion log row {log_id}", "its decision cannot be read"
 
 
-def check_ledger(session: Session) -> Iterator[Found]:
+def check_ledger(connection: Connection) -> Iterator[Found]:
     """Compare the ledger with the log: each row with the decision that made it, each decision with its rows,
     and what was carried and spent with what the comparisons before it left.
     """
-    ledger = _Ledger(list(_rows(session)))
-    for decision in decisions(session):
+    ledger = _Ledger(list(_rows(connection)))
+    for decision in decisions(connection):
         if not isinstance(decision, Decision):
             yield decision
         elif LEDGER in decision.document:
@@ -173,12 +173,12 @@ class _Ledger:
         self.first[key], self.left[key[:2]] = entry, left_by(entry)
 
 
-def _rows(session: Session) -> Iterator[AlphaSpending]:
+def _rows(connection: Connection) -> Iterator[AlphaSpending]:
     """The rows of the ledger as they are stored, whatever somebody put there."""
     columns = AlphaSpending.__table__.c  # type: ignore[attr-defined]
     chosen = [
         cast(column, Integer).label(column.name) if column.name == "significant" else column
         for column in columns
     ]
-    for row in session.connection().execute(sqlalchemy_select(*chosen).order_by(columns.id)).mappings():
+    for row in connection.execute(sqlalchemy_select(*chosen).order_by(columns.id)).mappings():
         yield AlphaSpending(**{**row, "significant": bool(row["significant"])})

@@ -153,7 +153,7 @@ def row_name(model: str, dataset_sha256: str, number: int) -> str:
 
 def family_name(model: str, dataset_sha256: str) -> str:
     """How the ledger of a model on a dataset is called."""
-    return f"alpha spending of {model}, dataset {dataset_sha256[:12]}"
+    return f"alpha spending of {model}, dataset {dataset_sha256}"
 
 
 def _differs(name: str, found: object, expected: object) -> str:

@@ -156,7 +156,7 @@ def _require_whole(session: Session, family: Mapping[str, str], last: AlphaSpend
     if newest_sha256(connection, "alpha_spending", following) is not None:
         raise IntegrityError(f"{row_name(**family, number=number + 1)}: is missing. {REMEDY}")
     older: dict[str, int] = {}
-    for decision in decisions(session, family["model"], after=(last.log_id or 0) if last else 0):
+    for decision in decisions(connection, family["model"], after=(last.log_id or 0) if last else 0):
         if not isinstance(decision, Decision):
             raise IntegrityError(f"{decision[0]}: {decision[1]}. {REMEDY}")
         if LEDGER not in decision.document:

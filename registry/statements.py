@@ -1,24 +1,27 @@
-"""The statements of versions: recorded later for those that have none, and the place in the audit log that
-each of them names.
-"""
+"""The statements of versions: what each is made from, and those that are recorded later."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam
-from sqlmodel import col, select
+from sqlalchemy.exc import NoResultFound
+from sqlmodel import Session, col, select
 
 from core.files import sha256_json
+from registry.alpha_entries import LEDGER
 from registry.audit import Head
 from registry.columns import frozen_json
 from registry.database import Database
-from registry.tables import Attestation, AuditLog, ModelVersion
+from registry.tables import Attestation, AuditLog, ModelVersion, PromotionLog, Run
 
 AT_ONCE = 50
 """Entries that are fetched at a time."""
 
+_BY_THE_GATE = col(PromotionLog.action).in_(("promoted", "forced"))
+_DECIDED = select(PromotionLog.id).where(_BY_THE_GATE)
 _ENTRIES = select(AuditLog.id, AuditLog.table_name, AuditLog.row_key, AuditLog.previous_hash)
 _OF_VERSION = select(AuditLog.id).where(
     AuditLog.table_name == "model_version", AuditLog.row_key == bindparam("key")
@@ -77,6 +80,67 @@ def _began(backwards: Iterable[_Entry]) -> Head:
             break
         first = entry
     return Head(first.id - 1, first.previous)
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What the statement of a version is made from, and the one that is recorded.
+
+    Attributes:
+        version: its row.
+        run: the run that made and judged it.
+        decision: by which it came to be, from the promotion log; empty where the log does not say.
+        head: the end of the audit log when that promotion began; None where that was not recorded.
+        document: the recorded statement, or a signed envelope of it; None where there is none.
+    """
+
+    version: ModelVersion
+    run: Run
+    decision: dict[str, Any]
+    head: Head | None
+    document: dict[str, Any] | None
+
+
+def basis(session: Session, version: ModelVersion) -> Basis:
+    """What the statement of a version is made from."""
+    found = _DECIDED.where(PromotionLog.model == version.model, PromotionLog.to_version == version.number)
+    log_id = session.connection().execute(found.order_by(col(PromotionLog.id)).limit(1)).scalar()
+    return _basis(session, version, log_id, head_before(session.connection(), version))
+
+
+def every_basis(database: Database) -> Iterator[tuple[str, Basis | str]]:
+    """Each version as NAME vN, oldest first, and what its statement is made from; or, where one of its rows
+    cannot be read, why.
+    """
+    with database.reading() as session:
+        connection = session.connection()
+        rows = select(ModelVersion.id, ModelVersion.model, ModelVersion.number)
+        versions = connection.execute(rows.order_by(col(ModelVersion.id))).all()
+        heads = heads_before(connection)
+        logs: dict[tuple[str, int], int] = {}
+        decided = select(PromotionLog.id, PromotionLog.model, PromotionLog.to_version).where(_BY_THE_GATE)
+        for log_id, model, number in connection.execute(decided.order_by(col(PromotionLog.id))):
+            logs.setdefault((model, number), log_id)
+    for version_id, *name in versions:
+        key = (name[0], name[1])
+        try:
+            with database.reading() as session:
+                version = session.get_one(ModelVersion, version_id)
+                yield f"{key[0]} v{key[1]}", _basis(session, version, logs.get(key), heads.get(key))
+        except (ValueError, TypeError, NoResultFound) as error:
+            yield f"{key[0]} v{key[1]}", f"its rows cannot be read: {' '.join(str(error).split())}"
+
+
+def _basis(session: Session, version: ModelVersion, log_id: int | None, head: Head | None) -> Basis:
+    decision = None if log_id is None else session.get_one(PromotionLog, log_id).decision
+    run = session.exec(select(Run).where(Run.run_id == version.run_id)).one()
+    stored = select(Attestation.document).where(
+        Attestation.model == version.model, Attestation.number == version.number
+    )
+    document = session.exec(stored).first()
+    # Decisions hold their entries of the ledger of alpha for as long as statements name the audit log.
+    named = head if decision and LEDGER in decision else None
+    return Basis(version, run, decision or {}, named, document)
 
 
 def record_statement(database: Database, version: ModelVersion, document: dict[str, Any]) -> None:
