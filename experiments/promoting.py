@@ -16,7 +16,7 @@ from experiments.gatekeeper import Gatekeeper, Wanted
 from experiments.lineage import TrainingData, training_data
 from experiments.references import REGISTRY_PREFIX, recorded_model
 from experiments.result import ALIAS, ExperimentResult, ExperimentRuns, PromotionResult
-from experiments.runs import RunRef
+from experiments.runs import run_ref
 from experiments.weights import model_of
 from experiments.workspace import Workspace
 from provenance import attest, configured_key
@@ -91,7 +91,7 @@ def _offer(
     registry = workspace.registry
     run = registry.runs.finished(wanted.pairings[0].candidate)
     known = [_training_data(pairing.candidate, run, workspace) for pairing in wanted.pairings]
-    gatekeeper = Gatekeeper(gate, wanted.requirements, wanted.limits, known, registry.artifacts)
+    gatekeeper = Gatekeeper(gate, wanted.requirements, wanted.limits, known, registry)
     offer = registry.offer(
         model_name,
         run.run_id,
@@ -154,9 +154,7 @@ def promote_if_better(
         baseline=baseline,
         trained=trained,
         comparison=comparison,
-        against=against
-        if opponent == against.run_id
-        else RunRef(run_id=opponent, directory=Path(registry.runs.get(opponent).directory)),
+        against=against if opponent == against.run_id else run_ref(registry.runs.get(opponent), registry),
         gate_comparison=promotion.comparison,
         decision=promotion.decision,
         model_name=config.model_name,

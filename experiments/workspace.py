@@ -25,7 +25,7 @@ class Workspace(Tabular):
     @property
     def runs(self) -> Path:
         """Folder of the runs."""
-        return self.home / "runs"
+        return self.registry.runs.folder
 
     def table_caption(self) -> str:
         """Where it is."""

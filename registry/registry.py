@@ -42,11 +42,11 @@ class Registry:
         database: the connections that all of these share.
     """
 
-    def __init__(self, database: Database, artifacts: Store) -> None:
+    def __init__(self, database: Database, artifacts: Store, runs: Path) -> None:
         self.database = database
         self.artifacts = artifacts
         self.datasets = Datasets(database)
-        self.runs = Runs(database)
+        self.runs = Runs(database, runs)
         self.comparisons = Comparisons(database)
         self.models = Models(database, artifacts)
         self.aliases = Aliases(database, artifacts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import bindparam, func, insert
+from sqlalchemy import bindparam, exists, func, insert
 from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
@@ -15,7 +16,7 @@ from core.files import sha256_json
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.rows import MetricRow, PredictionRow
-from registry.tables import Dataset, Metric, Prediction, Run
+from registry.tables import Dataset, Metric, Prediction, PromotionLog, Run
 
 CANDIDATES_SHOWN = 5
 ALIKE = 20
@@ -25,7 +26,7 @@ OF_SPEED = ("batch_size", "device", "threads")
 AT_ONCE = 100
 """Rows with a manifest that are in memory at a time."""
 
-NOT_CONTENT = {"id", "content_sha256", "directory"}
+NOT_CONTENT = {"id", "content_sha256"}
 NOT_OLDER_CONTENT = NOT_CONTENT | {"finished_at", "files"}
 """What was left out of the content of a run before its files were recorded."""
 
@@ -33,10 +34,25 @@ WITHOUT_DOCUMENTS = tuple(defer(cast(Any, column)) for column in (Run.manifest, 
 
 
 class Runs:
-    """What was run, on what, and how it scored."""
+    """What was run, on what, and how it scored.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: holds the rows.
+        folder: of this home's runs; a run's files are in the folder there that has its id.
+    """
+
+    def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
+        self.folder = folder
+
+    def directory(self, run_id: str) -> Path:
+        """The folder of a run's files in this home. It is not there for a run of another machine.
+
+        Example:
+            >>> registry.runs.directory(run.run_id).name == run.run_id
+            True
+        """
+        return self.folder / run_id
 
     def start(
         self,
@@ -50,7 +66,6 @@ class Runs:
         judge_fingerprint: str,
         inputs_sha256: str,
         manifest: dict[str, Any],
-        directory: str,
         parent_model_sha256: str | None = None,
     ) -> Run:
         """Record that a run has begun. The arguments are the columns of `registry.tables.Run`."""
@@ -65,7 +80,6 @@ class Runs:
             judge_fingerprint=judge_fingerprint,
             inputs_sha256=inputs_sha256,
             manifest=frozen_json(manifest, f"run {run_id}: manifest"),
-            directory=directory,
             started_at=now(),
         )
         with self.database.writing() as session:
@@ -299,6 +313,15 @@ class Runs:
         same = select(Run).where(Run.inputs_sha256 == inputs_sha256, Run.status != "finished")
         with self.database.reading() as session:
             return list(session.exec(same.order_by(col(Run.id).desc())))
+
+    def undecided(self, inputs_sha256: str) -> Run | None:
+        """The newest finished run with exactly these inputs that no decision in the log is about."""
+        decided = select(PromotionLog.id).where(PromotionLog.run_id == Run.run_id)
+        same = select(Run).where(
+            Run.inputs_sha256 == inputs_sha256, Run.status == "finished", ~exists(decided)
+        )
+        with self.database.reading() as session:
+            return session.exec(same.order_by(col(Run.id).desc()).limit(1)).first()
 
     def repeated(self, run: Run) -> Run | None:
         """The newest earlier run that a run repeats: same inputs, same predictions, byte for byte."""

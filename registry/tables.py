@@ -108,7 +108,6 @@ class Run(Row, table=True):
     predictions_meta: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     content_sha256: str | None = Field(default=None, sa_type=String(64))
     manifest: dict[str, Any] = Field(sa_type=JSON)
-    directory: str
     started_at: str = Field(sa_type=String(32))
     finished_at: str | None = Field(default=None, sa_type=String(32))
     error: str | None = None

@@ -492,7 +492,7 @@ def test_old_models_make_room_but_not_those_that_are_worked_with(
     for name in ("promoted", "plain", "locked"):
         directories[name] = home / "runs" / name
         make_tree(directories[name], {"model/model.safetensors": name.encode(), "predictions.jsonl": b""})
-        run = start(registry, name, directory=str(directories[name]))
+        run = start(registry, name)
         finish(registry, run, directories[name] / "model")
         if name == "promoted":
             promote(registry, run, directories[name] / "model")

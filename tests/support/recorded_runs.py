@@ -74,7 +74,7 @@ def record_from(
     the tiny base's with one more safetensors file, whose content the name `weights` decides.
     """
     plan = plan_training(TrainRunConfig.model_validate({"base_model": base_model, **settings}), workspace)
-    run = begin_run(plan, workspace.registry, workspace.runs)
+    run = begin_run(plan, workspace.registry)
     with owned(run, workspace.registry):
         phases.export_dataset(run, plan)
         shutil.copytree(TINY_BASE_DIRECTORY, run.files.model)
@@ -107,7 +107,7 @@ def plan_of(workspace: Workspace, trained: bool = False, **settings: Any) -> Run
 def _record(
     workspace: Workspace, plan: RunPlan, answers: Answers, weights: str | None, cut: Iterable[int] = ()
 ) -> RunRef:
-    run = begin_run(plan, workspace.registry, workspace.runs)
+    run = begin_run(plan, workspace.registry)
     with owned(run, workspace.registry):
         phases.export_dataset(run, plan)
         if weights is not None:

@@ -78,7 +78,6 @@ def start(registry: Registry, run_id: str | None = None, **changes: Any) -> Run:
         "judge_fingerprint": "f",
         "inputs_sha256": digest("inputs"),
         "manifest": {"seed": 0, "text": "é\0"},
-        "directory": "/tmp/run",
     }
     return registry.runs.start(**{**fields, **changes})
 

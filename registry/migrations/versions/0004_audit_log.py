@@ -1,4 +1,6 @@
-"""The audit log, the files of runs, the decision behind each share of alpha; more immutable rows."""
+"""The audit log, the files of runs instead of their place, the decision behind each share of alpha; more
+immutable rows.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +29,7 @@ IMMUTABLE = (
 def upgrade() -> None:
     sqlite = op.get_bind().dialect.name == "sqlite"
     op.add_column("run", sa.Column("files", sa.JSON()))
+    op.drop_column("run", "directory")  # a run's folder is in the home; this one was lost when the home moved
     _audit_log()
     for change in ("_no_update", "_no_delete") if sqlite else ("_no_change",):
         op.execute(f"DROP TRIGGER alpha_spending{change}" + ("" if sqlite else " ON alpha_spending"))
