@@ -30,18 +30,20 @@ class Checked(Record):
     """How much was checked.
 
     Attributes:
+        quick: rows and logs only; what follows the comparisons is 0.
         rows: of all tables.
         runs: finished ones, with their metrics and predictions.
         versions: of all models.
         comparisons: in the ledgers of alpha.
         statements: of versions, made again.
-        artifacts: models of versions, and datasets of runs.
-        artifact_bytes: of these, each content once.
+        artifacts: models of versions.
+        artifact_bytes: of their files, each content once.
         run_folders: of runs that are here.
         run_files: in these.
         run_bytes: of these.
     """
 
+    quick: bool = False
     rows: int = 0
     runs: int = 0
     versions: int = 0
@@ -99,6 +101,7 @@ def verify(
     problems = [*registry.verify(quick=quick, head=head), *_levels(registry)]
     counts = registry.counts()
     checked = Checked(
+        quick=quick,
         rows=sum(counts.values()),
         runs=registry.runs.count("finished"),
         versions=counts["model_version"],

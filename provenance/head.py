@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HEAD_TYPE = f"{DOCUMENTATION}#head-v1"
 
 
-def write_head(path: Path, head: Head, key: SigningKey | None) -> None:
+def write_head_file(path: Path, head: Head, key: SigningKey | None) -> None:
     """Write a head to a file, atomically, as one line of JSON.
 
     Args:
@@ -47,7 +47,7 @@ def read_head(text: str, public_keys: Sequence[Ed25519PublicKey] = (), own: Sign
     """A head that was kept outside.
 
     Args:
-        text: N:HASH, a file that `write_head` wrote, the statement of an export, or an export's directory.
+        text: N:HASH, a file of `write_head_file`, the statement of an export, or an export's directory.
         public_keys: one of these must have signed the file.
         own: the configured key; what it is said to have signed is checked.
 

@@ -140,7 +140,7 @@ def _basis(session: Session, version: ModelVersion, log_id: int | None, head: He
     document = session.exec(stored).first()
     # Decisions hold their entries of the ledger of alpha for as long as statements name the audit log.
     named = head if decision and LEDGER in decision else None
-    return Basis(version, run, decision or {}, named, document)
+    return Basis(version, run, decision or {}, named, dict(document) if document else None)
 
 
 def record_statement(database: Database, version: ModelVersion, document: dict[str, Any]) -> None:

@@ -93,7 +93,9 @@ def test_what_changed_around_a_run_is_named_beside_the_difference(
     workspace = workspace_at(home)
     run = record_baseline(workspace)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math")
-    found = compare_with_recorded(plan_reproduction(run.run_id, workspace), run_ref(run, workspace.registry), workspace)
+    found = compare_with_recorded(
+        plan_reproduction(run.run_id, workspace), run_ref(run, workspace.registry), workspace
+    )
     assert [(each.field, each.recorded, each.now) for each in found.environment] == [
         ("switches.XLA_FLAGS", None, "--xla_cpu_enable_fast_math")
     ]
