@@ -8,19 +8,19 @@ end, the `Head`, can be kept outside: then cutting the log, or writing it again 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, MetaData, Table, TextClause, bindparam, event, insert, text
+from sqlalchemy import Connection, MetaData, Table, bindparam, event, insert, text
+from sqlalchemy import Row as StoredRow
 from sqlmodel import Session, col, select
 
 from core.errors import InputError
 from core.files import sha256_json
 from registry.columns import FIRST_HASH, now
-from registry.stored import any_text, stored, stored_sha256, stored_table
+from registry.stored import any_text, read, stored, stored_sha256
 from registry.tables import AuditLog
 
 KEYS = {
@@ -29,10 +29,10 @@ KEYS = {
     "comparison": "{id}",
     "registered_model": "{name}",
     "model_version": "{model} v{number}",
+    "promotion_log": "{id}",
     "alias": "{model}@{name}",
     "alpha_spending": "{model}, dataset {dataset_sha256}, comparison {number}",
     "attestation": "{model} v{number}",
-    "promotion_log": "{id}",
 }
 """Tables whose rows have entries, and what a row's key is made of."""
 
@@ -159,8 +159,8 @@ def adopt(connection: Connection) -> None:
         how = stored(table, connection.dialect.name)
         entries = []
         with any_text(connection):
-            for row in connection.execute(text(f"{how.select} ORDER BY id")):
-                key, sha256 = key_of(name, how.names, row), stored_sha256(row)
+            for row in connection.execute(how.select()):
+                key, sha256 = key_of(name, row), stored_sha256(row)
                 if newest.get((name, key)) != sha256:
                     entries.append(Entry(name, key, sha256))
         append(connection, entries)
@@ -171,17 +171,11 @@ def newest_sha256(connection: Connection, table: str, key: str) -> str | None:
     return connection.execute(_NEWEST, {"table": table, "key": key}).scalar()
 
 
-def _entry(connection: Connection, table: str, row_id: int, key: str) -> Entry:
-    found = connection.execute(_by_id(table, connection.dialect.name), {"id": row_id}).first()
-    return Entry(table, key, None if found is None else stored_sha256(found))
-
-
-@cache
-def _by_id(table: str, dialect: str) -> TextClause:
-    return text(f"{stored_table(table, dialect).select} WHERE id = :id")
-
-
-def key_of(table: str, names: Sequence[str], row: Sequence[Any]) -> str:
+def key_of(table: str, row: StoredRow[Any]) -> str:
     """The key of a stored row, as text that can be printed and written whatever the row holds."""
-    key = KEYS[table].format_map(dict(zip(names, row, strict=True)))
-    return key.encode(errors="backslashreplace").decode()
+    return KEYS[table].format_map(row._mapping).encode(errors="backslashreplace").decode()
+
+
+def _entry(connection: Connection, table: str, row_id: int, key: str) -> Entry:
+    row = next(read(connection, table, rest="WHERE id = :id", id=row_id), None)
+    return Entry(table, key, None if row is None else stored_sha256(row))

@@ -135,8 +135,12 @@ class Registry:
         """
         return ledgers(self.database, model)
 
-    def verify(self) -> list[Problem]:
-        """Hash every finished run, model version, artifact and log row again.
+    def verify(self, quick: bool = False, head: Head | None = None) -> list[Problem]:
+        """Hash everything that is recorded again: rows, logs, triggers and constraints, and artifacts.
+
+        Args:
+            quick: leave the artifacts out.
+            head: what `head` gave once; the audit log up to there must still be the same.
 
         Returns:
             Everything that was changed since it was recorded; empty when nothing was.
@@ -145,7 +149,7 @@ class Registry:
             >>> registry.verify()
             []
         """
-        return verify(self.database, self.artifacts)
+        return verify(self.database, self.artifacts, quick, head)
 
     def head(self) -> Head:
         """The end of the audit log. Kept outside, it shows later whether the log up to it is still the same.

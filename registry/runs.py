@@ -467,24 +467,19 @@ def weights_in_use(session: Session) -> set[str]:
     return {sha256 for row in rows for sha256 in row if sha256}
 
 
-def dataset_files(session: Session, *, stored: bool = False, after: int = 0) -> set[str]:
+def dataset_files(session: Session, *, after: int = 0) -> set[str]:
     """Hashes of the datasets' files that runs need: what they are judged on, and what they are trained on.
 
     Args:
         session: open.
-        stored: only those that must be in the artifact store, because a run finished that put them there.
         after: only of the runs with a higher row id.
     """
     # The manifests are read here: PostgreSQL finds no field in a document that holds a NUL anywhere.
-    named = select(Run.manifest, Run.status, Dataset.sha256).join(Dataset).where(col(Run.id) > after)
+    named = select(Run.manifest, Dataset.sha256).join(Dataset).where(col(Run.id) > after)
     found: set[str] = set()
-    for manifest, status, golden in session.exec(named.execution_options(yield_per=AT_ONCE)):
+    for manifest, golden in session.exec(named.execution_options(yield_per=AT_ONCE)):
         pins = [manifest.get("dataset"), (manifest.get("training") or {}).get("dataset")]
-        if stored:
-            done = status == "finished"
-            found.update(pin["sha256"] for pin in pins if done and pin and pin.get("stored"))
-        else:
-            found.update([golden, *(pin["sha256"] for pin in pins if pin)])
+        found.update([golden, *(pin["sha256"] for pin in pins if pin)])
     return found
 
 

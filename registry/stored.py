@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Connection, Float, Integer, Table
+from sqlalchemy import JSON, Boolean, Column, Connection, Float, Integer, Table, TextClause, text
+from sqlalchemy import Row as StoredRow
 
-from core.files import canonical_json
+from core.files import canonical_json, sha256_bytes
 from registry.columns import ExactText
 from registry.tables import Row
+
+AT_ONCE = 100
+"""Rows in memory at a time: some hold whole manifests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +30,23 @@ class Stored:
     """How the rows of a table are read.
 
     Attributes:
-        names: the columns, sorted.
-        select: a statement that yields rows with these columns.
+        table: its name.
+        forms: column -> the expression that gives its stored value, by the columns' names.
         documents: the columns that hold JSON text.
         types: of the stored values, by column.
     """
 
-    names: tuple[str, ...]
-    select: str
+    table: str
+    forms: dict[str, str]
     documents: frozenset[str]
     types: dict[str, type]
 
-    def canonical(self, row: Sequence[Any], without: Collection[str]) -> str:
+    def select(self, columns: Sequence[str] = (), rest: str = 'ORDER BY "id"') -> TextClause:
+        """A statement that yields rows with some columns, by default all of them, sorted."""
+        forms = ", ".join(self.forms[name] for name in columns or self.forms)
+        return text(f'SELECT {forms} FROM "{self.table}" {rest}')  # noqa: S608  names of our own
+
+    def canonical_bytes(self, row: Sequence[Any], without: Collection[str]) -> bytes:
         """The canonical JSON of a row without some columns, as `core.files.canonical_json` gives it for the
         same row in Python.
 
@@ -45,15 +54,19 @@ class Stored:
         """
         fields = ",".join(
             f'"{name}":{_json(value, name in self.documents)}'
-            for name, value in zip(self.names, row, strict=True)
+            for name, value in zip(self.forms, row, strict=True)
             if name not in without
         )
-        return f"{{{fields}}}"
+        return f"{{{fields}}}".encode(errors="surrogateescape")
+
+    def canonical_sha256(self, row: Sequence[Any], without: Collection[str]) -> str:
+        """The sha256 of that."""
+        return sha256_bytes(self.canonical_bytes(row, without))
 
     def damaged(self, row: Sequence[Any]) -> list[str]:
         """What no registry writes, as in `manifest is not JSON`."""
         found = []
-        for name, value in zip(self.names, row, strict=True):
+        for name, value in zip(self.forms, row, strict=True):
             if value is None:
                 continue
             if not isinstance(value, self.types[name]):
@@ -68,29 +81,47 @@ class Stored:
 def stored(table: Table, dialect: str) -> Stored:
     """How the rows of a table are read on a database."""
     columns = sorted(table.columns, key=lambda column: column.name)
-    documents = frozenset(c.name for c in columns if isinstance(c.type, JSON | ExactText))
-
-    def form(name: str, type_: object) -> str:
-        place = f'"{table.name}"."{name}"'
-        if dialect == "sqlite":
-            return place
-        if isinstance(type_, JSON):
-            return f"CAST({place} AS TEXT)"
-        return f"CAST({place} AS INTEGER)" if isinstance(type_, Boolean) else place
-
-    forms = ", ".join(form(column.name, column.type) for column in columns)
     return Stored(
-        tuple(column.name for column in columns),
-        f'SELECT {forms} FROM "{table.name}"',  # noqa: S608
-        documents,
+        table.name,
+        {column.name: _form(column, dialect) for column in columns},
+        frozenset(column.name for column in columns if isinstance(column.type, JSON | ExactText)),
         {column.name: _python_type(column.type) for column in columns},
     )
+
+
+def _form(column: Column[Any], dialect: str) -> str:
+    place = f'"{column.table.name}"."{column.name}"'
+    if dialect != "sqlite" and isinstance(column.type, JSON):
+        place = f"CAST({place} AS TEXT)"
+    if dialect != "sqlite" and isinstance(column.type, Boolean):
+        place = f"CAST({place} AS INTEGER)"
+    return f'{place} AS "{column.name}"'
 
 
 @cache
 def stored_table(name: str, dialect: str) -> Stored:
     """The same for a table of ours."""
     return stored(Row.metadata.tables[name], dialect)
+
+
+def read(
+    connection: Connection, table: str, *columns: str, rest: str = 'ORDER BY "id"', **parameters: Any
+) -> Iterator[StoredRow[Any]]:
+    """The rows of a table of ours with some columns, by default all of them, sorted; few in memory at a time.
+
+    Args:
+        connection: in a transaction.
+        table: its name.
+        columns: which, in this order.
+        rest: of the statement: conditions with `parameters`, and the order.
+    """
+    statement = _statement(table, columns, rest, connection.dialect.name)
+    yield from connection.execute(statement, parameters, execution_options={"yield_per": AT_ONCE})
+
+
+@cache
+def _statement(table: str, columns: Sequence[str], rest: str, dialect: str) -> TextClause:
+    return stored_table(table, dialect).select(columns, rest)
 
 
 def stored_sha256(row: Iterable[Any]) -> str:
