@@ -64,7 +64,11 @@ def read_head(text: str, public_keys: Sequence[Ed25519PublicKey] = (), own: Sign
         if ":" in text and "/" not in text:
             return Head.parse(text)
         raise InputError(f"{text}: no such file, and not of the form N:HASH")
-    document = read_document(path / STATEMENT if path.is_dir() else path)
+    path = path / STATEMENT if path.is_dir() else path
+    try:
+        document = read_document(path)
+    except IntegrityError as error:
+        raise InputError(f"{path}: {error}") from error
     signature = signature_of(document, public_keys, own)
     if signature == "unsigned":
         raise IntegrityError(f"{path}: is not signed, and a public key was given to check it with")

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Text, cast
-from sqlalchemy import select as sqlalchemy_select
-from sqlmodel import col
+from sqlalchemy import Connection
 
 from core.errors import IntegrityError
 from registry.alpha_entries import (
@@ -23,10 +21,8 @@ from registry.alpha_entries import (
     parsed_entries,
     row_name,
 )
-from registry.tables import AlphaSpending, PromotionLog
-
-AT_ONCE = 100
-"""Decisions that are in memory at a time."""
+from registry.stored import read
+from registry.tables import AlphaSpending
 
 Found = tuple[str, str]
 """Where something is wrong, and what."""
@@ -64,23 +60,21 @@ def decisions(connection: Connection, model: str | None = None, after: int = 0) 
         model: only those about it.
         after: only those in later rows of the promotion log.
     """
-    decision = cast(col(PromotionLog.decision), Text)
-    found = sqlalchemy_select(
-        col(PromotionLog.id), col(PromotionLog.model), col(PromotionLog.run_id), decision
-    ).where(col(PromotionLog.id) > after)
-    if model is not None:
-        found = found.where(col(PromotionLog.model) == model)
-    found = found.order_by(col(PromotionLog.id)).execution_options(yield_per=AT_ONCE)
-    for log_id, model, run_id, text in connection.execute(found):
+    of_model = "" if model is None else "AND model = :model "
+    rest = f"WHERE id > :after {of_model}ORDER BY id"
+    columns = ("id", "model", "run_id", "decision")
+    for log_id, name, run_id, text in read(
+        connection, "promotion_log", *columns, rest=rest, after=after, model=model
+    ):
         try:
             document = json.loads(text)
             if document.get("comparison_sha256") is not None:  # else a move by hand
-                yield Decision(log_id, model, run_id, document, parsed_entries(log_id, document))
-        except (ValueError, TypeError, AttributeError, IntegrityError):
+                yield Decision(log_id, name, run_id, document, parsed_entries(log_id, document))
+        except (ValueError, TypeError, AttributeError, RecursionError, IntegrityError):
             yield f"promotion log row {log_id}", "its decision cannot be read"
 
 
-def check_ledger(connection: Connection) -> Iterator[Found]:
+def ledger_of_alpha(connection: Connection) -> Iterator[Found]:
     """Compare the ledger with the log: each row with the decision that made it, each decision with its rows,
     and what was carried and spent with what the comparisons before it left.
     """
@@ -126,7 +120,10 @@ class _Ledger:
             if earlier is not None and earlier != entry:
                 yield decision.where, f"says otherwise of comparison {entry.number} than when it was decided"
             elif row is None:
-                yield row_name(*key), f"is missing, and promotion log row {decision.log_id} decided it"
+                yield (
+                    decision.where,
+                    f"decided comparison {entry.number}, which the ledger of alpha does not have",
+                )
             elif found := difference(row, entry):
                 yield row_name(*key), f"{found} (promotion log row {decision.log_id})"
             if earlier is None:
@@ -175,10 +172,5 @@ class _Ledger:
 
 def _rows(connection: Connection) -> Iterator[AlphaSpending]:
     """The rows of the ledger as they are stored, whatever somebody put there."""
-    columns = AlphaSpending.__table__.c  # type: ignore[attr-defined]
-    chosen = [
-        cast(column, Integer).label(column.name) if column.name == "significant" else column
-        for column in columns
-    ]
-    for row in connection.execute(sqlalchemy_select(*chosen).order_by(columns.id)).mappings():
-        yield AlphaSpending(**{**row, "significant": bool(row["significant"])})
+    for row in read(connection, "alpha_spending"):
+        yield AlphaSpending(**{**row._mapping, "significant": row.significant == 1})

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import bindparam, func, text
+from sqlalchemy import bindparam, func
 from sqlmodel import Session, col, select
 
 from core.errors import IntegrityError
@@ -41,7 +41,7 @@ from registry.columns import now
 from registry.database import Database
 from registry.log import log_hash
 from registry.models import require_model
-from registry.stored import any_text, stored_sha256, stored_table
+from registry.stored import any_text, read, stored_sha256
 from registry.tables import AlphaSpending, Dataset, PromotionLog, Run
 
 Recorded = TypeVar("Recorded", AlphaSpending, PromotionLog)
@@ -181,10 +181,9 @@ def _recorded(session: Session, table: type[Recorded], row_id: int) -> Recorded:
         IntegrityError: it is not there, or was changed.
     """
     name, connection = str(table.__tablename__), session.connection()
-    how = stored_table(name, connection.dialect.name)
     with any_text(connection):
-        row = connection.execute(text(f"{how.select} WHERE id = :id"), {"id": row_id}).first()
-        key = "" if row is None else key_of(name, how.names, row)
+        row = next(read(connection, name, rest="WHERE id = :id", id=row_id), None)
+        key = "" if row is None else key_of(name, row)
         if row is None or stored_sha256(row) != newest_sha256(connection, name, key):
             what = f"{name.replace('_', ' ')} row {row_id}"
             if row is not None and name == "alpha_spending":

@@ -1,13 +1,15 @@
-"""Row 28: whoever edits the ledger of alpha gets no promotion for it: the next decision stops, and verify names
-the row.
+"""Row 28: whoever edits the ledger of alpha gets no promotion for it: the next decision stops, and verify
+names the row.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from core.errors import IntegrityError
 from evaluation.alpha import spent_level
@@ -15,21 +17,26 @@ from evaluation.gate import GateConfig
 from evaluation.suite import Requirement, Suite
 from experiments.promoting import promote_run
 from experiments.verifying import verify
-from experiments.workspace import Workspace
+from golden.datasets import load_dataset
+from provenance.export import export
+from provenance.head import write_head_file
+from provenance.keys import make_key_pair
 from registry import Registry, open_registry, upgrade
 from registry.tables import AlphaSpending
 from tests.conftest import CommandLine
-from tests.faults.test_older_homes import CONTENT, weights
+from tests.faults.test_older_homes import weights
 from tests.faults.test_registry_upgrade import make_registry
 from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
+from tests.support.refusals import assert_refused
 from tests.support.registry_entries import (
-    base_run,
     edit,
     finished,
     plain_gate,
     promote,
     refusing_gate,
 )
+from tests.support.rewriting import rewrite
+from tests.support.small_datasets import write_items
 
 pytestmark = pytest.mark.unit
 
@@ -122,7 +129,7 @@ def test_edited_scores_stop_the_decision_that_rests_on_them(decided: Registry, t
 def test_a_decision_that_was_edited_with_its_share_of_alpha_stops_the_next_one(
     decided: Registry, tmp_path: Path
 ) -> None:
-    level = "replace(CAST(decision AS TEXT), '\"level\":', '\"level\":0.97, \"was\":')"
+    level = 'replace(CAST(decision AS TEXT), \'"level":\', \'"level":0.97, "was":\')'
     cast = f"CAST({level} AS JSON)" if decided.database.engine.dialect.name == "postgresql" else level
     edit(
         decided,
@@ -134,21 +141,21 @@ def test_a_decision_that_was_edited_with_its_share_of_alpha_stops_the_next_one(
 
 
 def test_the_same_run_offered_again_gets_the_same_answer_and_spends_nothing(
-    decided: Registry, tmp_path: Path
+    registry: Registry, tmp_path: Path
 ) -> None:
-    first = decided.models.history("m")[1]
-    spent = decided.counts()["alpha_spending"]
-    again, base = decided.runs.get(first.run_id), base_run(decided).run_id
-    assert promote(decided, again, tmp_path, gate=refusing_gate, against=base).outcome == "refused"
-    assert decided.models.history("m")[-1].decision["ledger"] == first.decision["ledger"]
-    assert decided.counts()["alpha_spending"] == spent
-    assert found(decided) == []
+    candidates = [finished(registry, tmp_path, f"candidate {number}") for number in range(3)]
+    for candidate in (*candidates, candidates[1]):
+        assert promote(registry, *candidate, gate=refusing_gate).outcome == "refused"
+    first, again = (registry.models.history("m")[place].decision for place in (1, 3))
+    assert first == again
+    assert registry.counts()["alpha_spending"] == len(candidates)
+    assert found(registry) == []
 
 
 def test_an_older_ledger_goes_on_and_its_rows_are_checked_too(
     home: Path, registry_url: str | None, tmp_path: Path
 ) -> None:
-    make_registry(home, registry_url, "0003", CONTENT)
+    make_registry(home, registry_url, "0003")
     upgrade(home, registry_url)
     registry = open_registry(home, registry_url)
     for content in ("first", "fourth", "fifth"):
@@ -160,21 +167,22 @@ def test_an_older_ledger_goes_on_and_its_rows_are_checked_too(
     registry.close()
 
 
-@pytest.mark.parametrize("edited", ["level = 0.97", "significant = NOT significant"])
 def test_an_older_row_that_was_edited_before_the_upgrade_stops_the_next_decision(
-    edited: str, home: Path, tmp_path: Path
+    home: Path, tmp_path: Path
 ) -> None:
-    """Nothing hashes it: the decision says its level, and, by the real gate, whether it was significant."""
-    make_registry(home, None, "0003", CONTENT)
+    """The audit log begins with the edited row; its decision still says the level."""
+    make_registry(home, None, "0003")
     with sqlite3.connect(home / "registry.db") as connection:
-        connection.execute("DROP TRIGGER alpha_spending_no_update")
-        connection.execute("DROP TRIGGER promotion_log_no_update")
-        connection.execute(f"UPDATE alpha_spending SET {edited} WHERE number = 5")
+        name = "alpha_spending_no_update"
+        (trigger,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+        connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("UPDATE alpha_spending SET significant = 1, level = 0.97 WHERE number = 5")
+        connection.execute(trigger)
     upgrade(home)
     registry = open_registry(home)
-    if edited.startswith("level"):
-        assert "level is 0.97, but 0.004 was decided" in refused_then(registry, tmp_path)
-        assert any("level is 0.97, but 0.004 was decided" in problem for problem in found(registry))
+    said = "comparison 5: level is 0.97, but 0.004 was decided (promotion log row 5)"
+    assert said in refused_then(registry, tmp_path)
+    assert any(said in problem for problem in found(registry))
     registry.close()
 
 
@@ -183,7 +191,7 @@ def test_an_older_row_that_was_edited_before_the_upgrade_stops_the_next_decision
 
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which a candidate was refused, and one is recorded that is a single item better than the base."""
+    """A home in which a candidate was refused, and one is recorded that is a single item better."""
     workspace = workspace_at(tmp_path_factory.mktemp("refused") / "home")
     record_baseline(workspace, right_for(0.4))
     worse = record_trained(workspace, right_for(0.39), "worse")
@@ -224,14 +232,17 @@ def test_a_level_that_no_share_of_alpha_gives_is_found_whatever_hashes_say(
     )
     rewrite(workspace.registry)
     (problem,) = verify(workspace).problems
-    assert problem.startswith("promotion log row 1: was decided at level 0.03, but its share of alpha is 0.02")
+    assert problem.startswith(
+        "promotion log row 1: was decided at level 0.03, but its share of alpha is 0.02"
+    )
     workspace.registry.close()
 
 
 def test_levels_of_a_suite_are_the_smallest_of_its_datasets(tmp_path: Path) -> None:
     workspace = workspace_at(tmp_path / "home")
     items = list(load_dataset("golden-v1").items())
-    sets = [str(write_items(tmp_path / name, items)) for name in ("a-v1.jsonl", "b-v1.jsonl")]
+    halves = {"a-v1.jsonl": items[:180], "b-v1.jsonl": items[180:]}
+    sets = [str(write_items(tmp_path / name, half)) for name, half in halves.items()]
     for path in sets:
         record_baseline(workspace, right_for(0.4), dataset=path)
     for name, asked in (("one", sets[:1]), ("two", sets), ("three", sets[1:])):
@@ -251,20 +262,57 @@ def test_levels_of_a_suite_are_the_smallest_of_its_datasets(tmp_path: Path) -> N
 # The end of the log, kept outside
 
 
-def rewrite(registry: Registry) -> None:
-    """Compute every hash of a registry again, as somebody would who edited it and knows Hallmark."""
-    with registry.database.engine.connect() as connection:
-        definitions = triggers(connection)
-    edit(registry, *(f"DROP TRIGGER {name}" for name in definitions))
-    with Session(registry.database.engine) as session:
-        for run in session.exec(select(Run).where(Run.status == "finished")):
-            metrics, predictions = (
-                [row.model_dump(exclude={"id"}) for row in session.exec(rows.where(table.run_id == run.run_id))]
-                for table, rows in ((Metric, select(Metric).order_by(Metric.id)), (Prediction, select(Prediction).order_by(Prediction.position)))
-            )
-            run.content_sha256 = content_sha256(run, metrics, predictions)
-            session.add(run)
-        session.flush()
-        for version in session.exec(select(ModelVersion)):
-            ...
-        session.commit()
+@pytest.fixture(scope="module")
+def rewritten(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a champion whose head was written, signed, to a file beside it, and whose version was
+    exported. Then 70 of the champion's wrong scores were set to right, and every hash was made to fit.
+    """
+    folder = tmp_path_factory.mktemp("rewritten")
+    workspace = workspace_at(folder / "home")
+    key = make_key_pair(folder / "key")
+    record_baseline(workspace, right_for(0.4))
+    run = record_trained(workspace, right_for(0.6), "better")
+    promotion = promote_run(run.run_id, "support", GateConfig(), workspace)
+    registry = workspace.registry
+    (folder / "printed").write_text(str(promotion.head))
+    write_head_file(folder / "plain.json", registry.head(), None)
+    write_head_file(folder / "signed.json", registry.head(), key)
+    export(registry, registry.models.get("support@v1"), folder / "out", key=key)
+    assert verify(workspace, head=registry.head()).problems == []
+    edit(
+        registry,
+        "UPDATE prediction SET score = 1 WHERE id IN (SELECT id FROM prediction "
+        f"WHERE run_id = '{run.run_id}' AND score = 0 LIMIT 70)",
+    )
+    assert verify(workspace).problems != []
+    rewrite(registry)
+    registry.close()
+    return folder
+
+
+def test_a_registry_rewritten_with_new_hashes_looks_whole_from_inside(
+    rewritten: Path, hallmark: CommandLine
+) -> None:
+    whole = hallmark("verify", HALLMARK_HOME=str(rewritten / "home"))
+    assert (whole.returncode, whole.stdout.splitlines()[0]) == (0, "everything matches what was recorded")
+
+
+@pytest.mark.parametrize("kept", ["printed", "plain.json", "signed.json", "out", "out/hallmark.intoto.jsonl"])
+def test_a_head_that_was_kept_outside_shows_that_it_was_rewritten(
+    kept: str, rewritten: Path, hallmark: CommandLine
+) -> None:
+    head = (rewritten / kept).read_text() if kept == "printed" else rewritten / kept
+    keys = [] if kept in ("printed", "plain.json") else ["--public-key", rewritten / "key.pub"]
+    checked = hallmark("verify", "--head", head, *keys, HALLMARK_HOME=str(rewritten / "home"))
+    assert checked.returncode == 3, checked.stderr
+    assert "the head" in checked.stdout
+
+
+def test_a_head_that_is_not_signed_by_the_key_is_refused(rewritten: Path, hallmark: CommandLine) -> None:
+    make_key_pair(rewritten / "other")
+    at_home = {"HALLMARK_HOME": str(rewritten / "home")}
+    for kept, key in (("plain.json", "key.pub"), ("signed.json", "other.pub")):
+        checked = hallmark("verify", "--head", rewritten / kept, "--public-key", rewritten / key, **at_home)
+        assert_refused(checked, 3, kept)
+    for text in ("12", "12:ab", "no-such-file", str(rewritten / "home" / "registry.db")):
+        assert_refused(hallmark("verify", "--head", text, **at_home), 2)
