@@ -219,8 +219,8 @@ def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(
             page.get_by_text(text).first.wait_for()
         if key != "decision":
             picture = page.locator("img[src^='data:image/svg']").first
-            picture.wait_for()
-            assert picture.evaluate("image => image.naturalWidth") > 100, "the picture is drawn"
+            drawn = "image => image.complete && image.naturalWidth > 100"
+            page.wait_for_function(drawn, arg=picture.element_handle())
         if key == "comparison":
             photograph(page, key)
     link = page.get_by_role(
@@ -362,10 +362,9 @@ def test_the_text_of_others_is_text_in_both_uis(
     page = signed_in(context, place, path)
     page.goto(f"{place.address}{path}/artifacts/artifact/{others}")
     page.get_by_text("Got better: 9").wait_for()
-    shown = [text.strip() for text in page.locator("td").all_text_contents()]
-    assert {visible(text) for text in OTHERS} <= set(shown)
-    assert {visible(f"{text} Answer: 1") for text in OTHERS} <= set(shown)
-    assert {f"www.evil.example{number}" for number in range(len(OTHERS))} <= set(shown)
+    expected = {visible(text) for text in OTHERS} | {visible(f"{text} Answer: 1") for text in OTHERS}
+    expected |= {f"www.evil.example{number}" for number in range(len(OTHERS))}
+    place.wait(lambda: expected <= cells(page) or None, "every text in a cell of its own", 60)
     assert targets(page) == []
     context.close()
 
@@ -384,6 +383,11 @@ def test_no_log_no_state_and_no_name_of_a_run_is_a_link_to_elsewhere(place: Work
     assert targets(page) == []
     assert "`'http://evil.example/x':` not a dataset name" in place.told("on `http://evil.example/x` failed")
     page.goto("about:blank")
+
+
+def cells(page: Any) -> set[str]:
+    """What the tables of a page say so far: a page draws them after the text around them."""
+    return {text.strip() for text in page.locator("td").all_text_contents()}
 
 
 def targets(page: Any) -> list[str]:
