@@ -18,6 +18,7 @@ from core.files import (
     write_json,
     write_jsonl,
 )
+from core.sealed import damage
 from experiments.datasets import dataset_file
 from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
@@ -110,11 +111,14 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
 
     Raises:
         InputError: the run is unknown or has no whole predictions, or the judge is unusable.
+        IntegrityError: the predictions of a run whose judge failed were damaged.
         ResourceError: a library that the judge needs is not installed.
     """
     run = registry.runs.get(reference)
     origin, files = origin_of(run, registry), files_of(run, registry)
     if run.status == "failed" and is_here(files.judge_errors):  # all was predicted, and its judge failed
+        if (problem := damage(files.predictions_sums)) is not None:
+            raise IntegrityError(f"{problem}. Run the same command as for run {run.run_id} again.")
         meta = read_json(files.predictions_meta)
         model = (
             sha256_tree(files_of(origin, registry).model)

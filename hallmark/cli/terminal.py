@@ -40,10 +40,10 @@ Reason = Annotated[str, typer.Option(help="Why; recorded in the history.")]
 
 
 def emit(value: Any) -> None:
-    """Print a JSON document."""
-    sys.stdout.write(
-        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str) + "\n"
-    )
+    """Print a JSON document, piece by piece, since it may be large."""
+    encoder = json.JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str)
+    sys.stdout.writelines(encoder.iterencode(value))
+    sys.stdout.write("\n")
 
 
 def report_error(message: str, exit_code: int) -> None:

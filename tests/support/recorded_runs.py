@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.files import sha256_file, sha256_tensors, write_json, write_jsonl
+from core.sealed import seal
 from experiments import phases
 from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation, plan_training
@@ -147,3 +148,4 @@ def write_predictions(
         timing={},
     )
     write_json(run.files.predictions_meta, meta.model_dump())
+    seal(run.files.predictions_sums, [run.files.predictions, run.files.predictions_meta])
