@@ -54,7 +54,7 @@ def test_a_better_run_is_promoted_and_the_decision_tells_its_place(recorded: Rec
     assert promotion["comparison"]["baseline_run"] == recorded.base.run_id
     assert (promotion["decision"]["number"], promotion["decision"]["significant"]) == (1, True)
     assert promotion["decision"]["level"] == pytest.approx(0.02)
-    assert document(hallmark("verify", "--json")) == {"problems": []}
+    assert document(hallmark("verify", "--json"))["problems"] == []
 
 
 def test_a_run_that_was_promoted_already_gives_the_same_version(recorded: Recorded, hallmark) -> None:
@@ -138,7 +138,7 @@ def test_rollback_and_aliases_from_the_command_line(recorded: Recorded, hallmark
         ("champion", 1, True),
         ("staging", 2, True),
     ]
-    assert document(hallmark("verify", "--json")) == {"problems": []}
+    assert document(hallmark("verify", "--json"))["problems"] == []
 
 
 def test_unlike_runs_are_not_compared_and_every_differing_field_is_named(
@@ -186,7 +186,7 @@ def test_a_dataset_that_changed_since_it_was_registered_is_refused_before_anythi
 
 
 def test_a_runs_own_items_that_were_changed_are_not_compared(recorded: Recorded, hallmark) -> None:
-    path = recorded.registry.runs.directory(recorded.better.run_id) / "dataset.jsonl"
+    path = recorded.workspace.registry.runs.directory(recorded.better.run_id) / "dataset.jsonl"
     path.write_text(path.read_text().replace('"category":"addition"', '"category":"subtraction"', 1))
     assert_refused(hallmark("promote", recorded.better.run_id), 3, str(path), "changed since the run")
 
@@ -199,7 +199,9 @@ def flip_a_byte(path: Path) -> None:
 
 
 def test_weights_that_changed_since_they_were_judged_are_not_promoted(recorded: Recorded, hallmark) -> None:
-    flip_a_byte(recorded.registry.runs.directory(recorded.better.run_id) / "model" / "model.safetensors")
+    flip_a_byte(
+        recorded.workspace.registry.runs.directory(recorded.better.run_id) / "model" / "model.safetensors"
+    )
     assert_refused(hallmark("promote", recorded.better.run_id), 3, "changed since run", "expected sha256")
     assert recorded.workspace.registry.models.aliased("tiny-reasoner") is None
 
