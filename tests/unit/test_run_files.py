@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from core.files import write_json
+from core.locks import acquire
+from core.sealed import SealedLines
 from experiments import runs as life
 from experiments.comparing import compare_runs
 from experiments.garbage import remove_models
