@@ -18,7 +18,7 @@ from core.files import (
     write_json,
     write_jsonl,
 )
-from core.sealed import damage
+from core.sealed import damage, seal
 from experiments.datasets import dataset_file
 from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
@@ -228,6 +228,7 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
             f"{where}: changed since the run: expected sha256 {plan.predictions_sha256}, found {found}."
         )
     write_json(files.predictions_meta, plan.predictions_meta)
+    seal(files.predictions_sums, [files.predictions, files.predictions_meta])
     for before, after in ((source.training, files.training), (source.loss_curve, files.loss_curve)):
         if is_here(before):
             _copy(before, after)

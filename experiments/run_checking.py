@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from registry.artifacts.checkouts import is_intact
 
 ALL = 1_000_000
 """More runs than any registry has."""
+
+STAGE = "verify files of runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,91 +62,100 @@ def check_runs(workspace: Workspace) -> RunsCheck:
     """
     registry = workspace.registry
     runs = registry.runs.list(limit=ALL)
-    here = [run for run in runs if is_here(registry.runs.directory(run.run_id))]
-    finished = [run for run in here if run.status == "finished"]
-    wanted = [file for run in finished for file in _recorded(run, registry)]
-    found = sha256_files([file.path for file in wanted], "verify files of runs")
-    without_model = {run.run_id for run in finished if _is_without_model(run, registry)}
-    problems = [
-        Problem(f"run {file.run_id}", f"{file.path}: {'missing' if sha256 is None else 'changed'}")
-        for file, sha256 in zip(wanted, found, strict=True)
-        if sha256 != file.sha256 and not (file.of_model and file.run_id in without_model)
-    ]
-    for run in here:
-        checks = _documents if run.status == "finished" else _unfinished
-        problems.extend(Problem(f"run {run.run_id}", what) for what in checks(run, registry))
-    ids = {run.run_id for run in here}
+    checks = [_Check(run, registry) for run in runs if is_here(registry.runs.directory(run.run_id))]
+    paths = [path for check in checks for path in check.recorded]
+    hashes = dict(zip(paths, sha256_files(paths, STAGE), strict=True))
+    here = {check.run.run_id for check in checks}
     return RunsCheck(
-        problems=tuple(problems),
-        runs=len(here),
-        files=sum(sha256 is not None for sha256 in found),
-        bytes=sum(file_size(file.path) for file in wanted),
-        elsewhere=tuple(run.run_id for run in runs if run.status == "finished" and run.run_id not in ids),
-        without_model=tuple(sorted(without_model)),
+        problems=tuple(problem for check in checks for problem in check.problems(hashes)),
+        runs=len(checks),
+        files=sum(sha256 is not None for sha256 in hashes.values()),
+        bytes=sum(map(file_size, hashes)),
+        elsewhere=tuple(run.run_id for run in runs if run.status == "finished" and run.run_id not in here),
+        without_model=tuple(check.run.run_id for check in checks if check.is_without_model),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file whose sha256 is recorded.
+class _Check:
+    """One run whose folder is here.
 
     Attributes:
-        of_model: whether it belongs to the trained model.
+        run: its row, without its documents.
+        recorded: the files whose sha256 is recorded, and that.
+        unreadable: its row could not be read.
     """
 
-    run_id: str
-    path: Path
-    sha256: str
-    of_model: bool = False
+    def __init__(self, run: Run, registry: Registry) -> None:
+        self.run = run
+        self.registry = registry
+        self.files = files_of(run, registry)
+        self.recorded: dict[Path, str] = {}
+        self.older = self.unreadable = False
+        if run.status != "finished":
+            return
+        try:
+            names = registry.runs.files(run.run_id)
+            if names is None:
+                self.older = True
+                dataset = registry.datasets.get(run.dataset_id).sha256
+                predictions = str(run.predictions_sha256)
+                names = {self.files.predictions.name: predictions, self.files.dataset.name: dataset}
+            self.recorded = {self.files.directory / name: sha256 for name, sha256 in names.items()}
+        except (ValueError, TypeError):
+            self.unreadable = True
 
+    @property
+    def is_without_model(self) -> bool:
+        """Whether the run left a model, and its folder is gone."""
+        return not self.files.model.is_dir() and any(map(self._is_of_model, self.recorded))
 
-def _recorded(run: Run, registry: Registry) -> Iterator[_File]:
-    """The files of a finished run's folder whose sha256 is recorded."""
-    files = files_of(run, registry)
-    if run.files is None:  # from before they were recorded
-        yield _File(run.run_id, files.predictions, str(run.predictions_sha256))
-        yield _File(run.run_id, files.dataset, registry.datasets.get(run.dataset_id).sha256)
-    for name, sha256 in (run.files or {}).items():
-        path = files.directory / name
-        yield _File(run.run_id, path, sha256, of_model=path.is_relative_to(files.model))
+    def _is_of_model(self, path: Path) -> bool:
+        return path.is_relative_to(self.files.model)
 
+    def problems(self, hashes: Mapping[Path, str | None]) -> Iterator[Problem]:
+        """What is wrong with the run's files.
 
-def _is_without_model(run: Run, registry: Registry) -> bool:
-    files = files_of(run, registry)
-    prefix = f"{files.model.name}/"
-    return not files.model.is_dir() and any(name.startswith(prefix) for name in run.files or ())
+        Args:
+            hashes: the sha256 of each recorded file as it is now; None for one that is missing.
+        """
+        try:
+            for what in self._unfinished() if self.run.status != "finished" else self._finished(hashes):
+                yield Problem(f"run {self.run.run_id}", what)
+        except (ValueError, TypeError):
+            self.unreadable = True
+        if self.unreadable:
+            yield Problem(f"run {self.run.run_id}", "its row cannot be read, so its files cannot be checked")
 
+    def _finished(self, hashes: Mapping[Path, str | None]) -> Iterator[str]:
+        removed = not self.files.model.is_dir()
+        for path, sha256 in self.recorded.items():
+            if hashes[path] != sha256 and not (removed and self._is_of_model(path)):
+                yield f"{path}: {'missing' if hashes[path] is None else 'changed'}"
+        if self.older:
+            row = self.registry.runs.get(self.run.run_id)
+            yield from _differs(self.files.manifest, row.manifest)
+            yield from _differs(self.files.predictions_meta, row.predictions_meta)
+            if not removed and not is_intact(self.files.model, str(row.model_sha256)):
+                yield f"{self.files.model}: changed"
+        if self.files.comparison.is_file():  # written after the run
+            yield from _differs(self.files.comparison, *self.registry.comparisons.reports(self.run.run_id))
 
-def _documents(run: Run, registry: Registry) -> Iterator[str]:
-    """What is wrong with the files of a finished run that no recorded sha256 is for."""
-    files = files_of(run, registry)
-    if run.files is None:
-        row = registry.runs.get(run.run_id)
-        yield from _differs(files.manifest, row.manifest)
-        yield from _differs(files.predictions_meta, row.predictions_meta)
-        if files.model.is_dir() and not is_intact(files.model, str(run.model_sha256)):
-            yield f"{files.model}: changed"
-    if files.comparison.is_file():  # written after the run
-        yield from _differs(files.comparison, *registry.comparisons.reports(run.run_id))
-
-
-def _unfinished(run: Run, registry: Registry) -> Iterator[str]:
-    """What is wrong with what an interrupted run resumes from."""
-    files = files_of(run, registry)
-    lock = files.directory / LOCK
-    if holder(lock) is not None:
-        return
-    sums = [path for name in ("*.sha256", f"**/{SUMS}") for path in sorted(files.directory.glob(name))]
-    problems = [
-        *_differs(files.manifest, registry.runs.get(run.run_id).manifest),
-        *filter(None, map(damage, sums)),
-        *filter(None, [intact_lines(files.predictions_partial)[1]]),
-    ]
-    if files.dataset.is_file():
-        expected = registry.datasets.get(run.dataset_id).sha256
-        problems += [f"{files.dataset}: changed"] if sha256_files([files.dataset]) != [expected] else []
-    if holder(lock) is None:  # else somebody is at work on it by now
-        yield from (f"{problem}. The same command makes it again" for problem in problems)
+    def _unfinished(self) -> Iterator[str]:
+        """What is wrong with what an interrupted run resumes from; nothing while somebody works on it."""
+        files, lock = self.files, self.files.directory / LOCK
+        if holder(lock) is not None:
+            return
+        sums = [path for name in ("*.sha256", f"**/{SUMS}") for path in sorted(files.directory.glob(name))]
+        problems = [
+            *_differs(files.manifest, self.registry.runs.get(self.run.run_id).manifest),
+            *filter(None, map(damage, sums)),
+            *filter(None, [intact_lines(files.predictions_partial)[1]]),
+        ]
+        dataset = self.registry.datasets.get(self.run.dataset_id).sha256
+        if files.dataset.is_file() and sha256_files([files.dataset]) != [dataset]:
+            problems.append(f"{files.dataset}: changed")
+        if holder(lock) is None:  # else somebody began to work on it meanwhile
+            yield from (f"{problem}. The same command makes it again" for problem in problems)
 
 
 def _differs(path: Path, *documents: Any) -> Iterator[str]:

@@ -30,7 +30,9 @@ NOT_CONTENT = {"id", "content_sha256"}
 NOT_OLDER_CONTENT = NOT_CONTENT | {"finished_at", "files"}
 """What was left out of the content of a run before its files were recorded."""
 
-WITHOUT_DOCUMENTS = tuple(defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta))
+WITHOUT_DOCUMENTS = tuple(
+    defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta, Run.files)
+)
 
 
 class Runs:
@@ -199,6 +201,21 @@ class Runs:
         """
         with self.database.reading() as session:
             return finished_run(session, reference)
+
+    def files(self, run_id: str) -> dict[str, str] | None:
+        """The sha256 of each file that a finished run left, by its name relative to the run's folder; None
+        for one from before they were recorded.
+
+        Raises:
+            ValueError: the row was damaged.
+
+        Example:
+            >>> registry.runs.files(run.run_id)
+            {}
+        """
+        with self.database.reading() as session:
+            found = session.exec(select(Run.files).where(Run.run_id == run_id)).one()
+            return None if found is None else dict(found)
 
     def metrics(self, run_id: str) -> list[Metric]:
         """A run's metrics, overall first.

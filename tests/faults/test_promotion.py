@@ -186,7 +186,7 @@ def test_a_dataset_that_changed_since_it_was_registered_is_refused_before_anythi
 
 
 def test_a_runs_own_items_that_were_changed_are_not_compared(recorded: Recorded, hallmark) -> None:
-    path = recorded.workspace.registry.runs.directory(recorded.better.run_id) / "dataset.jsonl"
+    path = recorded.workspace.runs / recorded.better.run_id / "dataset.jsonl"
     path.write_text(path.read_text().replace('"category":"addition"', '"category":"subtraction"', 1))
     assert_refused(hallmark("promote", recorded.better.run_id), 3, str(path), "changed since the run")
 
@@ -199,9 +199,7 @@ def flip_a_byte(path: Path) -> None:
 
 
 def test_weights_that_changed_since_they_were_judged_are_not_promoted(recorded: Recorded, hallmark) -> None:
-    flip_a_byte(
-        recorded.workspace.registry.runs.directory(recorded.better.run_id) / "model" / "model.safetensors"
-    )
+    flip_a_byte(recorded.workspace.runs / recorded.better.run_id / "model" / "model.safetensors")
     assert_refused(hallmark("promote", recorded.better.run_id), 3, "changed since run", "expected sha256")
     assert recorded.workspace.registry.models.aliased("tiny-reasoner") is None
 
