@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -318,15 +320,20 @@ def open_for_reading(path: Path) -> IO[bytes]:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f"field {key!r} occurs twice")
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"field {next(key for key in counts if counts[key] > 1)!r} occurs twice")
+    return found
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+"""An escape for half of a character, or for NUL."""
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_no_constant)
 
 
 def parse_json(text: str) -> Any:
@@ -336,7 +343,7 @@ def parse_json(text: str) -> Any:
         ValueError: with what is wrong and where in the text.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        return _DECODER.decode(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -418,7 +425,7 @@ def _parse_line(path: Path, number: int, offset: int, line: bytes) -> Any:
         ) from error
     except ValueError as error:
         raise InputError(f"{where}: not valid JSON: {error}") from error
-    if b"\\u" in body:
+    if _SUSPECT.search(body):
         _refuse_bad_escapes(where, offset, value)
     return value
 

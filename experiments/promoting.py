@@ -115,6 +115,7 @@ def _offer(
         version=offer.version.number if offer.version else None,
         decision=gatekeeper.decision,
         comparison=gatekeeper.comparison,
+        head=str(registry.head()),
     )
 
 
@@ -163,6 +164,7 @@ def promote_if_better(
         weights=registry.artifacts.path(run.model_sha256 or "") if promotion.version else trained.files.model,
         predictions_sha256=run.predictions_sha256 or "",
         repeats=repeated.run_id if repeated else None,
+        head=promotion.head,
     )
 
 

@@ -234,7 +234,7 @@ def test_one_flipped_byte_in_a_registered_version_is_refused_wherever_it_is_used
         ("UPDATE promotion_log SET reason = 'because'", "promotion log row 1: was changed"),
         ("DELETE FROM promotion_log WHERE id = 1", "row 1 before it is missing"),
         ("UPDATE model_version SET judge = 'x@v1'", "version tiny-reasoner v1"),
-        ("DELETE FROM alpha_spending WHERE number = 1", "comparison 1 is missing"),
+        ("DELETE FROM alpha_spending WHERE number = 1", "comparison 1: was removed"),
         ("UPDATE alpha_spending SET number = 9 WHERE number = 2", "the ledger of alpha does not have"),
         ("UPDATE alias SET version = 2", "alias tiny-reasoner@champion"),
     ],

@@ -36,8 +36,8 @@ def edit(registry: Registry, *statements: str) -> None:
     """Change rows behind the registry's back, past the triggers, which are all there again afterwards."""
     with registry.database.engine.connect() as connection:
         if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # does nothing inside a transaction
-            connection.rollback()
+            driver: Any = connection.connection.driver_connection
+            driver.execute("PRAGMA foreign_keys = OFF")  # does nothing inside a transaction
             triggers = connection.execute(
                 text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
             ).all()
