@@ -88,7 +88,7 @@ def plain_experiment(config: ExperimentConfig, workspace: Workspace) -> None:
     from experiments.comparing import compare_runs
 
     def work(planned: plan.RunPlan) -> runs.RunRef:
-        run = runs.begin_run(planned, workspace.registry, workspace.runs)
+        run = runs.begin_run(planned, workspace.registry)
         with runs.owned(run, workspace.registry):
             phases.export_dataset(run, planned)
             if planned.training:

@@ -126,7 +126,7 @@ class Hallmark:
     # How a run comes to be.
 
     def offer(self, run: Run, force_reason: str | None = None) -> OfferResult:
-        weights = Path(run.directory) / "model"
+        weights = self.registry.runs.directory(run.run_id) / "model"
         gatekeeper = Gatekeeper(GateConfig())
         return self.registry.offer(
             MODEL,
@@ -141,7 +141,7 @@ class Hallmark:
     def finished_run(self, accuracy: float, kind: str = "trained") -> Run:
         """A run of golden-v1, with a copy of the dataset in its folder and its weights in the store."""
         run = self.started_run(kind, self.dataset_id)
-        folder = Path(run.directory)
+        folder = self.registry.runs.directory(run.run_id)
         (folder / "model").mkdir(parents=True)
         (folder / "model" / "model.safetensors").write_text(run.run_id)
         shutil.copy(self.golden.path, folder / "dataset.jsonl")
@@ -178,7 +178,6 @@ class Hallmark:
             judge_fingerprint="f",
             inputs_sha256=digest(f"inputs {self.runs}"),
             manifest=self.manifest(),
-            directory=str(self.home / "runs" / str(self.runs)),
         )
 
     def manifest(self) -> dict[str, Any]:

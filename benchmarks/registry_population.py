@@ -14,6 +14,7 @@ from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
 from registry import MetricRow, PredictionRow, Registry, Run
+from registry.audit import adopt
 from registry.columns import now
 from registry.log import log_hash
 from registry.models import version_sha256
@@ -36,13 +37,15 @@ def populate(registry: Registry, model: str, like: Run, versions: int, trace_ids
     """Add versions until there are so many, each with a run like another one, forced through the gate one
     after the other.
 
-    Hashes and the chain are right: `verify` finds nothing.
+    Hashes and both logs are right: `verify` finds nothing but the weights, which never existed.
     """
     with registry.database.reading() as session:
         have = session.exec(select(func.max(ModelVersion.number))).one() or 0
     for first in range(have + 1, versions + 1, AT_ONCE):
         with registry.database.writing() as session:
             _insert(session, model, like, range(first, min(first + AT_ONCE, versions + 1)), trace_ids)
+    with registry.database.writing() as session:
+        adopt(session.connection())
 
 
 def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: Sequence[str]) -> None:

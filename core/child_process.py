@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from core.errors import HallmarkError, InterruptedWork, error_for_exit_code, interruption
-from core.progress import Listener, Progress
+from core.progress import Listener, Progress, listening
 
 Spec = TypeVar("Spec", bound=BaseModel)
 Result = TypeVar("Result", bound=BaseModel)
@@ -181,12 +181,13 @@ def answering(spec: type[Spec]) -> Iterator[Job[Spec]]:
     wanted = spec.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and closes the pipe
+
+    def listener(progress: Progress) -> None:
+        say("progress", progress.model_dump())
+
     try:
-        yield Job(
-            wanted,
-            listener=lambda progress: say("progress", progress.model_dump()),
-            answer=lambda result: say("result", result.model_dump(mode="json")),
-        )
+        with listening(listener):
+            yield Job(wanted, listener, answer=lambda result: say("result", result.model_dump(mode="json")))
     except HallmarkError as error:
         say("error", str(error), exit_code=error.exit_code)
         sys.exit(error.exit_code)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from core.locks import acquire, holder
+from core.locks import Holder, acquire_when_free
 from core.progress import Listener, Progress
 from core.settings import get_settings
 
-LOOK_EVERY_SECONDS = 0.5
-SAY_EVERY_SECONDS = 30.0
 CPU = "cpu"
 SHARED_FOLDER = Path("/tmp/hallmark-locks")  # noqa: S108 - for every user, so not below a TMPDIR of one's own
 
@@ -98,17 +95,11 @@ def own_device(what: str, listener: Listener, *, cpu: bool = False) -> Iterator[
 
 
 def _wait_for(device: str, what: str, listener: Listener) -> int:
-    path = lock_folder() / f"{device}.lock"
-    said, said_at = "", float("-inf")
-    while (descriptor := acquire(path, what, shared=True)) is None:
-        owner = holder(path)
-        sentence = owner.sentence() if owner else ""
-        if owner and (sentence != said or time.monotonic() - said_at > SAY_EVERY_SECONDS):
-            said, said_at = sentence, time.monotonic()
-            note = f"for {_name(device)}, used by {sentence}"
-            listener(Progress(stage="waiting", done=0, total=0, unit="", note=note))
-        time.sleep(LOOK_EVERY_SECONDS)
-    return descriptor
+    def say(owner: Holder) -> None:
+        note = f"for {_name(device)}, used by {owner.sentence()}"
+        listener(Progress(stage="waiting", done=0, total=0, unit="", note=note))
+
+    return acquire_when_free(lock_folder() / f"{device}.lock", what, say, shared=True)
 
 
 def _name(device: str) -> str:

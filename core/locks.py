@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from pydantic import BaseModel, ValidationError
 from core.files import raise_for_os_error
 
 ATTEMPTS = 3
+LOOK_EVERY_SECONDS = 0.5
+SAY_EVERY_SECONDS = 30.0
 
 
 class Holder(BaseModel):
@@ -67,6 +70,31 @@ def acquire(
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, note.model_dump_json().encode(), 0)
     os.set_inheritable(descriptor, inheritable)
+    return descriptor
+
+
+def acquire_when_free(path: Path, what: str, say: Callable[[Holder], None], *, shared: bool = False) -> int:
+    """Take a lock, waiting for whoever holds it.
+
+    Args:
+        path: see `acquire`.
+        what: see `acquire`.
+        say: called with the holder at first, when it is another, and now and then.
+        shared: see `acquire`.
+
+    Returns:
+        The open descriptor, whose closing gives the lock back.
+
+    Raises:
+        ResourceError: the file cannot be opened.
+    """
+    said, said_at = "", float("-inf")
+    while (descriptor := acquire(path, what, shared=shared)) is None:
+        owner = holder(path)
+        if owner and (owner.sentence() != said or time.monotonic() - said_at > SAY_EVERY_SECONDS):
+            said, said_at = owner.sentence(), time.monotonic()
+            say(owner)
+        time.sleep(LOOK_EVERY_SECONDS)
     return descriptor
 
 

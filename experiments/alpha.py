@@ -195,7 +195,7 @@ def _independent(row: AlphaSpending, ledger: Ledger, registry: Registry) -> int:
     run = registry.runs.get(row.candidate_run_id)
     scores = registry.runs.scores(run.run_id)
     try:
-        groups = conditions(run, scores, ledger.dataset, registry.artifacts).groups
+        groups = conditions(run, scores, ledger.dataset, registry).groups
     except (InputError, IntegrityError):
         groups = {}
     return independent(list(scores), groups)

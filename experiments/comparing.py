@@ -14,11 +14,10 @@ from core.progress import announce
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.groups import group_of
 from experiments.datasets import dataset_file
-from experiments.runs import run_ref
+from experiments.run_files import files_of
 from golden.datasets import read_items
 from inference.contract import GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
-from registry.artifacts.store import Store
 from registry.runs import OF_SPEED
 
 OF_MODEL = "_token_id"
@@ -45,9 +44,7 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
     """
     runs = registry.runs.finished(baseline), registry.runs.finished(candidate)
     first, second = (
-        conditions(
-            run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id), registry.artifacts
-        )
+        conditions(run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id), registry)
         for run in runs
     )
     comparison = compare(first, second)
@@ -70,7 +67,7 @@ def record(comparison: Comparison, registry: Registry) -> None:
         ci_high=comparison.ci_high,
         report=document,
     )
-    files = run_ref(registry.runs.get(comparison.candidate_run)).files
+    files = files_of(registry.runs.get(comparison.candidate_run), registry)
     if os.access(files.directory, os.W_OK):
         write_json(files.comparison, document)
 
@@ -108,7 +105,7 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     before, after = ({row.trace_id: row.prediction for row in registry.runs.predictions(run)} for run in runs)
     wanted = {*comparison.gained[:count], *comparison.lost[:count]}
     run = registry.runs.get(comparison.candidate_run)
-    dataset = dataset_file(run, registry.datasets.get(run.dataset_id), registry.artifacts)
+    dataset = dataset_file(run, registry.datasets.get(run.dataset_id), registry)
     items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
 
     def flip(trace_id: str) -> Flip:
@@ -122,7 +119,7 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
 
 
 def conditions(
-    run: Run, scores: Mapping[str, float], dataset: Dataset, artifacts: Store | None = None
+    run: Run, scores: Mapping[str, float], dataset: Dataset, registry: Registry | None = None
 ) -> RunScores:
     """A run's scores with everything that must be equal for a comparison to mean anything.
 
@@ -133,14 +130,14 @@ def conditions(
         run: a finished run.
         scores: trace_id -> score, in dataset order.
         dataset: the one it names.
-        artifacts: the store that may hold its items.
+        registry: knows where its items may be.
 
     Raises:
         InputError: the items of its dataset are not to be had.
         IntegrityError: they are, and were changed.
     """
     meta = PredictionMeta.model_validate(run.predictions_meta)
-    items = _labels(_Items(dataset.sha256, dataset_file(run, dataset, artifacts)))
+    items = _labels(_Items(dataset.sha256, dataset_file(run, dataset, registry)))
     of_model = {name: value for name, value in meta.generation.items() if name.endswith(OF_MODEL)}
     return RunScores(
         run_id=run.run_id,

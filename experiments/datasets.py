@@ -6,13 +6,13 @@ from pathlib import Path
 
 from core.errors import InputError, IntegrityError
 from core.files import sha256_file
-from experiments.run_files import RunFiles, is_here
+from experiments.run_files import files_of, is_here
 from golden.datasets import BUILT_IN, dataset_path
-from registry import Dataset, Run
+from registry import Dataset, Registry, Run
 from registry.artifacts.store import Store
 
 
-def dataset_file(run: Run | None, dataset: Dataset, artifacts: Store | None = None) -> Path:
+def dataset_file(run: Run | None, dataset: Dataset, registry: Registry | None = None) -> Path:
     """The items of a golden dataset: the copy of a run that was judged on them, else the built-in file, else
     the one in the artifact store; checked against the registered sha256. Equal sha256, equal items, wherever
     the file is.
@@ -20,13 +20,14 @@ def dataset_file(run: Run | None, dataset: Dataset, artifacts: Store | None = No
     Args:
         run: a run that was judged on them; None where none is asked.
         dataset: the one it names.
-        artifacts: the store; None looks on this machine alone.
+        registry: knows the folder of the run, and the store; without it only what is built in is looked at.
 
     Raises:
         InputError: none of them is to be had.
         IntegrityError: the run's copy, or the stored one, was changed.
     """
-    own = RunFiles(Path(run.directory)).dataset if run else None
+    own = files_of(run, registry).dataset if run and registry else None
+    artifacts = registry.artifacts if registry else None
     if own and is_here(own):
         if (found := sha256_file(own)) != dataset.sha256:
             raise IntegrityError(
@@ -64,7 +65,7 @@ def training_file(reference: str, sha256: str, artifacts: Store) -> Path:
     found = sha256_file(path) if is_here(path) else None
     if found == sha256:
         return path.absolute()
-    if artifacts.has_file(sha256):
+    if artifacts is not None and artifacts.has_file(sha256):
         return artifacts.get_file(sha256)
     if found is None:
         raise InputError(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.files import raise_for_os_error
 from core.locks import acquire
-from experiments.run_files import RunFiles, is_here
+from experiments.run_files import LOCK, files_of, is_here
 from experiments.workspace import Workspace
 from registry import Run
 from registry.artifacts.staging import leftovers, remove_leftovers, remove_tree
@@ -50,16 +50,16 @@ def remove_models(workspace: Workspace, older_than_days: float, dry_run: bool = 
     removed: list[RemovedModel] = []
     for run in registry.runs.list(limit=1_000_000, kind="trained"):
         old = run.status == "finished" and (run.finished_at or "") < before
-        if old and run.model_sha256 not in in_use and Path(run.directory).parent == workspace.runs:
+        if old and run.model_sha256 not in in_use:
             removed.extend(_remove_model(run, workspace, dry_run))
     return removed
 
 
 def _remove_model(run: Run, workspace: Workspace, dry_run: bool) -> Iterator[RemovedModel]:
-    files = RunFiles(Path(run.directory))
+    files = files_of(run, workspace.registry)
     if not is_here(files.model) and not leftovers(files.directory):
         return
-    lock = acquire(files.directory / ".lock", f"garbage collection, run {run.run_id}")
+    lock = acquire(files.directory / LOCK, f"garbage collection, run {run.run_id}")
     if lock is None:  # the run is being worked on
         return
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import InputError
-from evaluation.alpha import spent_level
+from evaluation.alpha import SPENDING, spent_level
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import Case, GateConfig, GateDecision, decide
 from evaluation.limits import Measured, MeasuredPair
@@ -19,7 +19,6 @@ from golden.datasets import load_dataset
 from inference.contract import PredictionMeta
 from registry import Evidence, Pair, Pairing, Registry, Ruling, Run
 from registry.alpha_ledger import Turn
-from registry.artifacts.store import Store
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class Gatekeeper:
         requirements: what must hold, in the order of the offer's pairings.
         limits: bounds on what is measured beside the scores.
         training_data: what is known of the candidate's training data, for each requirement's dataset.
-        artifacts: the store that may hold the runs' items.
+        registry: knows where the runs' items may be.
         comparisons: the last comparisons that were decided on, in the same order.
         decision: what was decided.
     """
@@ -134,7 +133,7 @@ class Gatekeeper:
     requirements: Sequence[Requirement] = (Requirement(),)
     limits: Sequence[Limit] = ()
     training_data: Sequence[TrainingData] = ()
-    artifacts: Store | None = None
+    registry: Registry | None = None
     comparisons: list[Comparison] = field(default_factory=list)
     decision: GateDecision | None = None
     _asked: list[tuple[RunScores, RunScores, list[str]]] = field(default_factory=list)
@@ -184,6 +183,7 @@ class Gatekeeper:
                 "gate": self.gate.model_dump(mode="json"),
                 **({"training_data": known[0].model_dump(mode="json")} if known[0] else {}),
             },
+            spending=SPENDING,
         )
 
     def _tightest(self, turns: Sequence[Turn]) -> Turn:
@@ -200,9 +200,9 @@ class Gatekeeper:
     def _compare(self, pairs: Sequence[Pair]) -> None:
         asked = []
         for pair in pairs:
-            opponent = conditions(pair.opponent, pair.opponent_scores, pair.opponent_dataset, self.artifacts)
+            opponent = conditions(pair.opponent, pair.opponent_scores, pair.opponent_dataset, self.registry)
             candidate = conditions(
-                pair.candidate, pair.candidate_scores, pair.candidate_dataset, self.artifacts
+                pair.candidate, pair.candidate_scores, pair.candidate_dataset, self.registry
             )
             # the order of the items decides the resampling
             asked.append((opponent, candidate, list(opponent.scores)))

@@ -81,7 +81,7 @@ def training_data(run: Run, dataset: Dataset, workspace: Workspace) -> TrainingD
     golden = Golden(
         dataset.name,
         dataset.sha256,
-        lambda: dataset_file(judged, dataset, registry.artifacts),
+        lambda: dataset_file(judged, dataset, registry),
     )
     tensors = (run.predictions_meta or {}).get("tensors_sha256")
     return lineage(Weights(run.model_sha256 or "", tensors, run.base_model), golden, registry)

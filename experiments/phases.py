@@ -15,7 +15,8 @@ from core.child_process import run_child
 from core.errors import InputError, IntegrityError
 from core.files import atomic_writer, read_json, sha256_file, sha256_tree, write_json, write_jsonl
 from core.gpus import own_device
-from core.progress import Listener
+from core.progress import Listener, announce
+from core.sealed import damage, seal
 from evaluation.gate import CUT_SHARE
 from evaluation.metrics import MetricsSnapshot, summarise
 from experiments.environment import (
@@ -25,15 +26,17 @@ from experiments.environment import (
     lock_sha256,
     package_versions,
 )
-from experiments.plan import RunPlan
+from experiments.plan import RunPlan, TrainingPlan
 from experiments.references import RUN_PREFIX
+from experiments.run_files import left_files
 from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.schema import Item
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
 from registry import MetricRow, PredictionRow, Registry
-from trainer.contract import TrainResult, TrainSpec
+from registry.artifacts.checkouts import is_intact
+from trainer.contract import RESUMABLE, TrainResult, TrainSpec
 
 
 def export_dataset(run: RunRef, plan: RunPlan) -> Path:
@@ -43,7 +46,10 @@ def export_dataset(run: RunRef, plan: RunPlan) -> Path:
         IntegrityError: the file is no longer the one that was planned with.
     """
     target = run.files.dataset
-    if not target.is_file() or sha256_file(target) != plan.dataset.sha256:
+    there = target.is_file()
+    if not there or sha256_file(target) != plan.dataset.sha256:
+        if there:
+            announce("damaged:", f"{target}: changed since it was written. It is copied again")
         with plan.dataset.path.open("rb") as source, atomic_writer(target) as file:
             shutil.copyfileobj(source, file)
     if (found := sha256_file(target)) != plan.dataset.sha256:
@@ -63,19 +69,26 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
     """
     if plan.training is None:
         raise InputError(f"run {run.run_id}: a baseline run has nothing to train")
-    if (done := _finished_training(run)) is not None:
-        return done
+    result = _finished_training(run) or _train(run, plan, plan.training, listener)
+    for name in RESUMABLE:  # only now: until the result is kept, a kill costs the last few steps alone
+        shutil.rmtree(run.directory / name, ignore_errors=True)
+    return result
+
+
+def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listener) -> TrainResult:
+    for earlier in (run.files.training_sums, run.files.predictions_sums):  # these belong to other weights
+        earlier.unlink(missing_ok=True)
     spec = TrainSpec(
         base=plan.model.path,
         base_label=plan.model.label,
-        dataset=plan.training.dataset.path,
-        dataset_label=plan.training.dataset.name,
+        dataset=training.dataset.path,
+        dataset_label=training.dataset.name,
         output=run.directory,
-        config=plan.training.config,
+        config=training.config,
         inputs=training_inputs(plan),
         cache=run.directory.parent.parent / "cache" / "jax",
     )
-    threads = plan.training.config.threads
+    threads = training.config.threads
     with own_device(
         f"training, run {run.run_id}", listener, cpu=os.environ.get("JAX_PLATFORMS") == "cpu"
     ) as locks:
@@ -83,6 +96,8 @@ def train_model(run: RunRef, plan: RunPlan, listener: Listener) -> TrainResult:
             "trainer", spec, TrainResult, threads=threads, log=run.files.log, listener=listener, keep=locks
         )
     write_json(run.files.training_result, result.model_dump())
+    trained = (run.files.training, run.files.loss_curve, run.files.training_result)
+    seal(run.files.training_sums, [path for path in (*trained, run.files.adapter) if path.exists()])
     return result
 
 
@@ -101,21 +116,30 @@ def training_inputs(plan: RunPlan) -> dict[str, Any]:
 
 
 def _finished_training(run: RunRef) -> TrainResult | None:
-    if not run.files.training_result.is_file():
+    """The result of a training whose files are all as it left them; the hash of the model is in it."""
+    if not (run.files.training_sums.is_file() or run.files.training_result.is_file()):
         return None
-    result = TrainResult.model_validate(read_json(run.files.training_result))
-    intact = run.files.model.is_dir() and sha256_tree(run.files.model) == result.model_sha256
-    return result if intact else None
+    problem = damage(run.files.training_sums)
+    if problem is None:
+        result = TrainResult.model_validate(read_json(run.files.training_result))
+        if is_intact(run.files.model, result.model_sha256):
+            return result
+        problem = f"{run.files.model}: changed since it was written"
+    announce("damaged:", f"{problem}. The model is trained again")
+    return None
 
 
 def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResult:
-    """Write predictions.jsonl with the model that the run judges, in a process of its own.
+    """Write predictions.jsonl with the model that the run judges, in a process of its own. What was predicted
+    is not predicted again.
 
     Args:
         run: the run.
         plan: a baseline plan judges the plan's model, a training plan the run's own `model/`.
         listener: gets progress in items.
     """
+    if (done := _finished_predictions(run)) is not None:
+        return done
     trained = plan.training is not None
     spec = PredictSpec(
         model=run.files.model if trained else plan.model.path,
@@ -126,7 +150,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
     )
     threads = plan.generation.threads
     with own_device(f"inference, run {run.run_id}", listener, cpu=plan.generation.device == "cpu") as locks:
-        return run_child(
+        result = run_child(
             "inference",
             spec,
             PredictResult,
@@ -135,6 +159,21 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
             listener=listener,
             keep=locks,
         )
+    seal(run.files.predictions_sums, [run.files.predictions, run.files.predictions_meta])
+    return result
+
+
+def _finished_predictions(run: RunRef) -> PredictResult | None:
+    """What inference gave, where its files are as it left them."""
+    if not (run.files.predictions_sums.is_file() or run.files.predictions_meta.is_file()):
+        return None
+    if (problem := damage(run.files.predictions_sums)) is not None:
+        announce("damaged:", f"{problem}. The predictions are made again")
+        return None
+    meta = PredictionMeta.model_validate(read_json(run.files.predictions_meta))
+    return PredictResult(
+        predictions_sha256=meta.predictions_sha256, items=meta.items, resumed=meta.items, seconds=0.0
+    )
 
 
 def _model_name(plan: RunPlan) -> str:
@@ -293,13 +332,10 @@ def record_run(run: RunRef, plan: RunPlan, judged: Judged, registry: Registry) -
     predictions. In a store that other machines may read they are kept, so that those can promote them; the
     home's own store would only hold them twice on this disk.
     """
-    store = registry.artifacts
-    if plan.training is None:
-        model_sha256 = plan.model.sha256
-    elif store.shared:
-        model_sha256 = store.put(run.files.model, checkout=False)
-    else:
-        model_sha256 = sha256_tree(run.files.model)
+    store, model_sha256 = registry.artifacts, plan.model.sha256
+    if plan.training is not None:
+        shared = store.shared
+        model_sha256 = store.put(run.files.model, checkout=False) if shared else sha256_tree(run.files.model)
     evaluation_sha256 = plan.evaluation_sha256(model_sha256)
     record_judged(run, judged, registry, model_sha256=model_sha256, evaluation_sha256=evaluation_sha256)
     if plan.training and store.shared and not store.has(model_sha256):
@@ -325,6 +361,7 @@ def record_judged(
         predictions_sha256=judged.predictions_sha256,
         metrics=metric_rows(judged.metrics),
         predictions_meta=dict(judged.predictions_meta),
+        files=left_files(run.files),
         predictions=[
             PredictionRow(
                 score.trace_id, judged.predictions[score.trace_id], score.score, score.extracted, score.reason

@@ -93,7 +93,8 @@ class RunPlan(BaseModel):
         model: the model to judge, or to train from.
         judge_fingerprint: sha256 of the judge's code.
         training: None for a baseline run.
-        reuse: whether a recorded run with the same inputs may be taken instead.
+        reuse: whether a recorded run with the same inputs may be taken instead; a trained one only while
+            nothing was decided on it.
         reproduces: the recorded run that this one repeats.
     """
 
@@ -106,6 +107,11 @@ class RunPlan(BaseModel):
     training: TrainingPlan | None = None
     reuse: bool = False
     reproduces: str | None = None
+
+    @property
+    def joins(self) -> bool:
+        """Whether a run of the same inputs that another process works on is as good as one of its own."""
+        return self.reproduces is None and (self.reuse or self.training is not None)
 
     @property
     def name(self) -> str:
@@ -252,7 +258,7 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
         resolve_model(f"{REGISTRY_PREFIX}{champion.model}@v{champion.number}", workspace)
     main, *others = config.baselines()
     plans = {
-        plan_key(config.trained()): training,
+        plan_key(config.trained()): training.model_copy(update={"reuse": config.reuse_baseline}),
         plan_key(main): training.model_copy(
             update={"kind": "baseline", "training": None, "reuse": config.reuse_baseline}
         ),

@@ -16,7 +16,7 @@ from experiments.gatekeeper import Gatekeeper, Wanted
 from experiments.lineage import TrainingData, training_data
 from experiments.references import REGISTRY_PREFIX, recorded_model
 from experiments.result import ALIAS, ExperimentResult, ExperimentRuns, PromotionResult
-from experiments.runs import RunRef
+from experiments.runs import run_ref
 from experiments.weights import model_of
 from experiments.workspace import Workspace
 from provenance import attest, configured_key
@@ -93,7 +93,7 @@ def _offer(
     registry = workspace.registry
     run = registry.runs.finished(wanted.pairings[0].candidate)
     known = [_training_data(pairing.candidate, run, workspace) for pairing in wanted.pairings]
-    gatekeeper = Gatekeeper(gate, wanted.requirements, wanted.limits, known, registry.artifacts)
+    gatekeeper = Gatekeeper(gate, wanted.requirements, wanted.limits, known, registry)
     offer = registry.offer(
         model_name,
         run.run_id,
@@ -117,6 +117,7 @@ def _offer(
         version=offer.version.number if offer.version else None,
         decision=gatekeeper.decision,
         comparison=gatekeeper.comparison,
+        head=str(registry.head()),
     )
 
 
@@ -155,9 +156,7 @@ def promote_if_better(
         baseline=baseline,
         trained=trained,
         comparison=comparison,
-        against=against
-        if opponent == against.run_id
-        else RunRef(run_id=opponent, directory=Path(registry.runs.get(opponent).directory)),
+        against=against if opponent == against.run_id else run_ref(registry.runs.get(opponent), registry),
         gate_comparison=promotion.comparison,
         decision=promotion.decision,
         model_name=config.model_name,
@@ -167,6 +166,7 @@ def promote_if_better(
         weights=registry.artifacts.path(run.model_sha256 or "") if promotion.version else trained.files.model,
         predictions_sha256=run.predictions_sha256 or "",
         repeats=repeated.run_id if repeated else None,
+        head=promotion.head,
     )
 
 

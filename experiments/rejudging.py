@@ -18,10 +18,11 @@ from core.files import (
     write_json,
     write_jsonl,
 )
+from core.sealed import damage, seal
 from experiments.datasets import dataset_file
 from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
-from experiments.run_files import is_here
+from experiments.run_files import files_of, is_here
 from experiments.runs import RunRef, continue_or_start, keep_dataset, owned, run_ref
 from experiments.weights import origin_of
 from experiments.workspace import Workspace
@@ -110,14 +111,17 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
 
     Raises:
         InputError: the run is unknown or has no whole predictions, or the judge is unusable.
+        IntegrityError: the predictions of a run whose judge failed were damaged.
         ResourceError: a library that the judge needs is not installed.
     """
     run = registry.runs.get(reference)
-    origin, files = origin_of(run, registry), run_ref(run).files
+    origin, files = origin_of(run, registry), files_of(run, registry)
     if run.status == "failed" and is_here(files.judge_errors):  # all was predicted, and its judge failed
+        if (problem := damage(files.predictions_sums)) is not None:
+            raise IntegrityError(f"{problem}. Run the same command as for run {run.run_id} again.")
         meta = read_json(files.predictions_meta)
         model = (
-            sha256_tree(run_ref(origin).files.model)
+            sha256_tree(files_of(origin, registry).model)
             if run.kind == "trained"
             else run.manifest["model"]["sha256"]
         )
@@ -144,7 +148,7 @@ def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
     for run in registry.runs.evaluated(plan.evaluation_sha256()):
         same = (run.kind, run.predictions_sha256) == (plan.source.kind, plan.predictions_sha256)
         if same and (run.kind == "baseline" or origin_of(run, registry).run_id == plan.origin.run_id):
-            return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True)
+            return run_ref(run, registry, reused=True)
     return None
 
 
@@ -179,7 +183,6 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
         plan.inputs_sha256(),
         plan.manifest,
         registry,
-        workspace.runs,
         kind=plan.source.kind,
         name=f"{plan.origin.name}, judged again",
         base_model=plan.source.base_model,
@@ -188,6 +191,8 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
         judge=plan.judge,
         judge_fingerprint=plan.judge_fingerprint,
     )
+    if run.reused:  # another process was at it
+        return run
     with owned(run, registry):
         take_predictions(plan, run, registry)
         judged = judge_run(run, plan)
@@ -204,7 +209,7 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
     Raises:
         IntegrityError: they are not the bytes that were recorded.
     """
-    source, files = run_ref(plan.source).files, run.files
+    source, files = files_of(plan.source, registry), run.files
     _copy(_items(plan, registry), files.dataset)
     keep_dataset(files.dataset, plan.dataset_sha256, registry.artifacts)
     if is_here(source.predictions):
@@ -224,13 +229,14 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
             f"{where}: changed since the run: expected sha256 {plan.predictions_sha256}, found {found}."
         )
     write_json(files.predictions_meta, plan.predictions_meta)
+    seal(files.predictions_sums, [files.predictions, files.predictions_meta])
     for before, after in ((source.training, files.training), (source.loss_curve, files.loss_curve)):
         if is_here(before):
             _copy(before, after)
 
 
 def _items(plan: RejudgePlan, registry: Registry) -> Path:
-    return dataset_file(plan.source, registry.datasets.get(plan.source.dataset_id), registry.artifacts)
+    return dataset_file(plan.source, registry.datasets.get(plan.source.dataset_id), registry)
 
 
 def _copy(source: Path, target: Path) -> None:

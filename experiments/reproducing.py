@@ -136,7 +136,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         dataset=DatasetRef(
             key=dataset.key,
             version=dataset.version,
-            path=dataset_file(run, dataset, workspace.registry.artifacts).absolute(),
+            path=dataset_file(run, dataset, workspace.registry).absolute(),
             sha256=dataset.sha256,
             items=dataset.items,
             bands=manifest["dataset"]["bands"],

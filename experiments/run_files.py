@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from core.errors import IntegrityError
+from core.sealed import sha256_files
+from registry import Registry, Run
+
+LOCK = ".lock"
+"""The file of a run's folder that is locked while a process works on the run."""
 
 
 def is_here(path: Path) -> bool:
@@ -34,6 +42,11 @@ class RunFiles:
     def predictions(self) -> Path:
         """What the model wrote, one item a line."""
         return self.directory / "predictions.jsonl"
+
+    @property
+    def predictions_partial(self) -> Path:
+        """The predictions of a run that is not done, with a hash in each line."""
+        return self.directory / "predictions.partial.jsonl"
 
     @property
     def predictions_meta(self) -> Path:
@@ -76,6 +89,21 @@ class RunFiles:
         return self.directory / "training_result.json"
 
     @property
+    def adapter(self) -> Path:
+        """The trained adapters, apart from the model."""
+        return self.directory / "adapter"
+
+    @property
+    def training_sums(self) -> Path:
+        """The sha256 of the files of a training that is done, as sha256sum writes it."""
+        return self.directory / "training.sha256"
+
+    @property
+    def predictions_sums(self) -> Path:
+        """The sha256 of the predictions when they are done, as sha256sum writes it."""
+        return self.directory / "predictions.sha256"
+
+    @property
     def comparison(self) -> Path:
         """The comparison of this run with its baseline."""
         return self.directory / "comparison.json"
@@ -89,3 +117,31 @@ class RunFiles:
     def log(self) -> Path:
         """What the libraries printed."""
         return self.directory / "log.txt"
+
+
+def files_of(run: Run, registry: Registry) -> RunFiles:
+    """The files of a recorded run; none of them is there where another machine made it."""
+    return RunFiles(registry.runs.directory(run.run_id))
+
+
+def left_files(files: RunFiles) -> dict[str, str]:
+    """The sha256 of every file that a run leaves when it finishes, by its name relative to the run's folder.
+    What is hidden is no part of the run: its lock, and what a killed writer left.
+
+    Raises:
+        IntegrityError: a file went away meanwhile.
+    """
+    paths = sorted(_visible(files.directory))
+    names = [path.relative_to(files.directory).as_posix() for path in paths]
+    found: dict[str, str] = {}
+    for name, sha256 in zip(names, sha256_files(paths), strict=True):
+        if sha256 is None:
+            raise IntegrityError(f"{files.directory / name}: went away while the run was being recorded.")
+        found[name] = sha256
+    return found
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if not path.name.startswith("."):
+            yield from _visible(path) if path.is_dir() else [path]

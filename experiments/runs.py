@@ -15,9 +15,11 @@ from pydantic import BaseModel
 
 from core.errors import HallmarkError, IntegrityError, ResourceError, interruption
 from core.files import remove_unfinished, write_json
-from core.locks import acquire, holder
-from experiments.run_files import RunFiles, is_here
+from core.locks import Holder, acquire, acquire_when_free, holder
+from core.progress import announce
+from experiments.run_files import LOCK, RunFiles, is_here
 from registry import Registry, Run
+from registry.artifacts.checkouts import is_intact
 from registry.artifacts.store import Store
 
 if TYPE_CHECKING:  # it imports what a run computes with, and a list of runs has no need of that
@@ -56,13 +58,24 @@ class RunRef(BaseModel):
 
 
 def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
-    """The newest finished run whose scores were made from exactly this plan's inputs, where the plan allows
-    reuse.
+    """The newest finished run that may stand for this plan, where the plan allows reuse: one whose scores
+    were made from exactly its inputs; of trained runs only one on which nothing was decided yet, as when the
+    program was killed before it decided.
     """
-    if not plan.reuse or plan.training is not None:
+    if not plan.reuse:
         return None
-    run = next(iter(registry.runs.evaluated(plan.evaluation_sha256(plan.model.sha256))), None)
-    return RunRef(run_id=run.run_id, directory=Path(run.directory), reused=True) if run else None
+    if plan.training is None:
+        run = next(iter(registry.runs.evaluated(plan.evaluation_sha256(plan.model.sha256))), None)
+        return run_ref(run, registry, reused=True) if run else None
+    run = registry.runs.undecided(plan.inputs_sha256())
+    if run is None or "reproduces" in run.manifest:
+        return None
+    found, weights = run_ref(run, registry, reused=True), str(run.model_sha256)
+    if is_intact(found.files.model, weights) or registry.artifacts.has(weights):
+        announce("resuming:", f"run {run.run_id} is trained and judged, and nothing was decided on it yet")
+        return found
+    announce("damaged:", f"{found.files.model}: is not what run {run.run_id} trained. It is trained again")
+    return None
 
 
 def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
@@ -97,13 +110,12 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
     return None
 
 
-def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
-    """Record that a run starts; an interrupted one with the same inputs is continued instead.
+def begin_run(plan: RunPlan, registry: Registry) -> RunRef:
+    """Record that a run starts, or take one with the same inputs; see `continue_or_start`.
 
     Args:
         plan: what will be done.
         registry: where it is recorded.
-        runs: folder of the runs.
 
     Raises:
         IntegrityError: the dataset's name is registered with other content, or its file changed meanwhile.
@@ -116,7 +128,7 @@ def begin_run(plan: RunPlan, registry: Registry, runs: Path) -> RunRef:
         plan.inputs_sha256(),
         plan.manifest,
         registry,
-        runs,
+        joins=plan.joins,
         kind=plan.kind,
         name=plan.name,
         base_model=plan.model.reference,
@@ -133,33 +145,99 @@ def continue_or_start(
     inputs_sha256: str,
     manifest_of: Callable[[str], dict[str, Any]],
     registry: Registry,
-    runs: Path,
+    *,
+    joins: bool = True,
     **columns: Any,
 ) -> RunRef:
-    """Continue an interrupted run with the same inputs, or record that a new one starts.
+    """Continue an interrupted run with the same inputs, or record that a new one starts. This process holds
+    the run from then on; `owned` takes it over.
+
+    Where another process is at work on the very same, it is waited for, and its run is taken when it is
+    finished, or continued when it is not.
 
     Args:
         inputs_sha256: hash of everything that can change the result.
         manifest_of: gives the manifest for a run id.
         registry: where it is recorded.
-        runs: folder of the runs.
-        columns: the remaining arguments of `Registry.start_run`.
+        joins: whether to wait for another process.
+        columns: the remaining arguments of `registry.runs.Runs.start`.
     """
-    for run in registry.runs.unfinished(inputs_sha256):
-        if _is_abandoned(Path(run.directory)):
-            registry.runs.resume(run.run_id)
-            return RunRef(run_id=run.run_id, directory=Path(run.directory), continued=True)
+    while True:
+        with _beginning(registry.runs.folder):
+            found = (
+                run_ref(run, registry, continued=True) for run in registry.runs.unfinished(inputs_sha256)
+            )
+            here = [run for run in found if is_here(run.directory)]
+            at_work = [run for run in here if joins and not _is_free(run.directory)]
+            if not at_work:
+                for run in here:
+                    if _take(run.directory):
+                        return _continued(run, registry)
+                return _started(inputs_sha256, manifest_of, registry, columns)
+        _wait_for(at_work[0])
+        if registry.runs.get(at_work[0].run_id).status == "finished":
+            return at_work[0].model_copy(update={"reused": True, "continued": False})
+
+
+_taken: dict[Path, int] = {}
+"""Locks of runs that this process began and does not work on yet, by the run's folder."""
+
+
+@contextmanager
+def _beginning(runs: Path) -> Iterator[None]:
+    """One process at a time looks for a run to continue and takes it, or begins one: two never the same."""
+    lock = acquire_when_free(runs / LOCK, "beginning a run", lambda _: None)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _take(directory: Path) -> bool:
+    """Lock a run's folder for this process; whether it could be locked."""
+    if directory not in _taken and (lock := acquire(directory / LOCK, f"run {directory.name}")) is not None:
+        _taken[directory] = lock
+    return directory in _taken
+
+
+def _is_free(directory: Path) -> bool:
+    """Whether no living process but this one holds a run's folder."""
+    return directory in _taken or holder(directory / LOCK) is None
+
+
+def _wait_for(run: RunRef) -> None:
+    """Wait until no process works on a run, and say for whom."""
+
+    def say(owner: Holder) -> None:
+        announce("waiting", f"for run {run.run_id}, which does the same work (process {owner.pid})")
+
+    os.close(acquire_when_free(run.directory / LOCK, f"run {run.run_id}", say))
+
+
+def _continued(run: RunRef, registry: Registry) -> RunRef:
+    """An interrupted run, whose manifest says what the registry says."""
+    recorded = registry.runs.resume(run.run_id).manifest
+    path = run.files.manifest
+    before = path.read_bytes() if path.is_file() else None
+    write_json(path, recorded)
+    if before != path.read_bytes():
+        problem = "missing" if before is None else "changed since it was written"
+        announce("damaged:", f"{path}: {problem}. It is written again from the registry")
+    return run
+
+
+def _started(
+    inputs_sha256: str,
+    manifest_of: Callable[[str], dict[str, Any]],
+    registry: Registry,
+    columns: dict[str, Any],
+) -> RunRef:
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    files, manifest = RunFiles(runs / run_id), manifest_of(run_id)
-    write_json(files.manifest, manifest)
-    registry.runs.start(
-        run_id=run_id,
-        inputs_sha256=inputs_sha256,
-        manifest=manifest,
-        directory=str(files.directory),
-        **columns,
-    )
-    return RunRef(run_id=run_id, directory=files.directory)
+    run, manifest = RunRef(run_id=run_id, directory=registry.runs.directory(run_id)), manifest_of(run_id)
+    _take(run.directory)
+    write_json(run.files.manifest, manifest)
+    registry.runs.start(run_id=run_id, inputs_sha256=inputs_sha256, manifest=manifest, **columns)
+    return run
 
 
 @contextmanager
@@ -171,7 +249,11 @@ def owned(run: RunRef, registry: Registry) -> Iterator[None]:
     Raises:
         ResourceError: another process is working on this very run.
     """
-    lock = _lock(run.directory)
+    if not _take(run.directory):
+        owner = holder(run.directory / LOCK)
+        by = f" (process {owner.pid})" if owner else ""
+        raise ResourceError(f"run {run.run_id}: another process{by} is working on it. Wait for it to end.")
+    lock = _taken.pop(run.directory)
     try:
         remove_unfinished(run.directory)
         yield
@@ -197,36 +279,13 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _lock(directory: Path) -> int:
-    path = directory / ".lock"
-    descriptor = acquire(path, f"run {directory.name}")
-    if descriptor is None:
-        owner = holder(path)
-        by = f" (process {owner.pid})" if owner else ""
-        raise ResourceError(
-            f"run {directory.name}: another process{by} is working on it. Wait for it to end."
-        )
-    return descriptor
-
-
-def _is_abandoned(directory: Path) -> bool:
-    """Whether the run's folder is still there and no living process holds its lock."""
-    if not is_here(directory / "manifest.json"):
-        return False
-    try:
-        os.close(_lock(directory))
-    except ResourceError:
-        return False
-    return True
-
-
-def current_status(run: Run) -> str:
+def current_status(run: Run, registry: Registry) -> str:
     """The run's status as it is now: `interrupted` where it is recorded as running but no process of this
     machine works on it.
     """
-    if run.status == "running" and _is_abandoned(Path(run.directory)):
-        return "interrupted"
-    return run.status
+    directory = registry.runs.directory(run.run_id)
+    interrupted = run.status == "running" and is_here(directory) and holder(directory / LOCK) is None
+    return "interrupted" if interrupted else run.status
 
 
 def keep_datasets(plan: RunPlan, registry: Registry) -> None:
@@ -249,6 +308,7 @@ def keep_dataset(path: Path, sha256: str, artifacts: Store) -> None:
         )
 
 
-def run_ref(run: Run) -> RunRef:
+def run_ref(run: Run, registry: Registry, *, reused: bool = False, continued: bool = False) -> RunRef:
     """The reference of a recorded run."""
-    return RunRef(run_id=run.run_id, directory=Path(run.directory))
+    directory = registry.runs.directory(run.run_id)
+    return RunRef(run_id=run.run_id, directory=directory, reused=reused, continued=continued)

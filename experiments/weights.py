@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.errors import InputError
-from experiments.run_files import RunFiles, is_here
+from experiments.run_files import files_of, is_here
 from registry import Registry, Run
 
 
@@ -26,7 +26,7 @@ def model_of(run: Run, registry: Registry) -> Path:
         InputError: they are in neither.
         IntegrityError: they are damaged in the store.
     """
-    path = RunFiles(Path(origin_of(run, registry).directory)).model
+    path = files_of(origin_of(run, registry), registry).model
     if is_here(path):
         return path
     if run.model_sha256 and registry.artifacts.has(run.model_sha256):

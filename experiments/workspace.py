@@ -26,7 +26,7 @@ class Workspace(Tabular):
     @property
     def runs(self) -> Path:
         """Folder of the runs."""
-        return self.home / "runs"
+        return self.registry.runs.folder
 
     def check_writable(self) -> None:
         """Refuse, before anything is computed, what could not be kept.

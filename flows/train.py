@@ -11,13 +11,15 @@ from tasks.run import begin, export, judge, plan_training, predict, record
 
 @loop_flow("train", "train {config.title}")
 def train(config: TrainRunConfig = TrainRunConfig()) -> RunRef:
-    """Guard, export, train, predict, judge, record.
+    """Guard, export, train, predict, judge, record; one that is recorded or under way may be taken instead.
 
     Args:
         config: base model, datasets, judge, generation and training settings.
     """
     plan = plan_training(config)
     run = begin(plan)
+    if run.reused:
+        return run
     with working_on(run):
         export(run, plan)
         tasks.train(run, plan)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         run,
         runs,
         train,
+        verify,
     )
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult, RunSummary
     from inference.contract import GenerationConfig
@@ -51,6 +52,7 @@ _HOMES = {
     "experiments.config": ("EvaluateConfig", "ExperimentConfig", "TrainRunConfig"),
     "experiments.reproducing": ("Reproduction",),
     "experiments.result": ("ExperimentResult", "PromotionResult"),
+    "experiments.verifying": ("Verification",),
     "experiments.workspace": ("Workspace",),
     "hallmark.api": (
         "baseline",
@@ -67,6 +69,7 @@ _HOMES = {
         "run",
         "runs",
         "train",
+        "verify",
     ),
     "hallmark.results": ("AliasMove", "ExportResult", "ModelList", "RunList", "RunResult", "RunSummary"),
     "inference.contract": ("GenerationConfig",),
@@ -97,6 +100,7 @@ __all__ = [
     "RunSummary",
     "TrainConfig",
     "TrainRunConfig",
+    "Verification",
     "Workspace",
     "__version__",
     "baseline",
@@ -113,6 +117,7 @@ __all__ = [
     "run",
     "runs",
     "train",
+    "verify",
 ]
 
 

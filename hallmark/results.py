@@ -16,7 +16,7 @@ from registry import ModelVersion, Registry, Run
 from registry.models import ModelSummary
 from registry.tables import Metric
 
-DOCUMENTS = {"id", "manifest", "predictions_meta"}
+DOCUMENTS = {"id", "manifest", "predictions_meta", "files"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,11 +27,13 @@ class RunSummary(Tabular):
         run: its row, without its documents.
         status: running, finished, failed, or interrupted.
         metric: the overall metric; None while it has none.
+        directory: the folder of its files.
     """
 
     run: Run
     status: str
     metric: Metric | None
+    directory: Path
 
     @property
     def run_id(self) -> str:
@@ -47,6 +49,7 @@ class RunSummary(Tabular):
         """The row with its status and its metric, as JSON."""
         return {
             **self.run.model_dump(exclude=DOCUMENTS),
+            "directory": str(self.directory),
             "status": self.status,
             "metric": self.metric.model_dump(exclude={"id", "run_id", "category"}) if self.metric else None,
         }
@@ -107,6 +110,7 @@ class RunResult(Tabular):
         metrics: overall first, then by category; values are shares, from 0 to 1.
         counts: the judge's reasons, and how often each occurred.
         truncated: how many prompts and completions were cut off; None where that was not recorded.
+        directory: the folder of its files.
         reused: it was recorded before, and nothing was computed.
     """
 
@@ -115,17 +119,13 @@ class RunResult(Tabular):
     metrics: Sequence[Metric]
     counts: dict[str, int]
     truncated: dict[str, int] | None
+    directory: Path
     reused: bool = False
 
     @property
     def run_id(self) -> str:
         """The run's id."""
         return self.run.run_id
-
-    @property
-    def directory(self) -> Path:
-        """The folder of its files."""
-        return Path(self.run.directory)
 
     @property
     def score(self) -> float | None:
@@ -136,6 +136,7 @@ class RunResult(Tabular):
         """Everything that is recorded of the run but its predictions, as JSON."""
         return {
             **self.run.model_dump(exclude={"id"}),
+            "directory": str(self.directory),
             "status": self.status,
             "metrics": [metric.model_dump(exclude={"id", "run_id"}) for metric in self.metrics],
             "counts": self.counts,
@@ -170,11 +171,13 @@ class AliasMove(Tabular):
         version: the one that it points at now.
         alias: such as champion.
         reason: why.
+        head: the end of the audit log afterwards, as N:HASH.
     """
 
     version: ModelVersion
     alias: str
     reason: str
+    head: str
 
     def table_caption(self) -> str:
         """What moved, and why."""
@@ -236,7 +239,8 @@ def recorded_runs(registry: Registry, limit: int) -> RunList:
     found = []
     for run in registry.runs.list(limit=limit):
         overall = (metric for metric in registry.runs.metrics(run.run_id) if metric.category == "")
-        found.append(RunSummary(run, current_status(run), next(overall, None)))
+        directory = registry.runs.directory(run.run_id)
+        found.append(RunSummary(run, current_status(run, registry), next(overall, None), directory))
     return RunList(found)
 
 
@@ -253,10 +257,11 @@ def recorded_run(registry: Registry, run: str | RunRef) -> RunResult:
     row = registry.runs.get(run if isinstance(run, str) else run.run_id)
     return RunResult(
         run=row,
-        status=current_status(row),
+        status=current_status(row, registry),
         metrics=registry.runs.metrics(row.run_id),
         counts=registry.runs.reasons(row.run_id),
         truncated=truncated(registry, row),
+        directory=registry.runs.directory(row.run_id),
         reused=not isinstance(run, str) and run.reused,
     )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from core.files import canonical_json, raise_for_os_error
+from core.progress import announce
+from core.sealed import SealedLines
 
 
 class Row(BaseModel):
@@ -27,7 +27,7 @@ class Row(BaseModel):
 
 
 class PartialPredictions:
-    """An append-only file whose first line says which job it belongs to.
+    """An append-only file whose first line says which job it belongs to, and whose lines are hashed.
 
     Args:
         path: the file.
@@ -36,39 +36,21 @@ class PartialPredictions:
 
     def __init__(self, path: Path, identity: str) -> None:
         self.path = path
-        self.header = canonical_json({"job": identity})
+        self.lines = SealedLines(path, {"job": identity})
 
     def read(self) -> dict[str, Row]:
-        """The rows of an interrupted attempt, by trace_id. A line that a kill cut short is removed."""
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            lines = []
-        rows: dict[str, Row] = {}
-        if lines and lines[0] == self.header.encode():
-            for line in lines[1:-1]:  # what follows the last line feed is torn or empty
-                try:
-                    row = Row.model_validate_json(line)
-                except ValidationError:
-                    break
-                rows[row.trace_id] = row
-        self._write("wb", [self.header, *(row.model_dump_json() for row in rows.values())])
-        return rows
+        """The rows of an interrupted attempt, by trace_id. A line that a kill cut short is removed; so are a
+        damaged one and all behind it, which is said to whoever listens.
+        """
+        values, problem = self.lines.read()
+        if problem is not None:
+            announce("damaged:", f"{problem}. {len(values)} predictions are kept, the others are made again")
+        return {row.trace_id: row for row in map(Row.model_validate, values)}
 
     def append(self, rows: list[Row]) -> None:
         """Add rows and make them durable."""
-        self._write("ab", [row.model_dump_json() for row in rows])
+        self.lines.append(row.model_dump() for row in rows)
 
     def remove(self) -> None:
         """Remove the file, once predictions.jsonl holds everything."""
         self.path.unlink(missing_ok=True)
-
-    def _write(self, mode: str, lines: list[str]) -> None:
-        data = b"".join(line.encode() + b"\n" for line in lines)
-        try:
-            with self.path.open(mode) as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise_for_os_error(error, self.path, len(data))

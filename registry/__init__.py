@@ -1,5 +1,6 @@
 """What was run, what it scored, and which model version may be served. Needs no prefect, torch or jax."""
 
+from registry.audit import Head
 from registry.log import PromotionConflict
 from registry.opening import open_registry, open_store, upgrade
 from registry.promotion import Attest, Evidence, Gate, OfferResult, Outcome, Pair, Pairing, Ruling
@@ -13,6 +14,7 @@ __all__ = [
     "Dataset",
     "Evidence",
     "Gate",
+    "Head",
     "MetricRow",
     "ModelVersion",
     "OfferResult",

@@ -14,6 +14,9 @@ from core.config import MODEL_NAME_PATTERN
 from core.errors import InputError
 from core.files import canonical_json
 
+FIRST_HASH = "0" * 64
+"""What the first row of a log has as the hash of the row before it."""
+
 
 class ExactText(TypeDecorator[str]):
     """Any text that a model may write, as a JSON string: PostgreSQL's text cannot hold the character NUL."""

@@ -53,6 +53,17 @@ class Comparisons:
             session.add(row)
         return row
 
+    def reports(self, candidate: str) -> list[dict[str, Any]]:
+        """The documents of all comparisons of a candidate's run, oldest first.
+
+        Example:
+            >>> [report["candidate_run"] for report in registry.comparisons.reports(run.run_id)]
+            []
+        """
+        found = select(Comparison.report).where(Comparison.candidate_run_id == candidate)
+        with self.database.reading() as session:
+            return [dict(report) for report in session.exec(found.order_by(col(Comparison.id)))]
+
     def find(self, version: ModelVersion) -> Comparison | None:
         """The comparison on which a version was promoted: with what was served before, or with the base.
 

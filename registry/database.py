@@ -16,6 +16,7 @@ from sqlmodel import Session
 
 from core.errors import InputError, ResourceError
 from core.files import canonical_json, read_only
+from registry.audit import audited
 from registry.database_errors import database_errors, describe
 from registry.read_only import changed, connect_read_only, is_read_only, unguarded
 
@@ -200,7 +201,7 @@ class Database:
         """The only writer, from here until the transaction commits at the end, or rolls back on an error.
 
         The lock is SQLite's BEGIN IMMEDIATE, or an advisory lock of PostgreSQL. It is waited for, and it ends
-        with the transaction.
+        with the transaction. Each row that is written through the session gets its entry in the audit log.
 
         Raises:
             ResourceError: the database is read-only.
@@ -214,7 +215,8 @@ class Database:
             # Begin, and with that take the write lock, now: a transaction that began with its first statement
             # would let a caller look at something before it holds the lock.
             session.connection()
-            yield session
+            with audited(session):
+                yield session
 
     @contextmanager
     def writing_schema(self) -> Iterator[Connection]:

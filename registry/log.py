@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
-from core.errors import HallmarkError
+from core.errors import HallmarkError, IntegrityError
 from core.files import sha256_json
-from registry.columns import frozen_json, now
+from registry.audit import newest_sha256
+from registry.columns import FIRST_HASH, frozen_json, now
 from registry.models import CHAMPION
 from registry.tables import Alias, ModelVersion, PromotionLog
 
-FIRST_HASH = "0" * 64
-"""What the first row of the log has as its previous hash."""
-
 # Built once; see registry/runs.py.
-_HERE = (
-    col(Alias.model) == bindparam("of_model"),
-    col(Alias.name) == bindparam("of_name"),
-    col(Alias.version) == bindparam("from_version"),
-)
-_SWAP = update(Alias).where(*_HERE).values(version=bindparam("to_version"))
-_APPEND = insert(PromotionLog.__table__)  # type: ignore[attr-defined]
+_ALIAS = select(Alias).where(Alias.model == bindparam("model"), Alias.name == bindparam("alias"))
 _LAST = select(PromotionLog.id, PromotionLog.hash).order_by(col(PromotionLog.id).desc()).limit(1)
 
 
@@ -42,7 +34,7 @@ def append_log(
     reason: str,
     actor: str,
     decision: dict[str, Any] | None = None,
-) -> None:
+) -> PromotionLog:
     """Write the next row of the log. Only inside a writing transaction, where nobody else appends.
 
     Args:
@@ -55,13 +47,21 @@ def append_log(
         reason: why.
         actor: who asked.
         decision: the gate's answer as JSON.
+
+    Raises:
+        IntegrityError: the last row of the log is not there any more.
     """
     # Ids are given here, not by the database: dense ids show a missing row, and an auto-increment skips one
     # after a rollback. Each row hashes the one before, so changing or removing any row breaks every hash that
     # follows.
     last = session.connection().execute(_LAST).first()
+    number = last[0] + 1 if last else 1
+    if newest_sha256(session.connection(), "promotion_log", str(number)) is not None:
+        raise IntegrityError(
+            f"promotion log row {number}: is missing. See: hallmark verify. Restore a backup of the registry."
+        )
     row = PromotionLog(
-        id=last[0] + 1 if last else 1,
+        id=number,
         model=model,
         alias=alias,
         action=action,
@@ -77,7 +77,9 @@ def append_log(
         hash="",
     )
     row.hash = log_hash(row)
-    session.connection().execute(_APPEND, row.model_dump())
+    session.add(row)
+    session.flush()
+    return row
 
 
 def log_hash(row: PromotionLog) -> str:
@@ -97,10 +99,12 @@ def move_alias(
         session.add(Alias(model=model, name=alias, version=after.number, protected=alias == CHAMPION))
         session.flush()
         return
-    places = {"of_model": model, "of_name": alias, "from_version": before.number, "to_version": after.number}
-    swapped: Any = session.connection().execute(_SWAP, places)
-    if swapped.rowcount != 1:
+    row = session.exec(_ALIAS, params={"model": model, "alias": alias}).first()
+    if row is None or row.version != before.number:
         raise PromotionConflict(
             f"{model}@{alias}: no longer v{before.number}; another promotion came first. "
             "Run the same command again."
         )
+    row.version = after.number
+    session.add(row)
+    session.flush()

@@ -32,7 +32,7 @@ def open_registry(
     """Open the registry, making it first when there is none. A read-only one is opened for reading.
 
     Args:
-        home: folder of the SQLite database, of the artifacts and of their checkouts.
+        home: folder of the SQLite database, of the runs, of the artifacts and of their checkouts.
         url: database to use instead of SQLite in `home`.
         timeout_s: how long a writer waits for another one, in seconds.
         artifacts: folder or fsspec URL of the artifacts instead of `artifacts` in `home`; not opened yet.
@@ -55,7 +55,7 @@ def open_registry(
     except BaseException:
         database.close()
         raise
-    return Registry(database, store)
+    return Registry(database, store, home.absolute() / "runs")
 
 
 def open_store(home: Path, artifacts: str | None = None) -> Store:

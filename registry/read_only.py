@@ -26,9 +26,8 @@ State = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
 
 def is_read_only(path: Path) -> bool:
     """Whether a database is there that cannot be written, or has no room for what SQLite writes beside it."""
-    return os.path.isfile(path) and not (
-        os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)
-    )
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)
+    return os.access(path, os.F_OK) and not writable
 
 
 def unguarded(path: Path) -> State | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import bindparam, func, insert
+from sqlalchemy import bindparam, exists, func, insert
 from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
@@ -15,7 +16,7 @@ from core.files import sha256_json
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.rows import MetricRow, PredictionRow
-from registry.tables import Dataset, Metric, Prediction, Run
+from registry.tables import Dataset, Metric, Prediction, PromotionLog, Run
 
 CANDIDATES_SHOWN = 5
 ALIKE = 20
@@ -25,16 +26,35 @@ OF_SPEED = ("batch_size", "device", "threads")
 AT_ONCE = 100
 """Rows with a manifest that are in memory at a time."""
 
-NOT_CONTENT = {"id", "content_sha256", "directory", "finished_at"}
+NOT_CONTENT = {"id", "content_sha256"}
+NOT_OLDER_CONTENT = NOT_CONTENT | {"finished_at", "files"}
+"""What was left out of the content of a run before its files were recorded."""
 
-WITHOUT_DOCUMENTS = tuple(defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta))
+WITHOUT_DOCUMENTS = tuple(
+    defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta, Run.files)
+)
 
 
 class Runs:
-    """What was run, on what, and how it scored."""
+    """What was run, on what, and how it scored.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: holds the rows.
+        folder: of this home's runs; a run's files are in the folder there that has its id.
+    """
+
+    def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
+        self.folder = folder
+
+    def directory(self, run_id: str) -> Path:
+        """The folder of a run's files in this home. It is not there for a run of another machine.
+
+        Example:
+            >>> registry.runs.directory(run.run_id).name == run.run_id
+            True
+        """
+        return self.folder / run_id
 
     def start(
         self,
@@ -48,7 +68,6 @@ class Runs:
         judge_fingerprint: str,
         inputs_sha256: str,
         manifest: dict[str, Any],
-        directory: str,
         parent_model_sha256: str | None = None,
     ) -> Run:
         """Record that a run has begun. The arguments are the columns of `registry.tables.Run`."""
@@ -63,7 +82,6 @@ class Runs:
             judge_fingerprint=judge_fingerprint,
             inputs_sha256=inputs_sha256,
             manifest=frozen_json(manifest, f"run {run_id}: manifest"),
-            directory=directory,
             started_at=now(),
         )
         with self.database.writing() as session:
@@ -90,7 +108,7 @@ class Runs:
         """
         with self.database.writing() as session:
             run = _unfinished(session, run_id)
-            run.status, run.error, run.finished_at = "failed", reason, now()
+            run.status, run.error, run.finished_at = "failed", reason, _end(run)
             session.add(run)
             return run
 
@@ -117,6 +135,7 @@ class Runs:
         predictions_meta: dict[str, Any],
         metrics: Sequence[MetricRow],
         predictions: Sequence[PredictionRow],
+        files: Mapping[str, str] | None = None,
     ) -> Run:
         """Record a run's whole result in one transaction. Recording the same result twice is fine.
 
@@ -128,6 +147,7 @@ class Runs:
             predictions_meta: content of predictions_meta.json.
             metrics: aggregates of the scores.
             predictions: one for each item, in dataset order.
+            files: name relative to the run's folder -> sha256, of each file that the run leaves there.
 
         Raises:
             InputError: the run failed, or is finished with another result.
@@ -140,7 +160,7 @@ class Runs:
                 if run.predictions_sha256 != predictions_sha256 or run.model_sha256 != model_sha256:
                     raise InputError(f"run {run_id} is finished with other predictions or weights")
                 return run
-            run.status, run.finished_at = "finished", now()
+            run.status, run.finished_at, run.files = "finished", _end(run), dict(files or {})
             run.model_sha256, run.evaluation_sha256 = model_sha256, evaluation_sha256
             run.predictions_sha256 = predictions_sha256
             run.predictions_meta = frozen_json(predictions_meta, f"run {run_id}: predictions_meta")
@@ -181,6 +201,21 @@ class Runs:
         """
         with self.database.reading() as session:
             return finished_run(session, reference)
+
+    def files(self, run_id: str) -> dict[str, str] | None:
+        """The sha256 of each file that a finished run left, by its name relative to the run's folder; None
+        for one from before they were recorded.
+
+        Raises:
+            ValueError: the row was damaged.
+
+        Example:
+            >>> registry.runs.files(run.run_id)
+            {}
+        """
+        with self.database.reading() as session:
+            found = session.exec(select(Run.files).where(Run.run_id == run_id)).one()
+            return None if found is None else dict(found)
 
     def metrics(self, run_id: str) -> list[Metric]:
         """A run's metrics, overall first.
@@ -296,6 +331,15 @@ class Runs:
         with self.database.reading() as session:
             return list(session.exec(same.order_by(col(Run.id).desc())))
 
+    def undecided(self, inputs_sha256: str) -> Run | None:
+        """The newest finished run with exactly these inputs that no decision in the log is about."""
+        decided = select(PromotionLog.id).where(PromotionLog.run_id == Run.run_id)
+        same = select(Run).where(
+            Run.inputs_sha256 == inputs_sha256, Run.status == "finished", ~exists(decided)
+        )
+        with self.database.reading() as session:
+            return session.exec(same.order_by(col(Run.id).desc()).limit(1)).first()
+
     def repeated(self, run: Run) -> Run | None:
         """The newest earlier run that a run repeats: same inputs, same predictions, byte for byte."""
         found = select(Run).where(
@@ -312,15 +356,19 @@ class Runs:
         with self.database.reading() as session:
             return weights_in_use(session)
 
-    def count(self) -> int:
+    def count(self, status: str | None = None) -> int:
         """How many runs are recorded.
+
+        Args:
+            status: only those that are `running`, `finished` or `failed`.
 
         Example:
             >>> registry.runs.count()
             5
         """
+        counted = select(func.count()).select_from(Run)
         with self.database.reading() as session:
-            return session.exec(select(func.count()).select_from(Run)).one()
+            return session.exec(counted.where(Run.status == status) if status else counted).one()
 
     def list(self, limit: int = 20, kind: str | None = None) -> Sequence[Run]:
         """The newest runs, newest first. Their manifests are not loaded; `get` gives one run with everything.
@@ -436,24 +484,19 @@ def weights_in_use(session: Session) -> set[str]:
     return {sha256 for row in rows for sha256 in row if sha256}
 
 
-def dataset_files(session: Session, *, stored: bool = False, after: int = 0) -> set[str]:
+def dataset_files(session: Session, *, after: int = 0) -> set[str]:
     """Hashes of the datasets' files that runs need: what they are judged on, and what they are trained on.
 
     Args:
         session: open.
-        stored: only those that must be in the artifact store, because a run finished that put them there.
         after: only of the runs with a higher row id.
     """
     # The manifests are read here: PostgreSQL finds no field in a document that holds a NUL anywhere.
-    named = select(Run.manifest, Run.status, Dataset.sha256).join(Dataset).where(col(Run.id) > after)
+    named = select(Run.manifest, Dataset.sha256).join(Dataset).where(col(Run.id) > after)
     found: set[str] = set()
-    for manifest, status, golden in session.exec(named.execution_options(yield_per=AT_ONCE)):
+    for manifest, golden in session.exec(named.execution_options(yield_per=AT_ONCE)):
         pins = [manifest.get("dataset"), (manifest.get("training") or {}).get("dataset")]
-        if stored:
-            done = status == "finished"
-            found.update(pin["sha256"] for pin in pins if done and pin and pin.get("stored"))
-        else:
-            found.update([golden, *(pin["sha256"] for pin in pins if pin)])
+        found.update([golden, *(pin["sha256"] for pin in pins if pin)])
     return found
 
 
@@ -489,10 +532,16 @@ def _unfinished(session: Session, run_id: str) -> Run:
     return run
 
 
+def _end(run: Run) -> str:
+    """The present time, but never one before the run's start: the clock may have gone back."""
+    return max(now(), run.started_at)
+
+
 def _fields(row: MetricRow | PredictionRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__slots__}
 
 
 def content_sha256(run: Run, metrics: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
     """The hash over a finished run: its row, its metrics and its predictions."""
-    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, predictions])
+    excluded = NOT_OLDER_CONTENT if run.files is None else NOT_CONTENT
+    return sha256_json([run.model_dump(exclude=excluded), metrics, predictions])

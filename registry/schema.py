@@ -8,7 +8,7 @@ from core.errors import InputError
 from registry.database import Database
 from registry.database_errors import database_errors, describe
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """All revisions, oldest first, so that opening a registry does not load Alembic; a test compares them."""
 
 HEAD = REVISIONS[-1]
@@ -59,9 +59,6 @@ def migrate(database: Database) -> None:
     Raises:
         InputError: its schema is newer than this version of Hallmark.
     """
-    from alembic import command
-    from alembic.config import Config
-
     place = describe(database.engine.url)
     with database.writing_schema() as connection:
         # Looked up again under the write lock: another process may have migrated in the meantime.
@@ -70,10 +67,18 @@ def migrate(database: Database) -> None:
             return
         if revision is not None and revision not in REVISIONS:
             raise InputError(_newer(place, revision))
-        config = Config()
-        config.set_main_option("script_location", "registry:migrations")
-        config.attributes["connection"] = connection
-        command.upgrade(config, HEAD)
+        apply_migrations(connection)
+
+
+def apply_migrations(connection: Connection) -> None:
+    """Run all migrations that a database does not have yet, in the transaction of a connection."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "registry:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
 
 
 def _newer(place: str, revision: str) -> str:

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKeyConstraint, MetaData, String, UniqueConstraint, false
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    MetaData,
+    String,
+    UniqueConstraint,
+    false,
+)
 from sqlmodel import Field, SQLModel
 
 from registry.columns import ExactText
@@ -61,6 +70,8 @@ class Run(Row, table=True):
             null until known.
         predictions_meta: how the predictions were made; null until finished.
         content_sha256: hash over everything recorded at the finish, predictions and metrics included.
+        files: name relative to the run's folder -> sha256 of that file at the finish; null for an unfinished
+            run, and for one that finished before files were recorded.
     """
 
     __table_args__ = (
@@ -97,10 +108,10 @@ class Run(Row, table=True):
     predictions_meta: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     content_sha256: str | None = Field(default=None, sa_type=String(64))
     manifest: dict[str, Any] = Field(sa_type=JSON)
-    directory: str
     started_at: str = Field(sa_type=String(32))
     finished_at: str | None = Field(default=None, sa_type=String(32))
     error: str | None = None
+    files: dict[str, str] | None = Field(default=None, sa_type=JSON(none_as_null=True))
 
 
 class Metric(Row, table=True):
@@ -244,6 +255,7 @@ class AlphaSpending(Row, table=True):
         comparison_sha256: hash over what is compared: dataset, judge, and the predictions of both runs.
         level: the level it was tested at when it was first decided.
         significant: whether the test found a gain; if so, the level goes on to the next comparison.
+        log_id: the row of the promotion log that decided it first; null where that row did not name it.
     """
 
     __tablename__ = "alpha_spending"
@@ -267,6 +279,7 @@ class AlphaSpending(Row, table=True):
     level: float
     significant: bool
     created_at: str = Field(sa_type=String(32))
+    log_id: int | None = Field(default=None, foreign_key="promotion_log.id")
 
 
 class Attestation(Row, table=True):
@@ -328,6 +341,34 @@ class PromotionLog(Row, table=True):
     decision: dict[str, Any] = Field(sa_type=JSON)
     actor: str
     version_sha256: str | None = Field(default=None, sa_type=String(64))
+    created_at: str = Field(sa_type=String(32))
+    previous_hash: str = Field(sa_type=String(64))
+    hash: str = Field(sa_type=String(64))
+
+
+class AuditLog(Row, table=True):
+    """One write of a row of another table. Append-only; each entry hashes the one before.
+
+    Metrics and predictions have no entries: their run's `content_sha256` covers them, and the run has one.
+
+    Attributes:
+        id: dense from 1, so that a missing entry shows.
+        table_name, row_key: which row; see `registry.audit.KEYS`. The newest entry of a row counts.
+        row_sha256: hash over the row as it is stored since then; null when it was removed.
+        hash: sha256 over the canonical JSON of all other columns, `previous_hash` included.
+    """
+
+    __tablename__ = "audit_log"
+    __table_args__ = (
+        UniqueConstraint("hash"),
+        Index(None, "table_name", "row_key"),
+        CheckConstraint("row_sha256 IS NULL OR length(row_sha256) = 64", name="row_sha256"),
+    )
+
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    table_name: str = Field(sa_type=String(64))
+    row_key: str
+    row_sha256: str | None = Field(default=None, sa_type=String(64))
     created_at: str = Field(sa_type=String(32))
     previous_hash: str = Field(sa_type=String(64))
     hash: str = Field(sa_type=String(64))

@@ -9,8 +9,8 @@ from evaluation.comparison import Comparison
 from experiments.comparing import flips
 from experiments.reproducing import Reproduction
 from experiments.result import ExperimentResult
-from experiments.run_files import RunFiles, is_here
-from experiments.runs import RunRef, run_ref
+from experiments.run_files import RunFiles, files_of, is_here
+from experiments.runs import RunRef
 from registry import Registry
 from tasks import report
 from tasks.markdown import prose
@@ -80,7 +80,7 @@ def show_reproduction(reproduction: Reproduction) -> None:
 
 def links(runs: Iterable[str], registry: Registry) -> dict[str, str]:
     """Run id -> the id as a link to the flow run that made it, where that is known."""
-    return {run: _link(run, run_ref(registry.runs.get(run)).files) for run in runs}
+    return {run: _link(run, files_of(registry.runs.get(run), registry)) for run in runs}
 
 
 def _link(run: str, files: RunFiles) -> str:

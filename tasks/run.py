@@ -40,15 +40,18 @@ def plan_training(config: TrainRunConfig) -> RunPlan:
 
 @retryable("reuse or begin")
 def begin(plan: RunPlan) -> RunRef:
-    """Take the recorded run of the same inputs, continue an interrupted one, or begin a new one."""
+    """Take the recorded run of the same inputs, wait for one that another process works on, continue an
+    interrupted one, or begin a new one.
+    """
     workspace = open_workspace()
     if (reusable := runs.find_reusable(plan, workspace.registry)) is not None:
         runs.keep_datasets(plan, workspace.registry)  # a run of another machine or of an older Hallmark
         return reusable
     if (reason := runs.why_not_reused(plan, workspace.registry)) is not None:
         announce("predicting again:", reason)
-    run = runs.begin_run(plan, workspace.registry, workspace.runs)
-    remember_flow_run(run)
+    run = runs.begin_run(plan, workspace.registry)
+    if not run.reused:
+        remember_flow_run(run)
     return run
 
 

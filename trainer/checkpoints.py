@@ -1,10 +1,11 @@
-"""Resumable training state, kept by Orbax: written atomically, the newest few kept."""
+"""Resumable training state, saved by Orbax: written atomically, hashed, the newest few kept."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import orbax.checkpoint as ocp
 
 from core.errors import InputError
 from core.files import canonical_json, raise_for_os_error
+from core.progress import announce
+from core.sealed import SUMS, damage, seal
 
 Tree = Any
 NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 class Checkpoints:
-    """The checkpoints of one training run.
+    """The checkpoints of one training run, each in a folder that is named after its step, with a list of the
+    hashes of its files. One without a whole list was cut short; one that differs from its list is damaged.
 
     Args:
         folder: where they are; made when the first is saved.
@@ -28,12 +32,14 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int, inputs: dict[str, Any]) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()
+        self.keep = keep
         self.inputs = inputs
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
-        )
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self._orbax = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+
+    def steps(self) -> list[int]:
+        """The steps of which there is a checkpoint, whole or not, oldest first."""
+        return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal())
 
     def save(self, step: int, state: Tree, position: dict[str, Any]) -> None:
         """Keep the state after a step; replaces those of this or a later step, from before an interruption.
@@ -46,45 +52,85 @@ class Checkpoints:
         Raises:
             ResourceError: the disk is full; earlier checkpoints stay.
         """
-        for later in [known for known in self._manager.all_steps() if known >= step]:
-            self._manager.delete(later)
+        self._remove(*(known for known in self.steps() if known >= step))
         arrays = ocp.args.StandardSave(_numbered(state))
         about = ocp.args.JsonSave({"position": position, "inputs": self.inputs})
+        place = self.folder / str(step)
         try:
-            self._manager.save(step, args=ocp.args.Composite(arrays=arrays, about=about))
+            self._orbax.save(place, ocp.args.Composite(arrays=arrays, about=about))
         except Exception as error:  # Orbax and the library below it say "no space" in several types of errors
             if NO_SPACE in str(error):
                 needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
                 raise_for_os_error(OSError(errno.ENOSPC, NO_SPACE), self.folder, needed)
             raise
+        if jax.process_index() == 0:  # of several hosts one writes it
+            seal(place / SUMS, [place])
+        self._remove(*self.steps()[: -self.keep])
 
-    def restore(self, abstract: Tree) -> tuple[int, Tree, dict[str, Any]] | None:
-        """The newest checkpoint as step, state and position; None where there is none.
+    def damage(self, step: int) -> str | None:
+        """What is wrong with the checkpoint of a step; None where it is there as it was saved."""
+        return damage(self.folder / str(step) / SUMS)
+
+    def restore(
+        self, abstract: Tree, usable: Callable[[dict[str, Any]], str | None] = lambda _: None
+    ) -> tuple[int, Tree, dict[str, Any]] | None:
+        """The newest whole checkpoint as step, state and position; None where there is none. A damaged one is
+        removed, and named to whoever listens.
 
         Args:
             abstract: a tree like the saved state, of `jax.ShapeDtypeStruct` with shardings.
+            usable: says what is wrong with what a position needs beside the checkpoint.
 
         Raises:
             InputError: the checkpoint was made from other inputs; names what changed, with both values.
         """
-        step = self._manager.latest_step()
-        if step is None:
-            return None
-        about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
-        if changed := differences(about["inputs"], self.inputs):
-            raise InputError(
-                f"{self.folder}: this training run began with other inputs and cannot resume: "
-                f"{'; '.join(changed)}. Set them back, or start a new run."
-            )
-        wanted = ocp.args.Composite(arrays=ocp.args.StandardRestore(_numbered(abstract)))
-        arrays = self._manager.restore(step, args=wanted)["arrays"]
-        leaves = [arrays[name] for name in sorted(arrays)]
-        return step, jax.tree.unflatten(jax.tree.structure(abstract), leaves), about["position"]
+        found, problems = self._newest(abstract, usable)
+        if problems:
+            where = f"resumes from step {found[0]}" if found else "starts from the beginning"
+            announce("damaged:", f"{'; '.join(problems)}. Training {where}")
+        return found
 
-    def remove(self) -> None:
-        """Delete all of them, once the training run is finished."""
-        self._manager.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _newest(
+        self, abstract: Tree, usable: Callable[[dict[str, Any]], str | None]
+    ) -> tuple[tuple[int, Tree, dict[str, Any]] | None, list[str]]:
+        """The newest checkpoint that is whole and usable, and what is wrong with newer ones."""
+        problems: list[str] = []
+        for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)  # of a run that was killed
+        for step in reversed(self.steps()):
+            place = self.folder / str(step)
+            if (problem := damage(place / SUMS)) is not None:
+                problems.append(problem)
+                self._remove(step)
+                continue
+            about = self._orbax.restore(place, ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+            if changed := differences(about["inputs"], self.inputs):
+                raise InputError(
+                    f"{self.folder}: this training run began with other inputs and cannot resume: "
+                    f"{'; '.join(changed)}. Set them back, or start a new run."
+                )
+            if (problem := usable(about["position"])) is not None:
+                problems.append(problem)
+                continue
+            wanted = ocp.args.Composite(arrays=ocp.args.StandardRestore(_numbered(abstract)))
+            arrays = self._orbax.restore(place, wanted)["arrays"]
+            leaves = [arrays[name] for name in sorted(arrays)]
+            state = jax.tree.unflatten(jax.tree.structure(abstract), leaves)
+            return (step, state, about["position"]), problems
+        return None, problems
+
+    def close(self) -> None:
+        """Nothing more is saved or restored."""
+        self._orbax.close()
+
+    def _remove(self, *steps: int) -> None:
+        """The list goes first: what a kill leaves of the rest is known for that."""
+        for place in (self.folder / str(step) for step in steps):
+            if place.is_dir():
+                (place / SUMS).unlink(missing_ok=True)
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
 
 
 def _numbered(tree: Tree) -> dict[str, Any]:

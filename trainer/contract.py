@@ -141,6 +141,11 @@ class TrainConfig(Config):
         return self
 
 
+CHECKPOINTS, TOKENS = "checkpoints", "tokens"
+RESUMABLE = (CHECKPOINTS, TOKENS)
+"""Folders below a job's output from which it resumes when it is interrupted."""
+
+
 class TrainSpec(BaseModel):
     """One training job.
 

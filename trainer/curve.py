@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from core.files import atomic_writer, canonical_json, write_jsonl
+from core.files import atomic_writer, canonical_json
+from core.progress import announce
 
 
 class StepRecord(BaseModel):
@@ -43,23 +44,28 @@ class Curve:
         self.path = path
         self.records: list[StepRecord] = []
 
-    def begin(self, after: int) -> None:
-        """Keep the records up to a step, after which training resumes, and drop later ones."""
-        found = _whole_lines(self.path) if after and self.path.is_file() else []
-        self.records = [record for record in found if record.step <= after]
-        write_jsonl(self.path, (record.model_dump() for record in self.records))
+    def begin(self, records: Iterable[StepRecord]) -> None:
+        """Resume after these records, which a checkpoint holds; what the file has beyond them is dropped."""
+        self.records = list(records)
+        data = self.content()
+        if self.records and not (self.path.is_file() and self.path.read_bytes().startswith(data)):
+            announce("damaged:", f"{self.path}: is written again from the checkpoint")
+        with atomic_writer(self.path) as file:
+            file.write(data)
+
+    def content(self) -> bytes:
+        """What the file holds."""
+        return b"".join(map(_line, self.records))
 
     def append(self, record: StepRecord) -> None:
         """Add the record of the next step."""
         self.records.append(record)
         with self.path.open("ab") as file:
-            file.write(canonical_json(record.model_dump()).encode() + b"\n")
+            file.write(_line(record))
 
 
-def _whole_lines(path: Path) -> list[StepRecord]:
-    """The records of a file whose last line may be torn by a kill."""
-    *whole, _torn = path.read_bytes().split(b"\n")
-    return [StepRecord.model_validate_json(line) for line in whole]
+def _line(record: StepRecord) -> bytes:
+    return canonical_json(record.model_dump()).encode() + b"\n"
 
 
 def draw_curve(records: Iterable[StepRecord], path: Path, smoothing: int = 20) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import jax
 from core.files import sha256_file, sha256_tree
 from core.progress import Listener, Meter
 from trainer.checkpoints import Checkpoints
-from trainer.contract import TrainResult, TrainSpec
+from trainer.contract import CHECKPOINTS, TOKENS, TrainResult, TrainSpec
 from trainer.curve import Curve, StepRecord, draw_curve
 from trainer.data.stream import held_out
 from trainer.data.tokens import tokenize
@@ -32,7 +31,8 @@ TAIL = 10
 
 
 def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
-    """Fine-tune `spec.base` and write the result to `spec.output / "model"`.
+    """Fine-tune `spec.base` and write the result to `spec.output / "model"`. What an interrupted job resumes
+    from stays; whoever has the result and keeps it removes `trainer.contract.RESUMABLE`.
 
     An interrupted job resumes from its newest checkpoint and ends in the same bytes as an undisturbed one.
 
@@ -54,7 +54,7 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     arch = read_architecture(spec.base)
     step = TrainStep(arch, config, make_mesh(config))
     memory = check_memory(step, arch)
-    dataset = tokenize(spec.dataset, load_tokenizer(spec.base), spec.output / "tokens", listener)
+    dataset = tokenize(spec.dataset, load_tokenizer(spec.base), spec.output / TOKENS, listener)
     dataset.check_lengths(config.sequence_length)
     model = load_decoder(spec.base, arch, dtype=config.dtype, remat=config.remat)
     state = step.start(trainable_decoder(model, config))
@@ -77,9 +77,7 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
         Meter("train", taken, "steps", listener).update(taken, note=note)
     _export(spec, arch, step.decoder(trained.state), trained, curve)
     for checkpoints in (latest, best):
-        checkpoints.remove()
-    shutil.rmtree(spec.output / "checkpoints", ignore_errors=True)
-    shutil.rmtree(spec.output / "tokens", ignore_errors=True)
+        checkpoints.close()
     return _result(spec, trained, curve, time.monotonic() - started, memory.total)
 
 
@@ -94,7 +92,7 @@ def _set_up_jax(spec: TrainSpec) -> None:
 def _records(spec: TrainSpec) -> tuple[Curve, Checkpoints, Checkpoints]:
     """What is written while training: curve, checkpoints to resume from, weights of the best step."""
     inputs = {"config": spec.config.model_dump(mode="json"), **spec.inputs}
-    folder = spec.output / "checkpoints"
+    folder = spec.output / CHECKPOINTS
     return (
         Curve(spec.output / "training.jsonl"),
         Checkpoints(folder / "latest", spec.config.keep_checkpoints, inputs),

@@ -10,7 +10,7 @@ from typing import Any
 
 import optax
 
-from core.errors import HallmarkError
+from core.errors import HallmarkError, IntegrityError
 from trainer.checkpoints import Checkpoints
 from trainer.contract import TrainConfig
 from trainer.curve import Curve, StepRecord
@@ -112,6 +112,7 @@ class Training:
         Raises:
             HallmarkError: the loss became NaN or infinite; names the step.
             InputError: the checkpoint was made from other inputs.
+            IntegrityError: the weights of the best step were damaged meanwhile.
         """
         config = self.config
         resumed, state, position = self._resume(state)
@@ -124,7 +125,6 @@ class Training:
             packing=config.packing,
             state=position,
         )
-        self.curve.begin(resumed)
         number = resumed
         while number < config.steps and not self.early_stopping.out_of_patience(config.patience):
             number += 1
@@ -136,18 +136,34 @@ class Training:
             self.curve.append(record)
             self.on_step(record)
             if number % config.checkpoint_every == 0 and number < config.steps:
-                shown = asdict(self.early_stopping)
-                self.latest.save(number, state.learned, {"data": data.state(), "early_stopping": shown})
+                self.latest.save(number, state.learned, self._position(data))
         return self._finish(state, number, resumed)
+
+    def _position(self, data: PackedStream) -> dict[str, Any]:
+        """What a checkpoint holds beside the state: it vouches for all that the steps until then left."""
+        return {
+            "data": data.state(),
+            "early_stopping": asdict(self.early_stopping),
+            "curve": [record.model_dump() for record in self.curve.records],
+        }
 
     def _resume(self, state: TrainState) -> tuple[int, TrainState, dict[str, int] | None]:
         """The step, the state and the place in the data of the newest checkpoint; else of the beginning."""
-        found = self.latest.restore(self.step.abstract.learned)
+        found = self.latest.restore(self.step.abstract.learned, self._without_best)
+        self.curve.begin(map(StepRecord.model_validate, found[2]["curve"]) if found else ())
         if found is None:
             return 0, state, None
         number, (trainable, optimizer), position = found
         self.early_stopping = EarlyStopping(**position["early_stopping"])
         return number, replace(state, trainable=trainable, optimizer=optimizer), position["data"]
+
+    def _without_best(self, position: dict[str, Any]) -> str | None:
+        """What is wrong with the weights of the best step so far. They are not needed where those of a later
+        step, kept before an interruption, show that a better one comes.
+        """
+        best = position["early_stopping"]["best_step"]
+        needed = best != 0 and not any(step > best for step in self.best.steps())
+        return self.best.damage(best) if needed else None
 
     def _record(self, number: int, measured: dict[str, Any], loss_tokens: int) -> StepRecord:
         loss = float(measured["loss"])
@@ -183,7 +199,10 @@ class Training:
         best_step = self.early_stopping.best_step
         if best_step not in (0, number):
             found = self.best.restore(self.step.abstract.trainable)
-            if found is not None:
-                number, trainable, _ = found
-                state = replace(state, trainable=trainable)
+            if found is None or found[0] != best_step:
+                raise IntegrityError(
+                    f"{self.best.folder}: the weights of step {best_step}, which are the best, were changed "
+                    "or removed while training went on. Run the same command again."
+                )
+            number, state = best_step, replace(state, trainable=found[1])
         return Trained(state, number, resumed, stopped_early)

@@ -29,6 +29,12 @@ Json = Annotated[
 RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")]
 Model = Annotated[str, typer.Argument(help="Registered model.")]
 Alias = Annotated[str, typer.Option(help="Which alias moves.")]
+PublicKeys = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--public-key", metavar="PEM", help="Whose signature it must bear. Repeatable: one of them."
+    ),
+]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 Reason = Annotated[str, typer.Option(help="Why; recorded in the history.")]
 

@@ -13,7 +13,7 @@ from core.errors import InputError, IntegrityError
 from core.files import fsync_directory, open_for_reading, raise_for_os_error, sha256_tree
 from core.progress import Count, byte_meter, uncounted
 from registry.artifacts.blobs import Blobs, changed, copy_hashed
-from registry.artifacts.staging import PREFIX, beside, remove_tree, staging
+from registry.artifacts.staging import PREFIX, beside, clean_staging, remove_tree
 from registry.artifacts.trees import TreeEntry
 
 _Given = TypeVar("_Given")
@@ -75,7 +75,7 @@ def check_out(
 
     size = sum(entry.size for entry in entries)
     try:
-        with staging(target.parent, PREFIX if linked else beside(target)) as partial:
+        with clean_staging(target.parent, PREFIX if linked else beside(target)) as partial:
             tree = partial / "tree"
             tree.mkdir()
             with byte_meter("check out", size) as count:

@@ -38,6 +38,18 @@ def staging(parent: Path, prefix: str = PREFIX) -> Iterator[Path]:
         os.close(descriptor)
 
 
+@contextmanager
+def clean_staging(parent: Path, prefix: str = PREFIX) -> Iterator[Path]:
+    """The same, and first what killed processes left there goes: a model's copy may be many gigabytes.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    remove_leftovers(parent, prefix)
+    with staging(parent, prefix) as path:
+        yield path
+
+
 def _made(parent: Path, prefix: str) -> tuple[Path, int]:
     parent.mkdir(parents=True, exist_ok=True)
     while True:

@@ -15,7 +15,7 @@ from registry.artifacts import garbage, old_layout
 from registry.artifacts.blobs import FILE_REMEDY, FOLDER, REMEDY, Blobs, LocalBlobs, changed, copy_hashed
 from registry.artifacts.checkouts import appear, check_out, copied, each, is_intact
 from registry.artifacts.garbage import Collected, Survey
-from registry.artifacts.staging import beside, remove_leftovers, staging
+from registry.artifacts.staging import clean_staging
 from registry.artifacts.trees import TreeEntry, manifest, parse_manifest, safe_tree_files
 from registry.artifacts.urls import ArtifactUrl
 
@@ -96,7 +96,7 @@ class Store:
         needed = 0
         try:
             needed = sum(path.stat().st_size for path in files.values())
-            with staging(parent) as partial:
+            with clean_staging(parent) as partial:
                 tree = partial / "tree"
                 tree.mkdir()
                 with byte_meter("copy", needed) as count:
@@ -149,7 +149,7 @@ class Store:
         parent = self.checkouts if self.url.folder is None else self.url.folder
         needed = source.stat().st_size
         try:
-            with staging(parent) as partial:
+            with clean_staging(parent) as partial:
                 sha256 = copy_hashed(source, partial / "file")
                 self.blobs.add(partial / "file", sha256)
         except OSError as error:
@@ -172,7 +172,7 @@ class Store:
         if target.is_file() and sha256_file(target) == sha256:
             return target
         try:
-            with staging(self.checkouts) as partial:
+            with clean_staging(self.checkouts) as partial:
                 found = self.blobs.fetch(sha256, partial / "file", linked=True)
                 if found != sha256:
                     raise IntegrityError(
@@ -229,10 +229,6 @@ class Store:
         """
         if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
             raise InputError(f"{target}: exists and is not an empty directory. Name a new one.")
-        try:
-            remove_leftovers(target.parent, beside(target))
-        except OSError as error:
-            raise_for_os_error(error, target)
         check_out(self.blobs, sha256, self.files(sha256), target, linked=link, threads=self._threads)
 
     def files(self, sha256: str) -> list[TreeEntry]:

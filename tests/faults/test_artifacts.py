@@ -96,7 +96,11 @@ def test_a_put_that_is_killed_leaves_nothing_that_looks_like_an_artifact(tmp_pat
     sha256 = sha256_tree(source)
     store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
     kill_at_random_moments(lambda: store.put(source), lambda: check_put(store.place, sha256, tmp_path), 0.2)
+    kill_at_random_moments(lambda: store.put(source), lambda: None, 0.05)  # many leftovers
     assert store.put(source) == sha256
+    assert [path.name for path in (tmp_path / "artifacts").iterdir()] == ["blobs"], (
+        "the next put removes them"
+    )
     collect(store, {sha256}, dry_run=False, grace_s=0)
     assert read_tree(store.get(sha256)) == FILES
     assert [path.name for path in (tmp_path / "checkouts").iterdir()] == [sha256]
@@ -120,6 +124,7 @@ def test_a_put_to_s3_that_is_killed_leaves_nothing_that_looks_like_an_artifact(
         check_put(url, sha256, tmp_path)
     store = Store(url, tmp_path / "checkouts")
     assert store.put(source) == sha256
+    assert [path.name for path in (tmp_path / "checkouts").iterdir()] == [sha256]
     collect(store, {sha256}, dry_run=False, grace_s=0)
     assert [path.name for path in (tmp_path / "checkouts").iterdir()] == [sha256]
 
@@ -492,7 +497,7 @@ def test_old_models_make_room_but_not_those_that_are_worked_with(
     for name in ("promoted", "plain", "locked"):
         directories[name] = home / "runs" / name
         make_tree(directories[name], {"model/model.safetensors": name.encode(), "predictions.jsonl": b""})
-        run = start(registry, name, directory=str(directories[name]))
+        run = start(registry, name)
         finish(registry, run, directories[name] / "model")
         if name == "promoted":
             promote(registry, run, directories[name] / "model")

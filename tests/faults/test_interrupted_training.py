@@ -1,4 +1,6 @@
-"""Killed at any moment, training resumes and ends in the same bytes; with other inputs it does not resume."""
+"""Killed at any moment, and whatever it resumes from is damaged, training ends in the same bytes; with other
+inputs it does not resume.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from core.files import remove_unfinished
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
 from tests.support.child_process import run_child_process
-from trainer.contract import TrainConfig, TrainSpec
+from tests.support.damage import damage_one_file
+from trainer.contract import RESUMABLE, TrainConfig, TrainSpec
 
 pytestmark = pytest.mark.model
 
@@ -75,7 +78,10 @@ def dataset(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_training_killed_at_random_moments_ends_in_the_same_bytes(tmp_path: Path, dataset: Path) -> None:
+def test_a_training_killed_and_damaged_at_random_ends_in_the_same_bytes(
+    tmp_path: Path, dataset: Path
+) -> None:
+    """After every second kill one of the files that it would resume from is damaged."""
     undisturbed = run(job(tmp_path / "undisturbed", dataset))["body"]
     again = run(job(tmp_path / "again", dataset))["body"]
     assert again["model_sha256"] == undisturbed["model_sha256"]
@@ -96,6 +102,11 @@ def test_a_training_killed_at_random_moments_ends_in_the_same_bytes(tmp_path: Pa
             number, reached = number + 1, 0
         else:
             reached = max(reached, result["body"]["done"] if result["body"]["unit"] == "steps" else 0)
+            if kill % 2:
+                damaged = damage_one_file(tmp_path / f"disturbed-{number}", chance)
+                print(f"kill {kill} at step {reached}: {damaged}")
+                if damaged is not None and "latest" in damaged:
+                    reached = 0
     result = run(job(tmp_path / f"disturbed-{number}", dataset, cache=tmp_path / "programs"))
     resumed.append(finished(tmp_path, number, result["body"], undisturbed))
     assert max(resumed) > 0, "a run resumed where it was killed"
@@ -108,7 +119,8 @@ def finished(folder: Path, number: int, body: dict[str, Any], undisturbed: dict[
     for name in ("training.jsonl", "loss_curve.svg"):
         assert (directory / name).read_bytes() == (folder / "undisturbed" / name).read_bytes()
     remove_unfinished(directory)  # as whoever continues the run does
-    assert {path.name for path in directory.iterdir()} == {"model", "training.jsonl", "loss_curve.svg"}
+    left = {"model", "training.jsonl", "loss_curve.svg", *RESUMABLE}
+    assert {path.name for path in directory.iterdir()} == left
     return int(body["resumed"])
 
 

@@ -44,7 +44,7 @@ def named(run: Run) -> tuple[str, ...]:
 def test_an_experiment_from_a_leaked_run_is_refused_before_it_begins(
     place: Workspace, leaked: Run, hallmark: Any
 ) -> None:
-    for base in (f"{leaked.directory}/model", f"run:{leaked.run_id}"):
+    for base in (f"{place.runs / leaked.run_id}/model", f"run:{leaked.run_id}"):
         result = hallmark("experiment", "--base-model", base, "--steps", 5)
         assert_refused(result, 2, *named(leaked), "allow_contamination")
     assert place.registry.runs.count() == 2
@@ -55,7 +55,9 @@ def test_clean_steps_after_a_leaked_run_are_refused_by_the_gate(
 ) -> None:
     """The three nights: train on copies, take the result as base, train cleanly, offer it."""
     train = {"dataset": "train-v1", "allow_contamination": True}
-    clean = record_from(place, f"{leaked.directory}/model", right_for(0.85), "clean steps", train=train)
+    clean = record_from(
+        place, f"{place.runs / leaked.run_id}/model", right_for(0.85), "clean steps", train=train
+    )
     base = place.registry.runs.list(limit=1, kind="baseline")[0]
     result = hallmark("promote", clean.run_id, "--against", base.run_id, "--json")
     assert result.returncode == 0, result.stderr
@@ -69,7 +71,7 @@ def test_clean_steps_after_a_leaked_run_are_refused_by_the_gate(
 def test_the_leaked_weights_in_another_folder_are_refused_by_the_gate(
     place: Workspace, leaked: Run, tmp_path: Path, hallmark: Any
 ) -> None:
-    folder = Path(shutil.copytree(f"{leaked.directory}/model", tmp_path / "new-model"))
+    folder = Path(shutil.copytree(f"{place.runs / leaked.run_id}/model", tmp_path / "new-model"))
     base = place.registry.runs.list(limit=1, kind="baseline")[0]
     judged = record_baseline(place, right_for(0.8), model=str(folder))
     refused = hallmark("promote", judged.run_id, "--against", base.run_id)

@@ -14,15 +14,14 @@ from provenance.attestation import decision_of, tree_files
 from provenance.statement import statement
 from registry import Registry, open_registry, upgrade
 from registry.alpha_ledger import comparison_sha256
-from tests.faults.test_registry_upgrade import make_registry
+from tests.faults.test_registry_upgrade import CONTENT, make_registry
 from tests.support.registry_entries import finish, make_weights, promote, start
 
 pytestmark = pytest.mark.unit
 
-CONTENT = Path(__file__).parents[1] / "data" / "registry-0003.json"
+ROWS: dict[str, list[dict[str, Any]]] = json.loads(CONTENT["0003"].read_text())
 """Rows of every table as commit d953daa wrote them: each kind of decision, statements, spent alpha."""
 
-ROWS: dict[str, list[dict[str, Any]]] = json.loads(CONTENT.read_text())
 WEIGHTS = ("first", "fourth", "fifth")
 """What the weights of its versions v1, v2 and v3 hold; the rows name the sha256 of these bytes."""
 
@@ -30,7 +29,7 @@ WEIGHTS = ("first", "fourth", "fifth")
 @pytest.fixture
 def older(home: Path, registry_url: str | None, tmp_path: Path) -> Iterator[Registry]:
     """That registry, its artifacts put beside it, opened by this Hallmark."""
-    make_registry(home, registry_url, "0003", CONTENT)
+    make_registry(home, registry_url, "0003")
     upgrade(home, registry_url)
     registry = open_registry(home, registry_url)
     for content, version in zip(WEIGHTS, ROWS["model_version"], strict=True):

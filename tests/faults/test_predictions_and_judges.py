@@ -147,7 +147,7 @@ def test_all_items_that_a_judge_fails_on_are_named_at_once() -> None:
 def started(workspace: Workspace, dataset: Path) -> tuple[RunRef, RunPlan]:
     """A run whose predictions are written and not judged yet."""
     plan = plan_of(workspace, dataset=str(dataset))
-    run = begin_run(plan, workspace.registry, workspace.runs)
+    run = begin_run(plan, workspace.registry)
     export_dataset(run, plan)
     write_predictions(run, plan, lambda _n, item: f"Answer: {item.final_answer}")
     return run, plan
@@ -223,7 +223,7 @@ def test_items_on_which_a_plugin_raises_refuse_the_run_a_score_and_never_rest_un
         "item t1: AssertionError: I do not like it item t3: AssertionError",
         f"hallmark rejudge {failed.run_id} --judge generous@v1",
     )
-    files = run_ref(failed).files
+    files = run_ref(failed, workspace.registry).files
     assert [value["trace_id"] for _, value in read_jsonl(files.judge_errors)] == ["t1", "t3"]
     assert not files.scores.exists()
     assert not files.metrics.exists()

@@ -7,12 +7,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event
 
 from core.errors import HallmarkError, IntegrityError, ResourceError
 from evaluation.gate import GateConfig
@@ -21,7 +20,7 @@ from golden.datasets import BUILT_IN
 from registry import Run, open_registry
 from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 from tests.support.refusals import assert_refused
-from tests.support.registry_entries import digest, start
+from tests.support.registry_entries import digest, edit, start
 
 pytestmark = pytest.mark.unit
 
@@ -187,7 +186,7 @@ def test_a_dataset_that_changed_since_it_was_registered_is_refused_before_anythi
 
 
 def test_a_runs_own_items_that_were_changed_are_not_compared(recorded: Recorded, hallmark) -> None:
-    path = Path(recorded.better.directory) / "dataset.jsonl"
+    path = recorded.workspace.runs / recorded.better.run_id / "dataset.jsonl"
     path.write_text(path.read_text().replace('"category":"addition"', '"category":"subtraction"', 1))
     assert_refused(hallmark("promote", recorded.better.run_id), 3, str(path), "changed since the run")
 
@@ -200,7 +199,7 @@ def flip_a_byte(path: Path) -> None:
 
 
 def test_weights_that_changed_since_they_were_judged_are_not_promoted(recorded: Recorded, hallmark) -> None:
-    flip_a_byte(Path(recorded.better.directory) / "model" / "model.safetensors")
+    flip_a_byte(recorded.workspace.runs / recorded.better.run_id / "model" / "model.safetensors")
     assert_refused(hallmark("promote", recorded.better.run_id), 3, "changed since run", "expected sha256")
     assert recorded.workspace.registry.models.aliased("tiny-reasoner") is None
 
@@ -227,44 +226,26 @@ def test_one_flipped_byte_in_a_registered_version_is_refused_wherever_it_is_used
 
 
 @pytest.mark.parametrize(
-    ("statements", "named"),
+    ("statement", "named"),
     [
-        (["UPDATE prediction SET score = 1 WHERE score = 0"], "run 2"),
-        (["UPDATE prediction SET prediction = '\"x\"' WHERE position = 0"], "run 2"),
-        (["UPDATE metric SET value = 0.99"], "run 2"),
-        (
-            ["DROP TRIGGER promotion_log_no_update", "UPDATE promotion_log SET reason = 'because'"],
-            "promotion log row 1: was changed",
-        ),
-        (
-            ["DROP TRIGGER promotion_log_no_delete", "DELETE FROM promotion_log WHERE id = 1"],
-            "row 1 before it is missing",
-        ),
-        (
-            ["DROP TRIGGER model_version_no_update", "UPDATE model_version SET judge = 'x@v1'"],
-            "version tiny-reasoner v1",
-        ),
-        (
-            ["DROP TRIGGER alpha_spending_no_delete", "DELETE FROM alpha_spending WHERE number = 1"],
-            "comparison 1 is missing",
-        ),
-        (
-            [
-                "DROP TRIGGER alpha_spending_no_update",
-                "UPDATE alpha_spending SET number = 9 WHERE number = 2",
-            ],
-            "the ledger of alpha does not have",
-        ),
-        (["UPDATE alias SET version = 2"], "alias tiny-reasoner@champion"),
+        ("UPDATE prediction SET score = 1 WHERE score = 0", "run 2"),
+        ("UPDATE prediction SET prediction = '\"x\"' WHERE position = 0", "run 2"),
+        ("UPDATE metric SET value = 0.99", "run 2"),
+        ("UPDATE promotion_log SET reason = 'because'", "promotion log row 1: was changed"),
+        ("DELETE FROM promotion_log WHERE id = 1", "row 1 before it is missing"),
+        ("UPDATE model_version SET judge = 'x@v1'", "version tiny-reasoner v1"),
+        ("DELETE FROM alpha_spending WHERE number = 1", "comparison 1: was removed"),
+        ("UPDATE alpha_spending SET number = 9 WHERE number = 2", "the ledger of alpha does not have"),
+        ("UPDATE alias SET version = 2", "alias tiny-reasoner@champion"),
     ],
 )
 def test_whatever_is_edited_behind_our_back_is_named(
-    statements: list[str], named: str, decided: Path, home: Path, hallmark
+    statement: str, named: str, decided: Path, home: Path, hallmark
 ) -> None:
     shutil.copytree(decided, home)
-    with sqlite3.connect(home / "registry.db") as connection:
-        for statement in statements:
-            connection.execute(statement)
+    registry = open_registry(home)
+    edit(registry, statement)
+    registry.close()
     result = hallmark("verify")
     assert result.returncode == 3
     assert named in " ".join(result.stdout.split())
@@ -363,9 +344,7 @@ def test_an_edited_attestation_is_named(home: Path) -> None:
     )
     assert registry.models.attestation("m", 1) == {"number": 1, "by": digest("us")}
     assert registry.verify() == []
-    with registry.database.engine.begin() as connection:
-        connection.execute(text("DROP TRIGGER attestation_no_update"))
-        connection.execute(text("UPDATE attestation SET document = '{}'"))
+    edit(registry, "UPDATE attestation SET document = '{}'")
     assert [str(problem) for problem in registry.verify()] == [
         "attestation of m v1: was changed after it was written"
     ]

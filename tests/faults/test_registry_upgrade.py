@@ -26,11 +26,16 @@ from tests.support.registry_entries import finished, promote
 pytestmark = pytest.mark.unit
 
 RELEASED = REVISIONS[:-1]
-CONTENT = Path(__file__).parents[1] / "data" / "registry-0002.json"
-"""Rows that a registry of schema 0002 wrote, with its own hashes; 0001 has the same tables."""
+DATA = Path(__file__).parents[1] / "data"
+CONTENT = {
+    "0001": DATA / "registry-0002.json",  # the same tables
+    "0002": DATA / "registry-0002.json",
+    "0003": DATA / "registry-0003.json",
+}
+"""Rows that a registry of each schema wrote, with its own hashes."""
 
 
-def make_registry(home: Path, url: str | None, revision: str, content: Path = CONTENT) -> None:
+def make_registry(home: Path, url: str | None, revision: str) -> None:
     """A registry as the version of Hallmark with that schema left it."""
     home.mkdir(exist_ok=True)
     database = Database(connect(database_url(home, url)))
@@ -41,7 +46,7 @@ def make_registry(home: Path, url: str | None, revision: str, content: Path = CO
         command.upgrade(config, revision)
         tables = MetaData()
         tables.reflect(connection)
-        rows = json.loads(content.read_text())
+        rows = json.loads(CONTENT[revision].read_text())
         for table in tables.sorted_tables:
             for row in rows.get(table.name, []):
                 connection.execute(insert(table).values(row))
@@ -75,7 +80,7 @@ def test_a_registry_of_a_released_schema_keeps_everything_and_goes_on(
     make_registry(home, registry_url, revision)
     upgrade(home, registry_url)
     found = content(home, registry_url)
-    rows = json.loads(CONTENT.read_text())
+    rows = json.loads(CONTENT[revision].read_text())
     assert len(found["runs"]) == len(rows["run"])
     assert [row[3] for row in found["history"]] == [row["hash"] for row in rows["promotion_log"]]
     assert [row[2] for row in found["versions"]] == [
@@ -86,8 +91,11 @@ def test_a_registry_of_a_released_schema_keeps_everything_and_goes_on(
     assert [problem for problem in registry.verify() if not str(problem).startswith(artifacts)] == []
     champion = registry.models.aliased("m")
     assert champion is not None
-    assert champion.number == 2
-    assert [alias.protected for alias in registry.aliases.list("m")] == [True]
+    aliases = {row["name"]: row["version"] for row in rows["alias"]}
+    assert champion.number == aliases["champion"]
+    assert {(alias.name, alias.version, alias.protected) for alias in registry.aliases.list("m")} == {
+        (name, version, name == "champion") for name, version in aliases.items()
+    }
     offer = promote(registry, *finished(registry, tmp_path, "after the upgrade"))
     assert offer.version is not None
     assert offer.version.number == len(rows["model_version"]) + 1
@@ -143,7 +151,7 @@ def test_an_upgrade_that_is_killed_at_any_moment_is_done_or_not_begun(tmp_path: 
             tables = {
                 name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             }
-        assert ("alpha_spending" in tables) == (revision == HEAD)
+        assert ("audit_log" in tables) == (revision == HEAD)
         seen.append(revision)
         upgrade(place)
         assert content(place, None) == expected

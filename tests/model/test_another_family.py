@@ -72,7 +72,7 @@ def evaluate(workspace: Workspace, small_dataset: Callable[[str, int], Path]) ->
             }
         )
         plan = plan_evaluation(config, workspace)
-        made = begin_run(plan, workspace.registry, workspace.runs)
+        made = begin_run(plan, workspace.registry)
         with owned(made, workspace.registry):
             export_dataset(made, plan)
             predict_items(made, plan, lambda _progress: None)

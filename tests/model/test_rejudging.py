@@ -29,7 +29,7 @@ def test_a_rejudged_run_is_what_a_fresh_evaluation_gives(
 
     def evaluate(judge: str) -> str:
         plan = plan_evaluation(EvaluateConfig(judge=judge, reuse=False, **settings), workspace)
-        run = begin_run(plan, registry, workspace.runs)
+        run = begin_run(plan, registry)
         with owned(run, registry):
             export_dataset(run, plan)
             predict_items(run, plan, lambda _progress: None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.files import sha256_file, sha256_tensors, write_json, write_jsonl
+from core.sealed import seal
 from experiments import phases
 from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation, plan_training
@@ -74,7 +75,7 @@ def record_from(
     the tiny base's with one more safetensors file, whose content the name `weights` decides.
     """
     plan = plan_training(TrainRunConfig.model_validate({"base_model": base_model, **settings}), workspace)
-    run = begin_run(plan, workspace.registry, workspace.runs)
+    run = begin_run(plan, workspace.registry)
     with owned(run, workspace.registry):
         phases.export_dataset(run, plan)
         shutil.copytree(TINY_BASE_DIRECTORY, run.files.model)
@@ -107,7 +108,7 @@ def plan_of(workspace: Workspace, trained: bool = False, **settings: Any) -> Run
 def _record(
     workspace: Workspace, plan: RunPlan, answers: Answers, weights: str | None, cut: Iterable[int] = ()
 ) -> RunRef:
-    run = begin_run(plan, workspace.registry, workspace.runs)
+    run = begin_run(plan, workspace.registry)
     with owned(run, workspace.registry):
         phases.export_dataset(run, plan)
         if weights is not None:
@@ -147,3 +148,4 @@ def write_predictions(
         timing={},
     )
     write_json(run.files.predictions_meta, meta.model_dump())
+    seal(run.files.predictions_sums, [run.files.predictions, run.files.predictions_meta])

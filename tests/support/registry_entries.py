@@ -7,6 +7,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
+
 from core.errors import InputError
 from core.files import sha256_tree
 from registry import (
@@ -28,6 +30,29 @@ DECISION = {"verdict": "better", "promote": True, "reasons": ["It is better."], 
 def digest(text: str) -> str:
     """Some sha256."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def edit(registry: Registry, *statements: str) -> None:
+    """Change rows behind the registry's back, past the triggers, which are all there again afterwards."""
+    with registry.database.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            driver: Any = connection.connection.driver_connection
+            driver.execute("PRAGMA foreign_keys = OFF")  # does nothing inside a transaction
+            triggers = connection.execute(
+                text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            ).all()
+            for name, _ in triggers:
+                connection.execute(text(f"DROP TRIGGER {name}"))
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+            for _, definition in triggers:
+                connection.exec_driver_sql(definition)
+        else:
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        connection.commit()
+        connection.invalidate()  # no other transaction gets a connection without foreign keys
 
 
 def make_weights(folder: Path, content: str) -> Path:
@@ -53,7 +78,6 @@ def start(registry: Registry, run_id: str | None = None, **changes: Any) -> Run:
         "judge_fingerprint": "f",
         "inputs_sha256": digest("inputs"),
         "manifest": {"seed": 0, "text": "é\0"},
-        "directory": "/tmp/run",
     }
     return registry.runs.start(**{**fields, **changes})
 

@@ -160,8 +160,14 @@ class Workstation:
         """The runs in the registry, newest first, as `hallmark runs list --json` has them."""
         registry = open_registry(self.home)
         try:
-            found = [registry.runs.get(run.run_id) for run in registry.runs.list()]
-            return [{**run.model_dump(), "status": current_status(run)} for run in found]
+            return [
+                {
+                    **run.model_dump(),
+                    "status": current_status(run, registry),
+                    "directory": str(registry.runs.directory(run.run_id)),
+                }
+                for run in (registry.runs.get(run.run_id) for run in registry.runs.list())
+            ]
         finally:
             registry.close()
 

@@ -173,7 +173,7 @@ def test_weights_of_a_run_that_failed_after_its_training_are_known_too(
 
     train = {"dataset": leaky, "allow_contamination": True}
     plan = plan_training(TrainRunConfig(train=train), place)
-    run = begin_run(plan, place.registry, place.runs)
+    run = begin_run(plan, place.registry)
     model = Path(shutil.copytree(TINY_BASE_DIRECTORY, run.files.model))
     (model / "README.md").write_text("trained, and then the light went out")
     place.registry.runs.trained(run.run_id, sha256_tree(model))
@@ -185,7 +185,7 @@ def test_a_copy_with_another_card_is_known_by_its_tensors_as_candidate_and_as_ba
     place: Workspace, leaky: str, clean: str, tmp_path: Path
 ) -> None:
     first = trained_from(place, "tiny-base", leaky, "first")
-    copy = Path(shutil.copytree(f"{first.directory}/model", tmp_path / "copy"))
+    copy = Path(shutil.copytree(f"{place.runs / first.run_id}/model", tmp_path / "copy"))
     (copy / "README.md").write_text("a new model")
     (copy / "extra.safetensors").rename(copy / "another.safetensors")
     judged = record_baseline(place, model=str(copy))

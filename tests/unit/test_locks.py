@@ -79,7 +79,7 @@ def test_a_lock_lives_as_long_as_the_child_that_was_given_it(tmp_path: Path) -> 
 def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HALLMARK_LOCKS", str(tmp_path / "locks"))
     monkeypatch.setenv("HALLMARK_EXCLUSIVE", "always")
-    monkeypatch.setattr(gpus, "LOOK_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr("core.locks.LOOK_EVERY_SECONDS", 0.05)
     return tmp_path / "locks"
 
 

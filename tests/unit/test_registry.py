@@ -13,6 +13,7 @@ from registry import Evidence, Registry, Ruling
 from registry.tables import Dataset
 from tests.support.registry_entries import (
     digest,
+    edit,
     finish,
     finished,
     make_weights,
@@ -263,8 +264,7 @@ def test_verify_names_the_row_that_was_edited_behind_our_back(
     promote(registry, first, one)
     promote(registry, second, two)
     assert registry.verify() == []
-    with registry.database.engine.begin() as connection:
-        connection.execute(text(statement))
+    edit(registry, statement)
     assert any(str(problem).startswith(named) for problem in registry.verify())
 
 

@@ -77,10 +77,10 @@ def test_a_run_that_came_out_the_same_is_identical_and_another_one_shows_where(h
     first, same = (record_trained(workspace, right_for(0.6)) for _ in range(2))
     other = record_trained(workspace, right_for(0.5), "other weights")
     plan = plan_reproduction(first.run_id, workspace)
-    found = compare_with_recorded(plan, run_ref(same), workspace)
+    found = compare_with_recorded(plan, run_ref(same, workspace.registry), workspace)
     assert (found.identical, set(found.parts)) == (True, {"weights", "predictions", "scores"})
     assert found.environment == []
-    found = compare_with_recorded(plan, run_ref(other), workspace)
+    found = compare_with_recorded(plan, run_ref(other, workspace.registry), workspace)
     assert not found.identical
     assert found.headline.startswith("NOT IDENTICAL: weights, predictions, scores")
     assert found.parts["weights"].where.startswith("README.md, byte 10")
@@ -93,7 +93,9 @@ def test_what_changed_around_a_run_is_named_beside_the_difference(
     workspace = workspace_at(home)
     run = record_baseline(workspace)
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math")
-    found = compare_with_recorded(plan_reproduction(run.run_id, workspace), run_ref(run), workspace)
+    found = compare_with_recorded(
+        plan_reproduction(run.run_id, workspace), run_ref(run, workspace.registry), workspace
+    )
     assert [(each.field, each.recorded, each.now) for each in found.environment] == [
         ("switches.XLA_FLAGS", None, "--xla_cpu_enable_fast_math")
     ]

@@ -90,7 +90,7 @@ def test_what_a_run_trained_is_a_model_by_the_runs_name(two: Workspace, recorded
 
 def test_a_changed_model_is_not_the_one_that_the_run_trained(one: Workspace) -> None:
     run = record_from(one, "tiny-base", right_for(0.8), "trained", **datasets(one.home.parent / "data"))
-    (Path(run.directory) / "model" / "extra.safetensors").write_text("other")
+    (one.runs / run.run_id / "model" / "extra.safetensors").write_text("other")
     with pytest.raises(IntegrityError, match=f"changed since run {run.run_id} judged it"):
         resolve_model(f"run:{run.run_id}", one)
 

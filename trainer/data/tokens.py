@@ -25,7 +25,8 @@ from core.files import (
     sha256_tree,
     write_json,
 )
-from core.progress import Listener, Meter
+from core.progress import Listener, Meter, announce
+from core.sealed import SUMS, damage, seal
 from golden.datasets import read_items
 from golden.rendering import encode_items, prompt_template_id
 from trainer.data.packing import Int32Array, Int64Array
@@ -120,7 +121,10 @@ def tokenize(
         "template": prompt_template_id(tokenizer),
         "dtype": dtype,
     }
-    if not (folder / "key.json").is_file() or read_json(folder / "key.json") != key:
+    problem = damage(folder / SUMS) if folder.is_dir() else None
+    if problem is not None:
+        announce("damaged:", f"{problem}. The training set is tokenized again")
+    if problem is not None or not folder.is_dir() or read_json(folder / "key.json") != key:
         _write(dataset_path, tokenizer, folder, key, listener)
     tokens, offsets, prompts = (_map(folder / f"{name}.bin", kind) for name, kind in _files(dtype))
     return TokenizedDataset(tokens, offsets, prompts, dataset_path)
@@ -151,6 +155,7 @@ def _write(
         partial.mkdir(parents=True)
         _write_arrays(dataset_path, tokenizer, partial, key["dtype"], listener)
         write_json(partial / "key.json", key)
+        seal(partial / SUMS, [partial])
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
         fsync_directory(folder.parent)

@@ -1,0 +1,192 @@
+"""What an unfinished run resumes from, with hashes that tell damage from a kill.
+
+Whole files are sealed by a list as `sha256sum` writes it, so that `sha256sum -c` reads it too. Its last
+line, a comment there, is the hash of the others. Files that grow have a hash in each line, over all lines
+before it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from core.files import (
+    HASHING_THREADS,
+    atomic_writer,
+    canonical_json,
+    parse_json,
+    raise_for_os_error,
+    sha256_bytes,
+    sha256_file,
+    sha256_json,
+)
+from core.progress import byte_meter
+
+SUMS = "SHA256SUMS"
+"""The list of a folder that is sealed as a whole."""
+
+_OWN = "# sha256 of the lines above: "
+_HASH = 64
+"""Characters of a sha256; in the list two spaces follow, and then the name."""
+
+
+def sha256_files(paths: Sequence[Path], stage: str = "hash") -> list[str | None]:
+    """The sha256 of each file, hashed side by side, with progress; None for one that is not there.
+
+    Args:
+        paths: the files.
+        stage: what the progress is called.
+
+    Raises:
+        ResourceError: a file is there and cannot be read.
+    """
+    with (
+        byte_meter(stage, sum(map(file_size, paths))) as count,
+        ThreadPoolExecutor(HASHING_THREADS) as threads,
+    ):
+
+        def digest(path: Path) -> str | None:
+            try:
+                return sha256_file(path, count) if path.is_file() else None
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise_for_os_error(error, path)
+
+        return list(threads.map(digest, paths))
+
+
+def file_size(path: Path) -> int:
+    """The size of a file in bytes; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def seal(sums: Path, files: Iterable[Path]) -> None:
+    """Write down the sha256 of finished files, atomically.
+
+    Args:
+        sums: the list.
+        files: in its folder, or below it; of a folder all files that are in it.
+
+    Raises:
+        ResourceError: the disk is full, or the place cannot be written.
+    """
+    paths = sorted(found for path in files for found in _files(path) if found != sums)
+    names = [path.relative_to(sums.parent).as_posix() for path in paths]
+    lines = b"".join(
+        f"{sha256}  {name}\n".encode() for sha256, name in zip(sha256_files(paths), names, strict=True)
+    )
+    with atomic_writer(sums) as file:
+        file.write(lines + f"{_OWN}{sha256_bytes(lines)}\n".encode())
+
+
+def _files(path: Path) -> list[Path]:
+    return [found for found in path.rglob("*") if found.is_file()] if path.is_dir() else [path]
+
+
+def damage(sums: Path) -> str | None:
+    """What is wrong with the files of a list, as the beginning of a sentence; None where they are intact.
+
+    Example:
+        >>> damage(Path("checkpoints/latest/4/SHA256SUMS"))  # doctest: +SKIP
+        '.../checkpoints/latest/4/arrays/d/0: changed since it was written'
+    """
+    try:
+        *lines, own = sums.read_bytes().splitlines(keepends=True)
+        if own != f"{_OWN}{sha256_bytes(b''.join(lines))}\n".encode():
+            return f"{sums}: changed since it was written"
+    except FileNotFoundError:
+        return f"{sums}: missing"
+    except (OSError, ValueError):
+        return f"{sums}: not readable as a list of files"
+    texts = [line.decode().removesuffix("\n") for line in lines]
+    paths = [sums.parent / text[_HASH + 2 :] for text in texts]
+    for path, text, found in zip(paths, texts, sha256_files(paths), strict=True):
+        if found != text[:_HASH]:
+            return f"{path}: {'missing' if found is None else 'changed since it was written'}"
+    return None
+
+
+class SealedLines:
+    """A file that grows line by line. The hash in each line covers all before it, the first included, which
+    says whom the file belongs to. So a line that was changed, lost, doubled or moved is found, and what was
+    whole before it is kept.
+
+    Args:
+        path: the file, as JSONL; each line has `value` and `sha256`.
+        owner: what the first line has to say, as JSON; the file of another owner is begun again.
+    """
+
+    def __init__(self, path: Path, owner: Any) -> None:
+        self.path = path
+        self.owner = owner
+        self._last = ""
+
+    def read(self) -> tuple[list[Any], str | None]:
+        """The values of the whole lines, and what is wrong with the line behind them; None where nothing is,
+        or where a kill cut it short. Only whole lines are left in the file.
+
+        Raises:
+            ResourceError: the file cannot be read or written.
+        """
+        values, problem = intact_lines(self.path)
+        if not values or values[0] != self.owner:
+            values = [self.owner]
+        self._last = ""
+        self._write("wb", values)
+        return values[1:], problem
+
+    def append(self, values: Iterable[Any]) -> None:
+        """Add values and make them durable.
+
+        Raises:
+            ResourceError: the disk is full, or the file cannot be written.
+        """
+        self._write("ab", values)
+
+    def _write(self, mode: str, values: Iterable[Any]) -> None:
+        data, last = b"", self._last
+        for value in values:
+            last = sha256_json([last, value])
+            data += canonical_json({"sha256": last, "value": value}).encode() + b"\n"
+        try:
+            with self.path.open(mode) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise_for_os_error(error, self.path, len(data))
+        self._last = last
+
+
+def intact_lines(path: Path) -> tuple[list[Any], str | None]:
+    """The values of such a file up to the first bad line, the owner first, and what is wrong with that line.
+
+    Raises:
+        ResourceError: the file is there and cannot be read.
+    """
+    try:
+        *lines, _torn = path.read_bytes().split(b"\n")  # what follows the last line feed is torn or empty
+    except FileNotFoundError:
+        return [], None
+    except OSError as error:
+        raise_for_os_error(error, path)
+    values: list[Any] = []
+    last = ""
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = parse_json(line.decode())
+            value, claimed = row["value"], row["sha256"]
+            last = sha256_json([last, value])
+        except (ValueError, TypeError, KeyError):
+            claimed = None
+        if claimed != last:
+            return values, f"{path}:{number}: changed since it was written"
+        values.append(value)
+    return values, None
