@@ -56,6 +56,11 @@ class Registry:
         """Where the registry is, without any password."""
         return describe(self.database.engine.url)
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether everything can be read here and nothing recorded."""
+        return self.database.is_read_only
+
     def offer(
         self,
         model: str,
