@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -201,7 +203,7 @@ def raise_for_os_error(error: OSError, path: Path, needed: int | None = None) ->
     raise ResourceError(f"{path}: {error.strerror or error}") from error
 
 
-def make_home(home: Path) -> None:
+def make_home(home: Path, to_write: bool = True) -> None:
     """Make the home folder where there is none, for its owner alone, whatever the umask. One that is there
     stays as it is.
 
@@ -209,9 +211,10 @@ def make_home(home: Path) -> None:
 
     Args:
         home: HALLMARK_HOME; what is above it is made as the umask says.
+        to_write: refuse one that can only be read.
 
     Raises:
-        ResourceError: it cannot be made, or is a file.
+        ResourceError: it cannot be made, is a file, or is read-only and is to be written.
     """
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -224,6 +227,16 @@ def make_home(home: Path) -> None:
             home.chmod(0o700)  # a strange umask may have taken more
     except OSError as error:
         raise_for_os_error(error, home)
+    if to_write and not os.access(home, os.W_OK | os.X_OK):
+        raise read_only(home)
+
+
+def read_only(place: object) -> ResourceError:
+    """What to say where something has to be written in a home or a registry that can only be read."""
+    return ResourceError(
+        f"{place}: is read-only, and this has to write there. Set HALLMARK_HOME to a folder you own, which "
+        "may be a copy of this one."
+    )
 
 
 @contextmanager
@@ -318,15 +331,20 @@ def open_for_reading(path: Path) -> IO[bytes]:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f"field {key!r} occurs twice")
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"field {next(key for key in counts if counts[key] > 1)!r} occurs twice")
+    return found
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+"""An escape for half of a character, or for NUL."""
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_no_constant)
 
 
 def parse_json(text: str) -> Any:
@@ -336,7 +354,7 @@ def parse_json(text: str) -> Any:
         ValueError: with what is wrong and where in the text.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        return _DECODER.decode(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -418,7 +436,7 @@ def _parse_line(path: Path, number: int, offset: int, line: bytes) -> Any:
         ) from error
     except ValueError as error:
         raise InputError(f"{where}: not valid JSON: {error}") from error
-    if b"\\u" in body:
+    if _SUSPECT.search(body):
         _refuse_bad_escapes(where, offset, value)
     return value
 

@@ -11,7 +11,11 @@ arXiv:1910.04900). docs/statistics.md has the argument and a simulation.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+
+SPENDING = "fallback@v2"
+"""Name of the rule below. A decision is recorded with it, so that its level can be computed again for as long
+as the rule is this one; whoever changes a level changes the name.
+"""
 
 FIRST, EARLY, LASTING = 0.40, 0.35, 0.25
 """Parts of alpha: for the first comparison, for those soon after it, and for those of many nights."""
@@ -49,14 +53,18 @@ def weight(number: int) -> float:
     return EARLY * early + LASTING * lasting
 
 
-@lru_cache(maxsize=1024)
+_weights: list[float] = []
+"""The shares of the first comparisons, as many as were asked for."""
+
+
 def rest(number: int) -> float:
     """The share of alpha that belongs to a comparison and to all after it.
 
     Args:
         number: which comparison it is, from 1.
     """
-    return 1 - math.fsum(weight(before) for before in range(1, number))
+    _weights.extend(map(weight, range(len(_weights) + 1, number)))
+    return 1 - math.fsum(_weights[: number - 1])
 
 
 def spent_level(alpha: float, number: int, carried: float = 0.0, spent: float | None = None) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.files import write_json
+from core.progress import announce
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.groups import group_of
 from experiments.datasets import dataset_file
@@ -24,7 +25,8 @@ OF_MODEL = "_token_id"
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
-    """Compare two finished runs item by item, record the comparison, and write it beside the candidate.
+    """Compare two finished runs item by item, record the comparison, and write it beside the candidate. In a
+    read-only registry nothing is recorded.
 
     Args:
         baseline: run id, or a unique beginning of one.
@@ -46,7 +48,10 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
         for run in runs
     )
     comparison = compare(first, second)
-    record(comparison, registry)
+    if registry.is_read_only:
+        announce("compare:", f"not recorded, since {registry.description} is read-only")
+    else:
+        record(comparison, registry)
     return comparison
 
 

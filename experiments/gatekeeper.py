@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import InputError
-from evaluation.alpha import spent_level
+from evaluation.alpha import SPENDING, spent_level
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.gate import Case, GateConfig, GateDecision, decide
 from evaluation.limits import Measured, MeasuredPair
@@ -183,6 +183,7 @@ class Gatekeeper:
                 "gate": self.gate.model_dump(mode="json"),
                 **({"training_data": known[0].model_dump(mode="json")} if known[0] else {}),
             },
+            spending=SPENDING,
         )
 
     def _tightest(self, turns: Sequence[Turn]) -> Turn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -196,7 +197,7 @@ class RunPlan(BaseModel):
             "contamination": {
                 "overlaps": len(self.training.overlaps),
                 "allowed": self.training.config.allow_contamination,
-                "pairs": [overlap.model_dump() for overlap in self.training.overlaps[:100]],
+                "pairs": [asdict(overlap) for overlap in self.training.overlaps[:100]],
                 "twins": self.training.twins.model_dump(),
                 "rule": RULE,
                 "base": self.training.base.model_dump() if self.training.base else None,

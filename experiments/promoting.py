@@ -56,12 +56,14 @@ def promote_run(
     Raises:
         InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it
             with; or the candidate was not judged on a dataset of the suite, with the command that does it.
+        ResourceError: home or registry are read-only.
 
     Example:
         >>> result = promote_run("20261125-205329", "support", GateConfig(), open_workspace())
         >>> result.headline
         'PROMOTED: support v1 is champion now'
     """
+    workspace.check_writable()
     registry = workspace.registry
     champion = registry.models.aliased(model_name, alias)
     if against is not None and champion is not None:
@@ -115,6 +117,7 @@ def _offer(
         version=offer.version.number if offer.version else None,
         decision=gatekeeper.decision,
         comparison=gatekeeper.comparison,
+        head=str(registry.head()),
     )
 
 
@@ -163,6 +166,7 @@ def promote_if_better(
         weights=registry.artifacts.path(run.model_sha256 or "") if promotion.version else trained.files.model,
         predictions_sha256=run.predictions_sha256 or "",
         repeats=repeated.run_id if repeated else None,
+        head=promotion.head,
     )
 
 

@@ -177,6 +177,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     plan = plan_rejudging(reference, judge, registry)
     if (found := find_rejudged(plan, registry)) is not None:
         return found
+    workspace.check_writable()
     _items(plan, registry)  # else a run would begin that cannot go on
     run = continue_or_start(
         plan.inputs_sha256(),

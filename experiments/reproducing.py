@@ -157,7 +157,7 @@ def _training(recorded: dict[str, Any] | None, run_id: str, artifacts: Store) ->
     key, version = parse_name(pin["name"], f"manifest of run {run_id}")
     path = training_file(config.dataset, pin["sha256"], artifacts)
     place = DatasetRef(key=key, version=version, path=path, sha256=pin["sha256"], items=pin["items"])
-    overlaps = [Overlap.model_validate(pair) for pair in recorded["contamination"]["pairs"]]
+    overlaps = [Overlap(**pair) for pair in recorded["contamination"]["pairs"]]
     twins = Twins.model_validate(recorded["contamination"].get("twins", {}))
     base = recorded["contamination"].get("base")
     return TrainingPlan(

@@ -41,6 +41,7 @@ class PromotionResult(Tabular, BaseModel):
         version: number of the run's version; None where it has none.
         decision: the gate's answer; None for already_champion.
         comparison: candidate against what was served; None for already_champion.
+        head: the end of the audit log afterwards, as N:HASH, to be kept elsewhere.
     """
 
     outcome: Outcome
@@ -50,6 +51,7 @@ class PromotionResult(Tabular, BaseModel):
     version: int | None
     decision: GateDecision | None
     comparison: Comparison | None
+    head: str | None = None
 
     @property
     def headline(self) -> str:
@@ -110,6 +112,7 @@ class ExperimentResult(Tabular, BaseModel):
         weights: where the trained model is: in the artifact store when it has a version, else in the run.
         predictions_sha256: of the trained model's predictions.jsonl.
         repeats: an earlier finished run with the same predictions, byte for byte.
+        head: the end of the audit log afterwards, as of a promotion.
     """
 
     outcome: Outcome
@@ -126,6 +129,7 @@ class ExperimentResult(Tabular, BaseModel):
     weights: Path
     predictions_sha256: str
     repeats: str | None
+    head: str | None = None
 
     @property
     def headline(self) -> str:
@@ -155,6 +159,17 @@ class ExperimentResult(Tabular, BaseModel):
     def table_rows(self) -> list[Row]:
         """Trained against base: see `Comparison.table_rows`."""
         return self.comparison.table_rows()
+
+
+def log_line(head: str) -> str:
+    """The end of the audit log for a person, from N:HASH.
+
+    Example:
+        >>> log_line("42:5e1f")
+        '42 rows, head 5e1f'
+    """
+    rows, _, sha256 = head.partition(":")
+    return f"{rows} rows, head {sha256}"
 
 
 def _headline(outcome: Outcome, model: str, version: int | None, alias: str) -> str:

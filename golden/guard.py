@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from core.progress import quiet_meter
 from golden.schema import Item
-from golden.stretches import Hashes, Numbers, Table, Texts, distinct, hashes_of, table_of
+from golden.stretches import Column, Hashes, Numbers, Table, Texts, distinct, hashes_of, table_of
 from golden.words import (
     AFTER,
     BEFORE,
@@ -23,7 +24,6 @@ from golden.words import (
     joined,
     pieces,
     read_otherwise,
-    without_punctuation,
 )
 
 RULE = "guard@v3"
@@ -48,7 +48,8 @@ CANDIDATES = 1 << 20
 Kind = Literal["exact", "normalised", "contained", "ngram", "twin"]
 
 
-class Overlap(BaseModel):
+@dataclass(frozen=True, slots=True)  # a third of the memory of a model: a large set has many twins
+class Overlap:
     """One training item that overlaps with one golden item.
 
     Attributes:
@@ -61,8 +62,6 @@ class Overlap(BaseModel):
         shared: the prompt, or the longest run of words in common.
         share: how much of the golden prompt's own 8-grams the training item has; 1 where it has the prompt.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     train_id: str
     golden_id: str
@@ -173,17 +172,31 @@ class _Batch:
     def __init__(self, texts: list[_Text]) -> None:
         self.texts = texts
         every = Texts([text.tokens for text in texts])
-        self.content = every.without(_hashes(PUNCTUATION))
+        self.content = every.without(_known(PUNCTUATION))
         self._every = every
 
     @cached_property
     def strict(self) -> Texts:
         """With their punctuation, too."""
-        return self._every.without(_hashes(frozenset({LINE_END})))
+        return self._every.without(_known(frozenset({LINE_END})))
 
     @cached_property
     def prompts(self) -> _Prompts:
-        return _Prompts(self.texts)
+        """What they ask."""
+        asked = np.fromiter((text.asked for text in self.texts), np.int64, len(self.texts))
+        return _Prompts(self._every.beginnings(asked))
+
+    def shown(self, texts: Texts, text: int, first: int, size: int) -> str:
+        """Some tokens of a text, as a person reads them.
+
+        Args:
+            texts: `content` or `strict`.
+            text: its number.
+            first: the place there of the first token.
+            size: how many.
+        """
+        places = texts.places[first : first + size] - self._every.starts[text]
+        return joined([self.texts[text].tokens[place] for place in places.tolist()])
 
     def borders(self, text: int) -> tuple[list[bool], list[bool]]:
         """Where an expression may begin and end in the content of a text."""
@@ -197,7 +210,10 @@ class _Batch:
 
 
 class _Prompts:
-    """The prompts of some texts, as `normalise` has them.
+    """Some prompts, as `normalise` has them.
+
+    Args:
+        every: all their tokens.
 
     Attributes:
         content: their words, numbers and signs.
@@ -206,16 +222,15 @@ class _Prompts:
         size: how many tokens that has.
     """
 
-    def __init__(self, texts: list[_Text]) -> None:
-        every = Texts([text.tokens[: text.asked] for text in texts])
-        self.content = every.without(_hashes(PUNCTUATION))
-        self.strict = every.without(_hashes(frozenset({LINE_END})))
+    def __init__(self, every: Texts) -> None:
+        self.content = every.without(_known(PUNCTUATION))
+        self.strict = every.without(_known(frozenset({LINE_END})))
         self.first, self.size = self.content.starts.copy(), self.content.sizes.copy()
         self._trim(BEFORE, lambda: self.first, forward=1)
         self._trim(AFTER, lambda: self.first + self.size - 1, forward=0)
 
     def _trim(self, signs: frozenset[str], place: Callable[[], Numbers], forward: int) -> None:
-        known = _hashes(signs)
+        known = _known(signs).keys
         while True:
             # at least one token is left of each, so that every place is one
             cut = (self.size > 0) & np.isin(self.content.hashes[np.maximum(place(), 0)], known)
@@ -237,8 +252,8 @@ def _as_written(batch: list[_Text]) -> Hashes:
 
 
 @cache
-def _hashes(signs: frozenset[str]) -> Hashes:
-    return np.sort(hashes_of(list(signs)))
+def _known(signs: frozenset[str]) -> Table:
+    return table_of(hashes_of(list(signs)), np.arange(len(signs)))
 
 
 class _Whole(NamedTuple):
@@ -262,16 +277,16 @@ class _GoldenPrompts:
 
     def __init__(self, golden: Iterable[Item], most: int = BOILERPLATE) -> None:
         self.ids: list[str] = []
-        columns: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
+        columns: dict[str, Column] = {}
         rest = iter(golden)
         batch = None
         while batch != []:  # the empty batch after the last one gives its columns, too
             batch = list(_batch(rest, prompts_only=True))
             for name, column in self._read(batch).items():
-                columns[name].append(column)
+                columns.setdefault(name, Column(column.dtype)).extend(column)
 
         def whole(name: str) -> npt.NDArray[Any]:
-            return np.concatenate(columns.pop(name))
+            return columns.pop(name).whole()
 
         self.written = table_of(whole("written"), np.arange(len(self.ids)))
         compared = whole("compared")
@@ -287,14 +302,12 @@ class _GoldenPrompts:
             dict(_by_beginning(whole("strict_beginning")[short], whole("strict_size")[short])), strict
         )
         self.all_ngrams: Numbers = whole("ngrams")
-        owners = whole("owner")
-        kept = first[owners]
-        owners = owners[kept]
-        self.ngrams = table_of(whole("ngram")[kept], owners, most=most)
+        kept = first[columns["owner"].whole()]
+        self.ngrams = table_of(whole("ngram")[kept], whole("owner")[kept], most=most)
         self.own_ngrams: Numbers = np.bincount(self.ngrams.values, minlength=len(self.ids))
 
     def _read(self, batch: list[_Text]) -> dict[str, npt.NDArray[Any]]:
-        prompts = _Prompts(batch)
+        prompts = _Prompts(Texts([text.tokens for text in batch]))
         content, strict = prompts.content, prompts.strict
         ngrams = content.windows(NGRAM)
         owners = content.text_of(np.arange(len(ngrams)))
@@ -385,11 +398,8 @@ def _told(golden: _GoldenPrompts, batch: _Batch, rows: Numbers, strict: bool) ->
     owners, places, sizes, numbers = rows.T
     texts = batch.strict if strict else batch.content
     for row in _best(owners, -sizes, numbers):
+        shared = batch.shown(texts, int(owners[row]), int(places[row]), int(sizes[row]))
         text = batch.texts[owners[row]]
-        ignored = {LINE_END} if strict else PUNCTUATION
-        found = [token for token in text.tokens if token not in ignored]
-        first = places[row] - texts.starts[owners[row]]
-        shared = joined(found[first : first + sizes[row]])
         yield int(owners[row]), _overlap(golden, text, numbers[row], "contained", shared)
 
 
@@ -449,20 +459,20 @@ def _resembling(golden: _GoldenPrompts, batch: _Batch, own: int | None = None) -
     pair = np.cumsum(distinct(owners, numbers)) - 1
     shared = np.bincount(pair[distinct(pair, ngrams[places])])
     heads = np.flatnonzero(distinct(owners, numbers))
-    ends = np.append(heads[1:], len(places))
     share = shared / golden.own_ngrams[numbers[heads]]
     enough = np.minimum(NGRAM, SHARE * golden.all_ngrams[numbers[heads]])
     holds = (share >= SHARE) & (shared >= enough)
     if own is not None:
         theirs = golden.own_ngrams[owners[heads] + own]  # none where an equal prompt stands for this one
         holds &= (theirs > 0) & (shared >= SHARE * theirs)
-    for row in _best(owners[heads], ~holds, -share, numbers[heads]):
-        text = owners[heads[row]]
-        run = _longest_run(np.sort(places[heads[row] : ends[row]])) - texts.starts[text]
-        common = joined(without_punctuation(batch.texts[text].tokens)[run[0] : run[-1] + NGRAM])
+    best = _best(owners[heads], ~holds, -share, numbers[heads])
+    first, size = _longest_runs(places, pair, best)
+    for row, start, grams in zip(best.tolist(), first.tolist(), size.tolist(), strict=True):
+        text = int(owners[heads[row]])
+        common = batch.shown(texts, text, start, grams - 1 + NGRAM)
         kind: Kind = "ngram" if holds[row] else "twin"
         told = batch.texts[text]
-        yield int(text), _overlap(golden, told, numbers[heads[row]], kind, common, float(share[row]))
+        yield text, _overlap(golden, told, numbers[heads[row]], kind, common, float(share[row]))
 
 
 def _overlap(
@@ -479,7 +489,24 @@ def _best(texts: Numbers, *rank: npt.NDArray[Any]) -> Numbers:
     return order[distinct(texts[order])]
 
 
-def _longest_run(places: Numbers) -> Numbers:
-    """The longest run of consecutive numbers among some that are sorted; of equal ones the first."""
-    runs = np.split(places, np.flatnonzero(np.diff(places) != 1) + 1)
-    return max(runs, key=len)
+def _longest_runs(places: Numbers, pair: Numbers, wanted: Numbers) -> tuple[Numbers, Numbers]:
+    """The longest run of consecutive places in some pairs of texts, of equal ones the first.
+
+    Args:
+        places: where a text has something in common with a prompt; int64 [places].
+        pair: the pair that each belongs to, in order; int64 [places].
+        wanted: some pairs, in order; int64 [wanted].
+
+    Returns:
+        The place where each of the runs begins, and how long it is; int64 [wanted].
+    """
+    is_wanted = np.zeros(int(pair[-1]) + 1 if len(pair) else 0, bool)
+    is_wanted[wanted] = True
+    here = is_wanted[pair]
+    places, pair = places[here], pair[here]
+    order = np.lexsort((places, pair))
+    places, pair = places[order], pair[order]
+    heads = np.flatnonzero(distinct(pair, places - np.arange(len(places))))
+    sizes = np.diff(np.append(heads, len(places)))
+    best = _best(pair[heads], -sizes)
+    return places[heads[best]], sizes[best]

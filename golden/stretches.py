@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,8 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
-MAX_FILTER_BITS = 25
+MAX_FILTER_BITS = 28
+SORTED_AT_A_TIME = 1 << 20
 
 
 class Texts:
@@ -26,10 +28,13 @@ class Texts:
         starts: the place of each text's first token; int64.
         sizes: how many tokens each text has; int64.
         hashes: of the token at each place; uint64.
+        places: of texts `without` some tokens: where each token was before; int64.
     """
 
     BASE = 0x9E3779B97F4A7C15
     BORDER = 0x5851F42D4C957F2D  # stands behind each text, so that nothing matches across
+
+    places: Numbers
 
     def __init__(self, texts: Sequence[Sequence[str]]) -> None:
         self.sizes: Numbers = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -40,14 +45,27 @@ class Texts:
         is_token[ends] = False
         self.hashes[is_token] = hashes_of(list(chain.from_iterable(texts)))
 
-    def without(self, unwanted: Hashes) -> Texts:
-        """The same texts without the tokens of these hashes, which are sorted."""
-        kept = ~np.isin(self.hashes, unwanted)
+    def without(self, unwanted: Table) -> Texts:
+        """The same texts without the tokens of these hashes."""
+        kept = np.ones(len(self.hashes), bool)
+        kept[unwanted.find(self.hashes)[0]] = False
+        return self._only(kept)
+
+    def beginnings(self, sizes: Numbers) -> Texts:
+        """The first `sizes` tokens of each text."""
+        if np.array_equal(sizes, self.sizes):
+            return self
+        kept = np.arange(len(self.hashes)) < (self.starts + sizes)[self._owners]
+        kept[self.starts + self.sizes] = True
+        return self._only(kept)
+
+    def _only(self, kept: npt.NDArray[np.bool_]) -> Texts:
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
         rest = object.__new__(Texts)
         rest.hashes = self.hashes[kept]
         rest.sizes = before[self.starts + self.sizes] - before[self.starts]
         rest.starts = before[self.starts]
+        rest.places = np.flatnonzero(kept)
         return rest
 
     def windows(self, size: int) -> Hashes:
@@ -64,8 +82,13 @@ class Texts:
 
     def text_of(self, places: Numbers) -> Numbers:
         """Which text each place is in."""
-        after: Numbers = np.searchsorted(self.starts, places, "right")
-        return after - 1
+        found: Numbers = self._owners[places]
+        return found
+
+    @cached_property
+    def _owners(self) -> Numbers:
+        """Which text each place is in; the border behind it is, too."""
+        return np.repeat(np.arange(len(self.sizes)), self.sizes + 1)
 
     @cached_property
     def _sums(self) -> tuple[Hashes, Hashes]:
@@ -73,6 +96,31 @@ class Texts:
         before = np.zeros(len(self.hashes) + 1, np.uint64)
         np.cumsum(self.hashes * _powers(self.BASE, len(self.hashes)), out=before[1:])
         return before, _powers(pow(self.BASE, -1, 1 << 64), len(self.hashes) + 1)
+
+
+class Column:
+    """An array that grows where it is, as far as it can; a list of parts would need twice the memory at the
+    end.
+
+    Args:
+        dtype: of its values.
+    """
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        self._array = np.empty(0, dtype)
+        self._size = 0
+
+    def extend(self, more: npt.NDArray[Any]) -> None:
+        """Put some more values at its end."""
+        size = self._size + len(more)
+        if size > len(self._array):
+            self._array.resize(size + size // 8, refcheck=False)
+        self._array[self._size : size] = more
+        self._size = size
+
+    def whole(self) -> npt.NDArray[Any]:
+        """All of it."""
+        return self._array[: self._size]
 
 
 def table_of(keys: Hashes, values: npt.NDArray[np.integer], most: int | None = None) -> Table:
@@ -88,8 +136,12 @@ def table_of(keys: Hashes, values: npt.NDArray[np.integer], most: int | None = N
     if most is not None:
         kept = _up_to(most, keys)
         keys, numbers = keys[kept], numbers[kept]
-    table = Table(keys, numbers, np.zeros(1 << min(MAX_FILTER_BITS, len(keys).bit_length() + 2), bool))
-    table.filter[table._beginning(keys)] = True
+    bits = min(MAX_FILTER_BITS, len(keys).bit_length() + 5)
+    table = Table(keys, numbers, np.zeros(1 << (bits - 3), np.uint8))
+    for start in range(0, len(keys), SORTED_AT_A_TIME):
+        byte, bit = table._beginnings(keys[start : start + SORTED_AT_A_TIME])
+        heads = np.flatnonzero(distinct(byte))
+        table.filter[byte[heads]] |= np.bitwise_or.reduceat(np.uint8(1) << bit, heads)
     return table
 
 
@@ -113,12 +165,12 @@ class Table:
     Attributes:
         keys: hashes in order; uint64.
         values: the number at each of them; int32.
-        filter: by the first bits of a hash, whether there is any key that begins so.
+        filter: a bit for each way in which a hash can begin, set where there is a key that begins so; uint8.
     """
 
     keys: Hashes
     values: npt.NDArray[np.int32]
-    filter: npt.NDArray[np.bool_]
+    filter: npt.NDArray[np.uint8]
 
     @cached_property
     def most(self) -> int:
@@ -126,12 +178,15 @@ class Table:
         heads = np.flatnonzero(distinct(self.keys))
         return int(np.diff(np.append(heads, len(self.keys))).max(initial=0))
 
-    def _beginning(self, hashes: Hashes) -> Hashes:
-        return hashes >> np.uint64(65 - len(self.filter).bit_length())
+    def _beginnings(self, hashes: Hashes) -> tuple[Numbers, npt.NDArray[np.uint8]]:
+        """The byte and the bit of the filter that stand for each hash."""
+        first = hashes >> np.uint64(62 - len(self.filter).bit_length())
+        return (first >> np.uint64(3)).view(np.int64), first.astype(np.uint8) & np.uint8(7)
 
     def find(self, wanted: Hashes) -> tuple[Numbers, Numbers]:
         """The places in `wanted` of hashes that are known, in order, and the number known under each."""
-        places = np.flatnonzero(self.filter[self._beginning(wanted)])
+        byte, bit = self._beginnings(wanted)
+        places = np.flatnonzero((self.filter[byte] >> bit) & np.uint8(1))
         first = np.searchsorted(self.keys, wanted[places], "left")
         known = np.flatnonzero(self.keys[np.minimum(first, len(self.keys) - 1)] == wanted[places])
         places, first = places[known], first[known]

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from functools import cache
 from html import unescape
+from itertools import chain
 
 LAST_MARK = 0x1FFFF
 """Combining marks above are variation selectors, which only choose a glyph."""
@@ -22,14 +23,14 @@ BEFORE = frozenset({">", "#"})
 AFTER = frozenset({"="})
 """Signs that mean nothing where a prompt begins (a quotation, a heading) and where it ends (`9 + 2 =`)."""
 
-_SAME = str.maketrans(
-    {
-        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-"),
-        **dict.fromkeys("\u2018\u2019\u02bc", "'"),
-        **dict.fromkeys("\u201c\u201d", '"'),
-    }
-)
+_TYPESET = {
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-"),
+    **dict.fromkeys("\u2018\u2019\u02bc", "'"),
+    **dict.fromkeys("\u201c\u201d", '"'),
+}
 """Dashes and quotation marks that typesetting puts for others."""
+_SAME = str.maketrans(_TYPESET)
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _POWERS = str.maketrans({power: f"^{digit}" for digit, power in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")})
 """NFKC would make 22 of 2²."""
 _SEPARATOR = "\u200b"
@@ -97,6 +98,11 @@ def folded(text: str) -> str:
         text = _EMPHASIS.sub(r"\2", text)
     if text.isascii():
         return text.lower()
+    odd = set("".join(_NOT_ASCII.findall(text)))
+    if odd <= _TYPESET.keys():  # as most English that is not ASCII: faster this way
+        for each in odd:
+            text = text.replace(each, _TYPESET[each])
+        return text.lower()
     _, ignored, digits = _patterns()
     plain = unicodedata.normalize("NFKC", text.translate(_POWERS)).translate(_SAME)
     # folding can undo a composition, as of the dotted capital I
@@ -121,7 +127,28 @@ def read_otherwise(text: str) -> list[str]:
 def pieces(text: str) -> list[str]:
     """The tokens of a text, and `LINE_END` where a line ends."""
     plain = folded(text)
-    return (_ASCII if plain.isascii() else _patterns()[0]).findall(plain)
+    if not plain.isascii():
+        return _patterns()[0].findall(plain)
+    if "!" in plain:  # the one sign that may mean something else by what follows behind a space
+        return _ASCII.findall(plain)
+    return list(chain.from_iterable(map(_seen.__getitem__, plain.replace("\n", " \n ").split(" "))))
+
+
+class _Seen(dict[str, list[str]]):
+    """What stands between two spaces, by its tokens: most of a text was seen before, and looking it up takes
+    less time than looking for tokens again. A word that occurs again is one string, which is hashed once.
+    """
+
+    MOST = 1 << 16
+
+    def __missing__(self, part: str) -> list[str]:
+        if len(self) >= self.MOST:
+            self.clear()
+        found = self[part] = _ASCII.findall(part)
+        return found
+
+
+_seen = _Seen()
 
 
 def tokens(text: str) -> list[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
     from experiments.reproducing import Reproduction
     from experiments.result import ExperimentResult, PromotionResult
+    from experiments.verifying import Verification
     from experiments.workspace import Workspace
     from hallmark.api import (
         baseline,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         run,
         runs,
         train,
+        verify,
     )
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult, RunSummary
     from inference.contract import GenerationConfig
@@ -51,6 +53,7 @@ _HOMES = {
     "experiments.config": ("EvaluateConfig", "ExperimentConfig", "TrainRunConfig"),
     "experiments.reproducing": ("Reproduction",),
     "experiments.result": ("ExperimentResult", "PromotionResult"),
+    "experiments.verifying": ("Verification",),
     "experiments.workspace": ("Workspace",),
     "hallmark.api": (
         "baseline",
@@ -67,6 +70,7 @@ _HOMES = {
         "run",
         "runs",
         "train",
+        "verify",
     ),
     "hallmark.results": ("AliasMove", "ExportResult", "ModelList", "RunList", "RunResult", "RunSummary"),
     "inference.contract": ("GenerationConfig",),
@@ -97,6 +101,7 @@ __all__ = [
     "RunSummary",
     "TrainConfig",
     "TrainRunConfig",
+    "Verification",
     "Workspace",
     "__version__",
     "baseline",
@@ -113,6 +118,7 @@ __all__ = [
     "run",
     "runs",
     "train",
+    "verify",
 ]
 
 

@@ -8,7 +8,7 @@ back as objects that a notebook shows as tables and that turn into DataFrames by
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
     from experiments.reproducing import Reproduction
     from experiments.result import ExperimentResult, PromotionResult
+    from experiments.verifying import Verification
     from experiments.workspace import Workspace
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult
     from inference.contract import GenerationConfig
@@ -41,6 +42,7 @@ __all__ = [
     "run",
     "runs",
     "train",
+    "verify",
 ]
 
 
@@ -428,13 +430,15 @@ def rollback(
     from hallmark.workstation.ready import prefect_ready, server_is_up
 
     with progress_shown():
-        chosen = open_workspace().registry.aliases.rollback(model_name, version, reason, actor(), alias)
+        registry = open_workspace().registry
+        chosen = registry.aliases.rollback(model_name, version, reason, actor(), alias)
+        head = str(registry.head())
         if server_is_up():
             with prefect_ready():
                 from tasks.events import emit_rollback
 
-                emit_rollback(chosen, alias, reason)
-        return AliasMove(chosen, alias, reason)
+                emit_rollback(chosen, alias, reason, head)
+        return AliasMove(chosen, alias, reason, head)
 
 
 def runs(limit: int = 20) -> RunList:
@@ -514,6 +518,50 @@ def export(reference: str, directory: str | Path, *, force: bool = False) -> Exp
         version = registry.models.get(reference)
         files = write(registry, version, target, key=key, force=force)
         return ExportResult(version.model, version.number, target.absolute(), files)
+
+
+def verify(
+    head: str | Path | None = None,
+    *,
+    quick: bool = False,
+    write_head: str | Path | None = None,
+    public_keys: Sequence[str | Path] = (),
+) -> Verification:
+    """Check that nothing was changed since it was recorded.
+
+    Args:
+        head: the end of the log as it was once, which must still be in it: N:HASH, a file that `write_head`
+            wrote, or the statement or directory of an export.
+        quick: rows and logs only: no artifact, no statement, no file of a run.
+        write_head: a file for the end of the log, signed if there is a key; written only where there is no
+            problem.
+        public_keys: PEM files; one of these must have signed the statements, and the file of `head`.
+
+    Raises:
+        InputError: a key or `head` is not usable.
+        IntegrityError: the file of `head` is not signed by one of the keys.
+        ResourceError: the database or the store is not to be had.
+
+    Example:
+        >>> found = hm.verify()
+        >>> found.problems, found.head
+        ([], '42:5e1f0c9d...')
+    """
+    from experiments.verifying import verify as check
+    from experiments.workspace import open_workspace
+    from provenance import configured_key
+    from provenance.head import read_head, write_head_file
+    from provenance.keys import load_public_key
+    from registry import Head
+
+    keys, own = [load_public_key(Path(path)) for path in public_keys], configured_key()
+    known = None if head is None else read_head(str(head), keys, own)
+    with progress_shown():
+        workspace = open_workspace()
+        found = check(workspace, quick=quick, head=known, public_keys=keys)
+    if write_head is not None and not found.problems:
+        write_head_file(Path(write_head), Head.parse(found.head), own)
+    return found
 
 
 def _evaluated(

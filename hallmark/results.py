@@ -171,11 +171,13 @@ class AliasMove(Tabular):
         version: the one that it points at now.
         alias: such as champion.
         reason: why.
+        head: the end of the audit log afterwards, as N:HASH.
     """
 
     version: ModelVersion
     alias: str
     reason: str
+    head: str
 
     def table_caption(self) -> str:
         """What moved, and why."""

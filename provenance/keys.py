@@ -29,6 +29,11 @@ class SigningKey:
     private: Ed25519PrivateKey = field(repr=False)
     keyid: str
 
+    @property
+    def public(self) -> Ed25519PublicKey:
+        """Its public half."""
+        return self.private.public_key()
+
     def sign(self, data: bytes) -> bytes:
         """The signature of some bytes (RFC 8032); the same bytes have the same signature."""
         return self.private.sign(data)

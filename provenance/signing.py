@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import IntegrityError
 from core.files import canonical_json, parse_json
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+HEAD_PAYLOAD_TYPE = "application/vnd.hallmark.head+json"
+"""Media type of the end of the audit log; see `provenance.head`."""
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -27,14 +29,20 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def sign(statement: Mapping[str, Any], key: SigningKey) -> dict[str, Any]:
-    """A statement in a signed envelope. The same statement and key give the same envelope."""
+def sign(statement: Mapping[str, Any], key: SigningKey, payload_type: str = PAYLOAD_TYPE) -> dict[str, Any]:
+    """A statement in a signed envelope. The same statement and key give the same envelope.
+
+    Args:
+        statement: or another document whose field `_type` says what it is.
+        key: signs it.
+        payload_type: media type of such a document.
+    """
     payload = canonical_json(statement).encode()
     return {
         "payload": base64.b64encode(payload).decode(),
-        "payloadType": PAYLOAD_TYPE,
+        "payloadType": payload_type,
         "signatures": [
-            {"keyid": key.keyid, "sig": base64.b64encode(key.sign(pae(PAYLOAD_TYPE, payload))).decode()}
+            {"keyid": key.keyid, "sig": base64.b64encode(key.sign(pae(payload_type, payload))).decode()}
         ],
     }
 
@@ -80,7 +88,7 @@ def verify_envelope(envelope: Mapping[str, Any], public_keys: Sequence[Ed25519Pu
         {'_type': 'https://in-toto.io/Statement/v1'}
     """
     payload = _payload(envelope)
-    signed = pae(PAYLOAD_TYPE, payload)
+    signed = pae(envelope["payloadType"], payload)
     signatures = [_decoded(entry.get("sig"), "sig") for entry in _signatures(envelope)]
     if not any(_fits(key, signature, signed) for key in public_keys for signature in signatures):
         claimed = ", ".join(keyid[:16] for keyid in key_ids(envelope)) or "nobody"
@@ -90,6 +98,38 @@ def verify_envelope(envelope: Mapping[str, Any], public_keys: Sequence[Ed25519Pu
             f"the envelope says that it was signed by {claimed}"
         )
     return opened(_parsed(payload))
+
+
+Signature = Literal["none", "unsigned", "other", "invalid", "valid"]
+"""What is known of a document's signature.
+
+- none: it is not signed, and nobody asked for that.
+- unsigned: it is not signed, and a public key was given to check it with.
+- other: by a key that is neither given nor the configured one, so it was not checked.
+- invalid, valid: it was checked.
+"""
+
+
+def signature_of(
+    document: Any, public_keys: Sequence[Ed25519PublicKey], own: SigningKey | None = None
+) -> Signature:
+    """Check the signature of a document as far as there is a key for it.
+
+    Args:
+        document: a statement, or an envelope.
+        public_keys: one of these must have signed.
+        own: the configured key, for where none is given. What other keys signed is not checked then, since
+            keys change.
+    """
+    if not is_envelope(document):
+        return "unsigned" if public_keys else "none"
+    if not public_keys and (own is None or own.keyid not in key_ids(document)):
+        return "other"
+    try:
+        verify_envelope(document, public_keys or ([own.public] if own else []))
+    except IntegrityError:
+        return "invalid"
+    return "valid"
 
 
 def _signatures(envelope: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -110,7 +150,7 @@ def _fits(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
 
 
 def _payload(envelope: Mapping[str, Any]) -> bytes:
-    if envelope.get("payloadType") != PAYLOAD_TYPE:
+    if envelope.get("payloadType") not in (PAYLOAD_TYPE, HEAD_PAYLOAD_TYPE):
         raise IntegrityError(f"the envelope's payloadType is not {PAYLOAD_TYPE}")
     return _decoded(envelope.get("payload"), "payload")
 

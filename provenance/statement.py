@@ -18,7 +18,7 @@ from provenance.files import METRICS, WRITTEN, TreeFile
 from provenance.public import public, public_model
 
 if TYPE_CHECKING:
-    from registry import ModelVersion, Run
+    from registry import Head, ModelVersion, Run
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -28,7 +28,11 @@ BUILDER = f"{DOCUMENTATION}#builder-v1"
 
 
 def statement(
-    version: ModelVersion, run: Run, decision: Mapping[str, Any], files: Sequence[TreeFile]
+    version: ModelVersion,
+    run: Run,
+    decision: Mapping[str, Any],
+    files: Sequence[TreeFile],
+    head: Head | None = None,
 ) -> dict[str, Any]:
     """The statement about a model version. Pure: it reads neither clock, disk nor environment.
 
@@ -37,6 +41,7 @@ def statement(
         run: the run that made and judged it.
         decision: the gate's answer, as the promotion log has it.
         files: of the model; the three that an export writes itself are left out.
+        head: the end of the audit log as it was just before the version; None where that was not recorded.
 
     Raises:
         InputError: the model has no file that a statement could be about.
@@ -53,6 +58,9 @@ def statement(
     about = _version(version)
     evaluation = _evaluation(version, run)
     metrics = sha256_bytes(metrics_json(about, evaluation))
+    finished = run.finished_at or version.created_at
+    if head is not None:  # older statements stay as they are
+        finished = max(finished, run.started_at)  # the clock may go back while a run works
     return {
         "_type": STATEMENT_TYPE,
         "subject": subject,
@@ -78,7 +86,7 @@ def statement(
                 "metadata": {
                     "invocationId": run.run_id,
                     "startedOn": timestamp(run.started_at),
-                    "finishedOn": timestamp(run.finished_at or version.created_at),
+                    "finishedOn": timestamp(finished),
                 },
                 "byproducts": [
                     {"name": "predictions.jsonl", "digest": {"sha256": run.predictions_sha256}},
@@ -88,6 +96,7 @@ def statement(
             "hallmark_version": about,
             "hallmark_evaluation": evaluation,
             "hallmark_decision": public(dict(decision)),
+            **({"hallmark_log": {"rows": head.rows, "sha256": head.sha256}} if head else {}),
         },
     }
 

@@ -5,23 +5,48 @@ does, is a comparison in the family of each. Comparisons are numbered, and the l
 number and from what those before it left of alpha (`evaluation.alpha`), so that together they spend no more
 than alpha however many nights there are, also where an earlier version gave them other shares.
 A comparison that was significant hands its level on to the next one.
+
+The ledger's rows serve to find a comparison. What is taken from it is the entry in the promotion log by which
+it was decided: the log's rows are hashed. A row that is not as its entry says stops every decision that would
+rest on it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, func
 from sqlmodel import Session, col, select
 
+from core.errors import IntegrityError
 from core.files import sha256_json
+from registry.alpha_check import Decision, decisions
+from registry.alpha_entries import (
+    LEDGER,
+    REPEATED,
+    Entry,
+    Left,
+    difference,
+    entries_of,
+    entry_of,
+    family_name,
+    left_by,
+    older_difference,
+    row_name,
+)
+from registry.audit import KEYS, key_of, newest_sha256
 from registry.columns import now
 from registry.database import Database
+from registry.log import log_hash
 from registry.models import require_model
-from registry.tables import AlphaSpending, Dataset, Run
+from registry.stored import any_text, read, stored_sha256
+from registry.tables import AlphaSpending, Dataset, PromotionLog, Run
+
+Recorded = TypeVar("Recorded", AlphaSpending, PromotionLog)
+
+REMEDY = "See: hallmark verify. Restore a backup of the registry in which it finds nothing, and decide again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +57,7 @@ class Turn:
         number: from 1; a comparison that was decided before keeps its number.
         carried: level of the comparison before it where that one was significant, else 0.
         spent: sum of the levels of all comparisons before it, less what each had carried over.
-        level: the level at which it was decided before; None where it was not.
+        entry: how it was decided before; None where it was not.
     """
 
     model: str
@@ -41,12 +66,12 @@ class Turn:
     number: int
     carried: float
     spent: float
-    level: float | None
+    entry: Entry | None = None
 
     @property
-    def known(self) -> bool:
-        """Whether it was decided before."""
-        return self.level is not None
+    def level(self) -> float | None:
+        """The level at which it was decided before; None where it was not."""
+        return self.entry.level if self.entry else None
 
 
 def comparison_sha256(pairs: Sequence[tuple[str, Run, Run]], terms: Sequence[Mapping[str, Any]]) -> str:
@@ -77,22 +102,22 @@ def comparison_sha256(pairs: Sequence[tuple[str, Run, Run]], terms: Sequence[Map
     return sha256_json([[hash_, dict(asked)] for hash_, asked in zip(hashes, terms, strict=True)])
 
 
-MANY = 2**31 - 1
-"""More than any number of comparisons."""
-
 # Built once; see registry/runs.py.
 _FAMILY = (
     col(AlphaSpending.model) == bindparam("model"),
     col(AlphaSpending.dataset_sha256) == bindparam("dataset_sha256"),
 )
-_KNOWN = select(AlphaSpending.number, AlphaSpending.level).where(
+_KNOWN = select(AlphaSpending.id).where(
     *_FAMILY, AlphaSpending.comparison_sha256 == bindparam("comparison_sha256")
 )
-_BEFORE = (
-    select(AlphaSpending.number, AlphaSpending.level, AlphaSpending.significant)
-    .where(*_FAMILY, AlphaSpending.number < bindparam("number"))
-    .order_by(col(AlphaSpending.number))
+_UNTIL = select(AlphaSpending.id).where(*_FAMILY, AlphaSpending.number <= bindparam("number"))
+_NEWEST_FIRST = select(AlphaSpending.id).where(*_FAMILY).order_by(col(AlphaSpending.number).desc())
+_COUNT = select(func.count()).select_from(AlphaSpending).where(*_FAMILY)
+_NUMBERS = select(AlphaSpending.number).where(
+    AlphaSpending.model == bindparam("model"),
+    AlphaSpending.comparison_sha256 == bindparam("comparison_sha256"),
 )
+_COMPARED = select(AlphaSpending.comparison_sha256).where(AlphaSpending.model == bindparam("model"))
 
 
 def take_turn(session: Session, model: str, dataset_sha256: str, comparison: str) -> Turn:
@@ -103,15 +128,136 @@ def take_turn(session: Session, model: str, dataset_sha256: str, comparison: str
         model: the registered model.
         dataset_sha256: of the golden dataset.
         comparison: from `comparison_sha256`.
+
+    Raises:
+        IntegrityError: the ledger is not as the promotion log says; names the row.
     """
     family = {"model": model, "dataset_sha256": dataset_sha256}
     connection = session.connection()
-    known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).first()
-    # For one that is known those before it then; for a new one all of the family. Numbers are dense.
-    before = connection.execute(_BEFORE, {**family, "number": known[0] if known else MANY}).all()
-    spent, carried = used(before)
-    number, level = known or (len(before) + 1, None)
-    return Turn(model, dataset_sha256, comparison, number, carried, spent, level)
+    newest = connection.execute(_NEWEST_FIRST.limit(1), family).scalar()
+    last = _recorded(session, AlphaSpending, newest) if newest is not None else None
+    _require_whole(session, family, last)
+    known = connection.execute(_KNOWN, {**family, "comparison_sha256": comparison}).scalar()
+    if known is not None:
+        entry = decided(session, _recorded(session, AlphaSpending, known))
+        return Turn(model, dataset_sha256, comparison, entry.number, entry.carried, entry.spent, entry)
+    left = left_by(decided(session, last)) if last is not None else Left()
+    return Turn(model, dataset_sha256, comparison, left.number + 1, left.carried, left.spent)
+
+
+def _require_whole(session: Session, family: Mapping[str, str], last: AlphaSpending | None) -> None:
+    """Raise IntegrityError where rows of a family are missing: one of its numbers, or what comes after the
+    last one by the audit log or the promotion log.
+    """
+    number, connection = last.number if last else 0, session.connection()
+    if (count := connection.execute(_COUNT, dict(family)).scalar()) != number:
+        raise IntegrityError(f"{family_name(**family)}: has {count} rows up to comparison {number}. {REMEDY}")
+    following = KEYS["alpha_spending"].format_map({**family, "number": number + 1})
+    if newest_sha256(connection, "alpha_spending", following) is not None:
+        raise IntegrityError(f"{row_name(**family, number=number + 1)}: is missing. {REMEDY}")
+    older: dict[str, int] = {}
+    for decision in decisions(connection, family["model"], after=(last.log_id or 0) if last else 0):
+        if not isinstance(decision, Decision):
+            raise IntegrityError(f"{decision[0]}: {decision[1]}. {REMEDY}")
+        if LEDGER not in decision.document:
+            older.setdefault(decision.document["comparison_sha256"], decision.log_id)
+        for entry in decision.entries:
+            if entry.dataset_sha256 == family["dataset_sha256"] and entry.number > number:
+                place = row_name(**family, number=entry.number)
+                raise IntegrityError(f"{place}: is missing, and {decision.where} decided it. {REMEDY}")
+    if older:
+        compared = set(connection.execute(_COMPARED, dict(family)).scalars())
+        for comparison, log_id in older.items():
+            if comparison not in compared:
+                raise IntegrityError(
+                    f"promotion log row {log_id}: decided what the ledger of alpha does not have. {REMEDY}"
+                )
+
+
+def _recorded(session: Session, table: type[Recorded], row_id: int) -> Recorded:
+    """A row of the ledger or of the promotion log, as it is by the audit log.
+
+    Raises:
+        IntegrityError: it is not there, or was changed.
+    """
+    name, connection = str(table.__tablename__), session.connection()
+    with any_text(connection):
+        row = next(read(connection, name, rest="WHERE id = :id", id=row_id), None)
+        key = "" if row is None else key_of(name, row)
+        if row is None or stored_sha256(row) != newest_sha256(connection, name, key):
+            what = f"{name.replace('_', ' ')} row {row_id}"
+            if row is not None and name == "alpha_spending":
+                what = f"alpha spending of {key}"
+            raise IntegrityError(
+                f"{what}: {'is missing' if row is None else 'was changed after it was written'}. {REMEDY}"
+            )
+    return session.get_one(table, row_id)
+
+
+def _name(row: AlphaSpending) -> str:
+    return row_name(row.model, row.dataset_sha256, row.number)
+
+
+def decided(session: Session, row: AlphaSpending) -> Entry:
+    """The entry of a row of the ledger, from the hashed row of the log that decided it.
+
+    Raises:
+        IntegrityError: they differ, or that row of the log is missing or was changed.
+    """
+    log = _log_of(session, row)
+    if LEDGER not in log.decision:
+        return _decided_by_an_older_version(session, row)
+    entry = next((each for each in entries_of(log) if each.dataset_sha256 == row.dataset_sha256), None)
+    if entry is None:
+        raise IntegrityError(f"{_name(row)}: promotion log row {log.id} did not decide it. {REMEDY}")
+    if found := difference(row, entry):
+        raise IntegrityError(f"{_name(row)}: {found} (promotion log row {log.id}). {REMEDY}")
+    return entry
+
+
+def _decided_by_an_older_version(session: Session, row: AlphaSpending) -> Entry:
+    """The same where decisions did not hold their entries yet: what was carried and spent is summed up from
+    the rows before, each as its decision says.
+    """
+    left, connection = Left(), session.connection()
+    family = {"model": row.model, "dataset_sha256": row.dataset_sha256, "number": row.number}
+    for row_id in connection.execute(_UNTIL.order_by(col(AlphaSpending.number)), family).scalars().all():
+        each = _recorded(session, AlphaSpending, row_id)
+        log = _log_of(session, each)
+        same = {"model": each.model, "comparison_sha256": each.comparison_sha256}
+        numbers = connection.execute(_NUMBERS, same).scalars().all()
+        if found := older_difference(each, log.decision, log.run_id, numbers):
+            raise IntegrityError(f"{_name(each)}: {found} (promotion log row {log.id}). {REMEDY}")
+        entry = entry_of(each, left)
+        left = left_by(entry)
+    return entry
+
+
+def _log_of(session: Session, row: AlphaSpending) -> PromotionLog:
+    """The row of the promotion log that decided a row of the ledger, its hash computed again."""
+    if row.log_id is None:
+        raise IntegrityError(f"{_name(row)}: no row of the promotion log decided it. {REMEDY}")
+    log = _recorded(session, PromotionLog, row.log_id)
+    if log.model != row.model:
+        raise IntegrityError(f"{_name(row)}: promotion log row {log.id} did not decide it. {REMEDY}")
+    if log_hash(log) != log.hash:
+        raise IntegrityError(f"promotion log row {log.id}: was changed after it was written. {REMEDY}")
+    return log
+
+
+def spend(session: Session, model: str, entry: Entry, log_id: int) -> None:
+    """Write down a comparison that was decided for the first time.
+
+    Args:
+        session: of the transaction.
+        model: the registered model.
+        entry: how it was decided.
+        log_id: the row of the promotion log that holds the entry.
+    """
+    repeated = {name: getattr(entry, name) for name in REPEATED}
+    row = {"model": model, "dataset_sha256": entry.dataset_sha256, **repeated}
+    session.add(AlphaSpending(**row, log_id=log_id, created_at=now()))
+    session.flush()
 
 
 class Spent(Protocol):
@@ -136,40 +282,10 @@ def used(rows: Iterable[Spent]) -> tuple[float, float]:
         The sum of their levels less what each had carried over; and the level of the last one where it was
         significant, else 0.
     """
-    carried, own = 0.0, []
+    left = Left()
     for row in rows:
-        # lower than what was carried over where another dataset of the same decision had less left
-        own.append(max(0.0, row.level - carried))
-        carried = row.level if row.significant else 0.0
-    return math.fsum(own), carried
-
-
-def spend(
-    session: Session,
-    turn: Turn,
-    opponent: Run,
-    candidate: Run,
-    p_value: float,
-    level: float,
-    significant: bool,
-) -> None:
-    """Record a comparison that was decided for the first time. A known one has spent its level already."""
-    if turn.known:
-        return
-    row = AlphaSpending(
-        model=turn.model,
-        dataset_sha256=turn.dataset_sha256,
-        number=turn.number,
-        comparison_sha256=turn.comparison_sha256,
-        opponent_run_id=opponent.run_id,
-        candidate_run_id=candidate.run_id,
-        p_value=p_value,
-        level=level,
-        significant=significant,
-        created_at=now(),
-    )
-    session.add(row)
-    session.flush()
+        left = left.after(row.level, row.significant)
+    return left.spent, left.carried
 
 
 @dataclass(frozen=True, slots=True)

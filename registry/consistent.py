@@ -1,11 +1,10 @@
 """Whether the rows agree with their own hashes and with each other: runs with their metrics and predictions,
-versions with their runs, aliases and the ledger of alpha with the promotion log.
+versions with their runs, aliases with the promotion log. `alpha_check` looks at the ledger of alpha.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,42 +104,6 @@ def aliases(connection: Connection) -> Iterator[Found]:
 
 def _shown(number: int | None) -> str:
     return "nothing" if number is None else f"v{number}"
-
-
-def shares_of_alpha(connection: Connection) -> Iterator[Found]:
-    """The ledger of alpha is dense, holds each decision of the log under the number it was made with, and
-    nothing else.
-    """
-    numbers: dict[tuple[str, str], list[Any]] = defaultdict(list)
-    ledger: dict[tuple[str, str], dict[str, tuple[int, int | None]]] = defaultdict(dict)
-    columns = ("model", "dataset_sha256", "number", "comparison_sha256", "log_id")
-    for row in read(connection, "alpha_spending", *columns):
-        numbers[row.model, row.dataset_sha256].append(row.number)
-        ledger[row.model, row.comparison_sha256][row.dataset_sha256] = row.number, row.log_id
-    for (model, dataset), given in numbers.items():
-        for number in sorted(set(range(1, len(given) + 1)) - set(given)):
-            yield f"alpha spending of {model}, dataset {str(dataset)[:12]}", f"comparison {number} is missing"
-    decided: dict[tuple[str, str], int] = {}
-    for row in read(connection, "promotion_log", "id", "model", "decision"):
-        decision = _document(row.decision)
-        comparison = decision.get("comparison_sha256")
-        if comparison is None:
-            continue
-        decided.setdefault((row.model, str(comparison)), row.id)
-        shares = ledger.get((row.model, str(comparison)), {})
-        if (place := decision.get("number")) not in [number for number, _ in shares.values()]:
-            yield (
-                f"promotion log row {row.id}",
-                f"was decided as comparison {place}, which the ledger of alpha does not have",
-            )
-    for (model, comparison), shares in ledger.items():
-        for dataset, (number, log_id) in shares.items():
-            first = decided.get((model, comparison))
-            if first is None or log_id not in (None, first):
-                yield (
-                    f"alpha spending of {model}, dataset {dataset}, comparison {number}",
-                    "is not what the promotion log decided first about this comparison",
-                )
 
 
 def _document(stored: object) -> dict[str, Any]:

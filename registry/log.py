@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
-from core.errors import HallmarkError
+from core.errors import HallmarkError, IntegrityError
 from core.files import sha256_json
+from registry.audit import newest_sha256
 from registry.columns import FIRST_HASH, frozen_json, now
 from registry.models import CHAMPION
 from registry.tables import Alias, ModelVersion, PromotionLog
@@ -46,13 +47,21 @@ def append_log(
         reason: why.
         actor: who asked.
         decision: the gate's answer as JSON.
+
+    Raises:
+        IntegrityError: the last row of the log is not there any more.
     """
     # Ids are given here, not by the database: dense ids show a missing row, and an auto-increment skips one
     # after a rollback. Each row hashes the one before, so changing or removing any row breaks every hash that
     # follows.
     last = session.connection().execute(_LAST).first()
+    number = last[0] + 1 if last else 1
+    if newest_sha256(session.connection(), "promotion_log", str(number)) is not None:
+        raise IntegrityError(
+            f"promotion log row {number}: is missing. See: hallmark verify. Restore a backup of the registry."
+        )
     row = PromotionLog(
-        id=last[0] + 1 if last else 1,
+        id=number,
         model=model,
         alias=alias,
         action=action,

@@ -12,10 +12,13 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError, IntegrityError, TransientError
 from core.files import sha256_json
+from registry.alpha_entries import LEDGER, Entry
 from registry.alpha_ledger import Turn, comparison_sha256, spend, take_turn
 from registry.artifacts.store import Store
 from registry.artifacts.trees import TreeEntry
+from registry.audit import Head, head
 from registry.columns import check_name, now
+from registry.content import check_content
 from registry.database import Database
 from registry.log import append_log, move_alias
 from registry.models import CHAMPION, aliased, version_sha256
@@ -111,6 +114,7 @@ class Ruling:
         level: what the p value had to be below.
         reason: why, in whole sentences.
         document: the decision as JSON, for the log.
+        spending: name of the rule that gave the level, for whoever computes it again; None for no known one.
     """
 
     promote: bool
@@ -119,11 +123,14 @@ class Ruling:
     level: float
     reason: str
     document: dict[str, Any]
+    spending: str | None = None
 
 
 Gate = Callable[[Evidence], Ruling]
-Attest = Callable[[ModelVersion, Run, dict[str, Any], Sequence[TreeEntry]], dict[str, Any]]
-"""Gives the statement, or its signed envelope, of a new version: version, run, decision, files."""
+Attest = Callable[[ModelVersion, Run, dict[str, Any], Sequence[TreeEntry], Head], dict[str, Any]]
+"""Gives the statement, or its signed envelope, of a new version: version, run, decision, files, and the end
+of the audit log before it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +205,32 @@ class _Case:
         return (self.ruling.promote and self.offer.promote) or self.offer.force_reason is not None
 
     @property
+    def entries(self) -> list[Entry]:
+        """What the ledger of each dataset says of this comparison, from now on or as before."""
+        return [turn.entry or self._entry(turn) for turn in self.turns]
+
+    def _entry(self, turn: Turn) -> Entry:
+        pair = next(pair for pair in self.pairs if pair.candidate_dataset.sha256 == turn.dataset_sha256)
+        return Entry(
+            dataset_sha256=turn.dataset_sha256,
+            number=turn.number,
+            comparison_sha256=turn.comparison_sha256,
+            opponent_run_id=pair.opponent.run_id,
+            candidate_run_id=pair.candidate.run_id,
+            carried=turn.carried,
+            spent=turn.spent,
+            level=self.ruling.level,
+            p_value=self.ruling.p_value,
+            significant=self.ruling.significant,
+            spending=self.ruling.spending,
+        )
+
+    @property
     def decision(self) -> dict[str, Any]:
         """The gate's answer with what it was about, for the log and the attestation."""
         about = {"against": self.main.opponent.run_id, "comparison_sha256": self.turns[0].comparison_sha256}
-        return {**self.ruling.document, **about}
+        ledger = [entry.model_dump(mode="json") for entry in self.entries]
+        return {**self.ruling.document, **about, LEDGER: ledger}
 
 
 def decide(database: Database, artifacts: Store, offer: Offer) -> OfferResult:
@@ -209,11 +238,12 @@ def decide(database: Database, artifacts: Store, offer: Offer) -> OfferResult:
     check_name(offer.model, "model")
     check_name(offer.alias, "alias")
     stored: str | None = None
+    intact: dict[str, str | None] = {}
     for _ in range(ATTEMPTS):
         # Asked without the write lock first: weights are stored only when the gate agrees, and storing
         # gigabytes must not hold up every other writer. What is found here decides nothing but that.
         with database.reading() as session:
-            case = _assessed(session, offer)
+            case = _assessed(session, offer, intact)
         # Weights before the version: an artifact that no version names does no harm (garbage collection
         # removes it), a version without its artifact would.
         if isinstance(case, _Case) and case.moves and stored is None:
@@ -222,7 +252,7 @@ def decide(database: Database, artifacts: Store, offer: Offer) -> OfferResult:
         # a version, takes a turn in the ledger of alpha or extends the log between what the gate sees here
         # and what is written. This answer counts.
         with database.writing() as session:
-            case = _assessed(session, offer)
+            case = _assessed(session, offer, intact)
             if not isinstance(case, _Case):
                 return case
             if not case.moves:
@@ -238,13 +268,38 @@ def decide(database: Database, artifacts: Store, offer: Offer) -> OfferResult:
     )
 
 
-def _assessed(session: Session, offer: Offer) -> _Case | OfferResult:
-    """The offer with the gate's answer; or its result, where the alias points at these very weights."""
+def _check_content(session: Session, pairs: Sequence[Pair], intact: dict[str, str | None]) -> None:
+    """Hash the compared runs again, each once: what was hashed before the write lock, and names the same
+    content, is not hashed inside.
+
+    Args:
+        session: of the transaction.
+        pairs: the runs.
+        intact: the content of those that were hashed; the others are added.
+
+    Raises:
+        IntegrityError: a run's row, metrics or predictions were changed since it finished.
+    """
+    for run in (run for pair in pairs for run in (pair.opponent, pair.candidate)):
+        if run.run_id not in intact or intact[run.run_id] != run.content_sha256:
+            check_content(session, run)
+            intact[run.run_id] = run.content_sha256
+
+
+def _assessed(session: Session, offer: Offer, intact: dict[str, str | None]) -> _Case | OfferResult:
+    """The offer with the gate's answer; or its result, where the alias points at these very weights.
+
+    Args:
+        session: of the transaction.
+        offer: a run, and the terms.
+        intact: see `_check_content`.
+    """
     candidate = finished_run(session, offer.run_id)
     current = aliased(session, offer.model, offer.alias)
     if current is not None and current.weights_sha256 == candidate.model_sha256:
         return OfferResult("already_champion", current, None, None)
     pairs = [_pair(session, current, candidate, pairing) for pairing in offer.pairings]
+    _check_content(session, pairs, intact)
     comparison = comparison_sha256(
         [(pair.candidate_dataset.sha256, pair.opponent, pair.candidate) for pair in pairs],
         [pairing.terms for pairing in offer.pairings],
@@ -330,12 +385,9 @@ def _promote(session: Session, artifacts: Store, case: _Case, stored: str) -> Of
 
 
 def _log(session: Session, case: _Case, outcome: Outcome, version: ModelVersion | None, reason: str) -> None:
-    """Write the decision down: its share of each dataset's alpha, and its row of the log."""
-    offer, ruling, run = case.offer, case.ruling, case.main.candidate
-    for turn in case.turns:
-        pair = next(pair for pair in case.pairs if pair.candidate_dataset.sha256 == turn.dataset_sha256)
-        spend(session, turn, pair.opponent, pair.candidate, ruling.p_value, ruling.level, ruling.significant)
-    append_log(
+    """Write the decision down: its row of the log, and its share of each dataset's alpha."""
+    offer, run = case.offer, case.main.candidate
+    log = append_log(
         session,
         offer.model,
         offer.alias,
@@ -347,6 +399,9 @@ def _log(session: Session, case: _Case, outcome: Outcome, version: ModelVersion 
         offer.actor,
         case.decision,
     )
+    for turn, entry in zip(case.turns, case.entries, strict=True):
+        if turn.entry is None:  # one that was decided before has spent its level already
+            spend(session, offer.model, entry, log.id)
 
 
 def _ensure_model(session: Session, model: str) -> None:
@@ -388,7 +443,8 @@ def _new_version(session: Session, artifacts: Store, case: _Case, sha256: str) -
     session.add(version)
     session.flush()
     if offer.attest is not None:
-        document = offer.attest(version, run, case.decision, artifacts.files(sha256))
+        before = head(session.connection())  # entries are appended at the end of the transaction
+        document = offer.attest(version, run, case.decision, artifacts.files(sha256), before)
         digest = sha256_json(document)
         session.add(Attestation(model=offer.model, number=version.number, document=document, sha256=digest))
         session.flush()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
 
 from registry.aliases import Aliases
+from registry.alpha_check import Decision, decisions
 from registry.alpha_ledger import Ledger, ledgers
 from registry.artifacts.garbage import Collected
 from registry.artifacts.store import Store
@@ -18,6 +22,8 @@ from registry.garbage import GRACE_S, collect
 from registry.models import CHAMPION, Models
 from registry.promotion import Attest, Gate, Offer, OfferResult, Pairing, decide
 from registry.runs import Runs
+from registry.statements import Basis, basis, every_basis, record_statement
+from registry.tables import ModelVersion, Row
 from registry.verify import Problem, verify
 
 
@@ -49,6 +55,11 @@ class Registry:
     def description(self) -> str:
         """Where the registry is, without any password."""
         return describe(self.database.engine.url)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether everything can be read here and nothing recorded."""
+        return self.database.is_read_only
 
     def offer(
         self,
@@ -149,11 +160,60 @@ class Registry:
         """The end of the audit log. Kept outside, it shows later whether the log up to it is still the same.
 
         Example:
-            >>> str(registry.head())
-            '42:5e1f0c9d...'
+            >>> str(registry.head()).partition(":")[0] == str(registry.counts()["audit_log"])
+            True
         """
         with self.database.reading() as session:
             return head(session.connection())
+
+    def statement_basis(self, version: ModelVersion) -> Basis:
+        """What the statement of a version is made from, and the one that is recorded.
+
+        Example:
+            >>> basis = registry.statement_basis(registry.models.get("tiny-reasoner@v2"))
+            >>> basis.decision["verdict"], basis.document is None
+            ('better', True)
+        """
+        with self.database.reading() as session:
+            return basis(session, version)
+
+    def statement_bases(self) -> Iterator[tuple[str, Basis | str]]:
+        """The same for every version by its name, NAME vN; or why its rows cannot be read."""
+        return every_basis(self.database)
+
+    def record_statement(self, version: ModelVersion, document: dict[str, Any]) -> None:
+        """Keep the statement of a version that has none.
+
+        Args:
+            version: its row.
+            document: its statement, or a signed envelope of it.
+        """
+        record_statement(self.database, version, document)
+
+    def decisions(self) -> Iterator[Decision]:
+        """Every decision of the gate that can be read, of all models, oldest first.
+
+        Example:
+            >>> [decision.entries[0].number for decision in registry.decisions()]
+            [1, 2, 3]
+        """
+        with self.database.reading() as session:
+            for decision in decisions(session.connection()):
+                if isinstance(decision, Decision):
+                    yield decision
+
+    def counts(self) -> dict[str, int]:
+        """How many rows each table has.
+
+        Example:
+            >>> registry.counts()["model_version"]
+            2
+        """
+        with self.database.reading() as session:
+            return {
+                table.name: session.connection().execute(select(func.count()).select_from(table)).scalar_one()
+                for table in Row.metadata.sorted_tables
+            }
 
     def collect_garbage(
         self, dry_run: bool = False, grace_s: float = GRACE_S, models_older_than: float | None = None

@@ -360,15 +360,19 @@ class Runs:
         with self.database.reading() as session:
             return weights_in_use(session)
 
-    def count(self) -> int:
+    def count(self, status: str | None = None) -> int:
         """How many runs are recorded.
+
+        Args:
+            status: only those that are `running`, `finished` or `failed`.
 
         Example:
             >>> registry.runs.count()
             5
         """
+        counted = select(func.count()).select_from(Run)
         with self.database.reading() as session:
-            return session.exec(select(func.count()).select_from(Run)).one()
+            return session.exec(counted.where(Run.status == status) if status else counted).one()
 
     def list(self, limit: int = 20, kind: str | None = None) -> Sequence[Run]:
         """The newest runs, newest first. Their manifests are not loaded; `get` gives one run with everything.

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from registry import consistent, recorded
+from registry.alpha_check import ledger_of_alpha
 from registry.artifacts.store import Store
 from registry.audit import KEYS, Head
 from registry.database import Database
@@ -100,7 +101,7 @@ def _rows(connection: Connection, head: Head | None, checked: Checked) -> list[F
         consistent.attestations,
         consistent.promotion_log,
         consistent.aliases,
-        consistent.shares_of_alpha,
+        ledger_of_alpha,
     ):
         found += checked(check.__name__.replace("_", " "), partial(check, connection))
     return found

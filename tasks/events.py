@@ -22,7 +22,13 @@ def emit_outcome(answer: ExperimentResult | PromotionResult) -> None:
     """
     run = answer.trained.run_id if isinstance(answer, ExperimentResult) else answer.run_id
     alias = ALIAS if isinstance(answer, ExperimentResult) else answer.alias
-    facts = {"model": answer.model_name, "run": run, "version": answer.version, "alias": alias}
+    facts = {
+        "model": answer.model_name,
+        "run": run,
+        "version": answer.version,
+        "alias": alias,
+        "head": answer.head,
+    }
     reasons = " ".join(answer.decision.reasons) if answer.decision else ""
     if answer.outcome in ("promoted", "forced"):
         subject = f"{answer.model_name} v{answer.version} is {alias}"
@@ -33,15 +39,22 @@ def emit_outcome(answer: ExperimentResult | PromotionResult) -> None:
         )
 
 
-def emit_rollback(version: ModelVersion, alias: str, reason: str) -> None:
+def emit_rollback(version: ModelVersion, alias: str, reason: str, head: str | None) -> None:
     """Say that an alias points at an earlier version again.
 
     Args:
         version: the one it points at now.
         alias: as in champion.
         reason: why.
+        head: the end of the audit log, as N:HASH.
     """
-    facts = {"model": version.model, "run": version.run_id, "version": version.number, "alias": alias}
+    facts = {
+        "model": version.model,
+        "run": version.run_id,
+        "version": version.number,
+        "alias": alias,
+        "head": head,
+    }
     _emit(ROLLED_BACK, version.model, f"{version.model} v{version.number} is {alias} again", reason, facts)
 
 

@@ -13,7 +13,7 @@ from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
 from experiments.differences import shown
 from experiments.reproducing import Reproduction
-from experiments.result import ExperimentResult
+from experiments.result import ExperimentResult, log_line
 from tasks.markdown import code, prose, table
 from trainer.contract import TrainResult
 
@@ -186,6 +186,8 @@ def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:
         ("predictions", f"sha256 `{verdict.predictions_sha256}`"),
         ("model", code(str(verdict.weights))),
     ]
+    if verdict.head is not None:
+        facts.append(("log", code(log_line(verdict.head))))
     return "\n\n".join([*parts, table(["", ""], facts)])
 
 

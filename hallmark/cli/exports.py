@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from hallmark import api
-from hallmark.cli.terminal import Json, emit, out
+from hallmark.cli.terminal import Json, PublicKeys, emit, out
 from hallmark.cli.workspace import open_registry
 
 Reference = Annotated[str, typer.Argument(help="NAME@champion or NAME@v3.")]
@@ -36,12 +36,7 @@ def export(
 
 def verify_export(
     directory: Annotated[Path, typer.Argument(help="An exported directory, or a download of one.")],
-    public_key: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--public-key", metavar="PEM", help="Whose signature it must bear. Repeatable: one of them."
-        ),
-    ] = None,
+    public_key: PublicKeys = None,
     json: Json = False,
 ) -> None:
     """Hash an exported directory against its statement. Exits with 3 when they differ. Needs no registry."""

@@ -15,24 +15,38 @@ app = typer.Typer(no_args_is_help=True, help="The registry's database and artifa
 @app.command()
 def upgrade(json: Json = False) -> None:
     """Bring the database to the schema of this version of Hallmark, in one transaction, and a local artifact
-    store to its layout.
+    store to its layout. Versions without a statement get one, made from their rows.
     """
     from core.settings import get_settings
+    from experiments.workspace import open_workspace
+    from provenance import configured_key
+    from provenance.attestation import add_missing_statements
     from registry import upgrade as upgrade_registry
 
     settings = get_settings()
     converted = upgrade_registry(
         settings.home.absolute(), settings.registry_url, artifacts=settings.artifacts
     )
+    added, lacking = add_missing_statements(open_workspace().registry, configured_key())
+    problems = [*converted.damaged, *lacking]
     if json:
-        emit({"upgraded": True, "artifacts_moved": converted.moved, "problems": converted.damaged})
+        emit(
+            {
+                "upgraded": True,
+                "artifacts_moved": converted.moved,
+                "statements_added": added,
+                "problems": problems,
+            }
+        )
     else:
         out.print("the registry has the newest schema")
         if converted.moved:
             out.print(f"{converted.moved} artifacts were moved to the newest layout of the store")
-        for problem in converted.damaged:
+        if added:
+            out.print(f"{len(added)} versions got a statement, made from their rows")
+        for problem in problems:
             out.print(problem, markup=False, style="red", soft_wrap=True)
-    if converted.damaged:
+    if problems:
         raise typer.Exit(3)
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from experiments.config import ExperimentConfig
+from experiments.result import log_line
 from hallmark import api
 from hallmark.cli.options import option
 from hallmark.cli.promote import MODEL_NAME
@@ -24,6 +25,7 @@ def rollback(
     """Make an earlier version champion again."""
     moved = api.rollback(version, reason, model_name, alias=alias)
     if json:
-        emit(moved.version.model_dump(mode="json"))
+        emit({**moved.version.model_dump(mode="json"), "head": moved.head})
     else:
         out.print(Text(f"{model_name} v{moved.version.number} is {alias} again", "bold green"))
+        out.print(f"log: {log_line(moved.head)}", markup=False, soft_wrap=True)

@@ -29,15 +29,21 @@ Json = Annotated[
 RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")]
 Model = Annotated[str, typer.Argument(help="Registered model.")]
 Alias = Annotated[str, typer.Option(help="Which alias moves.")]
+PublicKeys = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--public-key", metavar="PEM", help="Whose signature it must bear. Repeatable: one of them."
+    ),
+]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 Reason = Annotated[str, typer.Option(help="Why; recorded in the history.")]
 
 
 def emit(value: Any) -> None:
-    """Print a JSON document."""
-    sys.stdout.write(
-        json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str) + "\n"
-    )
+    """Print a JSON document, piece by piece, since it may be large."""
+    encoder = json.JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str)
+    sys.stdout.writelines(encoder.iterencode(value))
+    sys.stdout.write("\n")
 
 
 def report_error(message: str, exit_code: int) -> None:

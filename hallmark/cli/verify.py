@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from hallmark.cli.terminal import Json, emit, out
-from hallmark.cli.workspace import open_registry
+from hallmark import api
+from hallmark.cli.terminal import Json, PublicKeys, emit
 
 
-def verify(json: Json = False) -> None:
-    """Hash every artifact, row and log entry again. Exits with 3 when something differs from what was
-    recorded.
+def verify(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Rows and logs only: no artifact, no statement, no file of a run.")
+    ] = False,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head",
+            metavar="N:HASH|FILE",
+            help="The end of the log as it was once, which must still be in it: as it was printed, a file of "
+            "--write-head, or the statement or directory of an export.",
+        ),
+    ] = None,
+    write_head: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-head",
+            metavar="FILE",
+            help="Write the end of the log to a file, signed if there is a key, to be kept elsewhere; only "
+            "where there is no problem.",
+        ),
+    ] = None,
+    public_key: PublicKeys = None,
+    json: Json = False,
+) -> None:
+    """Check that nothing was changed since it was recorded: rows, logs, artifacts, statements, levels of
+    alpha, files of runs. Exits with 3 when something was.
     """
-    problems = [str(problem) for problem in open_registry().verify()]
+    from hallmark.cli.show.verification import show_verification
+
+    found = api.verify(head, quick=quick, write_head=write_head, public_keys=public_key or ())
     if json:
-        emit({"problems": problems})
+        emit(found.model_dump(mode="json"))
     else:
-        for problem in problems:
-            out.print(problem, markup=False, style="red", soft_wrap=True)
-        out.print(f"{len(problems)} problems" if problems else "everything matches what was recorded")
-    if problems:
+        show_verification(found)
+    if found.problems:
         raise typer.Exit(3)

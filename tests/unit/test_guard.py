@@ -17,7 +17,7 @@ from experiments.workspace import open_workspace
 from golden.datasets import load_dataset
 from golden.guard import BOILERPLATE, NGRAM, SHARE, Overlap, find_overlaps
 from golden.schema import Item
-from golden.words import borders, normalise, pieces, tokens, words
+from golden.words import _ASCII, borders, folded, normalise, pieces, tokens, words
 from tests.support.gsm8k import gsm8k
 from tests.support.refusals import assert_refused
 
@@ -140,6 +140,11 @@ def test_strings_that_python_stores_as_the_same_bytes_differ() -> None:
     assert kinds(item("ba 〰 1"), "ba 00 1") == []
 
 
+@given(st.text(st.sampled_from("ab9.:!'(*+-/ \n\t\x1c_\u2019\u2013\u0301>&")))
+def test_what_was_seen_before_gives_the_same_words(text: str) -> None:
+    assert pieces(text) == _ASCII.findall(folded(text)) or not folded(text).isascii()
+
+
 def shown(prompt: str, **how: str) -> str:
     """A prompt as others write it: its last mark replaced by `end`, commas by `comma`, spaces by `space`."""
     body, mark = (prompt[:-1], "?") if prompt.endswith("?") else (prompt, "")
@@ -258,7 +263,7 @@ def test_the_strongest_overlap_of_an_item_is_told() -> None:
 
 def test_an_overlap_that_an_older_manifest_recorded_still_refuses() -> None:
     recorded = {"train_id": "t", "golden_id": "g", "kind": "ngram", "shared": "eight words"}
-    assert Overlap.model_validate(recorded).refuses
+    assert Overlap(**recorded).refuses
 
 
 def test_the_official_halves_of_gsm8k_pass_with_their_twins_shown() -> None:

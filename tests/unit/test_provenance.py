@@ -23,10 +23,12 @@ from provenance.attestation import decision_of
 from provenance.card_data import hub_model
 from provenance.files import FileEntry, entries
 from provenance.public import public, public_model
-from registry import ModelVersion, Registry, Run, open_registry
+from registry import Head, ModelVersion, Registry, Run, open_registry
 from tests.support.registry_entries import DECISION, digest, manifest, promoted
 
 pytestmark = pytest.mark.unit
+
+HEAD = Head(41, digest("the entries before"))
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def made(registry: Registry, folder: Path, **changes: Any) -> tuple[dict[str, An
     version = promoted(registry, folder, **changes)
     run = registry.runs.get(version.run_id)
     files = entries(registry.artifacts.get(version.weights_sha256))
-    return attest(version, run, decision_of(registry, version), files, None), version, run
+    return attest(version, run, decision_of(registry, version), files, HEAD, None), version, run
 
 
 def test_a_statement_is_read_by_the_parsers_of_in_toto(opened: Registry, tmp_path: Path) -> None:
@@ -68,6 +70,7 @@ def test_a_statement_is_read_by_the_parsers_of_in_toto(opened: Registry, tmp_pat
         "hallmark_version",
         "hallmark_evaluation",
         "hallmark_decision",
+        "hallmark_log",
     }
 
 
@@ -110,7 +113,7 @@ def test_a_statement_holds_scores_judge_and_decision(opened: Registry, tmp_path:
 def test_the_same_rows_give_the_same_bytes_in_any_order_of_files(opened: Registry, tmp_path: Path) -> None:
     statement, version, run = made(opened, tmp_path)
     files = entries(opened.artifacts.get(version.weights_sha256))
-    again = attest(version, run, statement["predicate"]["hallmark_decision"], files[::-1], None)
+    again = attest(version, run, statement["predicate"]["hallmark_decision"], files[::-1], HEAD, None)
     assert canonical_json(again) == canonical_json(statement)
 
 
@@ -121,7 +124,6 @@ def test_no_place_on_this_machine_is_in_a_statement(opened: Registry, tmp_path: 
         tmp_path,
         base_model="/home/someone/models/foo/",
         manifest=recorded,
-        directory="/home/someone/runs/1",
     )
     text = canonical_json(statement)
     assert "someone" not in text
@@ -160,7 +162,7 @@ def test_a_run_that_recorded_little_still_has_a_statement(opened: Registry, tmp_
 def test_a_model_without_files_has_no_statement(opened: Registry, tmp_path: Path) -> None:
     _, version, run = made(opened, tmp_path)
     with pytest.raises(InputError, match="m v1: has no file"):
-        attest(version, run, DECISION, [FileEntry("README.md", 1, digest("a"))], None)
+        attest(version, run, DECISION, [FileEntry("README.md", 1, digest("a"))], HEAD, None)
 
 
 @pytest.mark.parametrize(

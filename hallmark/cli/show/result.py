@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from evaluation.gate import CUT_SHARE, GateDecision
-from experiments.result import ExperimentResult, PromotionResult
+from experiments.result import ExperimentResult, PromotionResult, log_line
 from hallmark.cli.show.tables import comparison_table, decision_table
 from hallmark.cli.terminal import out, relative
 
@@ -59,6 +59,7 @@ def _show_requirements(decision: GateDecision | None, console: Console) -> None:
 
 def _facts(result: ExperimentResult) -> list[tuple[str, str]]:
     version = f"{result.model_name} v{result.version}" if result.version else "none"
+    log = [("log", log_line(result.head))] if result.head else []
     return [
         ("version", version),
         ("weights", f"sha256 {result.weights_sha256}"),
@@ -66,6 +67,7 @@ def _facts(result: ExperimentResult) -> list[tuple[str, str]]:
         ("base run", relative(result.baseline.directory)),
         ("trained run", relative(result.trained.directory)),
         ("model", relative(result.weights)),
+        *log,
     ]
 
 
@@ -108,3 +110,5 @@ def show_promotion(promotion: PromotionResult, reason: str | None) -> None:
     _show_requirements(promotion.decision, out)
     for sentence in promotion.reasons:
         out.print(sentence, markup=False)
+    if promotion.head is not None:
+        out.print(f"log: {log_line(promotion.head)}", markup=False, soft_wrap=True)
