@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import HallmarkError, InputError
+from core.errors import HallmarkError, InputError, IntegrityError
 from core.files import read_json
 from core.locks import holder
 from core.sealed import SUMS, damage, file_size, intact_lines, sha256_files
@@ -101,6 +101,8 @@ class _Check:
                 predictions = str(run.predictions_sha256)
                 names = {self.files.predictions.name: predictions, self.files.dataset.name: dataset}
             self.recorded = {self.files.directory / name: sha256 for name, sha256 in names.items()}
+        except IntegrityError:
+            self.unreadable = True
         except HallmarkError:
             raise
         except Exception:  # whatever an edited row breaks; the others are still checked

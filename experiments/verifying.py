@@ -63,7 +63,7 @@ class Verification(Record):
         problems: everything that is not as it was recorded, a sentence each; empty when all is well.
         checked: how much was looked at.
         elsewhere: finished runs whose folders are not here, as those of other machines.
-        head: the end of the audit log, as N:HASH.
+        head: the end of the audit log, as N:HASH; empty where the database cannot be read to the end.
     """
 
     problems: list[str]
@@ -97,9 +97,23 @@ def verify(
         >>> verify(open_workspace(), quick=True).problems
         []
     """
-    registry, own = workspace.registry, configured_key()
-    problems = [*registry.verify(quick=quick, head=head), *_levels(registry)]
-    counts = registry.counts()
+    own = configured_key()
+    problems = workspace.registry.verify(quick=quick, head=head)
+    found = Verification(problems=[], checked=Checked(quick=quick), elsewhere=[], head="")
+    try:
+        more, found = _further(workspace, quick, public_keys, own)
+        problems += more
+    except IntegrityError as error:  # damage that the registry reports too, and of which it checks the rest
+        problems.append(Problem("levels, statements and files of runs", f"cannot be checked: {error}"))
+    return found.model_copy(update={"problems": list(dict.fromkeys(map(str, problems)))})
+
+
+def _further(
+    workspace: Workspace, quick: bool, public_keys: Sequence[Ed25519PublicKey], own: SigningKey | None
+) -> tuple[list[Problem], Verification]:
+    """What the registry alone cannot check, and how much was checked in all."""
+    registry = workspace.registry
+    problems, counts = list(_levels(registry)), registry.counts()
     checked = Checked(
         quick=quick,
         rows=sum(counts.values()),
@@ -124,8 +138,8 @@ def verify(
                 "run_bytes": runs.bytes,
             }
         )
-    found = list(dict.fromkeys(map(str, problems)))
-    return Verification(problems=found, checked=checked, elsewhere=elsewhere, head=str(registry.head()))
+    found = Verification(problems=[], checked=checked, elsewhere=elsewhere, head=str(registry.head()))
+    return problems, found
 
 
 def _levels(registry: Registry) -> Iterator[Problem]:

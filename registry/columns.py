@@ -11,7 +11,7 @@ from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 from core.config import MODEL_NAME_PATTERN
-from core.errors import InputError
+from core.errors import InputError, IntegrityError
 from core.files import canonical_json
 
 FIRST_HASH = "0" * 64
@@ -28,12 +28,27 @@ class ExactText(TypeDecorator[str]):
         return None if value is None else canonical_json(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> str | None:
-        return None if value is None else str(json.loads(value))
+        return None if value is None else str(recorded_json(value))
 
 
 def now() -> str:
     """The present time in UTC, ISO 8601 with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def recorded_json(text: Any) -> Any:
+    """The value of a document as it was recorded.
+
+    Raises:
+        IntegrityError: it is no JSON any more, so its row was damaged.
+    """
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise IntegrityError(
+            f"the registry: a document in it is not JSON ({error}), so a row was damaged. "
+            "hallmark verify names it; restore the registry from a backup."
+        ) from None
 
 
 def frozen_json(value: Any, what: str) -> Any:

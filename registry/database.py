@@ -17,6 +17,7 @@ from sqlmodel import Session
 from core.errors import InputError, ResourceError
 from core.files import canonical_json, read_only
 from registry.audit import audited
+from registry.columns import recorded_json
 from registry.database_errors import database_errors, describe
 from registry.read_only import changed, connect_read_only, is_read_only, unguarded
 
@@ -86,7 +87,11 @@ def _sqlite(url: URL, timeout_s: float) -> Engine:
     # Connections are kept: closing the last one writes the whole WAL back to the database, which takes longer
     # than a transaction. Their number has no limit, since a thread may read while it writes.
     engine = create_engine(
-        url, json_serializer=canonical_json, max_overflow=-1, connect_args={"timeout": timeout_s}
+        url,
+        json_serializer=canonical_json,
+        json_deserializer=recorded_json,
+        max_overflow=-1,
+        connect_args={"timeout": timeout_s},
     )
     sqlite_engines.add(engine)
     path = Path(url.database or "")

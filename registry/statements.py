@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam
 from sqlalchemy.exc import NoResultFound
 from sqlmodel import Session, col, select
 
+from core.errors import IntegrityError
 from core.files import sha256_json
 from registry.alpha_entries import LEDGER
 from registry.audit import Head
@@ -127,7 +128,7 @@ def every_basis(database: Database) -> Iterator[tuple[str, Basis | str]]:
             with database.reading() as session:
                 version = session.get_one(ModelVersion, version_id)
                 yield f"{key[0]} v{key[1]}", _basis(session, version, logs.get(key), heads.get(key))
-        except (ValueError, TypeError, NoResultFound) as error:
+        except (ValueError, TypeError, NoResultFound, IntegrityError) as error:
             yield f"{key[0]} v{key[1]}", f"its rows cannot be read: {' '.join(str(error).split())}"
 
 

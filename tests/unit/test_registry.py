@@ -279,9 +279,22 @@ def test_verify_names_the_row_that_was_edited_behind_our_back(
         "DELETE FROM alpha_spending",
         "UPDATE attestation SET sha256 = sha256",
         "DELETE FROM attestation",
+        "UPDATE run SET name = 'x' WHERE status = 'finished'",
+        "DELETE FROM run",
+        "UPDATE metric SET value = 1",
+        "DELETE FROM metric",
+        "UPDATE prediction SET score = 1",
+        "DELETE FROM prediction",
+        "UPDATE dataset SET items = 1",
+        "DELETE FROM dataset",
+        "UPDATE registered_model SET name = 'x'",
+        "UPDATE audit_log SET row_key = 'x'",
+        "DELETE FROM audit_log",
     ],
 )
-def test_versions_and_the_log_cannot_be_changed(statement: str, registry: Registry, tmp_path: Path) -> None:
+def test_what_is_recorded_for_good_cannot_be_changed(
+    statement: str, registry: Registry, tmp_path: Path
+) -> None:
     run, weights = finished(registry, tmp_path, "one")
     promote(registry, run, weights, attest=lambda version, *_: {"version": version.number})
     with pytest.raises(Exception, match="immutable"), registry.database.engine.begin() as connection:

@@ -31,7 +31,8 @@ def show_verification(found: Verification, console: Console = out) -> None:
         console.print(f"{name}{line}", markup=False)
     if found.elsewhere:
         console.print(_elsewhere(found.elsewhere), markup=False)
-    console.print(f"log: {log_line(found.head)}", markup=False, soft_wrap=True)
+    if found.head:
+        console.print(f"log: {log_line(found.head)}", markup=False, soft_wrap=True)
 
 
 def _counts(checked: Checked) -> Iterator[str]:

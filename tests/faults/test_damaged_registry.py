@@ -1,0 +1,109 @@
+"""Row 18: whatever a damaged database holds, `hallmark verify` says so in sentences and checks the rest."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import IntegrityError
+from registry import Registry, open_registry
+from tests.support.refusals import assert_refused
+from tests.support.registry_entries import edit, finished, promote, promoted
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def registry(home: Path, tmp_path: Path) -> Iterator[Registry]:
+    """A registry on SQLite with two versions."""
+    opened = open_registry(home)
+    promoted(opened, tmp_path)
+    promote(opened, *finished(opened, tmp_path, "two"))
+    assert opened.verify() == []
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("'{not json'", "manifest is not JSON"),
+        ("CAST(x'7bff7d' AS TEXT)", "manifest is not UTF-8"),
+        ("x'7b7d'", "manifest is of another type"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named_with_its_column_and_the_rest_is_checked(
+    value: str, what: str, registry: Registry, hallmark
+) -> None:
+    edit(
+        registry,
+        f"UPDATE run SET manifest = {value} WHERE run_id = 'base-run'",
+        "UPDATE comparison SET delta = 0",
+    )
+    registry.close()
+    result = hallmark("verify", COLUMNS="500")
+    assert result.returncode == 3, result.stderr
+    assert f"run base-run: was changed after it was written; {what}" in result.stdout
+    assert "comparison 1: was changed after it was written" in result.stdout
+
+
+def test_a_key_that_is_not_utf8_is_printed(registry: Registry, hallmark) -> None:
+    edit(registry, "UPDATE run SET run_id = CAST(x'72ff' AS TEXT) WHERE run_id = 'base-run'")
+    registry.close()
+    result = hallmark("verify", COLUMNS="500")
+    assert result.returncode == 3, result.stderr
+    assert "run base-run: was removed" in result.stdout
+    assert r"run r\udcff: was added past the registry" in result.stdout
+
+
+def test_flipped_bytes_in_the_file_are_named_and_crash_nothing(registry: Registry, home: Path) -> None:
+    registry.close()
+    with sqlite3.connect(home / "registry.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        rows = list(connection.iterdump())
+    whole, chance, named = (home / "registry.db").read_bytes(), random.Random(0), 0
+    for _ in range(40):
+        damaged = bytearray(whole)
+        for place in chance.sample(range(100, len(whole)), 3):
+            damaged[place] ^= 1 << chance.randrange(8)
+        (home / "registry.db").write_bytes(damaged)
+        try:
+            opened = open_registry(home)
+            found = opened.verify(quick=True)
+            opened.close()
+        except IntegrityError:
+            named += 1
+            continue
+        named += bool(found)
+        if not found:  # bytes that hold nothing
+            with sqlite3.connect(home / "registry.db") as connection:
+                assert list(connection.iterdump()) == rows
+    assert named
+
+
+def test_a_page_of_zeros_is_named_and_the_other_tables_are_checked(
+    registry: Registry, home: Path, hallmark
+) -> None:
+    edit(registry, "UPDATE comparison SET delta = 0")
+    registry.close()
+    with sqlite3.connect(home / "registry.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        [(page,)] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'attestation'")
+        [(size,)] = connection.execute("PRAGMA page_size")
+    with (home / "registry.db").open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+    result = hallmark("verify", COLUMNS="500")
+    assert result.returncode == 3, result.stderr
+    assert "table attestation: cannot be read: database disk image is malformed" in result.stdout
+    assert "comparison 1: was changed after it was written" in result.stdout
+
+
+def test_other_commands_say_that_a_document_is_damaged(registry: Registry, hallmark) -> None:
+    edit(registry, "UPDATE run SET manifest = '{' WHERE run_id = 'base-run'")
+    registry.close()
+    assert_refused(hallmark("runs", "show", "base-run"), 3, "not JSON", "hallmark verify")
