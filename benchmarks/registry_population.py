@@ -14,6 +14,7 @@ from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
 from registry import MetricRow, PredictionRow, Registry, Run
+from registry.alpha_entries import LEDGER, REPEATED, Entry, entries_of, left_by
 from registry.audit import adopt
 from registry.columns import now
 from registry.log import log_hash
@@ -51,32 +52,22 @@ def populate(registry: Registry, model: str, like: Run, versions: int, trace_ids
 def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: Sequence[str]) -> None:
     rows: dict[type[Row], list[dict[str, Any]]] = defaultdict(list)
     last = session.exec(select(PromotionLog).order_by(col(PromotionLog.id).desc()).limit(1)).one()
-    spent = session.exec(select(func.max(AlphaSpending.number))).one()
-    dataset = session.exec(select(AlphaSpending.dataset_sha256).limit(1)).one()
+    newest = session.exec(select(AlphaSpending).order_by(col(AlphaSpending.number).desc()).limit(1)).one()
+    [entry] = entries_of(session.get_one(PromotionLog, newest.log_id))
     at = session.exec(select(Alias.version).where(Alias.model == model)).one()
     free = [session.exec(select(func.max(table.id))).one() + 1 for table in (Metric, Prediction)]
     for number in numbers:
-        spent += 1
         run, metrics, answers = _run(like, number, trace_ids, free)
         version = _version(model, run, number, metrics)
-        comparison = digest(f"old comparison {number}")
-        last = _decision(
-            last,
-            version,
-            at,
-            {"comparison_sha256": comparison, "number": spent, "reasons": ["It may be luck." * 10]},
-        )
+        entry = _after(entry, like.run_id, run.run_id)
+        last = _decision(last, version, at, entry)
         at = number
+        repeated = {name: getattr(entry, name) for name in REPEATED}
         ledger = AlphaSpending(
             model=model,
-            dataset_sha256=dataset,
-            number=spent,
-            comparison_sha256=comparison,
-            opponent_run_id=like.run_id,
-            candidate_run_id=run.run_id,
-            p_value=0.5,
-            level=1e-6,
-            significant=False,
+            dataset_sha256=entry.dataset_sha256,
+            **repeated,
+            log_id=last.id,
             created_at=now(),
         )
         for row in (run, version, ledger):
@@ -84,7 +75,7 @@ def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: 
         rows[Metric] += metrics
         rows[Prediction] += answers
         rows[PromotionLog].append(last.model_dump())
-    for table in (Run, Metric, Prediction, ModelVersion, AlphaSpending, PromotionLog):
+    for table in (Run, Metric, Prediction, ModelVersion, PromotionLog, AlphaSpending):
         session.execute(insert(table), rows[table])
     session.execute(update(Alias).where(col(Alias.model) == model).values(version=at))
 
@@ -145,9 +136,24 @@ def _version(model: str, run: Run, number: int, metrics: list[dict[str, Any]]) -
     return version
 
 
-def _decision(
-    last: PromotionLog, version: ModelVersion, before: int, decision: dict[str, Any]
-) -> PromotionLog:
+def _after(before: Entry, opponent: str, candidate: str) -> Entry:
+    """The next comparison in the ledger of alpha; one that may be luck."""
+    left = left_by(before)
+    return Entry(
+        dataset_sha256=before.dataset_sha256,
+        number=left.number + 1,
+        comparison_sha256=digest(f"comparison of {opponent} with {candidate}"),
+        opponent_run_id=opponent,
+        candidate_run_id=candidate,
+        carried=left.carried,
+        spent=left.spent,
+        level=1e-6,
+        p_value=0.5,
+        significant=False,
+    )
+
+
+def _decision(last: PromotionLog, version: ModelVersion, before: int, entry: Entry) -> PromotionLog:
     row = PromotionLog(
         id=last.id + 1,
         model=version.model,
@@ -157,7 +163,12 @@ def _decision(
         to_version=version.number,
         run_id=version.run_id,
         reason="an old night",
-        decision=decision,
+        decision={
+            "comparison_sha256": entry.comparison_sha256,
+            "number": entry.number,
+            LEDGER: [entry.model_dump()],
+            "reasons": ["It may be luck." * 10],
+        },
         actor="someone",
         version_sha256=version.content_sha256,
         created_at=now(),
