@@ -14,6 +14,7 @@ from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
 from registry import MetricRow, PredictionRow, Registry, Run
+from registry.alpha_entries import LEDGER, REPEATED, Entry, entries_of, left_by
 from registry.audit import adopt
 from registry.columns import now
 from registry.log import log_hash
@@ -51,7 +52,8 @@ def populate(registry: Registry, model: str, like: Run, versions: int, trace_ids
 def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: Sequence[str]) -> None:
     rows: dict[type[Row], list[dict[str, Any]]] = defaultdict(list)
     last = session.exec(select(PromotionLog).order_by(col(PromotionLog.id).desc()).limit(1)).one()
-    spent = session.exec(select(func.max(AlphaSpending.number))).one()
+    left = left_by(entries_of(last)[0])
+    spent = left.number
     dataset = session.exec(select(AlphaSpending.dataset_sha256).limit(1)).one()
     at = session.exec(select(Alias.version).where(Alias.model == model)).one()
     for number in numbers:
@@ -59,31 +61,35 @@ def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: 
         run, metrics, answers = _run(like, number, trace_ids)
         version = _version(model, run, number, metrics)
         comparison = digest(f"old comparison {number}")
-        last = _decision(
-            last,
-            version,
-            at,
-            {"comparison_sha256": comparison, "number": spent, "reasons": ["It may be luck." * 10]},
-        )
-        at = number
-        ledger = AlphaSpending(
-            model=model,
+        entry = Entry(
             dataset_sha256=dataset,
             number=spent,
             comparison_sha256=comparison,
             opponent_run_id=like.run_id,
             candidate_run_id=run.run_id,
-            p_value=0.5,
+            carried=left.carried,
+            spent=left.spent,
             level=1e-6,
+            p_value=0.5,
             significant=False,
-            created_at=now(),
         )
+        left = left_by(entry)
+        decision = {
+            "comparison_sha256": comparison,
+            "number": spent,
+            "reasons": ["It may be luck." * 10],
+            LEDGER: [entry.model_dump(mode="json")],
+        }
+        last = _decision(last, version, at, decision)
+        at = number
+        repeated = entry.model_dump(include={"dataset_sha256", *REPEATED})
+        ledger = AlphaSpending(model=model, **repeated, log_id=last.id, created_at=now())
         for row in (run, version, ledger):
             rows[type(row)].append(row.model_dump(exclude={"id"}))
         rows[Metric] += metrics
         rows[Prediction] += answers
         rows[PromotionLog].append(last.model_dump())
-    for table in (Run, Metric, Prediction, ModelVersion, AlphaSpending, PromotionLog):
+    for table in (Run, Metric, Prediction, ModelVersion, PromotionLog, AlphaSpending):
         session.execute(insert(table), rows[table])
     session.execute(update(Alias).where(col(Alias.model) == model).values(version=at))
 
