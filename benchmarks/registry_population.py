@@ -56,9 +56,10 @@ def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: 
     spent = left.number
     dataset = session.exec(select(AlphaSpending.dataset_sha256).limit(1)).one()
     at = session.exec(select(Alias.version).where(Alias.model == model)).one()
+    free = [session.exec(select(func.max(table.id))).one() + 1 for table in (Metric, Prediction)]
     for number in numbers:
         spent += 1
-        run, metrics, answers = _run(like, number, trace_ids)
+        run, metrics, answers = _run(like, number, trace_ids, free)
         version = _version(model, run, number, metrics)
         comparison = digest(f"old comparison {number}")
         entry = Entry(
@@ -95,7 +96,7 @@ def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: 
 
 
 def _run(
-    like: Run, number: int, trace_ids: Sequence[str]
+    like: Run, number: int, trace_ids: Sequence[str], free: list[int]
 ) -> tuple[Run, list[dict[str, Any]], list[dict[str, Any]]]:
     run = Run(**like.model_dump(exclude={"id"}))
     run.run_id, run.kind, run.inputs_sha256 = f"old-{number:06}", "trained", digest(f"old inputs {number}")
@@ -105,17 +106,23 @@ def _run(
     )
     run.evaluation_sha256 = digest(f"old evaluation {number}")
     metrics = [
-        {"run_id": run.run_id, **asdict(MetricRow("answer_correctness", 0.4, 30, name, 0.3, 0.5, "wilson"))}
-        for name in ("", *(f"category-{n}" for n in range(10)))
+        {
+            "id": id_,
+            "run_id": run.run_id,
+            **asdict(MetricRow("answer_correctness", 0.4, 30, name, 0.3, 0.5, "wilson")),
+        }
+        for id_, name in enumerate(("", *(f"category-{n}" for n in range(10))), free[0])
     ]
     answers = [
         {
+            "id": free[1] + place,
             "run_id": run.run_id,
             "position": place,
             **asdict(PredictionRow(trace_id, "Answer: 1", 0.0, "1", "wrong")),
         }
         for place, trace_id in enumerate(trace_ids[:OLD_ITEMS])
     ]
+    free[0], free[1] = free[0] + len(metrics), free[1] + len(answers)
     run.content_sha256 = content_sha256(run, metrics, answers)
     return run, metrics, answers
 
@@ -127,7 +134,9 @@ def _version(model: str, run: Run, number: int, metrics: list[dict[str, Any]]) -
         run_id=run.run_id,
         weights_sha256=digest(f"old weights {number}"),
         artifact="",
-        metrics=[{name: value for name, value in row.items() if name != "run_id"} for row in metrics],
+        metrics=[
+            {name: value for name, value in row.items() if name not in ("id", "run_id")} for row in metrics
+        ],
         dataset_key="golden",
         dataset_version="v1",
         dataset_sha256=run.manifest["dataset"]["sha256"],
