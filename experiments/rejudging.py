@@ -215,7 +215,7 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
     if is_here(source.predictions):
         _copy(source.predictions, files.predictions)
     else:
-        rows = registry.runs.predictions(plan.source.run_id)
+        rows = registry.runs.each_prediction(plan.source.run_id)
         write_jsonl(
             files.predictions, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows)
         )

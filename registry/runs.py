@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,8 @@ ALIKE = 20
 """Newest runs of the same weights among which one with the same settings is looked for."""
 OF_SPEED = ("batch_size", "device", "threads")
 """Settings of generation that are not meant to change what is written."""
+PAGE = 1000
+"""Predictions that are asked for at a time."""
 AT_ONCE = 100
 """Rows with a manifest that are in memory at a time."""
 
@@ -262,9 +264,32 @@ class Runs:
             >>> first.prediction, first.score
             ('Answer: 12', 1.0)
         """
+        return list(self.each_prediction(run_id))
+
+    def each_prediction(self, run_id: str) -> Iterator[Prediction]:
+        """The same, one by one: a page of them is in memory at a time."""
         found = select(Prediction).where(Prediction.run_id == run_id).order_by(col(Prediction.position))
         with self.database.reading() as session:
-            return list(session.exec(found))
+            for row in session.exec(found.execution_options(yield_per=PAGE)):
+                session.expunge(row)
+                yield row
+
+    def texts(self, run_id: str, trace_ids: Sequence[str]) -> dict[str, str]:
+        """What the model wrote for some items, by trace_id; nothing else of the run is read.
+
+        Example:
+            >>> registry.runs.texts(run.run_id, ["q-0"])
+            {'q-0': 'Answer: 12'}
+        """
+        found: dict[str, str] = {}
+        with self.database.reading() as session:
+            for start in range(0, len(trace_ids), PAGE):
+                some = select(Prediction.trace_id, Prediction.prediction).where(
+                    Prediction.run_id == run_id,
+                    col(Prediction.trace_id).in_(trace_ids[start : start + PAGE]),
+                )
+                found.update(session.exec(some).all())
+        return found
 
     def that_made(self, weights_sha256: str) -> list[Run]:
         """The runs that trained exactly these weights, finished or not, oldest first; those whose predictions
