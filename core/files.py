@@ -203,7 +203,7 @@ def raise_for_os_error(error: OSError, path: Path, needed: int | None = None) ->
     raise ResourceError(f"{path}: {error.strerror or error}") from error
 
 
-def make_home(home: Path) -> None:
+def make_home(home: Path, to_write: bool = True) -> None:
     """Make the home folder where there is none, for its owner alone, whatever the umask. One that is there
     stays as it is.
 
@@ -211,9 +211,10 @@ def make_home(home: Path) -> None:
 
     Args:
         home: HALLMARK_HOME; what is above it is made as the umask says.
+        to_write: refuse one that can only be read.
 
     Raises:
-        ResourceError: it cannot be made, or is a file.
+        ResourceError: it cannot be made, is a file, or is read-only and is to be written.
     """
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -226,6 +227,16 @@ def make_home(home: Path) -> None:
             home.chmod(0o700)  # a strange umask may have taken more
     except OSError as error:
         raise_for_os_error(error, home)
+    if to_write and not os.access(home, os.W_OK | os.X_OK):
+        raise read_only(home)
+
+
+def read_only(place: object) -> ResourceError:
+    """What to say where something has to be written in a home or a registry that can only be read."""
+    return ResourceError(
+        f"{place}: is read-only, and this has to write there. Set HALLMARK_HOME to a folder you own, which "
+        "may be a copy of this one."
+    )
 
 
 @contextmanager

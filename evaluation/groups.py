@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -50,7 +51,7 @@ def group_of(items: Iterable[Item]) -> dict[str, str]:
         group = getattr(item, "group", None)
         if group is not None:
             named[item.trace_id] = f"group {group}"
-        for key in [("prompt", _asked(item)), *([("group", group)] if group is not None else [])]:
+        for key in [_mark(_asked(item)), *([("group", group)] if group is not None else [])]:
             other = first_with.setdefault(key, item.trace_id)
             root[top(item.trace_id)] = top(other)
     tops = {trace_id: top(trace_id) for trace_id in root}
@@ -68,6 +69,11 @@ def _asked(item: Item) -> str:
         turns = [turn if isinstance(turn, dict) else turn.model_dump() for turn in messages]
         return normalise(canonical_json(turns))
     return normalise(item.prompt)
+
+
+def _mark(text: str) -> bytes:
+    """What stands for a prompt: a set of prompts would be as large as the dataset."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def group_places(ids: Sequence[str], groups: Mapping[str, str]) -> IntArray | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from evaluation.comparison import Comparison
+from evaluation.shown import most_changed
 from evaluation.statistics import Interval, wilson_interval
 
 GREY, BLUE = "#8c8c8c", "#2171b5"
@@ -22,7 +23,8 @@ class _Row(NamedTuple):
 def draw_comparison(comparison: Comparison) -> bytes:
     """Both scores with their 95 % intervals, overall and by category, as an SVG: equal input, equal bytes.
 
-    Categories have Wilson intervals where scores are 0 or 1, else none.
+    Categories have Wilson intervals where scores are 0 or 1, else none. Of many, those that changed most are
+    drawn.
 
     Args:
         comparison: candidate against baseline.
@@ -86,6 +88,6 @@ def _rows(comparison: Comparison) -> list[_Row]:
 
     groups = [
         _Row(g.name, g.n, g.baseline, g.candidate, interval(g.baseline, g.n), interval(g.candidate, g.n))
-        for g in comparison.categories
+        for g in most_changed(comparison.categories)
     ]
     return [overall, *groups]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.files import write_json
+from core.progress import announce
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.groups import group_of
 from experiments.datasets import dataset_file
 from experiments.run_files import files_of
 from golden.datasets import read_items
+from golden.schema import Item
 from inference.contract import GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
 from registry.runs import OF_SPEED
@@ -24,7 +27,8 @@ OF_MODEL = "_token_id"
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
-    """Compare two finished runs item by item, record the comparison, and write it beside the candidate.
+    """Compare two finished runs item by item, record the comparison, and write it beside the candidate. In a
+    read-only registry nothing is recorded.
 
     Args:
         baseline: run id, or a unique beginning of one.
@@ -46,7 +50,10 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
         for run in runs
     )
     comparison = compare(first, second)
-    record(comparison, registry)
+    if registry.is_read_only:
+        announce("compare:", f"not recorded, since {registry.description} is read-only")
+    else:
+        record(comparison, registry)
     return comparison
 
 
@@ -96,12 +103,12 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
         >>> worse[0].prompt, worse[0].answer, worse[0].after
         ('What is 47 + 38?', '85', 'Answer: 75')
     """
+    wanted = [*comparison.gained[:count], *comparison.lost[:count]]
     runs = (comparison.baseline_run, comparison.candidate_run)
-    before, after = ({row.trace_id: row.prediction for row in registry.runs.predictions(run)} for run in runs)
-    wanted = {*comparison.gained[:count], *comparison.lost[:count]}
+    before, after = (registry.runs.texts(run, wanted) for run in runs)
     run = registry.runs.get(comparison.candidate_run)
     dataset = dataset_file(run, registry.datasets.get(run.dataset_id), registry)
-    items = {item.trace_id: item for item in read_items(dataset) if item.trace_id in wanted}
+    items = _some(dataset, wanted)
 
     def flip(trace_id: str) -> Flip:
         return Flip(
@@ -111,6 +118,19 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     return [flip(trace_id) for trace_id in comparison.gained[:count]], [
         flip(trace_id) for trace_id in comparison.lost[:count]
     ]
+
+
+def _some(dataset: Path, trace_ids: Sequence[str]) -> dict[str, Item]:
+    """Some items of a dataset, which is read no further than the last of them."""
+    missing, found = set(trace_ids), dict[str, Item]()
+    if missing:
+        for item in read_items(dataset):
+            if item.trace_id in missing:
+                found[item.trace_id] = item
+                missing.remove(item.trace_id)
+                if not missing:
+                    break
+    return found
 
 
 def conditions(
@@ -187,5 +207,12 @@ class _Labels(NamedTuple):
 
 @lru_cache(maxsize=4)
 def _labels(items: _Items) -> _Labels:
-    read = list(read_items(items.path))
-    return _Labels({item.trace_id: item.category for item in read}, group_of(read))
+    categories: dict[str, str] = {}
+
+    def read() -> Iterator[Item]:
+        for item in read_items(items.path):
+            categories[item.trace_id] = sys.intern(item.category)
+            yield item
+
+    groups = group_of(read())
+    return _Labels(categories, groups)

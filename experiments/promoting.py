@@ -56,12 +56,14 @@ def promote_run(
     Raises:
         InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it
             with; or the candidate was not judged on a dataset of the suite, with the command that does it.
+        ResourceError: home or registry are read-only.
 
     Example:
         >>> result = promote_run("20261125-205329", "support", GateConfig(), open_workspace())
         >>> result.headline
         'PROMOTED: support v1 is champion now'
     """
+    workspace.check_writable()
     registry = workspace.registry
     champion = registry.models.aliased(model_name, alias)
     if against is not None and champion is not None:

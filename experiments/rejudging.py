@@ -177,6 +177,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     plan = plan_rejudging(reference, judge, registry)
     if (found := find_rejudged(plan, registry)) is not None:
         return found
+    workspace.check_writable()
     _items(plan, registry)  # else a run would begin that cannot go on
     run = continue_or_start(
         plan.inputs_sha256(),
@@ -214,7 +215,7 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
     if is_here(source.predictions):
         _copy(source.predictions, files.predictions)
     else:
-        rows = registry.runs.predictions(plan.source.run_id)
+        rows = registry.runs.each_prediction(plan.source.run_id)
         write_jsonl(
             files.predictions, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows)
         )

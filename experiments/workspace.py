@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.files import make_home
 from core.settings import Settings, get_settings
 from core.tabular import Row, Tabular
 from registry import Registry, open_registry
@@ -27,6 +28,15 @@ class Workspace(Tabular):
         """Folder of the runs."""
         return self.registry.runs.folder
 
+    def check_writable(self) -> None:
+        """Refuse, before anything is computed, what could not be kept.
+
+        Raises:
+            ResourceError: the home or the registry is read-only.
+        """
+        make_home(self.home)
+        self.registry.database.check_writable()
+
     def table_caption(self) -> str:
         """Where it is."""
         return f"workspace {self.home}"
@@ -46,7 +56,8 @@ class Workspace(Tabular):
 
 
 def open_workspace(settings: Settings | None = None) -> Workspace:
-    """Open the workspace that the environment names, making it when it is new.
+    """Open the workspace that the environment names, making it when it is new; one that is read-only, for
+    reading.
 
     The names are HALLMARK_HOME, HALLMARK_REGISTRY_URL and HALLMARK_ARTIFACTS.
 

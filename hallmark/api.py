@@ -374,6 +374,7 @@ def promote(
         InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it
             with.
         IntegrityError: the weights are not the ones that the run judged.
+        ResourceError: the home is read-only, or a Prefect server is named that cannot be used.
 
     Example:
         >>> hm.promote(trained, "tiny-reasoner").outcome
@@ -384,10 +385,11 @@ def promote(
     from experiments.config import read_suite
     from experiments.promoting import promote_run
     from experiments.workspace import open_workspace
-    from hallmark.workstation.ready import prefect_ready, server_is_up
+    from hallmark.workstation.ready import check_server, tell
 
     rule = gate if isinstance(gate, GateConfig) else validated(GateConfig, dict(gate or {}), "promote")
     with progress_shown():
+        check_server()
         result = promote_run(
             _run_id(run),
             model_name,
@@ -398,18 +400,21 @@ def promote(
             force_reason=force_reason,
             alias=alias,
         )
-        if server_is_up():
-            with prefect_ready():
-                from tasks.events import emit_outcome
 
-                emit_outcome(result)
+        def emit() -> None:
+            from tasks.events import emit_outcome
+
+            emit_outcome(result)
+
+        tell(emit)
         return result
 
 
 def rollback(
     version: int, reason: str, model_name: str = "tiny-reasoner", *, alias: str = "champion"
 ) -> AliasMove:
-    """Point an alias at an earlier version again.
+    """Point an alias at an earlier version again. Where a Prefect server is named and does not answer, the
+    alias moves all the same, and no event is sent.
 
     Args:
         version: number of the version.
@@ -428,17 +433,19 @@ def rollback(
     from experiments.promoting import actor
     from experiments.workspace import open_workspace
     from hallmark.results import AliasMove
-    from hallmark.workstation.ready import prefect_ready, server_is_up
+    from hallmark.workstation.ready import tell
 
     with progress_shown():
         registry = open_workspace().registry
         chosen = registry.aliases.rollback(model_name, version, reason, actor(), alias)
         head = str(registry.head())
-        if server_is_up():
-            with prefect_ready():
-                from tasks.events import emit_rollback
 
-                emit_rollback(chosen, alias, reason, head)
+        def emit() -> None:
+            from tasks.events import emit_rollback
+
+            emit_rollback(chosen, alias, reason, head)
+
+        tell(emit)
         return AliasMove(chosen, alias, reason, head)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evaluation.gate import COLUMNS, RequirementResult, decision_rows
 from evaluation.limits import LimitResult
 from evaluation.numbers import p_text, percent, points
+from evaluation.shown import largest, more_largest
 from evaluation.training_data import TrainingData
 from provenance.card_data import card_data, hub_model
 from provenance.files import STATEMENT
@@ -128,6 +129,9 @@ def _scores(evaluation: Mapping[str, Any]) -> Iterable[str]:
     dataset = evaluation["dataset"]
     name, judge = escaped(dataset["name"]), escaped(evaluation["judge"]["name"])
     yield f"On {name} (sha256 `{dataset['sha256']}`), judged by {judge}."
+    overall = [metric for metric in evaluation["metrics"] if not metric["category"]]
+    categories = [metric for metric in evaluation["metrics"] if metric["category"]]
+    shown = [*overall, *largest(categories, lambda metric: (metric["n"], metric["value"]))]
     yield table(
         ["metric", "category", "items ", "value ", "95 % interval "],
         [
@@ -138,9 +142,11 @@ def _scores(evaluation: Mapping[str, Any]) -> Iterable[str]:
                 percent(metric["value"]),
                 _between(metric),
             ]
-            for metric in evaluation["metrics"]
+            for metric in shown
         ],
     )
+    if more := more_largest(len(categories), "The provenance statement has all."):
+        yield more
 
 
 def _between(metric: Mapping[str, Any]) -> str:

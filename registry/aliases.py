@@ -65,6 +65,7 @@ class Aliases:
             >>> registry.aliases.rollback("tiny-reasoner", 1, "too slow", "ana").number
             1
         """
+        self.database.check_writable()
         with self.database.reading() as session:
             require_model(session, model)
             version = numbered(session, model, to_version)

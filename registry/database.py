@@ -15,9 +15,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 from core.errors import InputError, ResourceError
-from core.files import canonical_json
+from core.files import canonical_json, read_only
 from registry.audit import audited
-from registry.database_errors import database_errors
+from registry.database_errors import database_errors, describe
+from registry.read_only import changed, connect_read_only, is_read_only, unguarded
 
 WRITE_LOCK = 0x68616C6C6D61726B
 """Key of the PostgreSQL advisory lock that writers take: "hallmark" in ASCII."""
@@ -88,23 +89,28 @@ def _sqlite(url: URL, timeout_s: float) -> Engine:
         url, json_serializer=canonical_json, max_overflow=-1, connect_args={"timeout": timeout_s}
     )
     sqlite_engines.add(engine)
+    path = Path(url.database or "")
+
+    @event.listens_for(engine, "do_connect")
+    def open_read_only(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> Any:
+        return connect_read_only(path, timeout_s) if is_read_only(path) else None  # None: as always
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # transactions begin where we say, below
         # recursive_triggers makes INSERT OR REPLACE fire the triggers that refuse deletes.
         for pragma in (
-            "journal_mode = WAL",
+            *([] if is_read_only(path) else ["journal_mode = WAL"]),
             "synchronous = FULL",
             "foreign_keys = ON",
             "recursive_triggers = ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
-        record.info["file"] = _identity(url)
+        record.info["file"] = _identity(path)
 
     @event.listens_for(engine, "checkout")
     def check(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-        if record.info["file"] != _identity(url):
+        if record.info["file"] != _identity(path):
             raise DisconnectionError(
                 "the file was replaced"
             )  # never seen: the pool opens the file that is there now
@@ -117,13 +123,13 @@ def _sqlite(url: URL, timeout_s: float) -> Engine:
     return engine
 
 
-def _identity(url: URL) -> tuple[int, int] | None:
-    """Which file is at the place of a database; None where there is none."""
+def _identity(path: Path) -> tuple[Any, ...] | None:
+    """Which file is at the place of a database, and how it is read; None where there is none."""
     try:
-        found = Path(url.database or "").stat()
+        found = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, is_read_only(path), unguarded(path)
 
 
 def _leave_to_parent() -> None:
@@ -147,19 +153,48 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        is_file = engine.dialect.name == "sqlite"
+        self._file = Path(engine.url.database or "") if is_file else None
         self._writer = engine.execution_options(writes=True)
         # PostgreSQL would show each statement another state; SQLite keeps a reader's state by itself.
-        self._reader = (
-            engine
-            if engine.dialect.name == "sqlite"
-            else engine.execution_options(isolation_level="REPEATABLE READ")
-        )
+        self._reader = engine if is_file else engine.execution_options(isolation_level="REPEATABLE READ")
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be recorded: the database's file cannot be written. A server says so itself."""
+        return self._file is not None and is_read_only(self._file)
+
+    def check_writable(self) -> None:
+        """Refuse to go on where nothing can be recorded.
+
+        Raises:
+            ResourceError: the database is read-only.
+        """
+        if self.is_read_only:
+            raise read_only(describe(self.engine.url))
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session on one consistent state. Rows stay usable after it ends."""
-        with database_errors(self.engine.url), Session(self._reader, expire_on_commit=False) as session:
+        """A session on one consistent state. Rows stay usable after it ends.
+
+        Raises:
+            TransientError: somebody else wrote to a file that is read without locks.
+        """
+        with (
+            database_errors(self.engine.url),
+            self._unchanged(),
+            Session(self._reader, expire_on_commit=False) as session,
+        ):
             yield session
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        before = self._file and unguarded(self._file)
+        try:
+            yield
+        finally:
+            if before is not None and self._file is not None and unguarded(self._file) != before:
+                raise changed(self._file) from None
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -167,7 +202,11 @@ class Database:
 
         The lock is SQLite's BEGIN IMMEDIATE, or an advisory lock of PostgreSQL. It is waited for, and it ends
         with the transaction. Each row that is written through the session gets its entry in the audit log.
+
+        Raises:
+            ResourceError: the database is read-only.
         """
+        self.check_writable()
         with (
             database_errors(self.engine.url),
             Session(self._writer, expire_on_commit=False) as session,
@@ -182,6 +221,7 @@ class Database:
     @contextmanager
     def writing_schema(self) -> Iterator[Connection]:
         """As `writing`, for statements that change the schema."""
+        self.check_writable()
         with database_errors(self.engine.url), self._writer.begin() as connection:
             yield connection
 

@@ -21,6 +21,8 @@ def collect(
     database: Database, artifacts: Store, dry_run: bool, grace_s: float, models_older_than: float | None
 ) -> Collected:
     """See `registry.registry.Registry.collect_garbage`."""
+    if not dry_run:
+        database.check_writable()
     since = None if models_older_than is None else _days_ago(models_older_than)
     with database.reading() as session:
         versions, models = _versions(session), _models(session, artifacts, since)
@@ -40,7 +42,7 @@ def collect(
     # What was garbage may be needed by now: somebody promoted it again or runs it. So it is asked once more,
     # and removed, under the write lock. A promotion that stored an artifact and did not commit yet then finds
     # it missing in its own transaction, and stores it again.
-    with database.writing() as session:
+    with database.reading() if dry_run else database.writing() as session:
         models, files = _models(session, artifacts, since), files | dataset_files(session, after=last)
         return artifacts.sweep(survey, models, dry_run, files)
 

@@ -29,7 +29,7 @@ def registry_url(home: Path, url: str | None = None) -> URL:
 def open_registry(
     home: Path, url: str | None = None, timeout_s: float = 30.0, artifacts: str | None = None
 ) -> Registry:
-    """Open the registry, making it first when there is none.
+    """Open the registry, making it first when there is none. A read-only one is opened for reading.
 
     Args:
         home: folder of the SQLite database, of the runs, of the artifacts and of their checkouts.
@@ -95,5 +95,5 @@ def upgrade(
 
 def _connected(home: Path, url: str | None, timeout_s: float) -> Database:
     address = registry_url(home, url)
-    make_home(home)
+    make_home(home, to_write=False)
     return Database(connect(address, timeout_s))

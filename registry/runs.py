@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import bindparam, exists, func, insert
+from sqlalchemy import Connection, bindparam, exists, func, insert
 from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
@@ -23,6 +23,8 @@ ALIKE = 20
 """Newest runs of the same weights among which one with the same settings is looked for."""
 OF_SPEED = ("batch_size", "device", "threads")
 """Settings of generation that are not meant to change what is written."""
+PAGE = 1000
+"""Predictions that are asked for at a time."""
 AT_ONCE = 100
 """Rows with a manifest that are in memory at a time."""
 
@@ -164,9 +166,13 @@ class Runs:
             run.model_sha256, run.evaluation_sha256 = model_sha256, evaluation_sha256
             run.predictions_sha256 = predictions_sha256
             run.predictions_meta = frozen_json(predictions_meta, f"run {run_id}: predictions_meta")
-            metric_rows = [{"run_id": run_id, **_fields(row)} for row in metrics]
+            free = _free_ids(session.connection())
+            metric_rows = [
+                {"id": id_, "run_id": run_id, **_fields(row)} for id_, row in enumerate(metrics, free[0])
+            ]
             prediction_rows = [
-                {"run_id": run_id, "position": place, **_fields(row)} for place, row in enumerate(predictions)
+                {"id": free[1] + place, "run_id": run_id, "position": place, **_fields(row)}
+                for place, row in enumerate(predictions)
             ]
             run.content_sha256 = content_sha256(run, metric_rows, prediction_rows)
             session.add(run)
@@ -258,9 +264,32 @@ class Runs:
             >>> first.prediction, first.score
             ('Answer: 12', 1.0)
         """
+        return list(self.each_prediction(run_id))
+
+    def each_prediction(self, run_id: str) -> Iterator[Prediction]:
+        """The same, one by one: a page of them is in memory at a time."""
         found = select(Prediction).where(Prediction.run_id == run_id).order_by(col(Prediction.position))
         with self.database.reading() as session:
-            return list(session.exec(found))
+            for row in session.exec(found.execution_options(yield_per=PAGE)):
+                session.expunge(row)
+                yield row
+
+    def texts(self, run_id: str, trace_ids: Sequence[str]) -> dict[str, str]:
+        """What the model wrote for some items, by trace_id; nothing else of the run is read.
+
+        Example:
+            >>> registry.runs.texts(run.run_id, ["q-0"])
+            {'q-0': 'Answer: 12'}
+        """
+        found: dict[str, str] = {}
+        with self.database.reading() as session:
+            for start in range(0, len(trace_ids), PAGE):
+                some = select(Prediction.trace_id, Prediction.prediction).where(
+                    Prediction.run_id == run_id,
+                    col(Prediction.trace_id).in_(trace_ids[start : start + PAGE]),
+                )
+                found.update(session.exec(some).all())
+        return found
 
     def that_made(self, weights_sha256: str) -> list[Run]:
         """The runs that trained exactly these weights, finished or not, oldest first; those whose predictions
@@ -392,6 +421,7 @@ class Runs:
 # to answer it.
 _METRICS = Metric.__table__  # type: ignore[attr-defined]
 _PREDICTIONS = Prediction.__table__  # type: ignore[attr-defined]
+_LAST_METRIC, _LAST_PREDICTION = select(func.max(Metric.id)), select(func.max(Prediction.id))
 _RUN = select(Run).where(Run.run_id == bindparam("run_id"))
 _LIKE_RUN = (
     select(Run)
@@ -537,11 +567,17 @@ def _end(run: Run) -> str:
     return max(now(), run.started_at)
 
 
+def _free_ids(connection: Connection) -> list[int]:
+    """The first free row id of a metric, and of a prediction. They are given here and not by the database, so
+    that the run's content can cover them.
+    """
+    return [(connection.execute(last).scalar() or 0) + 1 for last in (_LAST_METRIC, _LAST_PREDICTION)]
+
+
 def _fields(row: MetricRow | PredictionRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__slots__}
 
 
 def content_sha256(run: Run, metrics: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
-    """The hash over a finished run: its row, its metrics and its predictions."""
-    excluded = NOT_OLDER_CONTENT if run.files is None else NOT_CONTENT
-    return sha256_json([run.model_dump(exclude=excluded), metrics, predictions])
+    """The hash over a run that finishes: its row, its metrics and its predictions, with their ids."""
+    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, predictions])

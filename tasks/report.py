@@ -10,6 +10,7 @@ from evaluation.gate import COLUMNS, decision_rows
 from evaluation.metrics import Metric, MetricsSnapshot
 from evaluation.numbers import p_text, percent, points
 from evaluation.plots import draw_comparison
+from evaluation.shown import largest, more_changed, more_largest, most_changed
 from experiments.comparing import Flip
 from experiments.differences import shown
 from experiments.reproducing import Reproduction
@@ -42,13 +43,17 @@ def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
         snapshot: of the run.
         run: its name, or a link to it.
     """
-    groups = [("overall", snapshot.overall), *((code(name), of) for name, of in snapshot.categories.items())]
+    categories = [(code(name), of) for name, of in snapshot.categories.items()]
+    groups = [("overall", snapshot.overall), *largest(categories, lambda each: _size(each[1]))]
     rows = [
         (code(name), group, str(metric.n), percent(metric.value), _interval(metric))
         for group, metrics in groups
         for name, metric in metrics.items()
     ]
-    judged = [(text_cell(reason), str(count)) for reason, count in sorted(snapshot.counts.items())]
+    reasons = sorted(largest(list(snapshot.counts.items()), lambda each: (each[1], 0.0)))
+    judged = [(text_cell(reason), str(count)) for reason, count in reasons]
+    if others := sum(snapshot.counts.values()) - sum(count for _, count in reasons):
+        judged += [(f"{len(snapshot.counts) - len(reasons):,} other reasons", str(others))]
     if (cut := snapshot.truncated) is not None:
         judged += [
             ("prompt cut to fit the context", str(cut.prompts)),
@@ -56,9 +61,14 @@ def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
         ]
         judged += [("of these without the full score", str(cut.completions_below_one))]
     counts = table(["judged", "items"], judged)
-    return "\n\n".join(
-        [f"Run {run}", table(["metric", "category", "items", "value", "95 % interval"], rows), counts]
-    )
+    more = more_largest(len(categories), f"All: {code('hallmark runs show --json')}")
+    shown_metrics = table(["metric", "category", "items", "value", "95 % interval"], rows)
+    return "\n\n".join([f"Run {run}", shown_metrics, *([more] if more else []), counts])
+
+
+def _size(metrics: Mapping[str, Metric]) -> tuple[int, float]:
+    first = next(iter(metrics.values()))
+    return first.n, first.value
 
 
 def training_report(result: TrainResult, curve: bytes | None, curve_path: str, run: str) -> str:
@@ -134,7 +144,9 @@ def comparison_report(
     ]
     for title, groups in (("By category", comparison.categories), ("By difficulty", comparison.bands)):
         if groups:
-            parts += [f"### {title}", _groups(groups)]
+            parts += [f"### {title}", _groups(most_changed(groups))]
+            if more := more_changed(groups, f"All: {code('hallmark compare --json')}"):
+                parts.append(more)
     for title, ids, examples in (
         ("Got better", comparison.gained, flips[0]),
         ("Got worse", comparison.lost, flips[1]),

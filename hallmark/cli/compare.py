@@ -17,6 +17,9 @@ def compare(
         int,
         typer.Option(min=0, help="Show this many items that got better and that got worse, with both texts."),
     ] = 0,
+    all_categories: Annotated[
+        bool, typer.Option("--all-categories", help="Show every category, not only the 20 that changed most.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compare two runs item by item: delta, interval, p value, per category."""
@@ -26,6 +29,6 @@ def compare(
     if json:
         emit(comparison.model_dump(mode="json"))
         return
-    show_comparison(comparison)
+    show_comparison(comparison, all_categories)
     if flips:
         show_flips(comparison, flips)

@@ -101,7 +101,11 @@ def reachable_server(home: Path, patience: float = 0.0) -> dict[str, str]:
             "Start one: hallmark up, or hallmark server"
         )
     setup.wait_for_server(
-        environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING"), lambda: None
+        environment["PREFECT_API_URL"],
+        environment.get("PREFECT_API_AUTH_STRING"),
+        lambda: None,
+        seconds=180.0 if patience else 0.0,
+        named_by="PREFECT_API_URL" if os.environ.get("PREFECT_API_URL") else "",
     )
     return environment
 

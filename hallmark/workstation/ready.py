@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.child_process import signals_held
-from core.errors import ResourceError
+from core.errors import HallmarkError, ResourceError
 from core.files import make_home
 from core.progress import announce
 from core.settings import get_settings
 from hallmark.workstation.prefect_environment import CHOSEN_BY_USER, client_environment
+from hallmark.workstation.reaching import Address, no_url
 from hallmark.workstation.temporary_server import TemporaryServer
 
+if TYPE_CHECKING:
+    from prefect.context import SettingsContext
+
 DRAIN_SECONDS = 30.0
+RESTART_SECONDS = 3.0
+"""How long a server may be away, as while it starts again, before we give up."""
 
 
 @contextmanager
@@ -27,6 +36,10 @@ def prefect_ready() -> Iterator[None]:
     """Inside the block Prefect has its settings from us and a server that answers. Flows are imported inside.
 
     The environment is put back at the end; a temporary server stays for the next flow until the process ends.
+
+    Raises:
+        InputError: the address that was named is no URL.
+        ResourceError: no Prefect server answers there, or it refuses our sign-in; or the home is read-only.
 
     Example:
         >>> with prefect_ready():
@@ -36,6 +49,8 @@ def prefect_ready() -> Iterator[None]:
     """
     home = get_settings().home.absolute()
     make_home(home)  # before Prefect makes its own folder in it
+    if (url := os.environ.get("PREFECT_API_URL")) and (bad := no_url(url, "PREFECT_API_URL")):
+        raise bad
     with variables(_wanted(home)):
         if _last_address is None:
             announce("starting", "Prefect")
@@ -45,7 +60,9 @@ def prefect_ready() -> Iterator[None]:
         with root_settings_context() as context:
             settings = context.settings
             address = settings.api.url
-            if address is None and settings.server.ephemeral.enabled:
+            if address is not None:
+                _refuse_unusable(_named(address, context, home))
+            elif settings.server.ephemeral.enabled:
                 address = _temporary_server(settings.home)
         if address is not None:
             _send_events_of_before(address)
@@ -60,6 +77,64 @@ def prefect_ready() -> Iterator[None]:
 def server_is_up() -> bool:
     """Whether the environment names a server, or one is up in our home: else nobody could hear an event."""
     return "PREFECT_API_URL" in client_environment(get_settings().home.absolute(), os.environ)
+
+
+def check_server() -> None:
+    """Refuse, before anything is computed, a server that is named and cannot be used; for commands that only
+    tell it about what they did.
+
+    Raises:
+        HallmarkError: see `prefect_ready`.
+    """
+    if server_is_up():
+        with prefect_ready():
+            pass
+
+
+def tell(emit: Callable[[], None]) -> None:
+    """Send an event about something that is recorded already, to the server that is up. One that cannot be
+    used changes nothing about it.
+    """
+    if not server_is_up():
+        return
+    try:
+        with prefect_ready():
+            emit()
+    except HallmarkError as error:
+        announce("Prefect:", f"no event was sent. {error}")
+
+
+def _named(address: str, context: SettingsContext, home: Path) -> Address:
+    """The server of these settings, and who named it."""
+    api = context.settings.api
+    if not any(os.environ.get(name) for name in CHOSEN_BY_USER):
+        named_by, remedy = (
+            f"the server of {home}",
+            "Start it again: hallmark down, hallmark up",
+        )
+    elif os.environ.get("PREFECT_API_URL"):
+        named_by = "PREFECT_API_URL"
+        remedy = "Start that server, or unset PREFECT_API_URL to use one of Hallmark's own (hallmark up)."
+    else:
+        named_by = f"api.url of Prefect's profile {context.profile.name}"
+        remedy = "Start that server, or choose another profile: prefect profile use"
+    return Address(
+        address,
+        named_by,
+        sign_in=api.auth_string.get_secret_value() if api.auth_string else None,
+        key=api.key.get_secret_value() if api.key else None,
+        verify=not api.tls_insecure_skip_verify
+        and (ssl.create_default_context(cafile=api.ssl_cert_file) if api.ssl_cert_file else True),
+        remedy=remedy,
+    )
+
+
+def _refuse_unusable(address: Address) -> None:
+    deadline = time.monotonic() + RESTART_SECONDS
+    while (problem := address.problem()) is not None:
+        if not problem.transient or time.monotonic() > deadline:
+            raise problem
+        time.sleep(0.5)
 
 
 def _wanted(home: Path) -> dict[str, str]:

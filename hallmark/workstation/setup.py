@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from core.errors import HallmarkError, InputError, ResourceError
+from core.errors import HallmarkError, InputError
 from core.files import make_home
 from hallmark.workstation.prefect_environment import HEARTBEAT_SECONDS, own_temporary_folder
+from hallmark.workstation.reaching import Address
 from hallmark.workstation.services import SERVER, beside_python
 
 PROJECT = Path(__file__).parents[2]
@@ -113,7 +114,9 @@ def local_time_zone() -> str:
         return "UTC"
 
 
-def wait_for_server(address: str, sign_in: str | None, alive: Any, seconds: float = 180.0) -> None:
+def wait_for_server(
+    address: str, sign_in: str | None, alive: Any, seconds: float = 180.0, named_by: str = ""
+) -> None:
     """Wait until the server answers.
 
     Args:
@@ -121,32 +124,20 @@ def wait_for_server(address: str, sign_in: str | None, alive: Any, seconds: floa
         sign_in: "user:password", or None.
         alive: called now and then; raises when waiting has become pointless.
         seconds: how long.
+        named_by: who says that a server is there, for the message.
 
     Raises:
-        ResourceError: it does not answer, or refuses the sign-in.
+        InputError: the address is no URL.
+        ResourceError: it does not answer, refuses the sign-in, or is no Prefect server.
     """
-    import httpx
-
     deadline = time.monotonic() + seconds
-    user, _, password = (sign_in or "").partition(":")
     while True:
         alive()
-        try:
-            answer = httpx.get(
-                f"{address}/admin/version", auth=(user, password) if sign_in else None, timeout=5
-            )
-            if answer.status_code == httpx.codes.OK:
-                return
-            if answer.status_code == httpx.codes.UNAUTHORIZED:
-                raise ResourceError(
-                    f"{address}: the server refuses our sign-in. "
-                    "Set PREFECT_API_AUTH_STRING to its user:password."
-                )
-            problem = f"HTTP {answer.status_code}"
-        except httpx.HTTPError as error:
-            problem = type(error).__name__
-        if time.monotonic() > deadline:
-            raise ResourceError(f"{address}: no Prefect server answers ({problem}). Start one: hallmark up")
+        problem = Address(address, named_by, sign_in).problem()
+        if problem is None:
+            return
+        if not problem.transient or time.monotonic() > deadline:
+            raise problem
         time.sleep(0.3)
 
 

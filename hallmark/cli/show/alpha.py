@@ -9,6 +9,8 @@ from experiments.alpha import AlphaReport
 from hallmark.cli.show.tables import plain_table
 from hallmark.cli.terminal import out
 
+SHOWN = 50
+
 
 def show_alpha(model: str, reports: Sequence[AlphaReport]) -> None:
     """Print each golden dataset's comparisons, and what is left there."""
@@ -17,7 +19,9 @@ def show_alpha(model: str, reports: Sequence[AlphaReport]) -> None:
     for report in reports:
         out.print(f"{model} on {report.dataset}", style="bold", markup=False)
         table = plain_table(["", "candidate", "against", "p", "level", ""], right=(0, 3, 4))
-        for row in report.spent:
+        if (earlier := len(report.spent) - SHOWN) > 0:
+            out.print(f"the newest {SHOWN} comparisons; --json has {earlier:,} more")
+        for row in report.spent[-SHOWN:]:
             found = "significant" if row.significant else ""
             table.add_row(
                 str(row.number), row.candidate, row.opponent, p_text(row.p_value), p_text(row.level), found

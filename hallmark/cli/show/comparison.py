@@ -7,18 +7,20 @@ from rich.text import Text
 from evaluation.comparison import Comparison
 from experiments.comparing import flips
 from experiments.workspace import open_workspace
-from hallmark.cli.show.tables import comparison_table
+from hallmark.cli.show.tables import comparison_table, more_categories
 from hallmark.cli.terminal import out
 
 
-def show_comparison(comparison: Comparison) -> None:
+def show_comparison(comparison: Comparison, every_category: bool = False) -> None:
     """Print what was compared, how, and the table."""
     out.print(
         Text(f"{comparison.candidate_run} against {comparison.baseline_run} on {comparison.dataset}", "bold")
     )
     out.print(f"judged by {comparison.judge}; p values: {comparison.test_name}; interval: paired bootstrap")
     out.print()
-    out.print(comparison_table(comparison, "first", "second"))
+    out.print(comparison_table(comparison, "first", "second", every_category))
+    if not every_category and (more := more_categories(comparison, "All: --all-categories, or --json")):
+        out.print(more)
     for note in comparison.notes:
         out.print()
         out.print(note, markup=False)

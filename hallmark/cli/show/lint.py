@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.padding import Padding
 from rich.text import Text
 
+from evaluation.shown import largest, more_largest
 from experiments.lint_rules import Finding, Rule
 from experiments.linting import Lint
 from golden.manifest import DEFAULT_JUDGE
@@ -56,8 +57,10 @@ def show_lint(lint: Lint, file: str) -> None:
     counted = f"{lint.items} items" if lint.items != 1 else "1 item"
     out.print(Text(f"{lint.name}: {counted}", "bold"), markup=False)
     out.print(f"sha256 {lint.sha256}")
-    for category, count in lint.categories.items():
+    for category, count in largest(list(lint.categories.items()), lambda each: (each[1], 0.0)):
         out.print(f"  {category:<24} {count:>6}", markup=False)
+    if more := more_largest(len(lint.categories), "All: --json"):
+        out.print(f"  {more}")
     about = lint.model_dump(include={"judge", "model", "max_new_tokens"})
     for name, style, findings in (("error", "red", lint.errors), ("warning", "yellow", lint.warnings)):
         for rule, title in TITLES.items():

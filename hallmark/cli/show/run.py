@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from evaluation.shown import SHOWN, largest, more_largest
 from experiments.run_files import is_here
 from hallmark.cli.show.tables import plain_table
 from hallmark.cli.terminal import emit, out, relative
@@ -37,7 +40,9 @@ def show_run(result: RunResult) -> None:
             out.print(f"{name:<9} {value}", markup=False, soft_wrap=True)
     if result.metrics:
         table = plain_table(["metric", "category", "items", "value", "95 % interval"], right=(2, 3, 4))
-        for row in result.metrics:
+        overall = [row for row in result.metrics if not row.category]
+        categories = [row for row in result.metrics if row.category]
+        for row in [*overall, *largest(categories, lambda row: (row.n, row.value))]:
             between = (
                 ""
                 if row.ci_low is None or row.ci_high is None
@@ -48,13 +53,22 @@ def show_run(result: RunResult) -> None:
             )
         out.print()
         out.print(table)
+        if more := more_largest(len(categories), "All: --json"):
+            out.print(more)
         out.print()
-        out.print(
-            "judged    " + ", ".join(f"{count} {reason}" for reason, count in result.counts.items()),
-            markup=False,
-        )
+        out.print(f"judged    {_reasons(result.counts)}", markup=False)
         if (cut := result.truncated) is not None:
             below = f"{cut['completions_below_one']} of them without the full score"
             completions = f"{cut['completions']} completions at max_new_tokens ({below})"
             prompts = f"{cut['prompts']} prompts to fit the context"
             out.print(f"cut off   {completions}, {prompts}", soft_wrap=True)
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    """The judge's reasons, the most frequent ones where it has many."""
+    if len(counts) <= SHOWN:
+        return ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    most = sorted(counts.items(), key=lambda each: -each[1])[:SHOWN]
+    rest = sum(counts.values()) - sum(count for _, count in most)
+    told = ", ".join(f"{count} {reason}" for reason, count in most)
+    return f"{told}, {rest:,} for {len(counts) - SHOWN:,} other reasons (--json)"

@@ -23,8 +23,12 @@ def plain_table(columns: Sequence[str], right: Sequence[int] = ()) -> Table:
     return table
 
 
-def comparison_table(comparison: Comparison, left: str, right: str) -> Table:
-    """Overall, by category and by band: both values, the delta, its interval or flips, and the p value."""
+def comparison_table(comparison: Comparison, left: str, right: str, every: bool = False) -> Table:
+    """Overall, by category and by band: both values, the delta, its interval or flips, and the p value. Of
+    many categories those that changed most, unless `every` one is asked for.
+    """
+    from evaluation.shown import most_changed
+
     table = plain_table(["", "items", left, right, "delta", "95 % interval", "p"], right=(1, 2, 3, 4, 5, 6))
     table.add_row(
         Text("overall", "bold"),
@@ -41,9 +45,16 @@ def comparison_table(comparison: Comparison, left: str, right: str) -> Table:
             table.add_row(
                 Text(title, "bold"), "", "", "", "", Text("better / worse", "bold"), Text("p (Holm)", "bold")
             )
-            for group in groups:
+            for group in groups if every else most_changed(groups):
                 table.add_row(*_group_cells(group))
     return table
+
+
+def more_categories(comparison: Comparison, remedy: str) -> str | None:
+    """The line below the table that says how many categories it left out, and how to see them."""
+    from evaluation.shown import more_changed
+
+    return more_changed(comparison.categories, remedy)
 
 
 def decision_table(decision: GateDecision) -> Table:
