@@ -14,6 +14,7 @@ from sqlalchemy import func, insert, update
 from sqlmodel import Session, col, select
 
 from registry import MetricRow, PredictionRow, Registry, Run
+from registry.alpha_entries import LEDGER, REPEATED, Entry, entries_of, left_by
 from registry.audit import adopt
 from registry.columns import now
 from registry.log import log_hash
@@ -51,45 +52,51 @@ def populate(registry: Registry, model: str, like: Run, versions: int, trace_ids
 def _insert(session: Session, model: str, like: Run, numbers: range, trace_ids: Sequence[str]) -> None:
     rows: dict[type[Row], list[dict[str, Any]]] = defaultdict(list)
     last = session.exec(select(PromotionLog).order_by(col(PromotionLog.id).desc()).limit(1)).one()
-    spent = session.exec(select(func.max(AlphaSpending.number))).one()
+    left = left_by(entries_of(last)[0])
+    spent = left.number
     dataset = session.exec(select(AlphaSpending.dataset_sha256).limit(1)).one()
     at = session.exec(select(Alias.version).where(Alias.model == model)).one()
+    free = [session.exec(select(func.max(table.id))).one() + 1 for table in (Metric, Prediction)]
     for number in numbers:
         spent += 1
-        run, metrics, answers = _run(like, number, trace_ids)
+        run, metrics, answers = _run(like, number, trace_ids, free)
         version = _version(model, run, number, metrics)
         comparison = digest(f"old comparison {number}")
-        last = _decision(
-            last,
-            version,
-            at,
-            {"comparison_sha256": comparison, "number": spent, "reasons": ["It may be luck." * 10]},
-        )
-        at = number
-        ledger = AlphaSpending(
-            model=model,
+        entry = Entry(
             dataset_sha256=dataset,
             number=spent,
             comparison_sha256=comparison,
             opponent_run_id=like.run_id,
             candidate_run_id=run.run_id,
-            p_value=0.5,
+            carried=left.carried,
+            spent=left.spent,
             level=1e-6,
+            p_value=0.5,
             significant=False,
-            created_at=now(),
         )
+        left = left_by(entry)
+        decision = {
+            "comparison_sha256": comparison,
+            "number": spent,
+            "reasons": ["It may be luck." * 10],
+            LEDGER: [entry.model_dump(mode="json")],
+        }
+        last = _decision(last, version, at, decision)
+        at = number
+        repeated = entry.model_dump(include={"dataset_sha256", *REPEATED})
+        ledger = AlphaSpending(model=model, **repeated, log_id=last.id, created_at=now())
         for row in (run, version, ledger):
             rows[type(row)].append(row.model_dump(exclude={"id"}))
         rows[Metric] += metrics
         rows[Prediction] += answers
         rows[PromotionLog].append(last.model_dump())
-    for table in (Run, Metric, Prediction, ModelVersion, AlphaSpending, PromotionLog):
+    for table in (Run, Metric, Prediction, ModelVersion, PromotionLog, AlphaSpending):
         session.execute(insert(table), rows[table])
     session.execute(update(Alias).where(col(Alias.model) == model).values(version=at))
 
 
 def _run(
-    like: Run, number: int, trace_ids: Sequence[str]
+    like: Run, number: int, trace_ids: Sequence[str], free: list[int]
 ) -> tuple[Run, list[dict[str, Any]], list[dict[str, Any]]]:
     run = Run(**like.model_dump(exclude={"id"}))
     run.run_id, run.kind, run.inputs_sha256 = f"old-{number:06}", "trained", digest(f"old inputs {number}")
@@ -99,17 +106,23 @@ def _run(
     )
     run.evaluation_sha256 = digest(f"old evaluation {number}")
     metrics = [
-        {"run_id": run.run_id, **asdict(MetricRow("answer_correctness", 0.4, 30, name, 0.3, 0.5, "wilson"))}
-        for name in ("", *(f"category-{n}" for n in range(10)))
+        {
+            "id": id_,
+            "run_id": run.run_id,
+            **asdict(MetricRow("answer_correctness", 0.4, 30, name, 0.3, 0.5, "wilson")),
+        }
+        for id_, name in enumerate(("", *(f"category-{n}" for n in range(10))), free[0])
     ]
     answers = [
         {
+            "id": free[1] + place,
             "run_id": run.run_id,
             "position": place,
             **asdict(PredictionRow(trace_id, "Answer: 1", 0.0, "1", "wrong")),
         }
         for place, trace_id in enumerate(trace_ids[:OLD_ITEMS])
     ]
+    free[0], free[1] = free[0] + len(metrics), free[1] + len(answers)
     run.content_sha256 = content_sha256(run, metrics, answers)
     return run, metrics, answers
 
@@ -121,7 +134,9 @@ def _version(model: str, run: Run, number: int, metrics: list[dict[str, Any]]) -
         run_id=run.run_id,
         weights_sha256=digest(f"old weights {number}"),
         artifact="",
-        metrics=[{name: value for name, value in row.items() if name != "run_id"} for row in metrics],
+        metrics=[
+            {name: value for name, value in row.items() if name not in ("id", "run_id")} for row in metrics
+        ],
         dataset_key="golden",
         dataset_version="v1",
         dataset_sha256=run.manifest["dataset"]["sha256"],

@@ -63,7 +63,7 @@ def file_size(path: Path) -> int:
     """The size of a file in bytes; 0 where there is none."""
     try:
         return path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return 0
 
 

@@ -11,6 +11,7 @@ arXiv:1910.04900). docs/statistics.md has the argument and a simulation.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 SPENDING = "fallback@v2"
 """Name of the rule below. A decision is recorded with it, so that its level can be computed again for as long
@@ -33,6 +34,7 @@ LEAST = 1e-300
 """The level where nothing is left, because alpha was lowered: above zero, and below every p value."""
 
 
+@cache
 def weight(number: int) -> float:
     """The share of alpha that belongs to a comparison. All shares sum to 1.
 
@@ -53,18 +55,13 @@ def weight(number: int) -> float:
     return EARLY * early + LASTING * lasting
 
 
-_weights: list[float] = []
-"""The shares of the first comparisons, as many as were asked for."""
-
-
 def rest(number: int) -> float:
     """The share of alpha that belongs to a comparison and to all after it.
 
     Args:
         number: which comparison it is, from 1.
     """
-    _weights.extend(map(weight, range(len(_weights) + 1, number)))
-    return 1 - math.fsum(_weights[: number - 1])
+    return 1 - math.fsum(map(weight, range(1, number)))
 
 
 def spent_level(alpha: float, number: int, carried: float = 0.0, spent: float | None = None) -> float:

@@ -91,7 +91,9 @@ class ExperimentConfig(TrainRunConfig):
         default=True, description="Promote when the gate passes. Off: decide, record, and leave the champion."
     )
     reuse_baseline: bool = Field(
-        default=True, description="Take the recorded baseline where one exists for exactly these inputs."
+        default=True,
+        description="Take the recorded baseline where one exists for exactly these inputs, and a trained run "
+        "on which nothing was decided yet.",
     )
     fail_unless_promoted: bool = Field(
         default=False, description="End as failed, with exit code 5, when the gate says no; for CI."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError
+from core.errors import HallmarkError, InputError
 from core.files import read_json
 from core.locks import holder
 from core.sealed import SUMS, damage, file_size, intact_lines, sha256_files
@@ -101,7 +101,9 @@ class _Check:
                 predictions = str(run.predictions_sha256)
                 names = {self.files.predictions.name: predictions, self.files.dataset.name: dataset}
             self.recorded = {self.files.directory / name: sha256 for name, sha256 in names.items()}
-        except (ValueError, TypeError):
+        except HallmarkError:
+            raise
+        except Exception:  # whatever an edited row breaks; the others are still checked
             self.unreadable = True
 
     @property
@@ -121,7 +123,9 @@ class _Check:
         try:
             for what in self._unfinished() if self.run.status != "finished" else self._finished(hashes):
                 yield Problem(f"run {self.run.run_id}", what)
-        except (ValueError, TypeError):
+        except HallmarkError:
+            raise
+        except Exception:  # as above
             self.unreadable = True
         if self.unreadable:
             yield Problem(f"run {self.run.run_id}", "its row cannot be read, so its files cannot be checked")

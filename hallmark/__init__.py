@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
     from experiments.reproducing import Reproduction
     from experiments.result import ExperimentResult, PromotionResult
+    from experiments.verifying import Verification
     from experiments.workspace import Workspace
     from hallmark.api import (
         baseline,

@@ -235,7 +235,8 @@ def experiment(
         suite: what must hold on which datasets, as an object, a dictionary or the path of a TOML file; it
             names the datasets and judges itself.
         promote: False decides and records, and leaves the champion.
-        reuse_baseline: take the recorded baseline where one exists for exactly these inputs.
+        reuse_baseline: take the recorded baseline where one exists for exactly these inputs, and a trained
+            run on which nothing was decided yet.
         fail_unless_promoted: raise `GateRefused` when the gate says no.
 
     Raises:

@@ -166,6 +166,8 @@ def differing(stored: Any, made: Any, field: str = "") -> str | None:
     """The first field in which a stored statement is not the one that the rows give, in words; None where
     they are the same.
     """
+    if not field and canonical_json(stored) == canonical_json(made):
+        return None
     if isinstance(stored, dict) and isinstance(made, dict):
         pairs = [
             (f"{field}.{name}".strip("."), stored.get(name, ABSENT), made.get(name, ABSENT))

@@ -42,19 +42,22 @@ def check_content(session: Session, run: Run) -> None:
 
 def run_sha256(connection: Connection, row: StoredRow[Any]) -> str:
     """The hash over a finished run as it is stored; `registry.runs.content_sha256` is the same from Python.
+    Runs from before their files were recorded have fewer columns in it.
 
     Args:
         connection: reads the run's metrics and predictions.
         row: the whole row of the run, as `registry.stored` reads it.
     """
     dialect = connection.dialect.name
-    excluded = NOT_OLDER_CONTENT if row.files is None else NOT_CONTENT
+    older = row.files is None
+    excluded, unnamed = (NOT_OLDER_CONTENT, {"id"}) if older else (NOT_CONTENT, set[str]())
     digest = hashlib.sha256(b"[" + stored_table("run", dialect).canonical_bytes(row, excluded))
     for table, order in (("metric", "id"), ("prediction", "position")):
-        how, of_run = stored_table(table, dialect), f'WHERE run_id = :run_id ORDER BY "{order}"'
+        how = stored_table(table, dialect)
+        of_run = f'WHERE run_id = (SELECT run_id FROM run WHERE run.id = :id) ORDER BY "{order}"'  # noqa: S608
         digest.update(b",[")
-        for number, part in enumerate(read(connection, table, rest=of_run, run_id=row.run_id)):
-            digest.update((b"," if number else b"") + how.canonical_bytes(part, {"id"}))
+        for number, part in enumerate(read(connection, table, rest=of_run, id=row.id)):
+            digest.update((b"," if number else b"") + how.canonical_bytes(part, unnamed))
         digest.update(b"]")
     digest.update(b"]")
     return digest.hexdigest()

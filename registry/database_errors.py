@@ -56,6 +56,11 @@ def database_errors(url: URL) -> Iterator[None]:
         yield
     except StatementError as error:
         raise _translated(error, url) from None
+    except UnicodeDecodeError as error:
+        # Of all that is decoded here only what SQLite says about a damaged schema, which it quotes.
+        raise IntegrityError(
+            _damaged(error.object.decode(errors="backslashreplace"), describe(url))
+        ) from None
 
 
 def _translated(error: StatementError, url: URL) -> HallmarkError:
@@ -75,10 +80,7 @@ def _sqlite(reason: str, place: str) -> HallmarkError:
             "Wait until that one is done, then run the same command again."
         )
     if "not a database" in reason or "malformed" in reason:
-        return IntegrityError(
-            f"{place}: not an intact SQLite database ({reason}). "
-            "Restore it from a backup, or move it away to start a new registry."
-        )
+        return IntegrityError(_damaged(reason, place))
     if "full" in reason:
         return ResourceError(f"{place}: the disk is full. Free some space and run the same command again.")
     if "readonly" in reason or "unable to open" in reason or "disk I/O" in reason:
@@ -87,6 +89,13 @@ def _sqlite(reason: str, place: str) -> HallmarkError:
             "Check its permissions or set HALLMARK_HOME to a folder you own."
         )
     return IntegrityError(f"{place}: refused by the database: {reason}")
+
+
+def _damaged(reason: str, place: str) -> str:
+    return (
+        f"{place}: not an intact SQLite database ({reason}). "
+        "Restore it from a backup, or move it away to start a new registry."
+    )
 
 
 def _postgresql(error: DBAPIError, reason: str, place: str) -> HallmarkError:

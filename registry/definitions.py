@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator
+from functools import cache
 
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import InternalError, ProgrammingError
@@ -77,13 +78,18 @@ def differences(database: Database) -> Iterator[tuple[str, str]]:
 
 
 def _sqlite(database: Database) -> tuple[Definitions, Definitions]:
+    with database.engine.connect() as connection:
+        return _sqlite_definitions(connection), _made_by_sqlite()
+
+
+@cache
+def _made_by_sqlite() -> Definitions:
     fresh = create_engine("sqlite://")
     with fresh.begin() as connection:
         apply_migrations(connection)
-        expected = _sqlite_definitions(connection)
+        made = _sqlite_definitions(connection)
     fresh.dispose()
-    with database.engine.connect() as connection:
-        return _sqlite_definitions(connection), expected
+    return made
 
 
 def _sqlite_definitions(connection: Connection) -> Definitions:
@@ -95,23 +101,29 @@ def _sqlite_definitions(connection: Connection) -> Definitions:
     }
 
 
+_made_by_postgresql: dict[str, Definitions] = {}
+"""By version of the server, which is what writes the definitions."""
+
+
 def _postgresql(database: Database) -> tuple[Definitions, Definitions]:
     """The migrations are run in a schema of their own, in a transaction that is rolled back: so the same
     server writes both definitions.
     """
     schema = f"hallmark_{uuid.uuid4().hex}"
     with database.engine.connect() as connection:
-        own = connection.execute(text("SELECT current_schema()")).scalar_one()
-        try:
-            connection.execute(text(f"CREATE SCHEMA {schema}"))
-        except (ProgrammingError, InternalError):  # no permission; a server that only reads
-            announce("verify", "triggers and constraints not checked: this user may not create a schema")
-            return {}, {}
-        connection.execute(text(f"SET LOCAL search_path TO {schema}"))
-        apply_migrations(connection)
-        found, expected = (_postgresql_definitions(connection, name) for name in (own, schema))
-        connection.rollback()
-    return found, expected
+        own, server = connection.execute(text("SELECT current_schema(), version()")).one()
+        found = _postgresql_definitions(connection, own)
+        if server not in _made_by_postgresql:
+            try:
+                connection.execute(text(f"CREATE SCHEMA {schema}"))
+            except (ProgrammingError, InternalError):  # no permission; a server that only reads
+                announce("verify", "triggers and constraints not checked: this user may not create a schema")
+                return {}, {}
+            connection.execute(text(f"SET LOCAL search_path TO {schema}"))
+            apply_migrations(connection)
+            _made_by_postgresql[server] = _postgresql_definitions(connection, schema)
+            connection.rollback()
+    return found, _made_by_postgresql[server]
 
 
 def _postgresql_definitions(connection: Connection, schema: str) -> Definitions:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy import Row as StoredRow
 
 from core.progress import quiet_meter
-from registry.audit import Head, key_of
+from registry.audit import KEYS, Head, key_of
 from registry.columns import FIRST_HASH
 from registry.stored import read, stored_sha256, stored_table
 
@@ -59,14 +59,16 @@ def audit_log(connection: Connection, head: Head | None, entries: Entries) -> It
     Args:
         connection: in a transaction.
         head: what its end was once.
-        entries: the newest of each row are put there.
+        entries: the newest of each row are put there at the end; a log that cannot be read leaves it empty.
     """
+    newest: Entries = {table: {} for table in KEYS}
     chain, last, there = Chain("audit_log", "log row"), Head(0, FIRST_HASH), head is None
     for row in read(connection, "audit_log"):
         there = there or last == head
         yield from chain.problems(connection, row)
-        entries.setdefault(row.table_name, {})[row.row_key] = row.row_sha256
+        newest.setdefault(row.table_name, {})[row.row_key] = row.row_sha256
         last = Head(row.id, row.hash)
+    entries.update(newest)
     if head is None or there or last == head:
         return
     if head.rows > last.rows:
@@ -77,7 +79,7 @@ def audit_log(connection: Connection, head: Head | None, entries: Entries) -> It
 
 def rows(connection: Connection, table: str, entries: Entries) -> Iterator[Found]:
     """Check the rows of a table against their newest entries."""
-    how, newest = stored_table(table, connection.dialect.name), entries.get(table, {})
+    how, newest = stored_table(table, connection.dialect.name), entries[table]
     count = connection.execute(text(f'SELECT count(*) FROM "{table}"')).scalar_one()  # noqa: S608  our own name
     meter = quiet_meter(f"verify {table.replace('_', ' ')}", count, "rows")
     for number, row in enumerate(read(connection, table), 1):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import bindparam, exists, func, insert
+from sqlalchemy import Connection, bindparam, exists, func, insert
 from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
@@ -166,9 +166,13 @@ class Runs:
             run.model_sha256, run.evaluation_sha256 = model_sha256, evaluation_sha256
             run.predictions_sha256 = predictions_sha256
             run.predictions_meta = frozen_json(predictions_meta, f"run {run_id}: predictions_meta")
-            metric_rows = [{"run_id": run_id, **_fields(row)} for row in metrics]
+            free = _free_ids(session.connection())
+            metric_rows = [
+                {"id": id_, "run_id": run_id, **_fields(row)} for id_, row in enumerate(metrics, free[0])
+            ]
             prediction_rows = [
-                {"run_id": run_id, "position": place, **_fields(row)} for place, row in enumerate(predictions)
+                {"id": free[1] + place, "run_id": run_id, "position": place, **_fields(row)}
+                for place, row in enumerate(predictions)
             ]
             run.content_sha256 = content_sha256(run, metric_rows, prediction_rows)
             session.add(run)
@@ -417,6 +421,7 @@ class Runs:
 # to answer it.
 _METRICS = Metric.__table__  # type: ignore[attr-defined]
 _PREDICTIONS = Prediction.__table__  # type: ignore[attr-defined]
+_LAST_METRIC, _LAST_PREDICTION = select(func.max(Metric.id)), select(func.max(Prediction.id))
 _RUN = select(Run).where(Run.run_id == bindparam("run_id"))
 _LIKE_RUN = (
     select(Run)
@@ -562,11 +567,17 @@ def _end(run: Run) -> str:
     return max(now(), run.started_at)
 
 
+def _free_ids(connection: Connection) -> list[int]:
+    """The first free row id of a metric, and of a prediction. They are given here and not by the database, so
+    that the run's content can cover them.
+    """
+    return [(connection.execute(last).scalar() or 0) + 1 for last in (_LAST_METRIC, _LAST_PREDICTION)]
+
+
 def _fields(row: MetricRow | PredictionRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__slots__}
 
 
 def content_sha256(run: Run, metrics: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
-    """The hash over a finished run: its row, its metrics and its predictions."""
-    excluded = NOT_OLDER_CONTENT if run.files is None else NOT_CONTENT
-    return sha256_json([run.model_dump(exclude=excluded), metrics, predictions])
+    """The hash over a run that finishes: its row, its metrics and its predictions, with their ids."""
+    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, predictions])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, bindparam
-from sqlalchemy.exc import NoResultFound
+from sqlalchemy import Row as StoredRow
 from sqlmodel import Session, col, select
 
 from core.files import sha256_json
@@ -15,13 +16,26 @@ from registry.alpha_entries import LEDGER
 from registry.audit import Head
 from registry.columns import frozen_json
 from registry.database import Database
+from registry.stored import any_text, read
 from registry.tables import Attestation, AuditLog, ModelVersion, PromotionLog, Run
 
 AT_ONCE = 50
 """Entries that are fetched at a time."""
 
 _BY_THE_GATE = col(PromotionLog.action).in_(("promoted", "forced"))
-_DECIDED = select(PromotionLog.id).where(_BY_THE_GATE)
+OF_RUN = (
+    "run_id",
+    "kind",
+    "base_model",
+    "judge_fingerprint",
+    "model_sha256",
+    "parent_model_sha256",
+    "predictions_sha256",
+    "started_at",
+    "finished_at",
+)
+"""What a statement says of a run; its documents are not read."""
+
 _ENTRIES = select(AuditLog.id, AuditLog.table_name, AuditLog.row_key, AuditLog.previous_hash)
 _OF_VERSION = select(AuditLog.id).where(
     AuditLog.table_name == "model_version", AuditLog.row_key == bindparam("key")
@@ -88,7 +102,7 @@ class Basis:
 
     Attributes:
         version: its row.
-        run: the run that made and judged it.
+        run: the run that made and judged it, with the columns `OF_RUN`.
         decision: by which it came to be, from the promotion log; empty where the log does not say.
         head: the end of the audit log when that promotion began; None where that was not recorded.
         document: the recorded statement, or a signed envelope of it; None where there is none.
@@ -103,9 +117,12 @@ class Basis:
 
 def basis(session: Session, version: ModelVersion) -> Basis:
     """What the statement of a version is made from."""
-    found = _DECIDED.where(PromotionLog.model == version.model, PromotionLog.to_version == version.number)
-    log_id = session.connection().execute(found.order_by(col(PromotionLog.id)).limit(1)).scalar()
-    return _basis(session, version, log_id, head_before(session.connection(), version))
+    connection = session.connection()
+    found = select(PromotionLog.id).where(
+        _BY_THE_GATE, PromotionLog.model == version.model, PromotionLog.to_version == version.number
+    )
+    log_id = connection.execute(found.order_by(col(PromotionLog.id)).limit(1)).scalar()
+    return _basis(connection, version, log_id, head_before(connection, version))
 
 
 def every_basis(database: Database) -> Iterator[tuple[str, Basis | str]]:
@@ -114,33 +131,58 @@ def every_basis(database: Database) -> Iterator[tuple[str, Basis | str]]:
     """
     with database.reading() as session:
         connection = session.connection()
-        rows = select(ModelVersion.id, ModelVersion.model, ModelVersion.number)
-        versions = connection.execute(rows.order_by(col(ModelVersion.id))).all()
         heads = heads_before(connection)
         logs: dict[tuple[str, int], int] = {}
         decided = select(PromotionLog.id, PromotionLog.model, PromotionLog.to_version).where(_BY_THE_GATE)
         for log_id, model, number in connection.execute(decided.order_by(col(PromotionLog.id))):
             logs.setdefault((model, number), log_id)
-    for version_id, *name in versions:
-        key = (name[0], name[1])
-        try:
-            with database.reading() as session:
-                version = session.get_one(ModelVersion, version_id)
-                yield f"{key[0]} v{key[1]}", _basis(session, version, logs.get(key), heads.get(key))
-        except (ValueError, TypeError, NoResultFound) as error:
-            yield f"{key[0]} v{key[1]}", f"its rows cannot be read: {' '.join(str(error).split())}"
+        with any_text(connection):
+            for row in read(connection, "model_version"):
+                key = (row.model, row.number)
+                yield f"{key[0]} v{key[1]}", _read_basis(connection, row, logs.get(key), heads.get(key))
 
 
-def _basis(session: Session, version: ModelVersion, log_id: int | None, head: Head | None) -> Basis:
-    decision = None if log_id is None else session.get_one(PromotionLog, log_id).decision
-    run = session.exec(select(Run).where(Run.run_id == version.run_id)).one()
-    stored = select(Attestation.document).where(
-        Attestation.model == version.model, Attestation.number == version.number
-    )
-    document = session.exec(stored).first()
+def _read_basis(
+    connection: Connection, row: StoredRow[Any], log_id: int | None, head: Head | None
+) -> Basis | str:
+    try:
+        return _basis(connection, _made(ModelVersion, row, "metrics", "manifest"), log_id, head)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        return f"its rows cannot be read: {' '.join(str(error).split())}"
+
+
+def _basis(connection: Connection, version: ModelVersion, log_id: int | None, head: Head | None) -> Basis:
+    decision = {} if log_id is None else _document(connection, "promotion_log", "decision", id=log_id)
+    run = next(read(connection, "run", *OF_RUN, rest="WHERE run_id = :run_id", run_id=version.run_id), None)
+    if run is None:
+        raise ValueError(f"run {version.run_id} is missing")
+    of_version = {"model": version.model, "number": version.number}
     # Decisions hold their entries of the ledger of alpha for as long as statements name the audit log.
     named = head if decision and LEDGER in decision else None
-    return Basis(version, run, decision or {}, named, dict(document) if document else None)
+    document = _document(connection, "attestation", "document", **of_version)
+    return Basis(version, _made(Run, run), decision or {}, named, document)
+
+
+def _document(connection: Connection, table: str, column: str, **where: Any) -> dict[str, Any] | None:
+    """The JSON object in a row; None where there is no such row."""
+    rest = "WHERE " + " AND ".join(f"{name} = :{name}" for name in where)
+    row = next(read(connection, table, column, rest=rest, **where), None)
+    if row is None:
+        return None
+    document = json.loads(row[0])
+    if not isinstance(document, dict):
+        raise ValueError(f"{table} holds {column} that is no object")
+    return document
+
+
+Made = TypeVar("Made", ModelVersion, Run)
+
+
+def _made(table: type[Made], row: StoredRow[Any], *documents: str) -> Made:
+    """A row of ours from a stored one."""
+    return table(
+        **{name: json.loads(value) if name in documents else value for name, value in row._mapping.items()}
+    )
 
 
 def record_statement(database: Database, version: ModelVersion, document: dict[str, Any]) -> None:

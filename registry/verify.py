@@ -51,7 +51,7 @@ def verify(database: Database, store: Store, quick: bool = False, head: Head | N
             return list(_readable(connection, where, check))
 
         with any_text(connection):
-            found = checked("database", lambda: _file(connection, quick))
+            found = checked("database", lambda: _file(connection))
             found += checked("schema", lambda: differences(database))
             found += _rows(connection, head, checked)
             if not quick:
@@ -59,7 +59,7 @@ def verify(database: Database, store: Store, quick: bool = False, head: Head | N
                 stored, named = consistent.dataset_files(connection)
     if not quick:
         found += _artifacts(store, weights, stored, named)
-    return [Problem(*one) for one in dict.fromkeys(found)]
+    return [Problem(_printable(where), _printable(what)) for where, what in dict.fromkeys(found)]
 
 
 Checked = Callable[[str, Callable[[], Iterable[Found]]], list[Found]]
@@ -70,6 +70,8 @@ def _readable(connection: Connection, where: str, check: Callable[[], Iterable[F
     try:
         with connection.begin_nested():
             yield from check()
+    except UnicodeDecodeError as error:  # SQLite quotes damaged bytes in what it says
+        yield where, f"cannot be read: {error.object.decode(errors='backslashreplace')}"
     except DBAPIError as error:
         lost = isinstance(error, OperationalError) and connection.dialect.name != "sqlite"
         if lost or error.connection_invalidated:
@@ -77,11 +79,12 @@ def _readable(connection: Connection, where: str, check: Callable[[], Iterable[F
         yield where, f"cannot be read: {' '.join(str(error.orig).split())}"
 
 
-def _file(connection: Connection, quick: bool) -> Iterator[Found]:
-    """The pages of an SQLite file. A PostgreSQL server has checksums of its own."""
+def _file(connection: Connection) -> Iterator[Found]:
+    """The pages of an SQLite file, and whether its indexes agree with the rows: what is read from an index is
+    not read from the row. A PostgreSQL server has checksums of its own.
+    """
     if connection.dialect.name == "sqlite":
-        pragma = "quick_check" if quick else "integrity_check"
-        for (fault,) in connection.execute(text(f"PRAGMA {pragma}({SHOWN})")):
+        for (fault,) in connection.execute(text(f"PRAGMA integrity_check({SHOWN})")):
             if fault != "ok":
                 yield "database", " ".join(str(fault).split())
 
@@ -89,7 +92,7 @@ def _file(connection: Connection, quick: bool) -> Iterator[Found]:
 def _rows(connection: Connection, head: Head | None, checked: Checked) -> list[Found]:
     entries: Entries = {}
     found = checked("log", lambda: recorded.audit_log(connection, head, entries))
-    for table in KEYS:
+    for table in KEYS if entries else ():
         found += checked(f"table {table}", partial(recorded.rows, connection, table, entries))
     for check in (
         consistent.runs,
@@ -116,3 +119,7 @@ def _artifacts(store: Store, weights: set[str], stored: set[str], named: set[str
 
 def _hashes(names: set[str]) -> set[str]:
     return {name for name in names if _SHA256.fullmatch(name)}
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

@@ -308,6 +308,16 @@ def test_a_head_that_was_kept_outside_shows_that_it_was_rewritten(
     assert "the head" in checked.stdout
 
 
+def test_every_decision_gives_the_end_of_the_log(refused: Path, home: Path, hallmark: CommandLine) -> None:
+    shutil.copytree(refused, home)
+    lucky = open_registry(home).runs.list(limit=1)[0].run_id
+    printed = hallmark("promote", lucky, "--model-name", "support").stdout.splitlines()[-1]
+    assert printed == hallmark("verify", "--quick").stdout.splitlines()[-1]
+    given = json.loads(hallmark("promote", lucky, "--model-name", "support", "--json").stdout)["head"]
+    assert printed.startswith("log: ")
+    assert hallmark("verify", "--quick", "--head", given).returncode == 0
+
+
 def test_a_head_that_is_not_signed_by_the_key_is_refused(rewritten: Path, hallmark: CommandLine) -> None:
     make_key_pair(rewritten / "other")
     at_home = {"HALLMARK_HOME": str(rewritten / "home")}

@@ -48,7 +48,7 @@ def two_of_three(place: int, item: Item) -> str:
 def record_baseline(workspace: Workspace, answers: Answers | None = None, **settings: object) -> Run:
     """A finished run of the tiny base model with these answers; 40 % are right where none are given."""
     plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace)
-    run = _record(workspace, plan, answers or right_for(0.4), None)
+    run = record_planned(workspace, plan, answers or right_for(0.4), None)
     return workspace.registry.runs.get(run.run_id)
 
 
@@ -62,7 +62,7 @@ def record_trained(
     training = TrainingPlan(
         config=TrainConfig(), dataset=dataset_ref(load_dataset("train-v1"), 9600), overlaps=[]
     )
-    run = _record(
+    run = record_planned(
         workspace, plan.model_copy(update={"kind": "trained", "training": training}), answers, weights
     )
     return workspace.registry.runs.get(run.run_id)
@@ -93,7 +93,7 @@ def recorded_run(
     **settings: Any,
 ) -> RunRef:
     """A finished run planned as in production; `cut` are the places of items whose completion was cut."""
-    return _record(
+    return record_planned(
         workspace, plan_of(workspace, trained, **settings), answer, "trained" if trained else None, cut
     )
 
@@ -105,9 +105,10 @@ def plan_of(workspace: Workspace, trained: bool = False, **settings: Any) -> Run
     return plan_evaluation(EvaluateConfig(**settings), workspace)
 
 
-def _record(
+def record_planned(
     workspace: Workspace, plan: RunPlan, answers: Answers, weights: str | None, cut: Iterable[int] = ()
 ) -> RunRef:
+    """A finished run of a plan, with these answers, and a model where `weights` names one."""
     run = begin_run(plan, workspace.registry)
     with owned(run, workspace.registry):
         phases.export_dataset(run, plan)

@@ -124,7 +124,6 @@ def test_no_place_on_this_machine_is_in_a_statement(opened: Registry, tmp_path: 
         tmp_path,
         base_model="/home/someone/models/foo/",
         manifest=recorded,
-        directory="/home/someone/runs/1",
     )
     text = canonical_json(statement)
     assert "someone" not in text

@@ -144,3 +144,13 @@ def test_of_an_unfinished_run_what_it_resumes_from_is_checked_unless_a_process_w
     assert held is not None
     assert problems(place) == []
     os.close(held)
+
+
+@pytest.mark.parametrize("document", ["nonsense", "3", '{"../x": 3}'])
+def test_a_row_that_cannot_be_read_is_named_and_the_other_runs_are_still_checked(
+    document: str, place: Workspace, runs: tuple[Run, Run]
+) -> None:
+    edit(place.registry, f"UPDATE run SET files = '{document}' WHERE run_id = '{runs[0].run_id}'")
+    (place.registry.runs.directory(runs[1].run_id) / "scores.jsonl").write_text("")
+    named = [problem.where for problem in check_runs(place).problems]
+    assert sorted(named) == sorted(f"run {run.run_id}" for run in runs)

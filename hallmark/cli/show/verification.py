@@ -27,23 +27,27 @@ def show_verification(found: Verification, console: Console = out) -> None:
         console.print(Text(f"{len(found.problems):,} problems", "bold red"))
     else:
         console.print(Text("everything matches what was recorded", "bold green"))
-    console.print(f"checked: {', '.join(_counts(found.checked))}", markup=False)
+    for name, line in zip(("checked: ", "         "), _counts(found.checked), strict=False):
+        console.print(f"{name}{line}", markup=False)
     if found.elsewhere:
         console.print(_elsewhere(found.elsewhere), markup=False)
     console.print(f"log: {log_line(found.head)}", markup=False, soft_wrap=True)
 
 
 def _counts(checked: Checked) -> Iterator[str]:
-    yield f"{checked.rows:,} rows"
-    yield f"{checked.runs:,} runs"
-    yield f"{checked.versions:,} versions"
-    yield f"{checked.comparisons:,} comparisons"
+    """Two lines; one where only rows and logs were checked."""
+    rows = f"{checked.rows:,} rows, {checked.runs:,} runs, {checked.versions:,} versions"
+    compared = f"{rows}, {checked.comparisons:,} comparisons"
     if checked.quick:
-        yield "and nothing else (--quick)"
+        yield f"{compared}; no files (--quick)"
         return
-    yield f"{checked.statements:,} statements"
-    yield f"{checked.artifacts:,} artifacts ({checked.artifact_bytes / 1e6:,.1f} MB)"
-    yield f"{checked.run_files:,} files of runs ({checked.run_bytes / 1e6:,.1f} MB)"
+    yield f"{compared}, {checked.statements:,} statements"
+    artifacts = f"{checked.artifacts:,} artifacts ({_size(checked.artifact_bytes)})"
+    yield f"{artifacts}, {checked.run_files:,} files of runs ({_size(checked.run_bytes)})"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
 
 
 def _elsewhere(runs: list[str]) -> str:
