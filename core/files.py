@@ -8,7 +8,7 @@ import io
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -240,12 +240,12 @@ def read_only(place: object) -> ResourceError:
 
 
 @contextmanager
-def atomic_writer(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
+def atomic_writer(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """Write a file so that it appears whole or not at all: temporary file, fsync, rename.
 
     Args:
         path: where the file will be; parents are made.
-        mode: its permissions.
+        mode: its permissions, of which the umask takes some.
 
     Raises:
         ResourceError: the disk is full or the place cannot be written.
@@ -253,13 +253,12 @@ def atomic_writer(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(mode)
         temporary.replace(path)
         fsync_directory(path.parent)
     except OSError as error:

@@ -233,6 +233,8 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
     for before, after in ((source.training, files.training), (source.loss_curve, files.loss_curve)):
         if is_here(before):
             _copy(before, after)
+            if (found := sha256_file(after)) != (plan.source.files or {}).get(before.name, found):
+                raise IntegrityError(f"{before}: changed since run {plan.source.run_id} left it.")
 
 
 def _items(plan: RejudgePlan, registry: Registry) -> Path:

@@ -99,7 +99,6 @@ def check_target(target: Path, *, force: bool) -> None:
 
 
 def _replace(made: Path, target: Path, old: Path) -> None:
-    made.chmod(0o755)
     replaced = target.exists()
     if replaced:
         target.rename(old)

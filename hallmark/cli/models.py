@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from core.errors import ResourceError
 from hallmark import api
 from hallmark.cli import aliases, exports
 from hallmark.cli.power import share
-from hallmark.cli.terminal import Json, Model, emit
+from hallmark.cli.terminal import Json, Model, emit, home
 from hallmark.cli.workspace import open_registry
 
 app = typer.Typer(
@@ -63,7 +65,12 @@ def _version_document(reference: str, *, statement: bool) -> dict[str, Any]:
 
     registry = open_registry()
     version = registry.models.get(reference)
-    path = str(registry.artifacts.get(version.weights_sha256))
+    try:
+        path = str(registry.artifacts.get(version.weights_sha256))
+    except ResourceError:
+        if os.access(home(), os.W_OK):
+            raise
+        path = f"not checked out, since {home()} is read-only; hallmark models export {reference} DIR"
     document = {**version.model_dump(mode="json", exclude={"id"}), "path": path}
     return {**document, "statement": opened(stored_document(registry, version))} if statement else document
 

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from core.errors import ResourceError
@@ -19,7 +18,7 @@ from hallmark.workstation.prefect_environment import (
 )
 from hallmark.workstation.services import SERVER, WORKER, Service
 
-WORKER_PATIENCE = timedelta(minutes=3)
+WORKER_PATIENCE_S = 180.0
 
 
 def start(home: Path, port: int, say: Callable[[str], None]) -> str:
@@ -116,11 +115,11 @@ def _start_worker(home: Path, environment: dict[str, str]) -> bool:
 
     if WORKER.holder(home) is not None:
         return False
-    since = datetime.now(UTC)
+    before, started = setup.worker_reports(), time.monotonic()
     worker = WORKER.start(home, ["worker", "--no-deploy"], environment)
-    while not setup.worker_has_reported(since):
+    while setup.worker_reports() <= before:
         _refuse_ended(WORKER, home, worker)
-        if datetime.now(UTC) - since > WORKER_PATIENCE:
+        if time.monotonic() - started > WORKER_PATIENCE_S:
             raise ResourceError(f"the worker has not reported within three minutes. See {WORKER.log(home)}")
         time.sleep(0.3)
     return True

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -141,9 +141,11 @@ def wait_for_server(
         time.sleep(0.3)
 
 
-def worker_has_reported(since: datetime) -> bool:
-    """Whether a worker of the pool has reported since then."""
-    return any(datetime.fromisoformat(worker["last_heartbeat_time"]) >= since for worker in _workers())
+def worker_reports() -> set[tuple[str, str]]:
+    """The name of each worker of the pool, and when it reported last by the server's clock. Another time
+    means that it has reported since, wherever the clocks went meanwhile.
+    """
+    return {(worker["name"], worker["last_heartbeat_time"]) for worker in _workers()}
 
 
 def mark_dead_runs_crashed(worker: str) -> Iterator[str]:

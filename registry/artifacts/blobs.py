@@ -129,7 +129,7 @@ class LocalBlobs:
                     return
                 if not link(file, twin):
                     copy_hashed(file, twin)
-                twin.chmod(0o444)
+                twin.chmod(twin.stat().st_mode & 0o444)  # for whom the umask left it, and nobody writes
                 twin.replace(path)
             fsync_directory(path.parent)
         except OSError as error:

@@ -6,8 +6,8 @@ import errno
 import fcntl
 import glob
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,14 +53,14 @@ def clean_staging(parent: Path, prefix: str = PREFIX) -> Iterator[Path]:
 def _made(parent: Path, prefix: str) -> tuple[Path, int]:
     parent.mkdir(parents=True, exist_ok=True)
     while True:
-        path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        path = parent / f"{prefix}{secrets.token_hex(4)}"
         try:
+            path.mkdir()
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:  # taken for a leftover before it was locked
+        except (FileExistsError, FileNotFoundError):  # taken for a leftover before it was locked
             continue
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if path.exists():
-            path.chmod(0o755)
             return path, descriptor
         os.close(descriptor)
 

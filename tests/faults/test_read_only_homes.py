@@ -35,6 +35,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         record_baseline(workspace)
         run = record_trained(workspace, right_for(0.7))
         promote_run(run.run_id, "tiny-reasoner", GateConfig(), workspace)
+        shutil.rmtree(home / "checkouts", ignore_errors=True)  # no part of a backup
         os._exit(0)
     os.waitpid(child, 0)
     assert (home / "registry.db-wal").stat().st_size > 100_000
@@ -90,6 +91,9 @@ def test_a_snapshot_is_read(reader: Reader, tmp_path: Path) -> None:
     assert compared.returncode == 0, compared.stderr
     assert "not recorded" in compared.stderr
     assert reader("verify").returncode == 0
+    shown = reader("models", "show", "tiny-reasoner@champion")
+    assert shown.returncode == 0, shown.stderr
+    assert "not checked out" in shown.stdout
     assert not list(tmp_path.glob("hallmark-registry-*")), "the copy is gone"
 
 

@@ -72,7 +72,9 @@ WAYS: dict[str, Callable[[Path], object]] = {
     "hallmark up": in_the_background,
     "hallmark worker": in_the_foreground,
     "Prefect is started from the command line": lambda _: run_python(
-        "from hallmark.workstation.ready import prefect_ready\nwith prefect_ready(): pass",
+        "from contextlib import suppress\nfrom core.errors import ResourceError\n"
+        "from hallmark.workstation.ready import prefect_ready\n"
+        "with suppress(ResourceError), prefect_ready(): pass",
         PREFECT_API_URL="http://127.0.0.1:1/api",
     ),
     "hallmark doctor": lambda _: subprocess.run(
