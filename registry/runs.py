@@ -278,8 +278,9 @@ class Runs:
         """What the model wrote for some items, by trace_id; nothing else of the run is read.
 
         Example:
-            >>> registry.runs.texts(run.run_id, ["q-0"])
-            {'q-0': 'Answer: 12'}
+            >>> first = registry.runs.predictions(run.run_id)[0].trace_id
+            >>> list(registry.runs.texts(run.run_id, [first]).values())
+            ['Answer: 12']
         """
         found: dict[str, str] = {}
         with self.database.reading() as session:

@@ -33,7 +33,7 @@ from tests.support.artifact_stores import (
     use_s3,
 )
 from tests.support.refusals import assert_refused
-from tests.support.registry_entries import finish, finished, make_weights, promote, start
+from tests.support.registry_entries import UNSIGNED, finish, finished, make_weights, promote, start
 
 pytestmark = pytest.mark.unit
 
@@ -282,7 +282,7 @@ def test_a_content_that_was_edited_is_named_by_verify_with_exit_code_3(
 ) -> None:
     registry = open_registry(home)
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights)
+    promote(registry, run, weights, attest=UNSIGNED)
     assert hallmark("verify").returncode == 0
     overwrite_blob(registry.artifacts, sha256_bytes(b"one"), b"onf")
     result = hallmark("verify")
@@ -302,7 +302,7 @@ def test_the_registry_keeps_its_artifacts_on_s3(
     url = f"s3://{new_bucket(s3)}/hallmark"
     registry = open_registry(home, artifacts=url)
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights)
+    promote(registry, run, weights, attest=UNSIGNED)
     assert hallmark("verify", HALLMARK_ARTIFACTS=url).returncode == 0
     shown = hallmark("models", "show", "m@champion", "--json", HALLMARK_ARTIFACTS=url)
     assert str(home / "checkouts" / (run.model_sha256 or "")) in shown.stdout
@@ -315,7 +315,7 @@ def test_a_place_that_is_away_is_told_without_a_traceback_and_a_checkout_needs_i
 ) -> None:
     registry = open_registry(home)
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights)
+    promote(registry, run, weights, attest=UNSIGNED)
     keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "hunter2secret"}
     away = {
         "HALLMARK_ARTIFACTS": "s3://bucket/x",
@@ -450,7 +450,7 @@ def test_garbage_of_the_registry_is_what_no_version_and_no_running_run_needs(
     registry: Registry, tmp_path: Path
 ) -> None:
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights)
+    promote(registry, run, weights, attest=UNSIGNED)
     parent = registry.artifacts.put(make_weights(tmp_path, "parent"))
     going = start(registry, parent_model_sha256=parent)
     registry.artifacts.put(make_weights(tmp_path, "nobody's"))
@@ -477,7 +477,7 @@ def test_a_registry_without_versions_removes_nothing_from_a_store_that_may_be_an
 
 def test_nothing_is_removed_while_a_versions_artifact_is_missing(registry: Registry, tmp_path: Path) -> None:
     run, weights = finished(registry, tmp_path, "one")
-    promote(registry, run, weights)
+    promote(registry, run, weights, attest=UNSIGNED)
     before = {blob.sha256 for blob in registry.artifacts.blobs.list()} - {run.model_sha256}
     registry.artifacts.blobs.delete([run.model_sha256 or ""])
     with pytest.raises(IntegrityError, match="missing at"):

@@ -29,6 +29,10 @@ from registry import (
 DECISION = {"verdict": "better", "promote": True, "reasons": ["It is better."], "smallest_gain": 0.05}
 
 
+UNSIGNED = partial(attest, key=None)
+"""What a promotion without a key writes a statement with."""
+
+
 def digest(text: str) -> str:
     """Some sha256."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -212,6 +216,6 @@ def promoted(registry: Registry, folder: Path, content: str = "weights", **chang
     registry.comparisons.record(
         opponent, run.run_id, delta=0.25, p_value=0.012, ci_low=0.1, ci_high=0.4, report=report
     )
-    version = promote(registry, run, made, attest=partial(attest, key=None)).version
+    version = promote(registry, run, made, attest=UNSIGNED).version
     assert version is not None
     return version
