@@ -12,7 +12,7 @@ from core.config import Record
 from core.errors import IntegrityError
 from core.progress import quiet_meter
 from evaluation.alpha import SPENDING, spent_level
-from experiments.run_checking import check_runs
+from experiments.run_checking import RunsCheck, check_runs
 from experiments.workspace import Workspace
 from provenance import SigningKey, configured_key
 from provenance.attestation import statement_problem
@@ -63,12 +63,14 @@ class Verification(Record):
         problems: everything that is not as it was recorded, a sentence each; empty when all is well.
         checked: how much was looked at.
         elsewhere: finished runs whose folders are not here, as those of other machines.
+        without_model: trained runs whose folders are here, but no model in them, as after garbage collection.
         head: the end of the audit log, as N:HASH; empty where the database cannot be read to the end.
     """
 
     problems: list[str]
     checked: Checked
     elsewhere: list[str]
+    without_model: list[str]
     head: str
 
 
@@ -99,7 +101,7 @@ def verify(
     """
     own = configured_key()
     problems = workspace.registry.verify(quick=quick, head=head)
-    found = Verification(problems=[], checked=Checked(quick=quick), elsewhere=[], head="")
+    found = Verification(problems=[], checked=Checked(quick=quick), elsewhere=[], without_model=[], head="")
     try:
         more, found = _further(workspace, quick, public_keys, own)
         problems += more
@@ -121,13 +123,12 @@ def _further(
         versions=counts["model_version"],
         comparisons=counts["alpha_spending"],
     )
-    elsewhere: list[str] = []
+    runs = RunsCheck()
     if not quick:
         statements = _Statements(registry)
         problems += statements.problems(public_keys, own)
         runs = check_runs(workspace)
         problems += runs.problems
-        elsewhere = list(runs.elsewhere)
         checked = checked.model_copy(
             update={
                 "statements": statements.made,
@@ -138,8 +139,13 @@ def _further(
                 "run_bytes": runs.bytes,
             }
         )
-    found = Verification(problems=[], checked=checked, elsewhere=elsewhere, head=str(registry.head()))
-    return problems, found
+    return problems, Verification(
+        problems=[],
+        checked=checked,
+        elsewhere=list(runs.elsewhere),
+        without_model=list(runs.without_model),
+        head=str(registry.head()),
+    )
 
 
 def _levels(registry: Registry) -> Iterator[Problem]:

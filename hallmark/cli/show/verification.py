@@ -29,8 +29,12 @@ def show_verification(found: Verification, console: Console = out) -> None:
         console.print(Text("everything matches what was recorded", "bold green"))
     for name, line in zip(("checked: ", "         "), _counts(found.checked), strict=False):
         console.print(f"{name}{line}", markup=False)
-    if found.elsewhere:
-        console.print(_elsewhere(found.elsewhere), markup=False)
+    for runs, what in (
+        (found.elsewhere, "not on this machine: the folders of"),
+        (found.without_model, "no model in the folders of"),
+    ):
+        if runs:
+            console.print(f"{what} {_listed(runs)}", markup=False)
     if found.head:
         console.print(f"log: {log_line(found.head)}", markup=False, soft_wrap=True)
 
@@ -51,6 +55,6 @@ def _size(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
 
 
-def _elsewhere(runs: list[str]) -> str:
+def _listed(runs: list[str]) -> str:
     shown = ", ".join(runs[:SHOWN_RUNS]) + (", ..." if len(runs) > SHOWN_RUNS else "")
-    return f"not on this machine: the folders of {len(runs):,} runs ({shown})"
+    return f"{len(runs):,} runs ({shown})"
