@@ -16,6 +16,7 @@ from experiments.run_checking import RunsCheck, check_runs
 from experiments.workspace import Workspace
 from provenance import SigningKey, configured_key
 from provenance.attestation import statement_problem
+from provenance.signing import signature_of
 from registry import Head, Problem, Registry
 from registry.artifacts.trees import TreeEntry
 
@@ -36,6 +37,7 @@ class Checked(Record):
         versions: of all models.
         comparisons: in the ledgers of alpha.
         statements: of versions, made again.
+        signed: of these, those whose signature holds by a key that was given or is configured.
         artifacts: models of versions.
         artifact_bytes: of their files, each content once.
         run_folders: of runs that are here.
@@ -49,6 +51,7 @@ class Checked(Record):
     versions: int = 0
     comparisons: int = 0
     statements: int = 0
+    signed: int = 0
     artifacts: int = 0
     artifact_bytes: int = 0
     run_folders: int = 0
@@ -88,8 +91,8 @@ def verify(
         workspace: its registry, artifacts and runs.
         quick: rows and logs only; no artifact, no statement, no file of a run.
         head: the end of the audit log as it was once; it must still be in the log.
-        public_keys: one of these must have signed each statement. None: those by the configured key are
-            checked with that.
+        public_keys: one of these must have signed each statement that is signed. None: those by the
+            configured key are checked with that.
 
     Raises:
         InputError: the configured key is not usable.
@@ -100,14 +103,18 @@ def verify(
         []
     """
     own = configured_key()
-    problems = workspace.registry.verify(quick=quick, head=head)
     found = Verification(problems=[], checked=Checked(quick=quick), elsewhere=[], without_model=[], head="")
+    try:
+        end = str(workspace.registry.head())  # first: what is written meanwhile may not have been checked
+    except IntegrityError:
+        end = ""
+    problems = workspace.registry.verify(quick=quick, head=head)
     try:
         more, found = _further(workspace, quick, public_keys, own)
         problems += more
     except IntegrityError as error:  # damage that the registry reports too, and of which it checks the rest
         problems.append(Problem("levels, statements and files of runs", f"cannot be checked: {error}"))
-    return found.model_copy(update={"problems": list(dict.fromkeys(map(str, problems)))})
+    return found.model_copy(update={"problems": list(dict.fromkeys(map(str, problems))), "head": end})
 
 
 def _further(
@@ -132,6 +139,7 @@ def _further(
         checked = checked.model_copy(
             update={
                 "statements": statements.made,
+                "signed": statements.signed,
                 "artifacts": len(statements.artifacts),
                 "artifact_bytes": statements.bytes,
                 "run_folders": runs.runs,
@@ -144,7 +152,7 @@ def _further(
         checked=checked,
         elsewhere=list(runs.elsewhere),
         without_model=list(runs.without_model),
-        head=str(registry.head()),
+        head="",
     )
 
 
@@ -179,12 +187,13 @@ class _Statements:
 
     Attributes:
         made: how many.
+        signed: of these, those whose signature holds.
         artifacts: the models that they name; their files, by sha256; None for a damaged one.
     """
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self.made = 0
+        self.made = self.signed = 0
         self.artifacts: dict[str, list[TreeEntry] | None] = {}
 
     @property
@@ -205,6 +214,8 @@ class _Statements:
             files = self._files(basis.version.weights_sha256)
             if (found := statement_problem(basis, files, public_keys, own)) is not None:
                 yield Problem(where, found)
+            elif signature_of(basis.document, public_keys, own) == "valid":
+                self.signed += 1
             self.made += 1
 
     def _files(self, sha256: str) -> list[TreeEntry] | None:

@@ -542,11 +542,12 @@ def verify(
             wrote, or the statement or directory of an export.
         quick: rows and logs only: no artifact, no statement, no file of a run.
         write_head: a file for the end of the log, signed if there is a key; written only where there is no
-            problem.
-        public_keys: PEM files; one of these must have signed the statements, and the file of `head`.
+            problem. One that is there is replaced only where its head is still in the log.
+        public_keys: PEM files; one of these must have signed what is signed, and the file of `head`.
 
     Raises:
-        InputError: a key or `head` is not usable.
+        InputError: there is no registry, nothing is recorded in it whose end could be written, a key or
+            `head` is not usable, or the file to write is another one and there.
         IntegrityError: the file of `head` is not signed by one of the keys.
         ResourceError: the database or the store is not to be had.
 
@@ -555,20 +556,33 @@ def verify(
         >>> found.problems, found.head
         ([], '42:5e1f0c9d...')
     """
+    from core.errors import InputError
+    from core.settings import get_settings
     from experiments.verifying import verify as check
     from experiments.workspace import open_workspace
     from provenance import configured_key
     from provenance.head import read_head, write_head_file
     from provenance.keys import load_public_key
     from registry import Head
+    from registry.opening import require_registry
 
     keys, own = [load_public_key(Path(path)) for path in public_keys], configured_key()
+    if write_head is not None and Path(write_head).exists():
+        if head is not None and Path(head) != Path(write_head):
+            raise InputError(f"{write_head}: is there already. Name a new file.")
+        head = write_head  # what replaces a head has to continue it
     known = None if head is None else read_head(str(head), keys, own)
+    settings = get_settings()
+    require_registry(settings.home, settings.registry_url)
     with progress_shown():
         workspace = open_workspace()
         found = check(workspace, quick=quick, head=known, public_keys=keys)
     if write_head is not None and not found.problems:
-        write_head_file(Path(write_head), Head.parse(found.head), own)
+        if not (end := Head.parse(found.head)).rows:
+            raise InputError(
+                f"{workspace.registry.description}: nothing is recorded, so the log has no end yet"
+            )
+        write_head_file(Path(write_head), end, own)
     return found
 
 

@@ -58,6 +58,17 @@ def open_registry(
     return Registry(database, store, home.absolute() / "runs")
 
 
+def require_registry(home: Path, url: str | None = None) -> None:
+    """Raise InputError where a home has no registry: for what would otherwise find nothing wrong with a new
+    one.
+    """
+    address = registry_url(home, url)
+    if address.get_backend_name() == "sqlite" and not Path(str(address.database)).exists():
+        raise InputError(
+            f"{address.database}: there is no registry. Check HALLMARK_HOME, or put the copy of registry.db there."
+        )
+
+
 def open_store(home: Path, artifacts: str | None = None) -> Store:
     """The artifacts of a home folder. Nothing is opened yet.
 

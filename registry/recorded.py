@@ -72,9 +72,15 @@ def audit_log(connection: Connection, head: Head | None, entries: Entries) -> It
     if head is None or there or last == head:
         return
     if head.rows > last.rows:
-        yield "log", f"was cut: it has {last.rows} rows, the head names {head.rows}"
+        yield (
+            "log",
+            f"was cut, or the head is of another registry: it has {last.rows} rows, the head names {head.rows}",
+        )
     else:
-        yield f"log row {head.rows}", "was rewritten: the head has another hash of it"
+        yield (
+            f"log row {head.rows}",
+            "was rewritten, or the head is of another registry: the head has another hash of it",
+        )
 
 
 def rows(connection: Connection, table: str, entries: Entries) -> Iterator[Found]:

@@ -32,11 +32,23 @@ Alias = Annotated[str, typer.Option(help="Which alias moves.")]
 PublicKeys = Annotated[
     list[Path] | None,
     typer.Option(
-        "--public-key", metavar="PEM", help="Whose signature it must bear. Repeatable: one of them."
+        "--public-key",
+        metavar="PEM",
+        help="What is signed must be signed by this key. Repeatable: by one of them.",
     ),
 ]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 Reason = Annotated[str, typer.Option(help="Why; recorded in the history.")]
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "run"), counted(2000, "run")
+        ('1 run', '2,000 runs')
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def emit(value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hallmark import api
-from hallmark.cli.terminal import Json, PublicKeys, emit
+from hallmark.cli.terminal import Json, PublicKeys, emit, out
 
 
 def verify(
@@ -46,5 +46,11 @@ def verify(
         emit(found.model_dump(mode="json"))
     else:
         show_verification(found)
+        intact = not any(problem.startswith("log") for problem in found.problems)
+        if head is not None and intact:
+            out.print(f"head {head}: still in the log", markup=False, soft_wrap=True)
+        if write_head is not None:
+            done = "not written, since there are problems" if found.problems else "written"
+            out.print(f"{write_head}: {done}", markup=False, soft_wrap=True)
     if found.problems:
         raise typer.Exit(3)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from experiments.result import log_line
 from experiments.verifying import Checked, Verification
-from hallmark.cli.terminal import out
+from hallmark.cli.terminal import counted, out
 
 SHOWN = 100
 """Problems that are printed; JSON has all."""
@@ -24,7 +24,10 @@ def show_verification(found: Verification, console: Console = out) -> None:
     if (more := len(found.problems) - SHOWN) > 0:
         console.print(f"and {more:,} more; --json prints all", style="red")
     if found.problems:
-        console.print(Text(f"{len(found.problems):,} problems", "bold red"))
+        console.print(Text(counted(len(found.problems), "problem"), "bold red"))
+        console.print("Restore what was changed from a backup: docs/operate.md, Backing up.")
+    elif not found.checked.rows:
+        console.print(Text("nothing is recorded here yet", "bold"))
     else:
         console.print(Text("everything matches what was recorded", "bold green"))
     for name, line in zip(("checked: ", "         "), _counts(found.checked), strict=False):
@@ -41,14 +44,15 @@ def show_verification(found: Verification, console: Console = out) -> None:
 
 def _counts(checked: Checked) -> Iterator[str]:
     """Two lines; one where only rows and logs were checked."""
-    rows = f"{checked.rows:,} rows, {checked.runs:,} runs, {checked.versions:,} versions"
-    compared = f"{rows}, {checked.comparisons:,} comparisons"
+    rows = f"{counted(checked.rows, 'row')}, {counted(checked.runs, 'finished run')}"
+    compared = f"{rows}, {counted(checked.versions, 'version')}, {counted(checked.comparisons, 'decision')}"
     if checked.quick:
         yield f"{compared}; no files (--quick)"
         return
-    yield f"{compared}, {checked.statements:,} statements"
-    artifacts = f"{checked.artifacts:,} artifacts ({_size(checked.artifact_bytes)})"
-    yield f"{artifacts}, {checked.run_files:,} files of runs ({_size(checked.run_bytes)})"
+    yield f"{compared}"
+    artifacts = f"{counted(checked.artifacts, 'model')} ({_size(checked.artifact_bytes)})"
+    statements = f"{counted(checked.statements, 'statement')} ({checked.signed:,} signed)"
+    yield f"{statements}, {artifacts}, {counted(checked.run_files, 'file')} of runs ({_size(checked.run_bytes)})"
 
 
 def _size(size: int) -> str:
@@ -57,4 +61,4 @@ def _size(size: int) -> str:
 
 def _listed(runs: list[str]) -> str:
     shown = ", ".join(runs[:SHOWN_RUNS]) + (", ..." if len(runs) > SHOWN_RUNS else "")
-    return f"{len(runs):,} runs ({shown})"
+    return f"{counted(len(runs), 'run')} ({shown})"
