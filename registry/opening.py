@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from core.errors import InputError
 from core.files import make_home
 from registry.artifacts.old_layout import Converted
 from registry.artifacts.store import Store
