@@ -74,12 +74,12 @@ def audit_log(connection: Connection, head: Head | None, entries: Entries) -> It
     if head.rows > last.rows:
         yield (
             "log",
-            f"was cut, or the head is of another registry: it has {last.rows} rows, the head names {head.rows}",
+            f"was cut, or the head is another registry's: it has {last.rows} rows, the head names {head.rows}",
         )
     else:
         yield (
             f"log row {head.rows}",
-            "was rewritten, or the head is of another registry: the head has another hash of it",
+            "was rewritten, or the head is another registry's: the head has another hash of it",
         )
 
 

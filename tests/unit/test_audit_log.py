@@ -107,7 +107,9 @@ def test_a_log_that_was_cut_shows_against_a_head_from_before(full: Registry) -> 
     edit(full, "DELETE FROM dataset WHERE key = 'later'", f"DELETE FROM audit_log WHERE id = {later.rows}")
     assert problems(full) == [], "the last transaction was cut whole"
     assert problems(full, head) == []
-    assert problems(full, later) == [f"log: was cut: it has {head.rows} rows, the head names {later.rows}"]
+    assert problems(full, later) == [
+        f"log: was cut, or the head is another registry's: it has {head.rows} rows, the head names {later.rows}"
+    ]
 
 
 def test_a_log_that_was_written_again_shows_against_a_head_from_before(full: Registry) -> None:
@@ -118,7 +120,9 @@ def test_a_log_that_was_written_again_shows_against_a_head_from_before(full: Reg
     for number in range(head.rows - full.head().rows):
         full.datasets.register("more", f"v{number}", digest("more"), 1)
     assert problems(full) == []
-    assert problems(full, head) == [f"log row {head.rows}: was rewritten: the head has another hash of it"]
+    assert problems(full, head) == [
+        f"log row {head.rows}: was rewritten, or the head is another registry's: the head has another hash of it"
+    ]
 
 
 def test_what_is_rolled_back_leaves_no_entry(registry: Registry) -> None:
