@@ -41,15 +41,17 @@ CONTENT = "content"
 that no later entry of the run can stand for an edit.
 """
 
+REWRITTEN = ("run", "alias")
+"""Tables whose rows change: a row of any other has one entry."""
+
 _HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})", re.ASCII)
 _APPEND = insert(AuditLog.__table__)  # type: ignore[attr-defined]
 _LAST = select(AuditLog.id, AuditLog.hash).order_by(col(AuditLog.id).desc()).limit(1)
-_NEWEST = (
-    select(AuditLog.row_sha256)
-    .where(AuditLog.table_name == bindparam("table"), AuditLog.row_key == bindparam("key"))
-    .order_by(col(AuditLog.id).desc())
-    .limit(1)
+_OF_ROW = select(AuditLog.row_sha256).where(
+    AuditLog.table_name == bindparam("table"), AuditLog.row_key == bindparam("key")
 )
+_FIRST = _OF_ROW.order_by(col(AuditLog.id)).limit(1)
+_NEWEST = _OF_ROW.order_by(col(AuditLog.id).desc()).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +216,11 @@ def adopt(connection: Connection) -> None:
 
 
 def newest_sha256(connection: Connection, table: str, key: str) -> str | None:
-    """The hash that a row must have by its newest entry; None where it has none, or was removed."""
-    return connection.execute(_NEWEST, {"table": table, "key": key}).scalar()
+    """The hash that a row must have by its newest entry; None where it has none, or was removed. What is
+    written once has one entry: if somebody appended another one, the first is meant.
+    """
+    asked = _NEWEST if table in REWRITTEN else _FIRST
+    return connection.execute(asked, {"table": table, "key": key}).scalar()
 
 
 def key_of(table: str, row: StoredRow[Any]) -> str:

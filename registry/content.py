@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from core.errors import IntegrityError
 from core.files import canonical_json, sha256_bytes
-from registry.audit import newest_sha256
+from registry.audit import CONTENT, newest_sha256
 from registry.runs import NOT_CONTENT, NOT_OLDER_CONTENT
 from registry.stored import any_text, read, stored_sha256, stored_table
 from registry.tables import Run
@@ -31,6 +31,7 @@ def check_content(session: Session, run: Run) -> None:
         if (
             row is None
             or stored_sha256(row) != newest_sha256(connection, "run", run.run_id)
+            or row.content_sha256 != newest_sha256(connection, CONTENT, run.run_id)
             or run_sha256(connection, row) != row.content_sha256
         ):
             raise IntegrityError(

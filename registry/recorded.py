@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy import Row as StoredRow
 
 from core.progress import quiet_meter
-from registry.audit import CONTENT, KEYS, Head, key_of
+from registry.audit import CONTENT, KEYS, REWRITTEN, Head, key_of
 from registry.columns import FIRST_HASH
 from registry.stored import read, stored_sha256, stored_table
 
@@ -18,8 +18,6 @@ Found = tuple[str, str]
 Entries = dict[str, dict[str, str | None]]
 """The newest hash of each row by table and key; None for one that was removed."""
 
-REWRITTEN = ("run", "alias")
-"""Tables whose rows change: a row of any other has one entry."""
 REMOVED = ("alias",)
 """Tables whose rows are ever removed."""
 

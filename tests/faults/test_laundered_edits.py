@@ -128,3 +128,5 @@ def test_an_edit_with_an_entry_of_its_own_is_found(place: Registry) -> None:
     assert "is a second entry of dataset sample-v1" in found
     assert "says that alpha spending of m, dataset" in found
     assert "run base-run: has another content than when it finished" in found
+    with pytest.raises(IntegrityError, match="was changed"):
+        offered(place, place.runs.folder)
