@@ -66,7 +66,8 @@ def require_registry(home: Path, url: str | None = None) -> None:
     address = registry_url(home, url)
     if address.get_backend_name() == "sqlite" and not Path(str(address.database)).exists():
         raise InputError(
-            f"{address.database}: there is no registry. Check HALLMARK_HOME, or put the copy of registry.db there."
+            f"{address.database}: there is no registry. Check HALLMARK_HOME, or put the copy of registry.db "
+            "there."
         )
 
 

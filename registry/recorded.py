@@ -72,10 +72,8 @@ def audit_log(connection: Connection, head: Head | None, entries: Entries) -> It
     if head is None or there or last == head:
         return
     if head.rows > last.rows:
-        yield (
-            "log",
-            f"was cut, or the head is of another registry: it has {last.rows} rows, the head names {head.rows}",
-        )
+        problem = "was cut, or the head is of another registry"
+        yield "log", f"{problem}: it has {last.rows} rows, the head names {head.rows}"
     else:
         yield (
             f"log row {head.rows}",

@@ -111,6 +111,19 @@ def test_what_would_write_is_refused_before_anything_is_computed(reader: Reader)
         assert "is read-only" in result.stderr
 
 
+@pytest.mark.parametrize("home", ["neither"], indirect=True)
+def test_a_file_that_may_not_be_read_is_a_problem_and_the_rest_is_checked(reader: Reader, home: Path) -> None:
+    blobs = sorted(path for path in (home / "artifacts" / "blobs").glob("??/*"))
+    for path in blobs:
+        path.chmod(0)
+    result = reader("verify")
+    assert result.returncode == 3, result.stderr
+    assert "cannot be read (Permission denied)" in result.stdout
+    assert "cannot be written" not in result.stdout + result.stderr
+    assert "artifact " in result.stdout
+    assert "dataset " in result.stdout
+
+
 def test_a_database_that_changes_while_it_is_read_without_locks_gives_no_answer(
     killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,8 @@ def _counts(checked: Checked) -> Iterator[str]:
     yield f"{compared}"
     artifacts = f"{counted(checked.artifacts, 'model')} ({_size(checked.artifact_bytes)})"
     statements = f"{counted(checked.statements, 'statement')} ({checked.signed:,} signed)"
-    yield f"{statements}, {artifacts}, {counted(checked.run_files, 'file')} of runs ({_size(checked.run_bytes)})"
+    files = f"{counted(checked.run_files, 'file')} of runs ({_size(checked.run_bytes)})"
+    yield f"{statements}, {artifacts}, {files}"
 
 
 def _size(size: int) -> str:
