@@ -244,8 +244,13 @@ def make_home(home: Path, to_write: bool = True) -> None:
             home.chmod(0o700)  # a strange umask may have taken more
     except OSError as error:
         raise_for_os_error(error, home)
-    if to_write and not os.access(home, os.W_OK | os.X_OK):
+    if to_write and is_closed(home):
         raise read_only(home)
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether nothing can be written into a folder."""
+    return not os.access(folder, os.W_OK | os.X_OK)
 
 
 def read_only(place: object) -> ResourceError:

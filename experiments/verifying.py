@@ -112,7 +112,7 @@ def verify(
     try:
         more, found = _further(workspace, quick, public_keys, own)
         problems += more
-    except IntegrityError as error:  # damage that the registry reports too, and of which it checks the rest
+    except (IntegrityError, UnreadableError) as error:  # the registry checks the rest
         problems.append(Problem("levels, statements and files of runs", f"cannot be checked: {error}"))
     return found.model_copy(update={"problems": list(dict.fromkeys(map(str, problems))), "head": end})
 
