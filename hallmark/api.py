@@ -581,9 +581,7 @@ def verify(
         found = check(workspace, quick=quick, head=known, public_keys=keys)
     if write_head is not None and not found.problems:
         if not (end := Head.parse(found.head)).rows:
-            raise InputError(
-                f"{workspace.registry.description}: nothing is recorded, so the log has no end yet"
-            )
+            raise InputError(f"{workspace.registry.description}: nothing is recorded, so its log has no end")
         write_head_file(Path(write_head), end, own)
     return found
 

@@ -71,8 +71,8 @@ def require_registry(home: Path, url: str | None = None) -> None:
     """
     if not has_registry(home, url):
         raise InputError(
-            f"{registry_url(home, url).database}: there is no registry. Check HALLMARK_HOME, or put the copy "
-            "of registry.db there."
+            f"{registry_url(home, url).database}: there is no registry. Check HALLMARK_HOME, or restore "
+            "registry.db there."
         )
 
 

@@ -95,6 +95,7 @@ def _rows(connection: Connection, head: Head | None, checked: Checked) -> list[F
     found = checked("log", lambda: recorded.audit_log(connection, head, entries))
     for table in KEYS if entries else ():
         found += checked(f"table {table}", partial(recorded.rows, connection, table, entries))
+    found += checked("contents of runs", lambda: recorded.contents(connection, entries))
     for check in (
         consistent.runs,
         consistent.parts,

@@ -49,11 +49,11 @@ def _counts(checked: Checked) -> Iterator[str]:
     if checked.quick:
         yield f"{compared}; no files (--quick)"
         return
-    yield f"{compared}"
-    artifacts = f"{counted(checked.artifacts, 'model')} ({_size(checked.artifact_bytes)})"
+    yield compared
     statements = f"{counted(checked.statements, 'statement')} ({checked.signed:,} signed)"
+    models = f"{counted(checked.artifacts, 'model')} ({_size(checked.artifact_bytes)})"
     files = f"{counted(checked.run_files, 'file')} of runs ({_size(checked.run_bytes)})"
-    yield f"{statements}, {artifacts}, {files}"
+    yield f"{statements}, {models}, {files}"
 
 
 def _size(size: int) -> str:
