@@ -35,6 +35,10 @@ class ResourceError(HallmarkError):
     exit_code = 4
 
 
+class UnreadableError(ResourceError):
+    """A file, or what is in its place, is there and cannot be read."""
+
+
 class TransientError(ResourceError):
     """A resource that may come back by itself: a locked database, a server that is away."""
 

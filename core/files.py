@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
 
-from core.errors import InputError, ResourceError
+from core.errors import InputError, ResourceError, UnreadableError
 from core.progress import Count, byte_meter, uncounted
 
 MAX_LINE_BYTES = 1 << 20
@@ -50,9 +50,19 @@ def sha256_json(value: Any) -> str:
 
 
 def sha256_file(path: Path, count: Count = uncounted) -> str:
-    """The sha256 of a file's content, in hexadecimal. Reads it in pieces, and reports each to `count`."""
-    with path.open("rb", buffering=0) as file:
-        return sha256_stream(file, count)
+    """The sha256 of a file's content, in hexadecimal. Reads it in pieces, and reports each to `count`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UnreadableError: it cannot be read.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            return sha256_stream(file, count)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise_for_reading(error, path)
 
 
 def sha256_stream(file: io.RawIOBase, count: Count = uncounted, copy: IO[bytes] | None = None) -> str:
@@ -203,6 +213,13 @@ def raise_for_os_error(error: OSError, path: Path, needed: int | None = None) ->
     raise ResourceError(f"{path}: {error.strerror or error}") from error
 
 
+def raise_for_reading(error: OSError, path: Path) -> NoReturn:
+    """The same for an error met while reading `path`."""
+    raise UnreadableError(
+        f"{path}: cannot be read ({error.strerror or error}). Check what is there, and its permissions."
+    ) from error
+
+
 def make_home(home: Path, to_write: bool = True) -> None:
     """Make the home folder where there is none, for its owner alone, whatever the umask. One that is there
     stays as it is.
@@ -227,8 +244,13 @@ def make_home(home: Path, to_write: bool = True) -> None:
             home.chmod(0o700)  # a strange umask may have taken more
     except OSError as error:
         raise_for_os_error(error, home)
-    if to_write and not os.access(home, os.W_OK | os.X_OK):
+    if to_write and is_closed(home):
         raise read_only(home)
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether nothing can be written into a folder."""
+    return not os.access(folder, os.W_OK | os.X_OK)
 
 
 def read_only(place: object) -> ResourceError:

@@ -111,13 +111,11 @@ def _lock(descriptor: int) -> bool:
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds the lock; None when it is free."""
+    """Who holds the lock; None when it is free, or when what is there is no lock of ours. Never waits."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # none, a link, or somebody else's; whoever wants to take it is told by `acquire`
         return None
-    except OSError as error:
-        raise_for_os_error(error, path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

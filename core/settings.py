@@ -46,7 +46,9 @@ class Settings(BaseSettings):
         repr=False,
     )
     signing_key: Path | None = Field(
-        default=None, description="Private key (PEM, Ed25519) that signs the statements of model versions."
+        default=None,
+        description="Private key (PEM, Ed25519) that signs the statements of model versions, and the heads "
+        "of the log that `verify --write-head` keeps.",
     )
     signing_key_password: str | None = Field(
         default=None, description="Password of the signing key. A secret.", repr=False

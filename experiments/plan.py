@@ -296,6 +296,7 @@ def plan_evaluation(
     Raises:
         InputError: the model, the dataset or the judge is unusable; names it.
         IntegrityError: the dataset or a registered model is not what was recorded.
+        ResourceError: home or registry are read-only.
 
     Example:
         >>> plan = plan_evaluation(EvaluateConfig(model="tiny-base"), open_workspace())
@@ -304,6 +305,7 @@ def plan_evaluation(
     """
     if (plan := settled_plan(config)) is not None:
         return plan
+    workspace.check_writable()
     dataset, plan = _settle(config, workspace, model)
     return plan.model_copy(update={"dataset": dataset_ref(dataset, sum(1 for _ in dataset.items()))})
 
@@ -318,6 +320,7 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
     """
     if (plan := settled_plan(config)) is not None:
         return plan
+    workspace.check_writable()
     golden, plan = _settle(config.evaluate(config.base_model, reuse=False), workspace)
     read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
     base = check_base(plan.model, golden, config.train, workspace)

@@ -173,11 +173,11 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
         >>> again.reused
         False
     """
+    workspace.check_writable()
     registry = workspace.registry
     plan = plan_rejudging(reference, judge, registry)
     if (found := find_rejudged(plan, registry)) is not None:
         return found
-    workspace.check_writable()
     _items(plan, registry)  # else a run would begin that cannot go on
     run = continue_or_start(
         plan.inputs_sha256(),

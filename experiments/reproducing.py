@@ -125,9 +125,11 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
     Raises:
         InputError: the run, its model, its datasets or its judge are no longer to be had.
         IntegrityError: they are, but are not the recorded ones.
+        ResourceError: home or registry are read-only.
     """
     if (plan := settled_plan(target)) is not None:
         return plan
+    workspace.check_writable()
     run = find_run(target, workspace.registry)
     manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
     return RunPlan(

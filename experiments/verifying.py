@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from core.config import Record
-from core.errors import IntegrityError
+from core.errors import IntegrityError, UnreadableError
 from core.progress import quiet_meter
 from evaluation.alpha import SPENDING, spent_level
 from experiments.run_checking import RunsCheck, check_runs
@@ -112,7 +112,7 @@ def verify(
     try:
         more, found = _further(workspace, quick, public_keys, own)
         problems += more
-    except IntegrityError as error:  # damage that the registry reports too, and of which it checks the rest
+    except (IntegrityError, UnreadableError) as error:  # the registry checks the rest
         problems.append(Problem("levels, statements and files of runs", f"cannot be checked: {error}"))
     return found.model_copy(update={"problems": list(dict.fromkeys(map(str, problems))), "head": end})
 
@@ -224,6 +224,6 @@ class _Statements:
         if sha256 not in self.artifacts:
             try:
                 self.artifacts[sha256] = self.registry.artifacts.files(sha256)
-            except IntegrityError:  # which the registry reports
+            except (IntegrityError, UnreadableError):  # which the registry reports
                 self.artifacts[sha256] = None
         return self.artifacts[sha256]

@@ -436,7 +436,9 @@ def rollback(
     from hallmark.workstation.ready import tell
 
     with progress_shown():
-        registry = open_workspace().registry
+        workspace = open_workspace()
+        workspace.check_writable()
+        registry = workspace.registry
         chosen = registry.aliases.rollback(model_name, version, reason, actor(), alias)
         head = str(registry.head())
 

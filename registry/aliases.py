@@ -41,6 +41,7 @@ class Aliases:
             2
         """
         check_name(alias, "alias")
+        self.database.check_writable()
         with self.database.reading() as session:
             version = find_version(session, f"{model}@v{to_version}")
         self.artifacts.get(version.weights_sha256)

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, func
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
-from core.errors import InputError
+from core.errors import InputError, IntegrityError
 from core.files import sha256_json
 from registry.artifacts.store import Store
 from registry.database import Database
@@ -71,6 +71,7 @@ class Models:
 
         Raises:
             InputError: not of that form, or there is none; lists those there are.
+            IntegrityError: the alias points at a version that is not there.
 
         Example:
             >>> registry.models.get("tiny-reasoner@champion").number
@@ -81,6 +82,9 @@ class Models:
 
     def aliased(self, model: str, alias: str = CHAMPION) -> ModelVersion | None:
         """The version that an alias points at; None where the model or the alias does not exist.
+
+        Raises:
+            IntegrityError: it points at a version that is not there.
 
         Example:
             >>> registry.models.aliased("never-promoted") is None
@@ -194,7 +198,15 @@ _ALIASED = (
 
 def aliased(session: Session, model: str, alias: str) -> ModelVersion | None:
     """See `Models.aliased`."""
-    return session.exec(_ALIASED, params={"model": model, "alias": alias}).first()
+    version = session.exec(_ALIASED, params={"model": model, "alias": alias}).first()
+    if version is None:
+        row = session.exec(select(Alias).where(Alias.model == model, Alias.name == alias)).first()
+        if row is not None:
+            raise IntegrityError(
+                f"{model}: {alias} points at v{row.version}, which is not there: the registry was changed. "
+                "See: hallmark verify"
+            )
+    return version
 
 
 def numbered(session: Session, model: str, number: int) -> ModelVersion | None:

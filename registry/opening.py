@@ -59,14 +59,20 @@ def open_registry(
     return Registry(database, store, home.absolute() / "runs")
 
 
+def has_registry(home: Path, url: str | None = None) -> bool:
+    """Whether a home has a registry, as far as can be said without asking a server: it has."""
+    address = registry_url(home, url)
+    return address.get_backend_name() != "sqlite" or Path(str(address.database)).exists()
+
+
 def require_registry(home: Path, url: str | None = None) -> None:
     """Raise InputError where a home has no registry: for what would otherwise find nothing wrong with a new
     one.
     """
-    address = registry_url(home, url)
-    if address.get_backend_name() == "sqlite" and not Path(str(address.database)).exists():
+    if not has_registry(home, url):
         raise InputError(
-            f"{address.database}: there is no registry. Check HALLMARK_HOME, or restore registry.db there."
+            f"{registry_url(home, url).database}: there is no registry. Check HALLMARK_HOME, or restore "
+            "registry.db there."
         )
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from core.errors import UnreadableError
 from registry import consistent, recorded
 from registry.alpha_check import ledger_of_alpha
 from registry.artifacts.store import Store
@@ -111,11 +112,18 @@ def _rows(connection: Connection, head: Head | None, checked: Checked) -> list[F
 def _artifacts(store: Store, weights: set[str], stored: set[str], named: set[str]) -> Iterator[Found]:
     """The artifacts of versions, and the datasets of runs. What is no hash was edited, as its row says."""
     # What runs stored must be there. Of older runs a file may be there, and then it must be whole.
-    files = _hashes(stored) | {sha256 for sha256 in _hashes(named - stored) if store.has_file(sha256)}
+    files = _hashes(stored) | {sha256 for sha256 in _hashes(named - stored) if _may_be_there(store, sha256)}
     for sha256, sentence in store.check(sorted(_hashes(weights))):
         yield f"artifact {sha256}", sentence
     for sha256, sentence in store.check_files(sorted(files)):
         yield f"dataset {sha256}", sentence
+
+
+def _may_be_there(store: Store, sha256: str) -> bool:
+    try:
+        return store.has_file(sha256)
+    except UnreadableError:
+        return True
 
 
 def _hashes(names: set[str]) -> set[str]:

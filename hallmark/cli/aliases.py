@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from hallmark.cli.terminal import Json, Model, Reason, emit, out
-from hallmark.cli.workspace import open_registry
+from hallmark.cli.workspace import open_registry, writable_registry
 
 app = typer.Typer(no_args_is_help=True, help="Aliases of a model: list, set, remove, protect, unprotect.")
 
@@ -38,7 +38,7 @@ def set_alias(
     """Point an alias that is not protected at a version; the gate is not asked."""
     from experiments.promoting import actor
 
-    chosen = open_registry().aliases.set(model, alias, version, reason, actor())
+    chosen = writable_registry().aliases.set(model, alias, version, reason, actor())
     _report(model, alias, chosen.number, f"{model}@{alias} is v{chosen.number}", json)
 
 
@@ -47,7 +47,7 @@ def remove_alias(model: Model, alias: AliasName, reason: Reason, json: Json = Fa
     """Remove an alias that is not protected; its history stays."""
     from experiments.promoting import actor
 
-    open_registry().aliases.remove(model, alias, reason, actor())
+    writable_registry().aliases.remove(model, alias, reason, actor())
     _report(model, alias, None, f"{model}@{alias} is removed", json)
 
 
@@ -56,7 +56,7 @@ def protect(model: Model, alias: AliasName, reason: Reason, json: Json = False) 
     """Protect an alias: only the gate, a rollback or a forced promotion moves it. The champion always is."""
     from experiments.promoting import actor
 
-    row = open_registry().aliases.protect(model, alias, reason, actor())
+    row = writable_registry().aliases.protect(model, alias, reason, actor())
     _report(model, alias, row.version, f"{model}@{alias} is protected", json)
 
 
@@ -65,7 +65,7 @@ def unprotect(model: Model, alias: AliasName, reason: Reason, json: Json = False
     """Let an alias be set by hand again."""
     from experiments.promoting import actor
 
-    row = open_registry().aliases.unprotect(model, alias, reason, actor())
+    row = writable_registry().aliases.unprotect(model, alias, reason, actor())
     _report(model, alias, row.version, f"{model}@{alias} is no longer protected", json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -103,6 +104,8 @@ def _findings() -> Iterator[Finding]:
     yield from _packages("training", TRAINING_PACKAGES)
     yield _attempt("home", _home)
     yield _attempt("registry", _registry)
+    if os.environ.get("PREFECT_API_URL"):
+        yield _attempt("Prefect", _prefect)
     yield _attempt("artifacts", _artifacts)
     yield _attempt("golden-v1", lambda: _dataset("golden-v1"))
     yield _attempt("train-v1", lambda: _dataset("train-v1"))
@@ -131,11 +134,13 @@ def _attempt(name: str, look: Callable[[], str | Finding]) -> Finding:
 
 
 def _home() -> str | Finding:
-    from core.files import atomic_writer, make_home
+    from core.files import atomic_writer, is_closed, make_home
     from core.settings import get_settings
 
     home = get_settings().home.absolute()
-    make_home(home)
+    make_home(home, to_write=False)
+    if is_closed(home):
+        return Finding("home", "warning", f"{home} is read-only: reading works, nothing can be recorded")
     with atomic_writer(home / ".doctor") as file:
         file.write(b"ok")
     (home / ".doctor").unlink()
@@ -148,11 +153,27 @@ def _home() -> str | Finding:
     return detail
 
 
-def _registry() -> str:
+def _registry() -> str | Finding:
+    from core.settings import get_settings
     from experiments.workspace import open_workspace
+    from registry.opening import has_registry
 
+    settings = get_settings()
+    if not has_registry(settings.home, settings.registry_url):
+        return "no registry yet; the first run makes it"
     registry = open_workspace().registry
     return f"{registry.description}, {registry.runs.count()} runs, {len(registry.models.list())} models"
+
+
+def _prefect() -> str | Finding:
+    from core.files import is_closed
+    from core.settings import get_settings
+    from hallmark.workstation.ready import check_server
+
+    if is_closed(get_settings().home):
+        return Finding("Prefect", "warning", "not asked, since the home is read-only")
+    check_server()
+    return "the server that PREFECT_API_URL names answers"
 
 
 def _artifacts() -> str:

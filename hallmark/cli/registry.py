@@ -17,6 +17,7 @@ def upgrade(json: Json = False) -> None:
     """Bring the database to the schema of this version of Hallmark, in one transaction, and a local artifact
     store to its layout. Versions without a statement get one, made from their rows.
     """
+    from core.files import make_home
     from core.settings import get_settings
     from experiments.workspace import open_workspace
     from provenance import configured_key
@@ -24,6 +25,7 @@ def upgrade(json: Json = False) -> None:
     from registry import upgrade as upgrade_registry
 
     settings = get_settings()
+    make_home(settings.home.absolute())
     converted = upgrade_registry(
         settings.home.absolute(), settings.registry_url, artifacts=settings.artifacts
     )
@@ -71,6 +73,8 @@ def gc(
     from experiments.workspace import open_workspace
 
     workspace = open_workspace()
+    if not dry_run:
+        workspace.check_writable()
     collected = workspace.registry.collect_garbage(dry_run, models_older_than=models_older_than)
     models = [] if models_older_than is None else remove_models(workspace, models_older_than, dry_run)
     if json:

@@ -1,4 +1,4 @@
-"""The registry that commands read."""
+"""The registry that commands read and write."""
 
 from __future__ import annotations
 
@@ -13,3 +13,12 @@ def open_registry() -> Registry:
     from experiments.workspace import open_workspace
 
     return open_workspace().registry
+
+
+def writable_registry() -> Registry:
+    """The same for a command that writes; a ResourceError where home or registry are read-only."""
+    from experiments.workspace import open_workspace
+
+    workspace = open_workspace()
+    workspace.check_writable()
+    return workspace.registry

@@ -16,6 +16,7 @@ from hallmark.workstation.prefect_environment import (
     client_environment,
     kept_sign_in,
 )
+from hallmark.workstation.reaching import shown
 from hallmark.workstation.services import SERVER, WORKER, Service
 
 WORKER_PATIENCE_S = 180.0
@@ -51,6 +52,8 @@ def start(home: Path, port: int, say: Callable[[str], None]) -> str:
     for line in setup.set_up(home, environment):
         say(line)
     say(f"worker: {'started' if _start_worker(home, environment) else 'runs already'}")
+    if other := other_server(home):
+        say(other)
     return address
 
 
@@ -73,6 +76,17 @@ def environment_without_choice() -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in (*CHOSEN_BY_USER, "PREFECT_API_AUTH_STRING")
     }
+
+
+def other_server(home: Path) -> str:
+    """What to say where PREFECT_API_URL names another server than this home's; empty where it does not."""
+    url, running = os.environ.get("PREFECT_API_URL"), SERVER.holder(home)
+    if not url or (running and running.address == url.rstrip("/")):
+        return ""
+    return (
+        f"PREFECT_API_URL is set and names another server than this home's: {shown(url)}. "
+        "Flows report there; unset it to use this home's"
+    )
 
 
 def reachable_server(home: Path, patience: float = 0.0) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,11 @@ from core.errors import HallmarkError, InputError, ResourceError, TransientError
 
 SECONDS = 5.0
 """How long an answer may take."""
+
+
+def shown(url: str) -> str:
+    """An address as messages show it: without the user and the password that it may hold."""
+    return re.sub(r"^([^/]*://)?.*@", r"\1", url, flags=re.DOTALL)
 
 
 def no_url(url: str, named_by: str) -> InputError | None:
@@ -24,7 +30,7 @@ def no_url(url: str, named_by: str) -> InputError | None:
         good = False
     if good:
         return None
-    where = f"{named_by}: {url!r}" if named_by else repr(url)
+    where = f"{named_by}: {shown(url)!r}" if named_by else repr(shown(url))
     return InputError(f"{where} is not the URL of a Prefect API, as in http://127.0.0.1:4200/api.")
 
 
@@ -56,7 +62,7 @@ class Address:
 
         if (bad := no_url(self.url, self.named_by)) is not None:
             return bad
-        where = f"{self.named_by}: {self.url}" if self.named_by else self.url
+        where = f"{self.named_by}: {shown(self.url)}" if self.named_by else shown(self.url)
         user, _, password = (self.sign_in or "").partition(":")
         try:
             answer = httpx.get(

@@ -20,7 +20,7 @@ from core.files import make_home
 from core.progress import announce
 from core.settings import get_settings
 from hallmark.workstation.prefect_environment import CHOSEN_BY_USER, client_environment
-from hallmark.workstation.reaching import Address, no_url
+from hallmark.workstation.reaching import Address, no_url, shown
 from hallmark.workstation.temporary_server import TemporaryServer
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ def prefect_ready() -> Iterator[None]:
         raise bad
     with variables(_wanted(home)):
         if _last_address is None:
-            announce("starting", "Prefect")
+            if named := os.environ.get("PREFECT_API_URL"):
+                announce("Prefect:", shown(named).removesuffix("/api"))
+            else:
+                announce("starting", "Prefect")
         with signals_held():  # Prefect logs whatever is raised while it is imported, and goes on
             from prefect.context import root_settings_context
 
@@ -142,9 +145,7 @@ def _wanted(home: Path) -> dict[str, str]:
     wanted = client_environment(home, os.environ)
     if any(os.environ.get(name) for name in CHOSEN_BY_USER):
         wanted = {**wanted, "PREFECT_HOME": os.environ.get("PREFECT_HOME", "")}
-    elif "PREFECT_API_URL" in wanted:
-        announce("Prefect:", wanted["PREFECT_API_URL"].removesuffix("/api"))
-    elif not (home / "prefect").exists():
+    elif "PREFECT_API_URL" not in wanted and not (home / "prefect").exists():
         announce("first start:", "Prefect sets up its database, which takes about 15 seconds")
     wanted.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "true")
     if not os.environ.get("HALLMARK_DEBUG"):
@@ -162,8 +163,8 @@ def _unreachable_named(address: str | None) -> Iterator[None]:
         if not str(error).startswith("Failed to reach API"):
             raise
         raise ResourceError(
-            f"{address}: no Prefect server answers. Start it, or unset PREFECT_API_URL to use a temporary "
-            "one."
+            f"{shown(str(address))}: no Prefect server answers. Start it, or unset PREFECT_API_URL to use a "
+            "temporary one."
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from core.files import fsync_directory, raise_for_os_error, sha256_file, sha256_stream
+from core.errors import UnreadableError
+from core.files import (
+    fsync_directory,
+    raise_for_os_error,
+    raise_for_reading,
+    sha256_file,
+    sha256_stream,
+)
 from core.progress import Count, uncounted
 from registry.artifacts.staging import link, staging
 from registry.artifacts.trees import SHA256
@@ -97,6 +105,10 @@ class LocalBlobs:
         """The file of a blob."""
         return self.root / FOLDER / sha256[:2] / sha256
 
+    def _open(self, sha256: str) -> io.FileIO:
+        """Never waits, as it would for the writer of a named pipe that is there instead."""
+        return io.FileIO(self.path(sha256), opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
+
     def where(self, sha256: str) -> str:
         return str(self.path(sha256))
 
@@ -106,15 +118,16 @@ class LocalBlobs:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise_for_os_error(error, self.path(sha256))
+            raise_for_reading(error, self.path(sha256))
 
     def digest(self, sha256: str, count: Count = uncounted) -> str | None:
         try:
-            return sha256_file(self.path(sha256), count)
+            with self._open(sha256) as file:
+                return sha256_stream(file, count)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise_for_os_error(error, self.path(sha256))
+            raise_for_reading(error, self.path(sha256))
 
     def add(self, file: Path, sha256: str, count: Count = uncounted) -> None:
         path = self.path(sha256)
@@ -143,15 +156,18 @@ class LocalBlobs:
         except FileNotFoundError:
             return None
         except OSError as error:
+            if error.filename is not None and Path(error.filename) == self.path(sha256):
+                raise_for_reading(error, self.path(sha256))
             raise_for_os_error(error, target, self.size(sha256))
 
     def read(self, sha256: str) -> bytes | None:
         try:
-            return self.path(sha256).read_bytes()
+            with self._open(sha256) as file:
+                return file.readall()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise_for_os_error(error, self.path(sha256))
+            raise_for_reading(error, self.path(sha256))
 
     def list(self) -> Iterator[Blob]:
         for path in (self.root / FOLDER).glob("??/*"):
@@ -171,6 +187,22 @@ class LocalBlobs:
                 self.path(sha256).unlink(missing_ok=True)
             except OSError as error:
                 raise_for_os_error(error, self.path(sha256))
+
+
+def fault(blobs: Blobs, sha256: str, count: Count = uncounted, remedy: str = REMEDY) -> str | None:
+    """What is wrong with a blob, once hashed, for the end of a message; None where it is intact.
+
+    Args:
+        blobs: where it should be.
+        sha256: what it should be.
+        count: see `Blobs`.
+        remedy: what to do about it.
+    """
+    try:
+        found = blobs.digest(sha256, count)
+    except UnreadableError as error:
+        return f"{error} {remedy}"
+    return None if found == sha256 else changed(blobs, sha256, found, remedy)
 
 
 def changed(blobs: Blobs, sha256: str, found: str | None, remedy: str = REMEDY) -> str:

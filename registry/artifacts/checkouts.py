@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from core.errors import InputError, IntegrityError
+from core.errors import InputError, IntegrityError, UnreadableError
 from core.files import fsync_directory, open_for_reading, raise_for_os_error, sha256_tree
 from core.progress import Count, byte_meter, uncounted
 from registry.artifacts.blobs import Blobs, changed, copy_hashed
@@ -89,7 +89,7 @@ def is_intact(directory: Path, sha256: str) -> bool:
     """Whether a directory is there and hashes to what it should."""
     try:
         return directory.is_dir() and sha256_tree(directory) == sha256
-    except (InputError, OSError, UnicodeError):  # somebody put a link into it, or made a file unreadable
+    except (InputError, UnreadableError, OSError, UnicodeError):  # a link in it, or a file closed to us
         return False
 
 

@@ -8,11 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from core.errors import InputError, IntegrityError
+from core.errors import InputError, IntegrityError, UnreadableError
 from core.files import HASHING_THREADS, open_for_reading, raise_for_os_error, sha256_bytes, sha256_file
 from core.progress import byte_meter
 from registry.artifacts import garbage, old_layout
-from registry.artifacts.blobs import FILE_REMEDY, FOLDER, REMEDY, Blobs, LocalBlobs, changed, copy_hashed
+from registry.artifacts.blobs import (
+    FILE_REMEDY,
+    FOLDER,
+    REMEDY,
+    Blobs,
+    LocalBlobs,
+    changed,
+    copy_hashed,
+    fault,
+)
 from registry.artifacts.checkouts import appear, check_out, copied, each, is_intact
 from registry.artifacts.garbage import Collected, Survey
 from registry.artifacts.staging import clean_staging
@@ -199,7 +208,7 @@ class Store:
         """Hash single files.
 
         Yields:
-            For each that is missing or changed its sha256 and a sentence.
+            For each that is missing, changed or cannot be read its sha256 and a sentence.
 
         Example:
             >>> sha256 = registry.artifacts.put_file(Path("golden-v1.jsonl"))
@@ -207,9 +216,8 @@ class Store:
             []
         """
         wanted = list(hashes)
-        for sha256, found in zip(wanted, self._each(self.blobs.digest, wanted), strict=True):
-            if found != sha256:
-                yield sha256, changed(self.blobs, sha256, found, FILE_REMEDY)
+        faults = self._each(lambda sha256: fault(self.blobs, sha256, remedy=FILE_REMEDY), wanted)
+        yield from ((sha256, found) for sha256, found in zip(wanted, faults, strict=True) if found)
 
     def export(self, sha256: str, target: Path, link: bool = False) -> None:
         """Copy an artifact's verified files to a directory, which appears atomically.
@@ -279,7 +287,7 @@ class Store:
         """Hash the stored files of some artifacts; a content that several of them share is hashed once.
 
         Yields:
-            For each file that is missing or changed the artifact's sha256 and a sentence.
+            For each file that is missing, changed or cannot be read the artifact's sha256 and a sentence.
 
         Example:
             >>> list(registry.artifacts.check([version.weights_sha256]))
@@ -289,16 +297,16 @@ class Store:
         for sha256 in hashes:
             try:
                 trees[sha256] = self.files(sha256)
-            except IntegrityError as error:
+            except (IntegrityError, UnreadableError) as error:
                 yield sha256, str(error).removeprefix(f"artifact {sha256}: ")
         sizes = {entry.sha256: entry.size for entries in trees.values() for entry in entries}
         with byte_meter("verify artifacts", sum(sizes.values())) as count:
-            digests = self._each(lambda content: self.blobs.digest(content, count), sizes)
-        found = dict(zip(sizes, digests, strict=True))
+            faults = self._each(lambda content: fault(self.blobs, content, count), sizes)
+        found = dict(zip(sizes, faults, strict=True))
         for sha256, entries in trees.items():
             for entry in entries:
-                if found[entry.sha256] != entry.sha256:
-                    yield sha256, f"{entry.name}: {changed(self.blobs, entry.sha256, found[entry.sha256])}"
+                if sentence := found[entry.sha256]:
+                    yield sha256, f"{entry.name}: {sentence}"
 
     def count(self) -> int:
         """How many blobs are stored: contents of files, and tree objects.

@@ -74,6 +74,37 @@ def test_what_is_wrong_with_a_server_is_said(
 
 
 @pytest.mark.unit
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://user:secret@127.0.0.1:1/api",
+        "http://user:se/cr@secret@127.0.0.1:1/api",
+        "user:secret@127.0.0.1:1/api",
+        "http:/user:secret@127.0.0.1:1/api",
+    ],
+)
+def test_no_message_shows_the_user_and_password_of_an_address(address: str) -> None:
+    problem = str(Address(address, "PREFECT_API_URL").problem())
+    assert "127.0.0.1:1/api" in problem
+    assert "secret" not in problem
+    assert "user:" not in problem
+
+
+@pytest.mark.unit
+def test_a_server_that_is_named_and_dead_is_told_by_doctor_and_status(hallmark, home: Path) -> None:
+    named = {"PREFECT_API_URL": "http://user:secret@127.0.0.1:1/api"}
+    asked, status = hallmark("doctor", **named), hallmark("status", **named)
+    assert asked.returncode == 4
+    assert "problem  Prefect" in asked.stdout
+    assert "PREFECT_API_URL: http://127.0.0.1:1/api: no Prefect server answers" in asked.stdout
+    assert "starting" not in asked.stderr
+    assert "names another server than this home's: http://127.0.0.1:1/api" in " ".join(status.stderr.split())
+    assert "secret" not in asked.stdout + asked.stderr + status.stdout + status.stderr
+    assert "no registry yet" in asked.stdout
+    assert not (home / "registry.db").exists()
+
+
+@pytest.mark.unit
 def test_a_server_that_says_nothing_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hallmark.workstation.reaching.SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -103,12 +103,44 @@ def test_what_would_write_is_refused_before_anything_is_computed(reader: Reader)
     for command in (
         ["promote", candidate],
         ["baseline"],
+        ["evaluate", "registry:tiny-reasoner@champion"],
+        ["train"],
+        ["experiment"],
+        ["reproduce", candidate],
+        ["rejudge", candidate, "--judge", "exact_match@v1"],
         ["rollback", "1", "--reason", "x"],
+        ["models", "alias", "set", "tiny-reasoner", "staging", "1", "--reason", "x"],
+        ["models", "alias", "protect", "tiny-reasoner", "champion", "--reason", "x"],
+        ["registry", "gc"],
+        ["registry", "upgrade"],
         ["up"],
     ):
         result = reader(*command)
         assert result.returncode == 4, result.stderr
-        assert "is read-only" in result.stderr
+        assert "is read-only, and this has to write there" in result.stderr
+    asked = reader("doctor")
+    assert asked.returncode == 0, asked.stdout
+    assert "is read-only: reading works, nothing can be recorded" in asked.stdout
+
+
+@pytest.mark.parametrize("home", ["neither"], indirect=True)
+def test_a_file_that_may_not_be_read_is_a_problem_and_the_rest_is_checked(reader: Reader, home: Path) -> None:
+    blobs = sorted(path for path in (home / "artifacts" / "blobs").glob("??/*"))
+    for path in blobs:
+        path.chmod(0)
+    result = reader("verify")
+    assert result.returncode == 3, result.stderr
+    assert "cannot be read (Permission denied)" in result.stdout
+    assert "cannot be written" not in result.stdout + result.stderr
+    assert "artifact " in result.stdout
+    assert "dataset " in result.stdout
+    for path in blobs:
+        path.chmod(0o400)
+    predictions = next((home / "runs").glob("*/predictions.jsonl"))
+    predictions.chmod(0)
+    result = reader("verify")
+    assert result.returncode == 3, result.stderr
+    assert f"{predictions}: cannot be read (Permission denied)" in result.stdout
 
 
 def test_a_database_that_changes_while_it_is_read_without_locks_gives_no_answer(

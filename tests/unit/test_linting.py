@@ -261,6 +261,15 @@ def test_the_built_in_datasets_have_no_findings(hallmark) -> None:
     assert "all good" in hallmark("golden", "check", "golden-v1").stdout
 
 
+def test_of_a_file_without_items_nothing_is_good(hallmark, tmp_path: Path) -> None:
+    path = tmp_path / "mine-v1.jsonl"
+    path.write_text("no item\n")
+    result = hallmark("golden", "check", str(path))
+    assert result.returncode == 2
+    assert "0 items" in result.stdout
+    assert "good:" not in result.stdout
+
+
 def test_a_set_that_cannot_be_won_is_not_frozen(hallmark, tmp_path: Path) -> None:
     path = write(tmp_path, *(item(n, f"{n}?", NOBODY[n % 3]) for n in range(14)), item(20, "20?", "20"))
     result = hallmark("golden", "freeze", str(path), "--licence", "MIT", "--made-by", "hand")

@@ -65,6 +65,13 @@ def test_a_lock_is_one_process_s_at_a_time_and_names_it(tmp_path: Path) -> None:
     os.close(mine)
 
 
+@pytest.mark.parametrize("kind", ["loop", "pipe", "folder"])
+def test_what_is_no_lock_is_held_by_nobody_and_nobody_waits_for_it(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    {"loop": lambda: path.symlink_to(path), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    assert holder(path) is None
+
+
 def test_a_lock_lives_as_long_as_the_child_that_was_given_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     process, child = start(HOLD_BY_CHILD, path)

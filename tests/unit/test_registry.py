@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from core.errors import HallmarkError, InputError, IntegrityError
-from registry import Evidence, Registry, Ruling
+from registry import Evidence, Registry, Ruling, open_registry
 from registry.tables import Dataset
 from tests.support.registry_entries import (
     digest,
@@ -213,6 +215,18 @@ def test_weights_that_changed_since_they_were_judged_are_not_promoted(
     with pytest.raises(IntegrityError, match="changed since run"):
         promote(registry, run, weights)
     assert registry.models.aliased("m") is None
+
+
+def test_an_alias_of_a_version_that_is_not_there_is_damage_and_no_missing_alias(tmp_path: Path) -> None:
+    registry = open_registry(tmp_path)
+    run, weights = finished(registry, tmp_path, "one")
+    promote(registry, run, weights)
+    with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as editor:
+        editor.execute("UPDATE alias SET version = 7")
+    with pytest.raises(IntegrityError, match=r"champion points at v7, which is not there: .*hallmark verify"):
+        registry.models.get("m@champion")
+    with pytest.raises(IntegrityError, match="v7"):
+        promote(registry, run, weights)
 
 
 def test_a_refusal_and_a_rollback_are_in_the_history(registry: Registry, tmp_path: Path) -> None:

@@ -139,6 +139,33 @@ def test_a_missing_or_changed_tree_object_is_named(store: Store, source: Path, t
     assert not store.has(sha256)
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop"])
+def test_what_is_in_the_place_of_a_content_is_named_and_the_rest_is_checked(
+    kind: str, source: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
+    sha256 = store.put(source)
+    first, *_, last = store.files(sha256)
+    path = Path(store.blobs.where(first.sha256))
+    path.unlink()
+    {"loop": lambda: path.symlink_to(path), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    Path(store.blobs.where(last.sha256)).unlink()
+    odd, missing = store.check([sha256])
+    assert odd[1].startswith(f"{first.name}: ")
+    assert str(path) in odd[1]
+    assert ("cannot be read (" in odd[1]) == (kind != "pipe")
+    assert missing[1].startswith(f"{last.name}: missing at ")
+
+
+def test_a_file_in_the_place_of_the_store_is_named_for_each_artifact(source: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "artifacts", tmp_path / "checkouts")
+    sha256, single = store.put(source), store.put_file(source / "empty")
+    (tmp_path / "artifacts").rename(tmp_path / "away")
+    (tmp_path / "artifacts").touch()
+    for [(_, sentence)] in (list(store.check([sha256])), list(store.check_files([single]))):
+        assert "cannot be read (Not a directory)" in sentence
+
+
 def test_a_damaged_checkout_is_replaced_while_the_contents_are_intact(store: Store, source: Path) -> None:
     sha256 = store.put(source)
     checkout = store.get(sha256)

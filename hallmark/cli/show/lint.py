@@ -72,7 +72,8 @@ def show_lint(lint: Lint, file: str) -> None:
     found = {finding.rule for finding in (*lint.errors, *lint.warnings)} | lint.skipped.keys()
     if "cut_answer" in found:
         found |= {"cut_steps"}  # the answer is part of what is said to fit
-    good = [text.format(**about) for rule, text in GOOD.items() if rule not in found]
+    # of no items nothing is good
+    good = [text.format(**about) for rule, text in GOOD.items() if rule not in found and lint.items]
     if good:
         out.print(Text.assemble(("good: ", "green"), "; ".join(good)))
     if lint.can_show:
