@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -107,3 +108,56 @@ def test_other_commands_say_that_a_document_is_damaged(registry: Registry, hallm
     edit(registry, "UPDATE run SET manifest = '{' WHERE run_id = 'base-run'")
     registry.close()
     assert_refused(hallmark("runs", "show", "base-run"), 3, "not JSON", "hallmark verify")
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        (
+            "INSERT INTO audit_log VALUES (999, 'model_version', 'xyz', NULL, '', '', 'z')",
+            "log row 999",
+        ),
+        ("UPDATE audit_log SET row_key = x'ff' WHERE table_name = 'model_version'", "log row"),
+        ("UPDATE audit_log SET created_at = CAST(x'ff' AS TEXT) WHERE id = 2", "log row 2"),
+        (
+            "UPDATE promotion_log SET decision = '{\"comparison_sha256\":[]}' WHERE id = 2",
+            "promotion log row 2: its decision cannot be read",
+        ),
+        (
+            "UPDATE promotion_log SET reason = CAST(x'ff' AS TEXT) WHERE id = 2",
+            "promotion log row 2: was changed",
+        ),
+        ("UPDATE run SET content_sha256 = x'ff' WHERE run_id = 'base-run'", "run base-run: was changed"),
+        ("UPDATE run SET content_sha256 = CAST(x'ff' AS TEXT)", "run base-run: was changed"),
+        (
+            "UPDATE model_version SET weights_sha256 = CAST(x'ff' AS TEXT) WHERE number = 1",
+            "version m v1: was changed",
+        ),
+        ("UPDATE alpha_spending SET level = 'much'", "alpha spending of"),
+    ],
+)
+def test_one_damaged_row_hides_nothing_else(statement: str, named: str, registry: Registry, hallmark) -> None:
+    edit(registry, "UPDATE comparison SET delta = 0", statement)
+    registry.close()
+    result = hallmark("verify", "--json")
+    assert result.returncode == 3, result.stderr
+    found = json.loads(result.stdout)
+    assert result.stdout.encode(), "no lone surrogates"
+    assert any(problem.startswith(named) for problem in found["problems"]), found["problems"]
+    assert "comparison 1: was changed after it was written" in found["problems"]
+    assert found["checked"]["versions"] == 2
+    assert found["head"]
+
+
+def test_a_missing_table_hides_nothing_else(registry: Registry, home: Path, hallmark) -> None:
+    edit(registry, "UPDATE comparison SET delta = 0")
+    registry.close()
+    with sqlite3.connect(home / "registry.db") as connection:
+        connection.execute("DROP TABLE attestation")
+    result = hallmark("verify", "--json")
+    assert result.returncode == 3, result.stderr
+    found = json.loads(result.stdout)
+    assert "table attestation: cannot be read: no such table: attestation" in found["problems"]
+    assert "comparison 1: was changed after it was written" in found["problems"]
+    assert found["checked"]["versions"] == 2
+    assert found["head"]
