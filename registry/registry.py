@@ -181,7 +181,7 @@ class Registry:
         return every_basis(self.database)
 
     def record_statement(self, version: ModelVersion, document: dict[str, Any]) -> None:
-        """Keep the statement of a version that has none.
+        """Keep the statement of a version that has none; one that is there by now stays.
 
         Args:
             version: its row.
