@@ -161,3 +161,59 @@ def test_a_missing_table_hides_nothing_else(registry: Registry, home: Path, hall
     assert "comparison 1: was changed after it was written" in found["problems"]
     assert found["checked"]["versions"] == 2
     assert found["head"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments", "what"),
+    [
+        ("UPDATE dataset SET id = 99", ["promote", "{run}", "--model-name", "m"], "another row names"),
+        ("UPDATE dataset SET id = 99", ["compare", "base-run", "{run}"], "another row names"),
+        ("UPDATE alpha_spending SET level = 'much'", ["models", "alpha", "m"], "ledger of alpha of m"),
+        ("UPDATE alpha_spending SET dataset_sha256 = 'x'", ["models", "alpha", "m"], "ledger of alpha of m"),
+        (
+            "UPDATE audit_log SET id = 9223372036854775807 WHERE id = (SELECT max(id) FROM audit_log)",
+            ["rollback", "1", "--reason", "x", "--model-name", "m"],
+            "larger than the database can hold",
+        ),
+        (
+            "UPDATE promotion_log SET id = 9223372036854775807 WHERE id = 2",
+            ["rollback", "1", "--reason", "x", "--model-name", "m"],
+            "larger than the database can hold",
+        ),
+    ],
+)
+def test_other_commands_say_that_a_row_is_damaged(
+    statement: str, arguments: list[str], what: str, registry: Registry, hallmark
+) -> None:
+    run = registry.models.get("m@v2").run_id
+    edit(registry, statement)
+    registry.close()
+    result = hallmark(*(each.format(run=run) for each in arguments))
+    assert_refused(result, 3, what, "hallmark verify")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--write-head", ""], "is a directory"),
+        (["--head", "a" * 5000], "no such file"),
+        (["--head", "/proc/self/mem"], "cannot be read"),
+    ],
+)
+def test_a_head_that_is_no_file_is_refused(
+    arguments: list[str], what: str, registry: Registry, hallmark
+) -> None:
+    registry.close()
+    assert_refused(hallmark("verify", "--quick", *arguments), 2, what)
+
+
+def test_a_version_number_that_no_database_holds_is_no_damage(registry: Registry, hallmark) -> None:
+    registry.close()
+    assert_refused(hallmark("rollback", str(10**20), "--reason", "x", "--model-name", "m"), 2, "no version")
+
+
+def test_the_statement_that_another_process_recorded_meanwhile_stays(registry: Registry) -> None:
+    lacking = registry.models.get("m@v2")  # promoted without one
+    registry.record_statement(lacking, {"made": "first"})
+    registry.record_statement(lacking, {"made": "second"})
+    assert registry.statement_basis(lacking).document == {"made": "first"}
