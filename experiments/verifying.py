@@ -207,8 +207,10 @@ class _Statements:
                 files = self._files(basis.version.weights_sha256)
                 if (found := statement_problem(basis, files, public_keys, own)) is not None:
                     problems.append(Problem(where, found))
-                elif signature_of(basis.document, public_keys, own) == "valid":
+                elif (signature := signature_of(basis.document, public_keys, own)) == "valid":
                     self.signed += 1
+                elif signature == "unsigned" and self.signed:
+                    problems.append(Problem(where, "is not signed, though one before it is"))
 
     def _files(self, sha256: str) -> list[TreeEntry] | None:
         if sha256 not in self.artifacts:

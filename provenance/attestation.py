@@ -131,7 +131,7 @@ def statement_problem(
         return f"cannot be made again: {error}"
     if found is not None:
         return found
-    # One that is not signed is older than the key: a signature that was taken away is an edit of its row.
+    # One that is not signed may be older than the key.
     invalid = signature_of(basis.document, public_keys, own) == "invalid"
     return "its signature does not hold" if invalid else None
 
@@ -152,7 +152,8 @@ def add_missing_statements(registry: Registry, key: SigningKey | None) -> tuple[
             if isinstance(basis, str):
                 raise IntegrityError(basis)
             if basis.document is None:
-                document = sealed(derived(basis, tree_files(registry, basis.version)), key)
+                whole = registry.statement_basis(basis.version)  # whose rows are as they were recorded
+                document = sealed(derived(whole, tree_files(registry, basis.version)), key)
                 registry.record_statement(basis.version, document)
                 added.append(name)
         except (InputError, IntegrityError) as error:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, MetaData, Table, bindparam, event, insert, te
 from sqlalchemy import Row as StoredRow
 from sqlmodel import Session, col, select
 
-from core.errors import InputError
+from core.errors import InputError, IntegrityError
 from core.files import sha256_json
 from registry.columns import FIRST_HASH, now
 from registry.stored import any_text, read, stored, stored_sha256
@@ -35,6 +35,11 @@ KEYS = {
     "attestation": "{model} v{number}",
 }
 """Tables whose rows have entries, and what a row's key is made of."""
+
+CONTENT = "content"
+"""What the entry of a finished run's content has as its table. It is written once, when the run finishes, so
+that no later entry of the run can stand for an edit.
+"""
 
 _HEAD = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})", re.ASCII)
 _APPEND = insert(AuditLog.__table__)  # type: ignore[attr-defined]
@@ -102,8 +107,23 @@ def audited(session: Session) -> Iterator[None]:
 
     Only inside a writing transaction, where nobody else appends. Rows that are written past the session, by
     statements of SQLAlchemy's core, get none: `verify` says so.
+
+    Raises:
+        IntegrityError: a row that is changed, deleted or added is not what its newest entry says. Else our
+            own entry would make somebody else's edit look like one of ours.
     """
     written: dict[tuple[str, int], str] = {}
+
+    @event.listens_for(session, "before_flush")
+    def check(flushed: Session, _context: object, _instances: object) -> None:
+        connection = flushed.connection()
+        changed = (row for row in flushed.dirty if flushed.is_modified(row))
+        for row in (*flushed.new, *changed, *flushed.deleted):
+            table = row.__table__.name
+            if (row.id is None and "{id}" in KEYS[table]) or (table, row.id) in written:
+                continue
+            key = KEYS[table].format_map(row.__dict__)
+            check_recorded(connection, table, key, None if row in flushed.new else row.id)
 
     @event.listens_for(session, "after_flush")
     def note(flushed: Session, _context: object) -> None:
@@ -116,7 +136,32 @@ def audited(session: Session) -> Iterator[None]:
     session.flush()
     if written:
         connection = session.connection()
-        append(connection, [_entry(connection, *row, key) for row, key in sorted(written.items())])
+        # A version comes first: its entry then says where the log ended before its promotion.
+        order = sorted(written.items(), key=lambda item: (item[0][0] != "model_version", item))
+        append(connection, [entry for row, key in order for entry in _entries(connection, *row, key)])
+
+
+def check_recorded(connection: Connection, table: str, key: str, row_id: int | None) -> None:
+    """Compare a row with its newest entry.
+
+    Args:
+        connection: in a transaction.
+        table: of the row.
+        key: of the row, see `KEYS`.
+        row_id: its id; None for one that must not be there.
+
+    Raises:
+        IntegrityError: they differ.
+    """
+    with any_text(connection):
+        found = (
+            None if row_id is None else next(read(connection, table, rest="WHERE id = :id", id=row_id), None)
+        )
+    if (None if found is None else stored_sha256(found)) != newest_sha256(connection, table, key):
+        raise IntegrityError(
+            f"{table.replace('_', ' ')} {key}: was changed since it was recorded. Restore the registry from "
+            "a backup; hallmark verify names everything that was changed."
+        )
 
 
 def append(connection: Connection, entries: Iterable[Entry]) -> None:
@@ -163,6 +208,8 @@ def adopt(connection: Connection) -> None:
                 key, sha256 = key_of(name, row), stored_sha256(row)
                 if newest.get((name, key)) != sha256:
                     entries.append(Entry(name, key, sha256))
+                if name == "run" and row.status == "finished" and (CONTENT, key) not in newest:
+                    entries.append(Entry(CONTENT, key, row.content_sha256))
         append(connection, entries)
 
 
@@ -176,6 +223,8 @@ def key_of(table: str, row: StoredRow[Any]) -> str:
     return KEYS[table].format_map(row._mapping).encode(errors="backslashreplace").decode()
 
 
-def _entry(connection: Connection, table: str, row_id: int, key: str) -> Entry:
+def _entries(connection: Connection, table: str, row_id: int, key: str) -> Iterator[Entry]:
     row = next(read(connection, table, rest="WHERE id = :id", id=row_id), None)
-    return Entry(table, key, None if row is None else stored_sha256(row))
+    yield Entry(table, key, None if row is None else stored_sha256(row))
+    if row is not None and table == "run" and row.status == "finished":
+        yield Entry(CONTENT, key, row.content_sha256)

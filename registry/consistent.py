@@ -13,11 +13,13 @@ from sqlalchemy import Connection, text
 from core.files import sha256_bytes
 from core.progress import quiet_meter
 from registry.content import run_sha256, version_sha256
+from registry.log import MOVES, shown
 from registry.models import CHAMPION
 from registry.recorded import Chain, Found
 from registry.stored import read
 
-MOVES = ("promoted", "forced", "rolled_back", "assigned")
+BY_HAND = ("assigned", "removed", "protected")
+"""What cannot be done to an alias that is protected."""
 
 
 def runs(connection: Connection) -> Iterator[Found]:
@@ -78,9 +80,17 @@ def promotion_log(connection: Connection) -> Iterator[Found]:
 def aliases(connection: Connection) -> Iterator[Found]:
     """Where each alias points, and whether it is protected, by the decisions about it."""
     logged: dict[tuple[str, str], tuple[int | None, bool]] = {}
-    for row in read(connection, "promotion_log", "model", "alias", "action", "to_version"):
+    columns = ("id", "model", "alias", "action", "from_version", "to_version")
+    for row in read(connection, "promotion_log", *columns):
         alias = (row.model, row.alias)
         version, protected = logged.get(alias, (None, row.alias == CHAMPION))
+        if row.from_version != version:
+            yield (
+                f"promotion log row {row.id}",
+                f"moves {row.model}@{row.alias} from {shown(row.from_version)}, but it was {shown(version)}",
+            )
+        if protected and row.action in BY_HAND:
+            yield f"promotion log row {row.id}", f"{row.model}@{row.alias} was {row.action} though protected"
         if row.action in MOVES:
             logged[alias] = row.to_version, protected
         elif row.action == "removed":
@@ -96,14 +106,10 @@ def aliases(connection: Connection) -> Iterator[Found]:
         where = "alias {}@{}".format(*alias)
         (expected, guarded), (version, protected) = logged.get(alias, nothing), found.get(alias, nothing)
         if version != expected:
-            yield where, f"points at {_shown(version)}, but the log says {_shown(expected)}"
+            yield where, f"points at {shown(version)}, but the log says {shown(expected)}"
         elif protected != guarded:
-            shown = "protected" if protected else "not protected"
-            yield where, f"is {shown}, but the log says otherwise"
-
-
-def _shown(number: int | None) -> str:
-    return "nothing" if number is None else f"v{number}"
+            state = "protected" if protected else "not protected"
+            yield where, f"is {state}, but the log says otherwise"
 
 
 def _document(stored: object) -> dict[str, Any]:

@@ -16,6 +16,18 @@ from registry.tables import Alias, ModelVersion, PromotionLog
 
 # Built once; see registry/runs.py.
 _ALIAS = select(Alias).where(Alias.model == bindparam("model"), Alias.name == bindparam("alias"))
+MOVES = ("promoted", "forced", "rolled_back", "assigned")
+"""Actions that point an alias at a version."""
+_MOVED = (
+    select(PromotionLog.to_version)
+    .where(
+        PromotionLog.model == bindparam("model"),
+        PromotionLog.alias == bindparam("alias"),
+        col(PromotionLog.action).in_((*MOVES, "removed")),
+    )
+    .order_by(col(PromotionLog.id).desc())
+    .limit(1)
+)
 _LAST = select(PromotionLog.id, PromotionLog.hash).order_by(col(PromotionLog.id).desc()).limit(1)
 
 
@@ -49,7 +61,8 @@ def append_log(
         decision: the gate's answer as JSON.
 
     Raises:
-        IntegrityError: the last row of the log is not there any more.
+        IntegrityError: the last row of the log is not there any more, or the alias did not point where the
+            log says.
     """
     # Ids are given here, not by the database: dense ids show a missing row, and an auto-increment skips one
     # after a rollback. Each row hashes the one before, so changing or removing any row breaks every hash that
@@ -59,6 +72,13 @@ def append_log(
     if newest_sha256(session.connection(), "promotion_log", str(number)) is not None:
         raise IntegrityError(
             f"promotion log row {number}: is missing. See: hallmark verify. Restore a backup of the registry."
+        )
+    logged = session.connection().execute(_MOVED, {"model": model, "alias": alias}).scalar()
+    if logged != (before.number if before else None):
+        raise IntegrityError(
+            f"alias {model}@{alias}: points at {shown(before.number if before else None)}, but the promotion "
+            f"log says {shown(logged)}. Restore the registry from a backup; hallmark verify names everything "
+            "that was changed."
         )
     row = PromotionLog(
         id=number,
@@ -80,6 +100,11 @@ def append_log(
     session.add(row)
     session.flush()
     return row
+
+
+def shown(number: int | None) -> str:
+    """A version as messages say it."""
+    return "nothing" if number is None else f"v{number}"
 
 
 def log_hash(row: PromotionLog) -> str:

@@ -16,7 +16,7 @@ from registry.alpha_entries import LEDGER, Entry
 from registry.alpha_ledger import Turn, comparison_sha256, spend, take_turn
 from registry.artifacts.store import Store
 from registry.artifacts.trees import TreeEntry
-from registry.audit import Head, head
+from registry.audit import Head, check_recorded, head
 from registry.columns import check_name, now
 from registry.content import check_content
 from registry.database import Database
@@ -280,6 +280,10 @@ def _check_content(session: Session, pairs: Sequence[Pair], intact: dict[str, st
     Raises:
         IntegrityError: a run's row, metrics or predictions were changed since it finished.
     """
+    connection = session.connection()
+    for pair in pairs:
+        for dataset in (pair.opponent_dataset, pair.candidate_dataset):
+            check_recorded(connection, "dataset", dataset.name, dataset.id)
     for run in (run for pair in pairs for run in (pair.opponent, pair.candidate)):
         if run.run_id not in intact or intact[run.run_id] != run.content_sha256:
             check_content(session, run)
@@ -296,6 +300,9 @@ def _assessed(session: Session, offer: Offer, intact: dict[str, str | None]) -> 
     """
     candidate = finished_run(session, offer.run_id)
     current = aliased(session, offer.model, offer.alias)
+    if current is not None:
+        name = f"{current.model} v{current.number}"
+        check_recorded(session.connection(), "model_version", name, current.id)
     if current is not None and current.weights_sha256 == candidate.model_sha256:
         return OfferResult("already_champion", current, None, None)
     pairs = [_pair(session, current, candidate, pairing) for pairing in offer.pairings]

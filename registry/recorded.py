@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy import Row as StoredRow
 
 from core.progress import quiet_meter
-from registry.audit import KEYS, Head, key_of
+from registry.audit import CONTENT, KEYS, Head, key_of
 from registry.columns import FIRST_HASH
 from registry.stored import read, stored_sha256, stored_table
 
@@ -18,7 +18,13 @@ Found = tuple[str, str]
 Entries = dict[str, dict[str, str | None]]
 """The newest hash of each row by table and key; None for one that was removed."""
 
+REWRITTEN = ("run", "alias")
+"""Tables whose rows change: a row of any other has one entry."""
+REMOVED = ("alias",)
+"""Tables whose rows are ever removed."""
+
 LABELS = {
+    CONTENT: "content of run",
     "registered_model": "model",
     "model_version": "version",
     "promotion_log": "promotion log row",
@@ -61,12 +67,17 @@ def audit_log(connection: Connection, head: Head | None, entries: Entries) -> It
         head: what its end was once.
         entries: the newest of each row are put there at the end; a log that cannot be read leaves it empty.
     """
-    newest: Entries = {table: {} for table in KEYS}
+    newest: Entries = {table: {} for table in (*KEYS, CONTENT)}
     chain, last, there = Chain("audit_log", "log row"), Head(0, FIRST_HASH), head is None
     for row in read(connection, "audit_log"):
         there = there or last == head
         yield from chain.problems(connection, row)
-        newest.setdefault(row.table_name, {})[row.row_key] = row.row_sha256
+        of_table = newest.setdefault(row.table_name, {})
+        if row.table_name not in REWRITTEN and row.row_key in of_table:
+            yield f"log row {row.id}", f"is a second entry of {_where(row.table_name, row.row_key)}"
+        if row.table_name not in REMOVED and row.row_sha256 is None:
+            yield f"log row {row.id}", f"says that {_where(row.table_name, row.row_key)} was removed"
+        of_table[row.row_key] = row.row_sha256
         last = Head(row.id, row.hash)
     entries.update(newest)
     if head is None or there or last == head:
@@ -74,12 +85,12 @@ def audit_log(connection: Connection, head: Head | None, entries: Entries) -> It
     if head.rows > last.rows:
         yield (
             "log",
-            f"was cut, or the head is another registry's: it has {last.rows} rows, the head names {head.rows}",
+            f"was cut, or the head is of another one: it has {last.rows} rows, the head names {head.rows}",
         )
     else:
         yield (
             f"log row {head.rows}",
-            "was rewritten, or the head is another registry's: the head has another hash of it",
+            "was rewritten, or the head is of another log: the head has another hash of it",
         )
 
 
@@ -99,6 +110,16 @@ def rows(connection: Connection, table: str, entries: Entries) -> Iterator[Found
     for key, sha256 in newest.items():
         if sha256 is not None:
             yield _where(table, key), "was removed"
+
+
+def contents(connection: Connection, entries: Entries) -> Iterator[Found]:
+    """Check that finished runs have the content with which they finished."""
+    finished = entries[CONTENT]
+    for row in read(connection, "run", "run_id", "content_sha256", rest="WHERE status = 'finished'"):
+        if finished.pop(key_of("run", row), None) != row.content_sha256:
+            yield f"run {row.run_id}", "has another content than when it finished"
+    for run_id in finished:
+        yield f"run {run_id}", "was finished, and is not finished any more"
 
 
 def _where(table: str, key: str) -> str:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam
+from sqlalchemy import Connection
 from sqlalchemy import Row as StoredRow
 from sqlmodel import Session, col, select
 
 from core.files import sha256_json
 from registry.alpha_entries import LEDGER
-from registry.audit import Head
+from registry.audit import Head, check_recorded
 from registry.columns import frozen_json
+from registry.content import check_content
 from registry.database import Database
 from registry.stored import any_text, read
 from registry.tables import Attestation, AuditLog, ModelVersion, PromotionLog, Run
-
-AT_ONCE = 50
-"""Entries that are fetched at a time."""
 
 _BY_THE_GATE = col(PromotionLog.action).in_(("promoted", "forced"))
 OF_RUN = (
@@ -36,64 +34,27 @@ OF_RUN = (
 )
 """What a statement says of a run; its documents are not read."""
 
-_ENTRIES = select(AuditLog.id, AuditLog.table_name, AuditLog.row_key, AuditLog.previous_hash)
-_OF_VERSION = select(AuditLog.id).where(
-    AuditLog.table_name == "model_version", AuditLog.row_key == bindparam("key")
+_ENTRIES = select(AuditLog.id, AuditLog.row_key, AuditLog.previous_hash).where(
+    AuditLog.table_name == "model_version"
 )
-_BACKWARDS = _ENTRIES.where(col(AuditLog.id) <= bindparam("id")).order_by(col(AuditLog.id).desc())
 
 
-class _Entry(NamedTuple):
-    id: int
-    table: str
-    key: str
-    previous: str
+def heads_before(connection: Connection, key: str | None = None) -> dict[str, Head]:
+    """The end of the audit log before the transaction that made a version: its entry is the first of those.
 
+    Args:
+        connection: in a transaction.
+        key: of a version, as NAME vN; None for all.
 
-def head_before(connection: Connection, version: ModelVersion) -> Head | None:
-    """The end of the audit log when the transaction began that made a version; None where the version has no
-    entry.
+    Returns:
+        By such keys; a version without an entry has none.
     """
-    found = connection.execute(_OF_VERSION.order_by(col(AuditLog.id)), {"key": _key(version)}).scalar()
-    if found is None:
-        return None
-    backwards = connection.execute(_BACKWARDS, {"id": found}, execution_options={"yield_per": AT_ONCE})
-    return _began(_Entry(*row) for row in backwards)
-
-
-def heads_before(connection: Connection) -> dict[tuple[str, int], Head]:
-    """The same for all versions, by model and number."""
-    found: dict[tuple[str, int], Head] = {}
-    recent: list[_Entry] = []
-    entries = _ENTRIES.order_by(col(AuditLog.id)).execution_options(yield_per=1000)
-    for entry in (_Entry(*row) for row in connection.execute(entries)):
-        if entry.table == "model_version":
-            model, _, number = entry.key.rpartition(" v")
-            found.setdefault((model, int(number)), _began([entry, *reversed(recent)]))
-        if entry.table in BEFORE:
-            recent.append(entry)
-        else:
-            recent = []
+    found: dict[str, Head] = {}
+    asked = _ENTRIES if key is None else _ENTRIES.where(AuditLog.row_key == key)
+    with any_text(connection):
+        for number, of_version, previous in connection.execute(asked.order_by(col(AuditLog.id))):
+            found.setdefault(of_version, Head(number - 1, previous))
     return found
-
-
-# The entries of a transaction are ordered by their tables' names. These are the ones that a promotion writes
-# before that of its version, and no other transaction ends with any of its model's.
-BEFORE = ("alias", "alpha_spending", "attestation")
-
-
-def _began(backwards: Iterable[_Entry]) -> Head:
-    """The head before the first entry of a transaction, from the version's entry backwards."""
-    entries: Iterator[_Entry] = iter(backwards)
-    first = version = next(entries)
-    model = version.key.rpartition(" v")[0]
-    for entry in entries:
-        of_model = {"alias": f"{model}@", "alpha_spending": f"{model}, "}.get(entry.table)
-        its_own = entry.table == "attestation" and entry.key == version.key
-        if not its_own and (of_model is None or not entry.key.startswith(of_model)):
-            break
-        first = entry
-    return Head(first.id - 1, first.previous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +77,25 @@ class Basis:
 
 
 def basis(session: Session, version: ModelVersion) -> Basis:
-    """What the statement of a version is made from."""
+    """What the statement of a version is made from.
+
+    Raises:
+        IntegrityError: one of these rows was changed since it was recorded.
+    """
     connection = session.connection()
     found = select(PromotionLog.id).where(
         _BY_THE_GATE, PromotionLog.model == version.model, PromotionLog.to_version == version.number
     )
     log_id = connection.execute(found.order_by(col(PromotionLog.id)).limit(1)).scalar()
-    return _basis(connection, version, log_id, head_before(connection, version))
+    check_recorded(connection, "model_version", _key(version), version.id)
+    check_content(session, session.exec(select(Run).where(Run.run_id == version.run_id)).one())
+    if log_id is not None:
+        check_recorded(connection, "promotion_log", str(log_id), log_id)
+    of_version = (Attestation.model == version.model, Attestation.number == version.number)
+    recorded = connection.execute(select(Attestation.id).where(*of_version)).scalar()
+    if recorded is None:  # one that is there is compared with what is made from the rows
+        check_recorded(connection, "attestation", _key(version), None)
+    return _basis(connection, version, log_id, heads_before(connection, _key(version)).get(_key(version)))
 
 
 def every_basis(database: Database) -> Iterator[tuple[str, Basis | str]]:
@@ -138,8 +111,9 @@ def every_basis(database: Database) -> Iterator[tuple[str, Basis | str]]:
             logs.setdefault((model, number), log_id)
         with any_text(connection):
             for row in read(connection, "model_version"):
-                key = (row.model, row.number)
-                yield f"{key[0]} v{key[1]}", _read_basis(connection, row, logs.get(key), heads.get(key))
+                name = f"{row.model} v{row.number}"
+                log_id = logs.get((row.model, row.number))
+                yield name, _read_basis(connection, row, log_id, heads.get(name))
 
 
 def _read_basis(

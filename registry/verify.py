@@ -150,6 +150,7 @@ def _rows(connection: Connection, head: Head | None, checked: Checked) -> None:
     checked("log", lambda: recorded.audit_log(connection, head, entries))
     for table in KEYS if entries else ():
         checked(f"table {table}", partial(recorded.rows, connection, table, entries))
+    checked("contents of runs", lambda: recorded.contents(connection, entries))
     for check in (
         consistent.runs,
         consistent.parts,

@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from core.files import canonical_json, sha256_json
 from provenance.attestation import derived, tree_files
 from registry import Registry
-from registry.audit import KEYS, entry_hash, key_of
+from registry.audit import CONTENT, KEYS, entry_hash, key_of
 from registry.columns import FIRST_HASH
 from registry.content import run_sha256, version_sha256
 from registry.log import log_hash
@@ -79,6 +79,8 @@ def _rewrite_audit_log(registry: Registry) -> None:
             for table in KEYS
             for row in read(connection, table)
         }
+        finished = read(connection, "run", "run_id", "content_sha256", rest="WHERE status = 'finished'")
+        now |= {(CONTENT, run_id): sha256 for run_id, sha256 in finished}
         entries = list(read(connection, "audit_log"))
         newest = {(entry.table_name, entry.row_key): entry.id for entry in entries}
         for entry in entries:

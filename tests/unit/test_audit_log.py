@@ -10,7 +10,7 @@ from sqlalchemy import insert, text
 
 from core.errors import InputError, IntegrityError
 from registry import Head, Registry, open_registry, upgrade
-from registry.audit import KEYS, adopt
+from registry.audit import CONTENT, KEYS, adopt
 from registry.columns import now
 from registry.content import check_content
 from registry.stored import read
@@ -66,7 +66,7 @@ def test_whatever_the_registry_writes_is_in_the_log(full: Registry) -> None:
         empty = [name for name in tables if next(read(session.connection(), name), None) is None]
         entries = list(read(session.connection(), "audit_log"))
     assert empty == []
-    assert {entry.table_name for entry in entries} == set(KEYS)
+    assert {entry.table_name for entry in entries} == {*KEYS, CONTENT}
     assert [entry.row_sha256 for entry in entries if entry.row_key == "m@other"][-1] is None
     assert str(full.head()) == f"{len(entries)}:{entries[-1].hash}"
     assert full.verify() == []
@@ -108,7 +108,7 @@ def test_a_log_that_was_cut_shows_against_a_head_from_before(full: Registry) -> 
     assert problems(full) == [], "the last transaction was cut whole"
     assert problems(full, head) == []
     assert problems(full, later) == [
-        f"log: was cut, or the head is another registry's: it has {head.rows} rows, the head names {later.rows}"
+        f"log: was cut, or the head is of another one: it has {head.rows} rows, the head names {later.rows}"
     ]
 
 
@@ -121,7 +121,7 @@ def test_a_log_that_was_written_again_shows_against_a_head_from_before(full: Reg
         full.datasets.register("more", f"v{number}", digest("more"), 1)
     assert problems(full) == []
     assert problems(full, head) == [
-        f"log row {head.rows}: was rewritten, or the head is another registry's: the head has another hash of it"
+        f"log row {head.rows}: was rewritten, or the head is of another log: the head has another hash of it"
     ]
 
 
@@ -156,7 +156,7 @@ def test_both_databases_have_the_same_hashes_of_the_same_rows(
             seen.append([tuple(entry) for entry in entries])
         registry.close()
     assert seen[0] == seen[1]
-    assert {table for _, table, _, _ in seen[0]} == set(KEYS)
+    assert {table for _, table, _, _ in seen[0]} == {*KEYS, CONTENT}
 
 
 def test_a_run_whose_prediction_was_edited_is_refused_as_evidence(full: Registry) -> None:
