@@ -275,8 +275,9 @@ def atomic_writer(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        temporary = name
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()

@@ -123,13 +123,19 @@ def alpha_reports(
 
     Raises:
         InputError: there is no such model.
+        IntegrityError: a row that this rests on was damaged.
 
     Example:
         >>> report = alpha_reports("tiny-reasoner", registry)[-1]
         >>> report.dataset, report.next_number, report.due_at
         ('golden-v1', 4, 16)
     """
-    return [_report(ledger, registry, gain, power) for ledger in registry.alpha_ledgers(model)]
+    try:
+        return [_report(ledger, registry, gain, power) for ledger in registry.alpha_ledgers(model)]
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise IntegrityError(
+            f"ledger of alpha of {model}: a row in it was damaged ({error}). See: hallmark verify"
+        ) from error
 
 
 def _report(ledger: Ledger, registry: Registry, gain: float | None, power: float) -> AlphaReport:

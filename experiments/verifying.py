@@ -19,6 +19,7 @@ from provenance.attestation import statement_problem
 from provenance.signing import signature_of
 from registry import Head, Problem, Registry
 from registry.artifacts.trees import TreeEntry
+from registry.verify import guarded, printable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -102,57 +103,44 @@ def verify(
         >>> verify(open_workspace(), quick=True).problems
         []
     """
-    own = configured_key()
-    found = Verification(problems=[], checked=Checked(quick=quick), elsewhere=[], without_model=[], head="")
-    try:
-        end = str(workspace.registry.head())  # first: what is written meanwhile may not have been checked
-    except IntegrityError:
-        end = ""
-    problems = workspace.registry.verify(quick=quick, head=head)
-    try:
-        more, found = _further(workspace, quick, public_keys, own)
-        problems += more
-    except (IntegrityError, UnreadableError) as error:  # the registry checks the rest
-        problems.append(Problem("levels, statements and files of runs", f"cannot be checked: {error}"))
-    return found.model_copy(update={"problems": list(dict.fromkeys(map(str, problems))), "head": end})
-
-
-def _further(
-    workspace: Workspace, quick: bool, public_keys: Sequence[Ed25519PublicKey], own: SigningKey | None
-) -> tuple[list[Problem], Verification]:
-    """What the registry alone cannot check, and how much was checked in all."""
-    registry = workspace.registry
-    problems, counts = list(_levels(registry)), registry.counts()
+    own, registry = configured_key(), workspace.registry
+    problems: list[Problem] = []
+    end, runs, statements = "", RunsCheck(), _Statements(registry)
+    with guarded("head of the log", problems):  # first: what is written meanwhile may not have been checked
+        end = str(registry.head())
+    problems += registry.verify(quick=quick, head=head)
+    with guarded("levels", problems):
+        for problem in _levels(registry):
+            problems.append(problem)
+    if not quick:
+        with guarded("statements", problems):
+            statements.check(problems, public_keys, own)
+        with guarded("files of runs", problems):
+            runs = check_runs(workspace)
+            problems += runs.problems
+    counts, finished = registry.counts(), 0
+    with guarded("table run", problems):
+        finished = registry.runs.count("finished")
     checked = Checked(
         quick=quick,
         rows=sum(counts.values()),
-        runs=registry.runs.count("finished"),
-        versions=counts["model_version"],
-        comparisons=counts["alpha_spending"],
+        runs=finished,
+        versions=counts.get("model_version", 0),
+        comparisons=counts.get("alpha_spending", 0),
+        statements=statements.made,
+        signed=statements.signed,
+        artifacts=len(statements.artifacts),
+        artifact_bytes=statements.bytes,
+        run_folders=runs.runs,
+        run_files=runs.files,
+        run_bytes=runs.bytes,
     )
-    runs = RunsCheck()
-    if not quick:
-        statements = _Statements(registry)
-        problems += statements.problems(public_keys, own)
-        runs = check_runs(workspace)
-        problems += runs.problems
-        checked = checked.model_copy(
-            update={
-                "statements": statements.made,
-                "signed": statements.signed,
-                "artifacts": len(statements.artifacts),
-                "artifact_bytes": statements.bytes,
-                "run_folders": runs.runs,
-                "run_files": runs.files,
-                "run_bytes": runs.bytes,
-            }
-        )
-    return problems, Verification(
-        problems=[],
+    return Verification(
+        problems=list(dict.fromkeys(map(str, problems))),
         checked=checked,
-        elsewhere=list(runs.elsewhere),
-        without_model=list(runs.without_model),
-        head="",
+        elsewhere=list(map(printable, runs.elsewhere)),
+        without_model=list(map(printable, runs.without_model)),
+        head=printable(end),
     )
 
 
@@ -203,22 +191,26 @@ class _Statements:
             {file.sha256: file.size for files in self.artifacts.values() for file in files or ()}.values()
         )
 
-    def problems(self, public_keys: Sequence[Ed25519PublicKey], own: SigningKey | None) -> Iterator[Problem]:
-        meter = quiet_meter("verify statements", self.registry.counts()["model_version"], "versions")
+    def check(
+        self, problems: list[Problem], public_keys: Sequence[Ed25519PublicKey], own: SigningKey | None
+    ) -> None:
+        """Look at every version; what is wrong is appended to the problems."""
+        meter = quiet_meter("verify statements", self.registry.counts().get("model_version", 0), "versions")
         for number, (name, basis) in enumerate(self.registry.statement_bases(), 1):
             meter.update(number)
             where = f"statement of {name}"
             if isinstance(basis, str):
-                yield Problem(where, basis)
+                problems.append(Problem(where, basis))
                 continue
-            files = self._files(basis.version.weights_sha256)
-            if (found := statement_problem(basis, files, public_keys, own)) is not None:
-                yield Problem(where, found)
-            elif (signature := signature_of(basis.document, public_keys, own)) == "valid":
-                self.signed += 1
-            elif signature == "unsigned" and self.signed:
-                yield Problem(where, "is not signed, though one before it is")
-            self.made += 1
+            with guarded(where, problems):
+                self.made += 1
+                files = self._files(basis.version.weights_sha256)
+                if (found := statement_problem(basis, files, public_keys, own)) is not None:
+                    problems.append(Problem(where, found))
+                elif (signature := signature_of(basis.document, public_keys, own)) == "valid":
+                    self.signed += 1
+                elif signature == "unsigned" and self.signed:
+                    problems.append(Problem(where, "is not signed, though one before it is"))
 
     def _files(self, sha256: str) -> list[TreeEntry] | None:
         if sha256 not in self.artifacts:

@@ -563,13 +563,15 @@ def verify(
     from experiments.verifying import verify as check
     from experiments.workspace import open_workspace
     from provenance import configured_key
-    from provenance.head import read_head, write_head_file
+    from provenance.head import is_there, read_head, write_head_file
     from provenance.keys import load_public_key
     from registry import Head
     from registry.opening import require_registry
 
     keys, own = [load_public_key(Path(path)) for path in public_keys], configured_key()
-    if write_head is not None and Path(write_head).exists():
+    if write_head is not None and is_there(Path(write_head)):
+        if Path(write_head).is_dir():
+            raise InputError(f"{write_head}: is a directory. Name a file for the end of the log.")
         if head is not None and Path(head) != Path(write_head):
             raise InputError(f"{write_head}: is there already. Name a new file.")
         head = write_head  # what replaces a head has to continue it

@@ -22,7 +22,18 @@ from registry.audit import Head
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+LONGEST = 200
+"""Characters of a name that a sentence quotes."""
+
 HEAD_TYPE = f"{DOCUMENTATION}#head-v1"
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or directory; there is none of a name that no file can have."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with the character NUL
+        return False
 
 
 def write_head_file(path: Path, head: Head, key: SigningKey | None) -> None:
@@ -60,10 +71,11 @@ def read_head(text: str, public_keys: Sequence[Ed25519PublicKey] = (), own: Sign
         True
     """
     path = Path(text)
-    if not path.exists():
+    if not is_there(path):
         if ":" in text and "/" not in text:
             return Head.parse(text)
-        raise InputError(f"{text}: no such file, and not of the form N:HASH")
+        shown = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+        raise InputError(f"{shown}: no such file, and not of the form N:HASH")
     path = path / STATEMENT if path.is_dir() else path
     try:
         document = read_document(path)

@@ -99,7 +99,10 @@ def read_document(path: Path) -> Any:
         IntegrityError: it is not JSON.
     """
     with open_for_reading(path) as file:
-        data = file.read()
+        try:
+            data = file.read()
+        except OSError as error:  # as of a device
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         return parse_json(data.decode())
     except ValueError as error:

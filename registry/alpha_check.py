@@ -68,7 +68,10 @@ def decisions(connection: Connection, model: str | None = None, after: int = 0) 
     ):
         try:
             document = json.loads(text)
-            if document.get("comparison_sha256") is not None:  # else a move by hand
+            comparison = document.get("comparison_sha256")
+            if not isinstance(comparison, str | None):
+                raise TypeError(comparison)
+            if comparison is not None:  # else a move by hand
                 yield Decision(log_id, name, run_id, document, parsed_entries(log_id, document))
         except (ValueError, TypeError, AttributeError, RecursionError, IntegrityError):
             yield f"promotion log row {log_id}", "its decision cannot be read"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL
-from sqlalchemy.exc import DataError, DBAPIError, StatementError
+from sqlalchemy.exc import DataError, DBAPIError, NoResultFound, StatementError
 
 from core.errors import HallmarkError, InputError, IntegrityError, ResourceError, TransientError
 
@@ -49,13 +49,23 @@ def database_errors(url: URL) -> Iterator[None]:
     Raises:
         TransientError: locked, or the server is away; trying again can help.
         ResourceError: wrong password, no permission, disk full.
-        IntegrityError: the file is not a database or is damaged, or a constraint of the schema was violated.
+        IntegrityError: the file is not a database or is damaged, a constraint of the schema was violated, or
+            a row that another one names is not there.
         InputError: a value that the database cannot hold.
     """
     try:
         yield
     except StatementError as error:
         raise _translated(error, url) from None
+    except NoResultFound:
+        raise IntegrityError(
+            f"{describe(url)}: a row that another row names is not there. See: hallmark verify"
+        ) from None
+    except OverflowError:  # what SQLite cannot hold: one more than the largest number
+        raise IntegrityError(
+            f"{describe(url)}: a number is larger than the database can hold, so a row was damaged. "
+            "See: hallmark verify"
+        ) from None
     except UnicodeDecodeError as error:
         # Of all that is decoded here only what SQLite says about a damaged schema, which it quotes.
         raise IntegrityError(

@@ -21,6 +21,8 @@ from registry.tables import Alias, Attestation, ModelVersion, PromotionLog, Regi
 CHAMPION = "champion"
 REFERENCE = re.compile(r"(?P<model>[^@/]+)[@/](?P<which>[^@/]+)")
 NUMBER = re.compile(r"v([1-9][0-9]*)", re.ASCII)
+LARGEST = 2**63 - 1
+"""The largest number that SQLite can look for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +213,8 @@ def aliased(session: Session, model: str, alias: str) -> ModelVersion | None:
 
 def numbered(session: Session, model: str, number: int) -> ModelVersion | None:
     """The version with a number."""
+    if number > LARGEST:
+        return None
     found = select(ModelVersion).where(ModelVersion.model == model, ModelVersion.number == number)
     return session.exec(found).first()
 

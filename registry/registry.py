@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
-
 from registry.aliases import Aliases
 from registry.alpha_check import Decision, decisions
 from registry.alpha_ledger import Ledger, ledgers
@@ -23,8 +21,9 @@ from registry.models import CHAMPION, Models
 from registry.promotion import Attest, Gate, Offer, OfferResult, Pairing, decide
 from registry.runs import Runs
 from registry.statements import Basis, basis, every_basis, record_statement
-from registry.tables import ModelVersion, Row
-from registry.verify import Problem, verify
+from registry.stored import any_text
+from registry.tables import ModelVersion
+from registry.verify import Problem, counts, verify
 
 
 class Registry:
@@ -163,7 +162,7 @@ class Registry:
             >>> str(registry.head()).partition(":")[0] == str(registry.counts()["audit_log"])
             True
         """
-        with self.database.reading() as session:
+        with self.database.reading() as session, any_text(session.connection()):
             return head(session.connection())
 
     def statement_basis(self, version: ModelVersion) -> Basis:
@@ -182,7 +181,7 @@ class Registry:
         return every_basis(self.database)
 
     def record_statement(self, version: ModelVersion, document: dict[str, Any]) -> None:
-        """Keep the statement of a version that has none.
+        """Keep the statement of a version that has none; one that is there by now stays.
 
         Args:
             version: its row.
@@ -197,23 +196,19 @@ class Registry:
             >>> [decision.entries[0].number for decision in registry.decisions()]
             [1, 2, 3]
         """
-        with self.database.reading() as session:
+        with self.database.reading() as session, any_text(session.connection()):
             for decision in decisions(session.connection()):
                 if isinstance(decision, Decision):
                     yield decision
 
     def counts(self) -> dict[str, int]:
-        """How many rows each table has.
+        """How many rows each table has; without a table that is not there or cannot be read.
 
         Example:
             >>> registry.counts()["model_version"]
             2
         """
-        with self.database.reading() as session:
-            return {
-                table.name: session.connection().execute(select(func.count()).select_from(table)).scalar_one()
-                for table in Row.metadata.sorted_tables
-            }
+        return counts(self.database)
 
     def collect_garbage(
         self, dry_run: bool = False, grace_s: float = GRACE_S, models_older_than: float | None = None

@@ -160,13 +160,17 @@ def _made(table: type[Made], row: StoredRow[Any], *documents: str) -> Made:
 
 
 def record_statement(database: Database, version: ModelVersion, document: dict[str, Any]) -> None:
-    """Keep the statement of a version that has none."""
+    """Keep the statement of a version, unless another process was faster: then that one stays."""
     document = frozen_json(document, f"statement of {_key(version)}")
     row = Attestation(
         model=version.model, number=version.number, document=document, sha256=sha256_json(document)
     )
+    known = select(Attestation.id).where(
+        Attestation.model == version.model, Attestation.number == version.number
+    )
     with database.writing() as session:
-        session.add(row)
+        if session.exec(known).first() is None:
+            session.add(row)
 
 
 def _key(version: ModelVersion) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from core.errors import UnreadableError
+from core.errors import InputError, IntegrityError, UnreadableError
 from registry import consistent, recorded
 from registry.alpha_check import ledger_of_alpha
 from registry.artifacts.store import Store
@@ -19,9 +21,13 @@ from registry.database import Database
 from registry.definitions import differences
 from registry.recorded import Entries, Found
 from registry.stored import any_text
+from registry.tables import Row
 
 SHOWN = 20
 """Faults of a damaged SQLite file that are named."""
+
+LONGEST = 200
+"""Characters of what a check raised that a problem quotes."""
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -39,45 +45,94 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return printable(f"{self.where}: {self.what}")
+
+
+def printable(text: str) -> str:
+    """A text without the lone surrogates that stand for bytes that are not UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+BROKEN = (
+    InputError,
+    IntegrityError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What a value that no registry writes can make a check raise."""
+
+
+@contextmanager
+def guarded(where: str, problems: list[Problem]) -> Iterator[None]:
+    """What a damaged row makes a part of the checks raise is one problem more; the other parts can go on.
+
+    Args:
+        where: the part, and its row where that is known.
+        problems: the problem is appended to them.
+
+    Raises:
+        DBAPIError: the server is away.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:  # SQLite quotes damaged bytes in what it says
+        problems.append(Problem(where, f"cannot be read: {error.object.decode(errors='backslashreplace')}"))
+    except DBAPIError as error:
+        lost = isinstance(error, OperationalError) and not isinstance(error.orig, sqlite3.Error)
+        if lost or error.connection_invalidated:
+            raise
+        problems.append(Problem(where, f"cannot be read: {' '.join(str(error.orig).split())}"))
+    except (InputError, IntegrityError, UnreadableError) as error:
+        problems.append(Problem(where, f"cannot be checked: {error}"))
+    except BROKEN as error:
+        what = " ".join(str(error).split())[:LONGEST]
+        problems.append(Problem(where, f"cannot be checked: {type(error).__name__}: {what}"))
+
+
+def counts(database: Database) -> dict[str, int]:
+    """See `registry.registry.Registry.counts`."""
+    found = {}
+    with database.reading() as session:
+        connection = session.connection()
+        for table in Row.metadata.tables:
+            with guarded(f"table {table}", []), connection.begin_nested():  # else `verify` says what is wrong
+                found[table] = connection.execute(
+                    text(f'SELECT count(*) FROM "{table}"')  # noqa: S608  our own name
+                ).scalar_one()
+    return found
 
 
 def verify(database: Database, store: Store, quick: bool = False, head: Head | None = None) -> list[Problem]:
     """See `registry.registry.Registry.verify`."""
+    found: list[Problem] = []
     weights, stored, named = set[str](), set[str](), set[str]()
     with database.reading() as session:
         connection = session.connection()
 
-        def checked(where: str, check: Callable[[], Iterable[Found]]) -> list[Found]:
-            return list(_readable(connection, where, check))
+        def checked(where: str, check: Callable[[], Iterable[Found]]) -> None:
+            with guarded(where, found), connection.begin_nested():
+                for each in check():
+                    found.append(Problem(*map(printable, each)))
 
         with any_text(connection):
-            found = checked("database", lambda: _file(connection))
-            found += checked("schema", lambda: differences(database))
-            found += _rows(connection, head, checked)
+            checked("database", lambda: _file(connection))
+            checked("schema", lambda: differences(database))
+            _rows(connection, head, checked)
             if not quick:
-                weights = consistent.weights(connection)
-                stored, named = consistent.dataset_files(connection)
+                with guarded("artifacts of versions", found), connection.begin_nested():
+                    weights = consistent.weights(connection)
+                with guarded("datasets of runs", found), connection.begin_nested():
+                    stored, named = consistent.dataset_files(connection)
     if not quick:
-        found += _artifacts(store, weights, stored, named)
-    return [Problem(_printable(where), _printable(what)) for where, what in dict.fromkeys(found)]
+        found += [Problem(*each) for each in _artifacts(store, weights, stored, named)]
+    return list(dict.fromkeys(found))
 
 
-Checked = Callable[[str, Callable[[], Iterable[Found]]], list[Found]]
-
-
-def _readable(connection: Connection, where: str, check: Callable[[], Iterable[Found]]) -> Iterator[Found]:
-    """What a check finds; or that it cannot read what it needs, and then the other checks still can."""
-    try:
-        with connection.begin_nested():
-            yield from check()
-    except UnicodeDecodeError as error:  # SQLite quotes damaged bytes in what it says
-        yield where, f"cannot be read: {error.object.decode(errors='backslashreplace')}"
-    except DBAPIError as error:
-        lost = isinstance(error, OperationalError) and connection.dialect.name != "sqlite"
-        if lost or error.connection_invalidated:
-            raise
-        yield where, f"cannot be read: {' '.join(str(error.orig).split())}"
+Checked = Callable[[str, Callable[[], Iterable[Found]]], None]
 
 
 def _file(connection: Connection) -> Iterator[Found]:
@@ -90,12 +145,12 @@ def _file(connection: Connection) -> Iterator[Found]:
                 yield "database", " ".join(str(fault).split())
 
 
-def _rows(connection: Connection, head: Head | None, checked: Checked) -> list[Found]:
+def _rows(connection: Connection, head: Head | None, checked: Checked) -> None:
     entries: Entries = {}
-    found = checked("log", lambda: recorded.audit_log(connection, head, entries))
+    checked("log", lambda: recorded.audit_log(connection, head, entries))
     for table in KEYS if entries else ():
-        found += checked(f"table {table}", partial(recorded.rows, connection, table, entries))
-    found += checked("contents of runs", lambda: recorded.contents(connection, entries))
+        checked(f"table {table}", partial(recorded.rows, connection, table, entries))
+    checked("contents of runs", lambda: recorded.contents(connection, entries))
     for check in (
         consistent.runs,
         consistent.parts,
@@ -105,8 +160,7 @@ def _rows(connection: Connection, head: Head | None, checked: Checked) -> list[F
         consistent.aliases,
         ledger_of_alpha,
     ):
-        found += checked(check.__name__.replace("_", " "), partial(check, connection))
-    return found
+        checked(check.__name__.replace("_", " "), partial(check, connection))
 
 
 def _artifacts(store: Store, weights: set[str], stored: set[str], named: set[str]) -> Iterator[Found]:
@@ -128,7 +182,3 @@ def _may_be_there(store: Store, sha256: str) -> bool:
 
 def _hashes(names: set[str]) -> set[str]:
     return {name for name in names if _SHA256.fullmatch(name)}
-
-
-def _printable(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -107,3 +108,112 @@ def test_other_commands_say_that_a_document_is_damaged(registry: Registry, hallm
     edit(registry, "UPDATE run SET manifest = '{' WHERE run_id = 'base-run'")
     registry.close()
     assert_refused(hallmark("runs", "show", "base-run"), 3, "not JSON", "hallmark verify")
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        (
+            "INSERT INTO audit_log VALUES (999, 'model_version', 'xyz', NULL, '', '', 'z')",
+            "log row 999",
+        ),
+        ("UPDATE audit_log SET row_key = x'ff' WHERE table_name = 'model_version'", "log row"),
+        ("UPDATE audit_log SET created_at = CAST(x'ff' AS TEXT) WHERE id = 2", "log row 2"),
+        (
+            "UPDATE promotion_log SET decision = '{\"comparison_sha256\":[]}' WHERE id = 2",
+            "promotion log row 2: its decision cannot be read",
+        ),
+        (
+            "UPDATE promotion_log SET reason = CAST(x'ff' AS TEXT) WHERE id = 2",
+            "promotion log row 2: was changed",
+        ),
+        ("UPDATE run SET content_sha256 = x'ff' WHERE run_id = 'base-run'", "run base-run: was changed"),
+        ("UPDATE run SET content_sha256 = CAST(x'ff' AS TEXT)", "run base-run: was changed"),
+        (
+            "UPDATE model_version SET weights_sha256 = CAST(x'ff' AS TEXT) WHERE number = 1",
+            "version m v1: was changed",
+        ),
+        ("UPDATE alpha_spending SET level = 'much'", "alpha spending of"),
+    ],
+)
+def test_one_damaged_row_hides_nothing_else(statement: str, named: str, registry: Registry, hallmark) -> None:
+    edit(registry, "UPDATE comparison SET delta = 0", statement)
+    registry.close()
+    result = hallmark("verify", "--json")
+    assert result.returncode == 3, result.stderr
+    found = json.loads(result.stdout)
+    assert result.stdout.encode(), "no lone surrogates"
+    assert any(problem.startswith(named) for problem in found["problems"]), found["problems"]
+    assert "comparison 1: was changed after it was written" in found["problems"]
+    assert found["checked"]["versions"] == 2
+    assert found["head"]
+
+
+def test_a_missing_table_hides_nothing_else(registry: Registry, home: Path, hallmark) -> None:
+    edit(registry, "UPDATE comparison SET delta = 0")
+    registry.close()
+    with sqlite3.connect(home / "registry.db") as connection:
+        connection.execute("DROP TABLE attestation")
+    result = hallmark("verify", "--json")
+    assert result.returncode == 3, result.stderr
+    found = json.loads(result.stdout)
+    assert "table attestation: cannot be read: no such table: attestation" in found["problems"]
+    assert "comparison 1: was changed after it was written" in found["problems"]
+    assert found["checked"]["versions"] == 2
+    assert found["head"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments", "what"),
+    [
+        ("UPDATE dataset SET id = 99", ["promote", "{run}", "--model-name", "m"], "another row names"),
+        ("UPDATE dataset SET id = 99", ["compare", "base-run", "{run}"], "another row names"),
+        ("UPDATE alpha_spending SET level = 'much'", ["models", "alpha", "m"], "ledger of alpha of m"),
+        ("UPDATE alpha_spending SET dataset_sha256 = 'x'", ["models", "alpha", "m"], "ledger of alpha of m"),
+        (
+            "UPDATE audit_log SET id = 9223372036854775807 WHERE id = (SELECT max(id) FROM audit_log)",
+            ["rollback", "1", "--reason", "x", "--model-name", "m"],
+            "larger than the database can hold",
+        ),
+        (
+            "UPDATE promotion_log SET id = 9223372036854775807 WHERE id = 2",
+            ["rollback", "1", "--reason", "x", "--model-name", "m"],
+            "larger than the database can hold",
+        ),
+    ],
+)
+def test_other_commands_say_that_a_row_is_damaged(
+    statement: str, arguments: list[str], what: str, registry: Registry, hallmark
+) -> None:
+    run = registry.models.get("m@v2").run_id
+    edit(registry, statement)
+    registry.close()
+    result = hallmark(*(each.format(run=run) for each in arguments))
+    assert_refused(result, 3, what, "hallmark verify")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--write-head", ""], "is a directory"),
+        (["--head", "a" * 5000], "no such file"),
+        (["--head", "/proc/self/mem"], "cannot be read"),
+    ],
+)
+def test_a_head_that_is_no_file_is_refused(
+    arguments: list[str], what: str, registry: Registry, hallmark
+) -> None:
+    registry.close()
+    assert_refused(hallmark("verify", "--quick", *arguments), 2, what)
+
+
+def test_a_version_number_that_no_database_holds_is_no_damage(registry: Registry, hallmark) -> None:
+    registry.close()
+    assert_refused(hallmark("rollback", str(10**20), "--reason", "x", "--model-name", "m"), 2, "no version")
+
+
+def test_the_statement_that_another_process_recorded_meanwhile_stays(registry: Registry) -> None:
+    lacking = registry.models.get("m@v2")  # promoted without one
+    registry.record_statement(lacking, {"made": "first"})
+    registry.record_statement(lacking, {"made": "second"})
+    assert registry.statement_basis(lacking).document == {"made": "first"}
