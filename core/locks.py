@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -111,8 +112,10 @@ def _lock(descriptor: int) -> bool:
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds the lock; None when it is free."""
+    """Who holds the lock; None when it is free, or no file at all, which nobody can hold."""
     try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None

@@ -90,8 +90,12 @@ def _files(path: Path) -> list[Path]:
     return [found for found in path.rglob("*") if found.is_file()] if path.is_dir() else [path]
 
 
-def damage(sums: Path) -> str | None:
+def damage(sums: Path, files: Iterable[Path] = ()) -> str | None:
     """What is wrong with the files of a list, as the beginning of a sentence; None where they are intact.
+
+    Args:
+        sums: the list.
+        files: those that it has to name; a list of others was put in its place.
 
     Example:
         >>> damage(Path("checkpoints/latest/4/SHA256SUMS"))  # doctest: +SKIP
@@ -107,6 +111,8 @@ def damage(sums: Path) -> str | None:
         return f"{sums}: not readable as a list of files"
     texts = [line.decode().removesuffix("\n") for line in lines]
     paths = [sums.parent / text[_HASH + 2 :] for text in texts]
+    if not set(files) <= set(paths):
+        return f"{sums}: the list of other files"
     for path, text, found in zip(paths, texts, sha256_files(paths), strict=True):
         if found != text[:_HASH]:
             return f"{path}: {'missing' if found is None else 'changed since it was written'}"
