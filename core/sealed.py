@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from core.errors import UnreadableError
 from core.files import (
     HASHING_THREADS,
     atomic_writer,
@@ -34,14 +35,12 @@ _HASH = 64
 
 
 def sha256_files(paths: Sequence[Path], stage: str = "hash") -> list[str | None]:
-    """The sha256 of each file, hashed side by side, with progress; None for one that is not there.
+    """The sha256 of each file, hashed side by side, with progress; None for one that is not there, and an empty
+    text for one that cannot be read.
 
     Args:
         paths: the files.
         stage: what the progress is called.
-
-    Raises:
-        ResourceError: a file is there and cannot be read.
     """
     with (
         byte_meter(stage, sum(map(file_size, paths))) as count,
@@ -53,8 +52,8 @@ def sha256_files(paths: Sequence[Path], stage: str = "hash") -> list[str | None]
                 return sha256_file(path, count) if path.is_file() else None
             except FileNotFoundError:
                 return None
-            except OSError as error:
-                raise_for_os_error(error, path)
+            except (UnreadableError, OSError):
+                return ""
 
         return list(threads.map(digest, paths))
 
@@ -90,8 +89,12 @@ def _files(path: Path) -> list[Path]:
     return [found for found in path.rglob("*") if found.is_file()] if path.is_dir() else [path]
 
 
-def damage(sums: Path) -> str | None:
+def damage(sums: Path, files: Iterable[Path] = ()) -> str | None:
     """What is wrong with the files of a list, as the beginning of a sentence; None where they are intact.
+
+    Args:
+        sums: the list.
+        files: those that it has to name; a list of others was put in its place.
 
     Example:
         >>> damage(Path("checkpoints/latest/4/SHA256SUMS"))  # doctest: +SKIP
@@ -107,6 +110,8 @@ def damage(sums: Path) -> str | None:
         return f"{sums}: not readable as a list of files"
     texts = [line.decode().removesuffix("\n") for line in lines]
     paths = [sums.parent / text[_HASH + 2 :] for text in texts]
+    if not set(files) <= set(paths):
+        return f"{sums}: the list of other files"
     for path, text, found in zip(paths, texts, sha256_files(paths), strict=True):
         if found != text[:_HASH]:
             return f"{path}: {'missing' if found is None else 'changed since it was written'}"

@@ -16,7 +16,7 @@ from core.errors import InputError, IntegrityError
 from core.files import atomic_writer, read_json, sha256_file, sha256_tree, write_json, write_jsonl
 from core.gpus import own_device
 from core.progress import Listener, announce
-from core.sealed import damage, seal
+from core.sealed import seal
 from evaluation.gate import CUT_SHARE
 from evaluation.metrics import MetricsSnapshot, summarise
 from experiments.environment import (
@@ -28,14 +28,13 @@ from experiments.environment import (
 )
 from experiments.plan import RunPlan, TrainingPlan
 from experiments.references import RUN_PREFIX
-from experiments.run_files import left_files
+from experiments.run_files import left_files, predictions_damage, training_damage
 from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.schema import Item
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
 from registry import MetricRow, PredictionRow, Registry
-from registry.artifacts.checkouts import is_intact
 from trainer.contract import RESUMABLE, TrainResult, TrainSpec
 
 
@@ -96,8 +95,8 @@ def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listene
             "trainer", spec, TrainResult, threads=threads, log=run.files.log, listener=listener, keep=locks
         )
     write_json(run.files.training_result, result.model_dump())
-    trained = (run.files.training, run.files.loss_curve, run.files.training_result)
-    seal(run.files.training_sums, [path for path in (*trained, run.files.adapter) if path.exists()])
+    adapter = [run.files.adapter] if run.files.adapter.exists() else []
+    seal(run.files.training_sums, [*run.files.trained, *adapter])
     return result
 
 
@@ -119,12 +118,8 @@ def _finished_training(run: RunRef) -> TrainResult | None:
     """The result of a training whose files are all as it left them; the hash of the model is in it."""
     if not (run.files.training_sums.is_file() or run.files.training_result.is_file()):
         return None
-    problem = damage(run.files.training_sums)
-    if problem is None:
-        result = TrainResult.model_validate(read_json(run.files.training_result))
-        if is_intact(run.files.model, result.model_sha256):
-            return result
-        problem = f"{run.files.model}: changed since it was written"
+    if (problem := training_damage(run.files)) is None:
+        return TrainResult.model_validate(read_json(run.files.training_result))
     announce("damaged:", f"{problem}. The model is trained again")
     return None
 
@@ -159,7 +154,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
             listener=listener,
             keep=locks,
         )
-    seal(run.files.predictions_sums, [run.files.predictions, run.files.predictions_meta])
+    seal(run.files.predictions_sums, run.files.predicted)
     return result
 
 
@@ -167,7 +162,7 @@ def _finished_predictions(run: RunRef) -> PredictResult | None:
     """What inference gave, where its files are as it left them."""
     if not (run.files.predictions_sums.is_file() or run.files.predictions_meta.is_file()):
         return None
-    if (problem := damage(run.files.predictions_sums)) is not None:
+    if (problem := predictions_damage(run.files)) is not None:
         announce("damaged:", f"{problem}. The predictions are made again")
         return None
     meta = PredictionMeta.model_validate(read_json(run.files.predictions_meta))

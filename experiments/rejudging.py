@@ -18,11 +18,11 @@ from core.files import (
     write_json,
     write_jsonl,
 )
-from core.sealed import damage, seal
+from core.sealed import seal
 from experiments.datasets import dataset_file
 from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
-from experiments.run_files import files_of, is_here
+from experiments.run_files import files_of, is_here, predictions_damage
 from experiments.runs import RunRef, continue_or_start, keep_dataset, owned, run_ref
 from experiments.weights import origin_of
 from experiments.workspace import Workspace
@@ -117,7 +117,7 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
     run = registry.runs.get(reference)
     origin, files = origin_of(run, registry), files_of(run, registry)
     if run.status == "failed" and is_here(files.judge_errors):  # all was predicted, and its judge failed
-        if (problem := damage(files.predictions_sums)) is not None:
+        if (problem := predictions_damage(files)) is not None:
             raise IntegrityError(f"{problem}. Run the same command as for run {run.run_id} again.")
         meta = read_json(files.predictions_meta)
         model = (
@@ -229,7 +229,7 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
             f"{where}: changed since the run: expected sha256 {plan.predictions_sha256}, found {found}."
         )
     write_json(files.predictions_meta, plan.predictions_meta)
-    seal(files.predictions_sums, [files.predictions, files.predictions_meta])
+    seal(files.predictions_sums, files.predicted)
     for before, after in ((source.training, files.training), (source.loss_curve, files.loss_curve)):
         if is_here(before):
             _copy(before, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from core.errors import HallmarkError, InputError, IntegrityError
 from core.files import read_json
 from core.locks import holder
 from core.sealed import SUMS, damage, file_size, intact_lines, sha256_files
-from experiments.run_files import LOCK, files_of, is_here
+from experiments.run_files import LOCK, files_of, is_here, misplaced, predictions_damage, training_damage
 from experiments.workspace import Workspace
 from registry import Problem, Registry, Run
 from registry.artifacts.checkouts import is_intact
@@ -136,7 +137,11 @@ class _Check:
         removed = not self.files.model.is_dir()
         for path, sha256 in self.recorded.items():
             if hashes[path] != sha256 and not (removed and self._is_of_model(path)):
-                yield f"{path}: {'missing' if hashes[path] is None else 'changed'}"
+                yield f"{path}: {_how(path, hashes[path])}"
+        if not removed and any(map(self._is_of_model, self.recorded)):  # one tree, hashed as a whole
+            for path in sorted(self.files.model.rglob("*")):
+                if path not in self.recorded and (path.is_symlink() or not path.is_dir()):
+                    yield f"{path}: added"
         if self.older:
             row = self.registry.runs.get(self.run.run_id)
             yield from _differs(self.files.manifest, row.manifest)
@@ -151,17 +156,32 @@ class _Check:
         files, lock = self.files, self.files.directory / LOCK
         if holder(lock) is not None:
             return
-        sums = [path for name in ("*.sha256", f"**/{SUMS}") for path in sorted(files.directory.glob(name))]
+        if odd := misplaced(files):  # nothing is read before: to open a pipe waits for ever
+            yield from (f"{path}: not what a run has there. The same command makes it again" for path in odd)
+            return
         problems = [
             *_differs(files.manifest, self.registry.runs.get(self.run.run_id).manifest),
-            *filter(None, map(damage, sums)),
+            *filter(None, map(damage, sorted(files.directory.glob(f"**/{SUMS}")))),
             *filter(None, [intact_lines(files.predictions_partial)[1]]),
         ]
+        for sums, wrong in (
+            (files.training_sums, training_damage),
+            (files.predictions_sums, predictions_damage),
+        ):
+            if sums.exists() and (problem := wrong(files)) is not None:
+                problems.append(problem)
         dataset = self.registry.datasets.get(self.run.dataset_id).sha256
         if files.dataset.is_file() and sha256_files([files.dataset]) != [dataset]:
             problems.append(f"{files.dataset}: changed")
         if holder(lock) is None:  # else somebody began to work on it meanwhile
             yield from (f"{problem}. The same command makes it again" for problem in problems)
+
+
+def _how(path: Path, sha256: str | None) -> str:
+    """How a recorded file differs, given what it hashes to now."""
+    if sha256 is not None:
+        return "changed" if sha256 else "cannot be read"
+    return "not a file" if os.path.lexists(path) else "missing"
 
 
 def _differs(path: Path, *documents: Any) -> Iterator[str]:

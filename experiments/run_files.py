@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import IntegrityError
-from core.sealed import sha256_files
+from core.files import TEMPORARY, read_json
+from core.sealed import damage, sha256_files
 from registry import Registry, Run
+from registry.artifacts.checkouts import is_intact
+from trainer.contract import CHECKPOINTS, RESUMABLE
 
 LOCK = ".lock"
 """The file of a run's folder that is locked while a process works on the run."""
@@ -104,6 +107,39 @@ class RunFiles:
         return self.directory / "predictions.sha256"
 
     @property
+    def trained(self) -> tuple[Path, ...]:
+        """The files that the list of a training has to name; it also names those of adapters."""
+        return self.training, self.loss_curve, self.training_result
+
+    @property
+    def predicted(self) -> tuple[Path, ...]:
+        """The files that the list of the predictions names."""
+        return self.predictions, self.predictions_meta
+
+    @property
+    def plain(self) -> tuple[Path, ...]:
+        """Every plain file that a run may have when it finishes."""
+        return (
+            self.manifest,
+            self.dataset,
+            *self.predicted,
+            self.predictions_partial,
+            self.predictions_sums,
+            self.scores,
+            self.judge_errors,
+            self.metrics,
+            *self.trained,
+            self.training_sums,
+            self.flow_run,
+            self.log,
+        )
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that a run may have, with nothing but plain files and folders in it."""
+        return (self.model, self.adapter, *(self.directory / name for name in RESUMABLE))
+
+    @property
     def comparison(self) -> Path:
         """The comparison of this run with its baseline."""
         return self.directory / "comparison.json"
@@ -124,24 +160,67 @@ def files_of(run: Run, registry: Registry) -> RunFiles:
     return RunFiles(registry.runs.directory(run.run_id))
 
 
+def training_damage(files: RunFiles) -> str | None:
+    """What is wrong with what a training left, the trained weights included; None where it is intact."""
+    if (problem := damage(files.training_sums, files.trained)) is not None:
+        return problem
+    whole = is_intact(files.model, str(read_json(files.training_result)["model_sha256"]))
+    return (
+        None
+        if whole
+        else f"{files.model}: {'changed since it was written' if files.model.is_dir() else 'missing'}"
+    )
+
+
+def predictions_damage(files: RunFiles) -> str | None:
+    """What is wrong with finished predictions; None where they are intact."""
+    return damage(files.predictions_sums, files.predicted)
+
+
+def misplaced(files: RunFiles) -> list[Path]:
+    """What has one of our names in an unfinished run's folder and is no plain file, or no plain folder, where
+    we make one. Nobody but somebody's hand or a broken disk puts it there.
+    """
+    in_checkpoints = [files.directory / CHECKPOINTS / name for name in ("latest", "best")]
+    unfinished = list(files.directory.glob(".*.partial"))
+    folders = [path for path in (*files.folders, *in_checkpoints, *unfinished) if os.path.lexists(path)]
+    plain = [*files.plain, files.comparison, *files.directory.glob(f".*{TEMPORARY}")]
+    inside = (path for folder in files.folders if _is_folder(folder) for path in folder.rglob("*"))
+    wrong = [path for path in folders if not _is_folder(path)]
+    wrong += [path for path in plain if os.path.lexists(path) and not is_plain(path)]
+    wrong += [path for path in inside if not (_is_folder(path) or is_plain(path))]
+    return sorted(set(wrong))
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a path is a file, and no link to one."""
+    return path.is_file() and not path.is_symlink()
+
+
 def left_files(files: RunFiles) -> dict[str, str]:
     """The sha256 of every file that a run leaves when it finishes, by its name relative to the run's folder.
-    What is hidden is no part of the run: its lock, and what a killed writer left.
+    What else is there is no part of the run: what is hidden, links, names that are not ours or not text.
 
     Raises:
         IntegrityError: a file went away meanwhile.
     """
-    paths = sorted(_visible(files.directory))
+    paths = sorted(
+        path for path in (*files.plain, *_visible(files.model), *_visible(files.adapter)) if is_plain(path)
+    )
     names = [path.relative_to(files.directory).as_posix() for path in paths]
     found: dict[str, str] = {}
     for name, sha256 in zip(names, sha256_files(paths), strict=True):
-        if sha256 is None:
-            raise IntegrityError(f"{files.directory / name}: went away while the run was being recorded.")
+        if not sha256:
+            raise IntegrityError(f"{files.directory / name}: cannot be read while the run is being recorded.")
         found[name] = sha256
     return found
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if not path.name.startswith("."):
+    for path in folder.iterdir() if _is_folder(folder) else ():
+        if not path.name.startswith(".") and path.name.isprintable():  # else bytes that are no text
             yield from _visible(path) if path.is_dir() else [path]

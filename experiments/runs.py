@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from core.errors import HallmarkError, IntegrityError, ResourceError, interruption
-from core.files import remove_unfinished, write_json
+from core.files import raise_for_os_error, remove_unfinished, write_json
 from core.locks import Holder, acquire, acquire_when_free, holder
 from core.progress import announce
-from experiments.run_files import LOCK, RunFiles, is_here
+from experiments.run_files import LOCK, RunFiles, is_here, is_plain, misplaced
 from registry import Registry, Run
 from registry.artifacts.checkouts import is_intact
 from registry.artifacts.store import Store
@@ -195,9 +196,25 @@ def _beginning(runs: Path) -> Iterator[None]:
 
 def _take(directory: Path) -> bool:
     """Lock a run's folder for this process; whether it could be locked."""
+    lock_file = directory / LOCK
+    if os.path.lexists(lock_file) and not is_plain(lock_file):
+        _remove(lock_file)
     if directory not in _taken and (lock := acquire(directory / LOCK, f"run {directory.name}")) is not None:
         _taken[directory] = lock
     return directory in _taken
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever has this name; of a link, the link."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise_for_os_error(error, path)
 
 
 def _is_free(directory: Path) -> bool:
@@ -216,6 +233,11 @@ def _wait_for(run: RunRef) -> None:
 
 def _continued(run: RunRef, registry: Registry) -> RunRef:
     """An interrupted run, whose manifest says what the registry says."""
+    if wrong := misplaced(run.files):
+        for found in wrong:
+            _remove(found)
+        names = ", ".join(found.relative_to(run.directory).as_posix() for found in wrong)
+        announce("damaged:", f"{run.directory}: not what a run has there: {names}. Removed, to be made again")
     recorded = registry.runs.resume(run.run_id).manifest
     path = run.files.manifest
     before = path.read_bytes() if path.is_file() else None

@@ -156,7 +156,7 @@ def add_missing_statements(registry: Registry, key: SigningKey | None) -> tuple[
                 document = sealed(derived(whole, tree_files(registry, basis.version)), key)
                 registry.record_statement(basis.version, document)
                 added.append(name)
-        except (InputError, IntegrityError) as error:
+        except (InputError, IntegrityError, TypeError, ValueError, KeyError, AttributeError) as error:
             problems.append(f"statement of {name}: {error}")
     return added, problems
 

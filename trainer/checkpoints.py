@@ -18,7 +18,8 @@ from core.progress import announce
 from core.sealed import SUMS, damage, seal
 
 Tree = Any
-NO_SPACE = os.strerror(errno.ENOSPC)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk is full, the quota is used up, or files may not be that large."""
 
 
 class Checkpoints:
@@ -39,7 +40,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps of which there is a checkpoint, whole or not, oldest first."""
-        return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal())
+        names = (path.name for path in self.folder.glob("*"))
+        return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
 
     def save(self, step: int, state: Tree, position: dict[str, Any]) -> None:
         """Keep the state after a step; replaces those of this or a later step, from before an interruption.
@@ -50,18 +52,19 @@ class Checkpoints:
             position: whatever else is needed to resume, as JSON.
 
         Raises:
-            ResourceError: the disk is full; earlier checkpoints stay.
+            ResourceError: the disk is full, or files may not be that large; earlier checkpoints stay.
         """
         self._remove(*(known for known in self.steps() if known >= step))
         arrays = ocp.args.StandardSave(_numbered(state))
-        about = ocp.args.JsonSave({"position": position, "inputs": self.inputs})
+        about = ocp.args.JsonSave({**self._identity(step), "position": position, "inputs": self.inputs})
         place = self.folder / str(step)
         try:
             self._orbax.save(place, ocp.args.Composite(arrays=arrays, about=about))
         except Exception as error:  # Orbax and the library below it say "no space" in several types of errors
-            if NO_SPACE in str(error):
-                needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-                raise_for_os_error(OSError(errno.ENOSPC, NO_SPACE), self.folder, needed)
+            for number in NO_ROOM:
+                if (reason := os.strerror(number)) in str(error):
+                    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+                    raise_for_os_error(OSError(number, reason), self.folder, needed)
             raise
         if jax.process_index() == 0:  # of several hosts one writes it
             seal(place / SUMS, [place])
@@ -69,29 +72,44 @@ class Checkpoints:
 
     def damage(self, step: int) -> str | None:
         """What is wrong with the checkpoint of a step; None where it is there as it was saved."""
-        return damage(self.folder / str(step) / SUMS)
+        place = self.folder / str(step)
+        if (problem := damage(place / SUMS)) is not None:
+            return problem
+        about, identity = self._about(step), self._identity(step)
+        here = {name: about.get(name) for name in identity} == identity
+        return None if here else f"{place}: is the {about.get('kind')} checkpoint of step {about.get('step')}"
+
+    def _identity(self, step: int) -> dict[str, Any]:
+        """What a checkpoint says of itself, so that one under another name is found."""
+        return {"kind": self.folder.name, "step": step}
+
+    def _about(self, step: int) -> dict[str, Any]:
+        """What a checkpoint holds beside the arrays."""
+        wanted = ocp.args.Composite(about=ocp.args.JsonRestore())
+        about: dict[str, Any] = self._orbax.restore(self.folder / str(step), wanted)["about"]
+        return about
 
     def restore(
-        self, abstract: Tree, usable: Callable[[dict[str, Any]], str | None] = lambda _: None
+        self, abstract: Tree, wrong: Callable[[int, dict[str, Any]], str | None] = lambda *_: None
     ) -> tuple[int, Tree, dict[str, Any]] | None:
         """The newest whole checkpoint as step, state and position; None where there is none. A damaged one is
         removed, and named to whoever listens.
 
         Args:
             abstract: a tree like the saved state, of `jax.ShapeDtypeStruct` with shardings.
-            usable: says what is wrong with what a position needs beside the checkpoint.
+            wrong: says what is wrong with the position after a step, or with what that needs elsewhere.
 
         Raises:
             InputError: the checkpoint was made from other inputs; names what changed, with both values.
         """
-        found, problems = self._newest(abstract, usable)
+        found, problems = self._newest(abstract, wrong)
         if problems:
             where = f"resumes from step {found[0]}" if found else "starts from the beginning"
             announce("damaged:", f"{'; '.join(problems)}. Training {where}")
         return found
 
     def _newest(
-        self, abstract: Tree, usable: Callable[[dict[str, Any]], str | None]
+        self, abstract: Tree, wrong: Callable[[int, dict[str, Any]], str | None]
     ) -> tuple[tuple[int, Tree, dict[str, Any]] | None, list[str]]:
         """The newest checkpoint that is whole and usable, and what is wrong with newer ones."""
         problems: list[str] = []
@@ -99,17 +117,17 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)  # of a run that was killed
         for step in reversed(self.steps()):
             place = self.folder / str(step)
-            if (problem := damage(place / SUMS)) is not None:
+            if (problem := self.damage(step)) is not None:
                 problems.append(problem)
                 self._remove(step)
                 continue
-            about = self._orbax.restore(place, ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+            about = self._about(step)
             if changed := differences(about["inputs"], self.inputs):
                 raise InputError(
                     f"{self.folder}: this training run began with other inputs and cannot resume: "
                     f"{'; '.join(changed)}. Set them back, or start a new run."
                 )
-            if (problem := usable(about["position"])) is not None:
+            if (problem := wrong(step, about["position"])) is not None:
                 problems.append(problem)
                 continue
             wanted = ocp.args.Composite(arrays=ocp.args.StandardRestore(_numbered(abstract)))
@@ -126,7 +144,7 @@ class Checkpoints:
     def _remove(self, *steps: int) -> None:
         """The list goes first: what a kill leaves of the rest is known for that."""
         for place in (self.folder / str(step) for step in steps):
-            if place.is_dir():
+            if place.is_dir() and not place.is_symlink():
                 (place / SUMS).unlink(missing_ok=True)
                 shutil.rmtree(place, ignore_errors=True)
             else:

@@ -11,6 +11,7 @@ from typing import Any
 import optax
 
 from core.errors import HallmarkError, IntegrityError
+from core.progress import announce
 from trainer.checkpoints import Checkpoints
 from trainer.contract import TrainConfig
 from trainer.curve import Curve, StepRecord
@@ -149,7 +150,12 @@ class Training:
 
     def _resume(self, state: TrainState) -> tuple[int, TrainState, dict[str, int] | None]:
         """The step, the state and the place in the data of the newest checkpoint; else of the beginning."""
-        found = self.latest.restore(self.step.abstract.learned, self._without_best)
+        found = self.latest.restore(self.step.abstract.learned, self._wrong)
+        if found is not None:
+            announce("resuming:", f"training continues after step {found[0]} of {self.config.steps}")
+        elif self.curve.path.exists():
+            every = self.config.checkpoint_every
+            announce("resuming:", f"there is no checkpoint (one every {every} steps): training begins again")
         self.curve.begin(map(StepRecord.model_validate, found[2]["curve"]) if found else ())
         if found is None:
             return 0, state, None
@@ -157,12 +163,15 @@ class Training:
         self.early_stopping = EarlyStopping(**position["early_stopping"])
         return number, replace(state, trainable=trainable, optimizer=optimizer), position["data"]
 
-    def _without_best(self, position: dict[str, Any]) -> str | None:
-        """What is wrong with the weights of the best step so far. They are not needed where those of a later
-        step, kept before an interruption, show that a better one comes.
+    def _wrong(self, step: int, position: dict[str, Any]) -> str | None:
+        """What is wrong with the curve until a step, or with the weights of the best step so far. Those are
+        not needed where the ones of a later step, kept before an interruption, show that a better one comes.
         """
+        if (lines := len(position["curve"])) != step:
+            return f"{self.latest.folder / str(step)}: its loss curve has {lines} steps"
         best = position["early_stopping"]["best_step"]
-        needed = best != 0 and not any(step > best for step in self.best.steps())
+        later = (known for known in self.best.steps() if known > best)
+        needed = best != 0 and not any(self.best.damage(known) is None for known in later)
         return self.best.damage(best) if needed else None
 
     def _record(self, number: int, measured: dict[str, Any], loss_tokens: int) -> StepRecord:

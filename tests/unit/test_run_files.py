@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from core.files import write_json
+from core.files import sha256_tree, write_json
 from core.locks import acquire
-from core.sealed import SealedLines
+from core.progress import listening
+from core.sealed import SealedLines, seal
 from experiments import runs as life
 from experiments.comparing import compare_runs
 from experiments.garbage import remove_models
@@ -24,7 +25,7 @@ from experiments.runs import begin_run
 from experiments.workspace import Workspace, open_workspace
 from registry import Run
 from tests.support.damage import DAMAGE, flip_a_bit
-from tests.support.recorded_runs import plan_of, record_baseline, record_trained, right_for
+from tests.support.recorded_runs import plan_of, record_baseline, record_planned, record_trained, right_for
 from tests.support.registry_entries import edit
 from tests.support.small_datasets import small_dataset
 
@@ -90,6 +91,110 @@ def test_what_was_put_beside_the_files_of_a_run_is_nobodys_business(
 ) -> None:
     (place.registry.runs.directory(runs[0].run_id) / "notes.txt").write_text("mine")
     assert problems(place) == []
+
+
+@pytest.mark.parametrize("name", ["model/.hidden", "model/more.safetensors", "model/deep/link"])
+def test_a_file_that_was_put_into_the_model_is_named(
+    name: str, place: Workspace, runs: tuple[Run, Run]
+) -> None:
+    path = place.registry.runs.directory(runs[1].run_id) / name
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to("/dev/null") if path.name == "link" else path.write_text("more")
+    assert problems(place) == [f"run {runs[1].run_id}: {path}: added"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_called_that(place: Workspace, runs: tuple[Run, Run]) -> None:
+    path = place.registry.runs.directory(runs[0].run_id) / "scores.jsonl"
+    path.unlink()
+    path.mkdir()
+    assert problems(place) == [f"run {runs[0].run_id}: {path}: not a file"]
+
+
+def test_a_stray_file_neither_stops_a_run_nor_becomes_a_part_of_it(place: Workspace, tmp_path: Path) -> None:
+    plan = plan_of(place, dataset=str(small_dataset(tmp_path)))
+    run = begin_run(plan, place.registry)
+    (run.directory / "scores.jsonl~").write_text("an editor's")
+    (run.directory / "gone").symlink_to("nowhere")
+    (run.directory / "circle").symlink_to(run.directory)
+    Path(os.fsdecode(os.fsencode(run.directory) + b"/\xff")).write_text("no text")
+    record_planned(place, plan, right_for(0.5), None)
+    assert place.registry.runs.get(run.run_id).status == "finished"
+    assert (place.registry.runs.get(run.run_id).files or {}).keys() == {
+        "manifest.json",
+        "dataset.jsonl",
+        "predictions.jsonl",
+        "predictions.sha256",
+        "predictions_meta.json",
+        "scores.jsonl",
+        "metrics.json",
+    }
+    assert problems(place) == []
+
+
+def other_kind(path: Path, kind: str) -> None:
+    """Put another kind of thing in the place of a file or a folder."""
+    path.parent.mkdir(exist_ok=True)
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if kind == "folder":
+        (path / "deep").mkdir(parents=True)
+    elif kind == "file":
+        path.write_text("a file")
+    elif kind == "link":
+        path.symlink_to(path.parent)
+    else:
+        os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        *(
+            (name, "folder link pipe")
+            for name in ("manifest.json", "log.txt", "flow_run.json", "scores.jsonl")
+        ),
+        *((name, "folder link pipe") for name in ("predictions.partial.jsonl", "training.jsonl")),
+        *((name, "file link pipe") for name in ("checkpoints", "checkpoints/latest", "model", "tokens")),
+        ("checkpoints/20", "link pipe"),
+        (".tokens.partial", "file link"),
+        (".lock", "link pipe"),
+    ],
+)
+def test_the_wrong_kind_of_thing_in_an_unfinished_run_is_named_removed_and_made_again(
+    name: str, kinds: str, place: Workspace, tmp_path: Path
+) -> None:
+    plan, said = plan_of(place, dataset=str(small_dataset(tmp_path))), list[str]()
+    run = begin_run(plan, place.registry)
+    for kind in kinds.split():
+        os.close(life._taken.pop(run.directory))  # as if it had been killed
+        other_kind(run.directory / name, kind)
+        check_runs(place)  # neither stops nor hangs
+        said.clear()
+        with listening(lambda progress: said.append(progress.sentence())):
+            assert begin_run(plan, place.registry).run_id == run.run_id
+        told = [line for line in said if "not what a run has there" in line]
+        assert [f": {name}. Removed" in line for line in told] == [True] * (name != ".lock")
+    record_planned(place, plan, right_for(0.5), None)
+    assert place.registry.runs.get(run.run_id).status == "finished"
+    assert problems(place) == []
+
+
+def test_the_trained_weights_of_an_unfinished_run_are_checked(place: Workspace, tmp_path: Path) -> None:
+    run = begin_run(plan_of(place, dataset=str(small_dataset(tmp_path))), place.registry)
+    run.files.model.mkdir()
+    (run.files.model / "config.json").write_text("weights")
+    write_json(run.files.training_result, {"model_sha256": sha256_tree(run.files.model)})
+    run.files.training.write_text("curve")
+    run.files.loss_curve.write_text("picture")
+    seal(run.files.training_sums, run.files.trained)
+    os.close(life._taken.pop(run.directory))  # as if it had been killed
+    assert problems(place) == []
+    (run.files.model / "config.json").write_text("other weights")
+    again = "The same command makes it again"
+    assert problems(place) == [f"run {run.run_id}: {run.files.model}: changed since it was written. {again}"]
+    shutil.rmtree(run.files.model)
+    assert problems(place) == [f"run {run.run_id}: {run.files.model}: missing. {again}"]
 
 
 def test_a_folder_that_is_elsewhere_and_a_model_that_made_room_are_counted_and_no_problem(

@@ -40,6 +40,17 @@ def test_whatever_is_done_to_a_sealed_file_is_found_and_the_file_is_named(
         assert same or (damage(place / SUMS) or "").startswith(str(place / name))
 
 
+def test_the_list_of_other_files_is_no_list_of_these(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text(name)
+    seal(tmp_path / "ab.sha256", [tmp_path / "a", tmp_path / "b"])
+    seal(tmp_path / "bc.sha256", [tmp_path / "b", tmp_path / "c"])
+    assert damage(tmp_path / "ab.sha256", [tmp_path / "a", tmp_path / "b"]) is None
+    shutil.copy(tmp_path / "bc.sha256", tmp_path / "ab.sha256")
+    found = damage(tmp_path / "ab.sha256", [tmp_path / "a", tmp_path / "b"])
+    assert found == f"{tmp_path / 'ab.sha256'}: the list of other files"
+
+
 def test_sha256sum_reads_the_list(tmp_path: Path) -> None:
     place, program = folder(tmp_path / "sealed"), shutil.which("sha256sum")
     assert program is not None

@@ -33,6 +33,8 @@ from trainer.data.packing import Int32Array, Int64Array
 
 CHUNK = 1000
 """Items that are encoded at a time."""
+KEY = "key.json"
+"""What the arrays were made from."""
 LAYOUT = 1
 """Raised when the layout of the files changes, so that older ones are made again."""
 
@@ -121,10 +123,11 @@ def tokenize(
         "template": prompt_template_id(tokenizer),
         "dtype": dtype,
     }
-    problem = damage(folder / SUMS) if folder.is_dir() else None
+    written = (folder / KEY, *(folder / f"{name}.bin" for name, _ in _files(dtype)))
+    problem = damage(folder / SUMS, written) if folder.is_dir() else None
     if problem is not None:
         announce("damaged:", f"{problem}. The training set is tokenized again")
-    if problem is not None or not folder.is_dir() or read_json(folder / "key.json") != key:
+    if problem is not None or not folder.is_dir() or read_json(folder / KEY) != key:
         _write(dataset_path, tokenizer, folder, key, listener)
     tokens, offsets, prompts = (_map(folder / f"{name}.bin", kind) for name, kind in _files(dtype))
     return TokenizedDataset(tokens, offsets, prompts, dataset_path)
@@ -154,7 +157,7 @@ def _write(
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
         partial.mkdir(parents=True)
         _write_arrays(dataset_path, tokenizer, partial, key["dtype"], listener)
-        write_json(partial / "key.json", key)
+        write_json(partial / KEY, key)
         seal(partial / SUMS, [partial])
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
