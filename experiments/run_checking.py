@@ -156,10 +156,8 @@ class _Check:
         files, lock = self.files, self.files.directory / LOCK
         if holder(lock) is not None:
             return
-        if wrong := misplaced(files):  # nothing is read before: to open a pipe waits for ever
-            yield from (
-                f"{path}: not what a run has there. The same command makes it again" for path in wrong
-            )
+        if odd := misplaced(files):  # nothing is read before: to open a pipe waits for ever
+            yield from (f"{path}: not what a run has there. The same command makes it again" for path in odd)
             return
         problems = [
             *_differs(files.manifest, self.registry.runs.get(self.run.run_id).manifest),
