@@ -35,8 +35,8 @@ _HASH = 64
 
 
 def sha256_files(paths: Sequence[Path], stage: str = "hash") -> list[str | None]:
-    """The sha256 of each file, hashed side by side, with progress; None for one that is not there, and an empty
-    text for one that cannot be read.
+    """The sha256 of each file, hashed side by side, with progress; None for one that is not there, and an
+    empty text for one that cannot be read.
 
     Args:
         paths: the files.

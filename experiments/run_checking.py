@@ -54,9 +54,6 @@ def check_runs(workspace: Workspace) -> RunsCheck:
     Args:
         workspace: its registry knows the runs.
 
-    Raises:
-        ResourceError: a file is there and cannot be read.
-
     Example:
         >>> check_runs(open_workspace()).problems
         ()
