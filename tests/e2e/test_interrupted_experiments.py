@@ -18,7 +18,7 @@ from tests.support.workplace import Workplace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-SETTINGS = ("--steps", "3", "--dataset", "mine-v1.jsonl", "--train-dataset", "lessons-v1.jsonl")
+SETTINGS = ("--steps", "40", "--dataset", "mine-v1.jsonl", "--train-dataset", "lessons-v1.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def wait_for_line(child: subprocess.Popen[str], text: str) -> str:
 def both(place: Workplace) -> list[Any]:
     """What three equal experiments at once say, of which one is stopped while it waits."""
     children = [place.start("experiment", *SETTINGS, "--json")]
-    while not rows(place, "SELECT 1 FROM run"):
+    while not rows(place, "SELECT 1 FROM run WHERE kind = 'trained'"):  # which takes longer than they to come
         assert children[0].poll() is None
         time.sleep(0.05)
     children += [place.start("experiment", *SETTINGS, "--json") for _ in range(2)]

@@ -102,7 +102,7 @@ def test_a_training_killed_and_damaged_at_random_ends_in_the_same_bytes(
             number, reached = number + 1, 0
         else:
             reached = max(reached, result["body"]["done"] if result["body"]["unit"] == "steps" else 0)
-            if kill % 2:
+            if kill % 2 and kill < KILLS - 1:  # the last one leaves a checkpoint to resume from
                 damaged = damage_one_file(tmp_path / f"disturbed-{number}", chance)
                 print(f"kill {kill} at step {reached}: {damaged}")
                 if damaged is not None and "latest" in damaged:
