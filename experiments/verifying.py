@@ -110,22 +110,22 @@ def verify(
         end = str(registry.head())
     problems += registry.verify(quick=quick, head=head)
     with guarded("levels", problems):
-        for problem in _levels(registry):
-            problems.append(problem)
+        problems.extend(_levels(registry))
+    counts, finished = registry.counts(), 0
+    versions = counts.get("model_version", 0)
     if not quick:
         with guarded("statements", problems):
-            statements.check(problems, public_keys, own)
+            statements.check(problems, versions, public_keys, own)
         with guarded("files of runs", problems):
             runs = check_runs(workspace)
             problems += runs.problems
-    counts, finished = registry.counts(), 0
     with guarded("table run", problems):
         finished = registry.runs.count("finished")
     checked = Checked(
         quick=quick,
         rows=sum(counts.values()),
         runs=finished,
-        versions=counts.get("model_version", 0),
+        versions=versions,
         comparisons=counts.get("alpha_spending", 0),
         statements=statements.made,
         signed=statements.signed,
@@ -192,10 +192,14 @@ class _Statements:
         )
 
     def check(
-        self, problems: list[Problem], public_keys: Sequence[Ed25519PublicKey], own: SigningKey | None
+        self,
+        problems: list[Problem],
+        versions: int,
+        public_keys: Sequence[Ed25519PublicKey],
+        own: SigningKey | None,
     ) -> None:
-        """Look at every version; what is wrong is appended to the problems."""
-        meter = quiet_meter("verify statements", self.registry.counts().get("model_version", 0), "versions")
+        """Look at every version, of which there are so many; what is wrong is appended to the problems."""
+        meter = quiet_meter("verify statements", versions, "versions")
         for number, (name, basis) in enumerate(self.registry.statement_bases(), 1):
             meter.update(number)
             where = f"statement of {name}"
@@ -205,11 +209,15 @@ class _Statements:
             with guarded(where, problems):
                 self.made += 1
                 files = self._files(basis.version.weights_sha256)
-                if (found := statement_problem(basis, files, public_keys, own)) is not None:
+                if (found := statement_problem(basis, files)) is not None:
                     problems.append(Problem(where, found))
-                elif (signature := signature_of(basis.document, public_keys, own)) == "valid":
+                    continue
+                signature = signature_of(basis.document, public_keys, own)
+                if signature == "valid":
                     self.signed += 1
-                elif signature == "unsigned" and self.signed:
+                elif signature == "invalid":
+                    problems.append(Problem(where, "its signature does not hold"))
+                elif signature == "unsigned" and self.signed:  # else it may be older than the key
                     problems.append(Problem(where, "is not signed, though one before it is"))
 
     def _files(self, sha256: str) -> list[TreeEntry] | None:

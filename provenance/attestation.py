@@ -9,12 +9,10 @@ from core.errors import HallmarkError, InputError, IntegrityError
 from core.files import canonical_json
 from provenance.files import FileEntry, TreeFile
 from provenance.keys import SigningKey
-from provenance.signing import is_envelope, opened, sign, signature_of
+from provenance.signing import is_envelope, opened, sign
 from provenance.statement import statement
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     from registry import Head, ModelVersion, Registry, Run
     from registry.statements import Basis
 
@@ -105,19 +103,12 @@ def derived(basis: Basis, files: Sequence[TreeFile]) -> dict[str, Any]:
     return statement(basis.version, basis.run, basis.decision, files, basis.head)
 
 
-def statement_problem(
-    basis: Basis,
-    files: Sequence[TreeFile] | None,
-    public_keys: Sequence[Ed25519PublicKey] = (),
-    own: SigningKey | None = None,
-) -> str | None:
-    """What is wrong with the recorded statement of a version, in words; None where nothing is.
+def statement_problem(basis: Basis, files: Sequence[TreeFile] | None) -> str | None:
+    """What is wrong with the recorded statement of a version, its signature aside; None where nothing is.
 
     Args:
         basis: the version's rows.
         files: of its model; None where its artifact is damaged, and then no file is compared.
-        public_keys: one of these must have signed it, if it is signed.
-        own: the configured key; see `provenance.signing.signature_of`.
     """
     if basis.document is None:
         return "is missing. Make it from the version's rows with: hallmark registry upgrade"
@@ -126,14 +117,9 @@ def statement_problem(
         made = derived(basis, [NOT_READ] if files is None else files)
         if files is None:
             made["subject"] = recorded.get("subject")
-        found = differing(recorded, made)
+        return differing(recorded, made)
     except (HallmarkError, ValueError, TypeError, KeyError, AttributeError) as error:
         return f"cannot be made again: {error}"
-    if found is not None:
-        return found
-    # One that is not signed may be older than the key.
-    invalid = signature_of(basis.document, public_keys, own) == "invalid"
-    return "its signature does not hold" if invalid else None
 
 
 def add_missing_statements(registry: Registry, key: SigningKey | None) -> tuple[list[str], list[str]]:

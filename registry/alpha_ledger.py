@@ -36,12 +36,12 @@ from registry.alpha_entries import (
     older_difference,
     row_name,
 )
-from registry.audit import KEYS, key_of, newest_sha256
+from registry.audit import KEYS, is_recorded, key_of, newest_sha256, row_by_id
 from registry.columns import now
 from registry.database import Database
 from registry.log import log_hash
 from registry.models import require_model
-from registry.stored import any_text, read, stored_sha256
+from registry.stored import any_text
 from registry.tables import AlphaSpending, Dataset, PromotionLog, Run
 
 Recorded = TypeVar("Recorded", AlphaSpending, PromotionLog)
@@ -182,9 +182,9 @@ def _recorded(session: Session, table: type[Recorded], row_id: int) -> Recorded:
     """
     name, connection = str(table.__tablename__), session.connection()
     with any_text(connection):
-        row = next(read(connection, name, rest="WHERE id = :id", id=row_id), None)
+        row = row_by_id(connection, name, row_id)
         key = "" if row is None else key_of(name, row)
-        if row is None or stored_sha256(row) != newest_sha256(connection, name, key):
+        if row is None or not is_recorded(connection, name, key, row):
             what = f"{name.replace('_', ' ')} row {row_id}"
             if row is not None and name == "alpha_spending":
                 what = f"alpha spending of {key}"

@@ -223,13 +223,23 @@ def newest_sha256(connection: Connection, table: str, key: str) -> str | None:
     return connection.execute(asked, {"table": table, "key": key}).scalar()
 
 
+def is_recorded(connection: Connection, table: str, key: str, row: StoredRow[Any] | None) -> bool:
+    """Whether a stored row is what `newest_sha256` says; None is a row that is not there."""
+    return (None if row is None else stored_sha256(row)) == newest_sha256(connection, table, key)
+
+
+def row_by_id(connection: Connection, table: str, row_id: int) -> StoredRow[Any] | None:
+    """A row as it is stored; None where there is none."""
+    return next(read(connection, table, rest="WHERE id = :id", id=row_id), None)
+
+
 def key_of(table: str, row: StoredRow[Any]) -> str:
     """The key of a stored row, as text that can be printed and written whatever the row holds."""
     return KEYS[table].format_map(row._mapping).encode(errors="backslashreplace").decode()
 
 
 def _entries(connection: Connection, table: str, row_id: int, key: str) -> Iterator[Entry]:
-    row = next(read(connection, table, rest="WHERE id = :id", id=row_id), None)
+    row = row_by_id(connection, table, row_id)
     yield Entry(table, key, None if row is None else stored_sha256(row))
     if row is not None and table == "run" and row.status == "finished":
         yield Entry(CONTENT, key, row.content_sha256)

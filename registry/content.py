@@ -11,9 +11,9 @@ from sqlmodel import Session
 
 from core.errors import IntegrityError
 from core.files import canonical_json, sha256_bytes
-from registry.audit import CONTENT, newest_sha256
+from registry.audit import CONTENT, is_recorded, newest_sha256
 from registry.runs import NOT_CONTENT, NOT_OLDER_CONTENT
-from registry.stored import any_text, read, stored_sha256, stored_table
+from registry.stored import any_text, read, stored_table
 from registry.tables import Run
 
 NOT_VERSION_CONTENT = {"id", "content_sha256"}
@@ -30,7 +30,7 @@ def check_content(session: Session, run: Run) -> None:
         row = next(read(connection, "run", rest="WHERE run_id = :run_id", run_id=run.run_id), None)
         if (
             row is None
-            or stored_sha256(row) != newest_sha256(connection, "run", run.run_id)
+            or not is_recorded(connection, "run", run.run_id, row)
             or row.content_sha256 != newest_sha256(connection, CONTENT, run.run_id)
             or run_sha256(connection, row) != row.content_sha256
         ):

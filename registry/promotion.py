@@ -281,9 +281,9 @@ def _check_content(session: Session, pairs: Sequence[Pair], intact: dict[str, st
         IntegrityError: a run's row, metrics or predictions were changed since it finished.
     """
     connection = session.connection()
-    for pair in pairs:
-        for dataset in (pair.opponent_dataset, pair.candidate_dataset):
-            check_recorded(connection, "dataset", dataset.name, dataset.id)
+    datasets = (dataset for pair in pairs for dataset in (pair.opponent_dataset, pair.candidate_dataset))
+    for id_, dataset in {dataset.id: dataset for dataset in datasets}.items():
+        check_recorded(connection, "dataset", dataset.name, id_)
     for run in (run for pair in pairs for run in (pair.opponent, pair.candidate)):
         if run.run_id not in intact or intact[run.run_id] != run.content_sha256:
             check_content(session, run)
