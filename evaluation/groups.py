@@ -68,7 +68,7 @@ def _asked(item: Item) -> str:
     if messages is not None:
         turns = [turn if isinstance(turn, dict) else turn.model_dump() for turn in messages]
         return normalise(canonical_json(turns))
-    return normalise(item.prompt)
+    return normalise(item.question)
 
 
 def _mark(text: str) -> bytes:

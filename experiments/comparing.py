@@ -112,7 +112,7 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
 
     def flip(trace_id: str) -> Flip:
         return Flip(
-            trace_id, items[trace_id].prompt, items[trace_id].final_answer, before[trace_id], after[trace_id]
+            trace_id, items[trace_id].question, items[trace_id].reference, before[trace_id], after[trace_id]
         )
 
     return [flip(trace_id) for trace_id in comparison.gained[:count]], [

@@ -15,6 +15,7 @@ from evaluation.gate import GateConfig
 from evaluation.suite import Limit, Requirement, Suite, check_suite, in_order
 from experiments.references import TINY_BASE, short_name
 from golden.manifest import DEFAULT_JUDGE
+from golden.prompting import PromptConfig
 from inference.contract import GenerationConfig
 from trainer.contract import TrainConfig
 
@@ -37,6 +38,7 @@ class EvaluateConfig(Config):
     model: str = Field(default=TINY_BASE, description=MODEL_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
     judge: str | None = Field(default=None, description=JUDGE_HELP)
+    prompt: PromptConfig = Field(default_factory=PromptConfig)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     reuse: bool = Field(
         default=True, description="Take the recorded run where one exists for exactly these inputs."
@@ -54,6 +56,7 @@ class TrainRunConfig(Config):
     base_model: str = Field(default=TINY_BASE, description=MODEL_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
     judge: str | None = Field(default=None, description=JUDGE_HELP)
+    prompt: PromptConfig = Field(default_factory=PromptConfig)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
 
@@ -66,7 +69,12 @@ class TrainRunConfig(Config):
     def evaluate(self, model: str, reuse: bool = True) -> EvaluateConfig:
         """The same judging for another model."""
         return EvaluateConfig(
-            model=model, dataset=self.dataset, judge=self.judge, generation=self.generation, reuse=reuse
+            model=model,
+            dataset=self.dataset,
+            judge=self.judge,
+            prompt=self.prompt,
+            generation=self.generation,
+            reuse=reuse,
         )
 
 
@@ -147,7 +155,12 @@ class ExperimentConfig(TrainRunConfig):
         """
         return [
             EvaluateConfig(
-                model=model, dataset=each.dataset, judge=each.judge, generation=self.generation, reuse=reuse
+                model=model,
+                dataset=each.dataset,
+                judge=each.judge,
+                prompt=self.prompt,
+                generation=self.generation,
+                reuse=reuse,
             )
             for each in self.datasets
         ]

@@ -15,6 +15,7 @@ from typing import Any
 import core
 from core.files import sha256_file, sha256_json
 from core.gpus import ask_driver
+from golden.prompting import ResolvedPrompt
 from inference.contract import GenerationConfig
 
 PROJECT = Path(__file__).parent.parent
@@ -30,9 +31,10 @@ TRAINING_PACKAGES = (
     "transformers",
     "tokenizers",
 )
-INFERENCE_CODE = ("inference", "golden/rendering.py", "golden/datasets.py", "core/child_process.py")
+PROMPT_CODE = ("golden/schema.py", "golden/prompting.py", "golden/rendering.py", "golden/datasets.py")
+INFERENCE_CODE = ("inference", *PROMPT_CODE, "core/child_process.py")
 JUDGING_CODE = ("judges/base.py", "judges/judging.py")  # a judge itself has a fingerprint of its own
-TRAINING_CODE = ("trainer", "golden/rendering.py", "golden/datasets.py", "core/child_process.py")
+TRAINING_CODE = ("trainer", *PROMPT_CODE, "core/child_process.py")
 SWITCHES = (
     "CUDA_VISIBLE_DEVICES",
     "JAX_PLATFORMS",
@@ -152,6 +154,7 @@ def evaluation_sha256(
     *,
     model: str,
     dataset: str,
+    prompt: ResolvedPrompt,
     generation: GenerationConfig,
     inference: dict[str, Any],
     judge: str,
@@ -162,6 +165,7 @@ def evaluation_sha256(
     Args:
         model: sha256 of the weights that were judged.
         dataset: sha256 of the golden dataset.
+        prompt: how the model is asked.
         generation: settings; the batch size changes no prediction and does not count.
         inference: the environment in which the predictions were made.
         judge: NAME@vN. What runs it, and on which Python, counts as it is now.
@@ -171,6 +175,7 @@ def evaluation_sha256(
         {
             "model": model,
             "dataset": dataset,
+            "prompt": prompt.recorded(),
             "generation": generation.model_dump(exclude={"batch_size"}),
             "inference": inference,
             "judge": [judge, fingerprint],

@@ -123,11 +123,11 @@ def read_lines(path: Path) -> tuple[Lines, list[Finding]]:
 def unanswerable(lines: Lines, judge: Judge) -> Iterator[Finding]:
     """Items whose own reference, as the completion that a model should write, does not score 1."""
     place = {item.trace_id: number for number, item in enumerate(lines.items)}
-    references = {item.trace_id: render_completion(item.steps, item.final_answer) for item in lines.items}
+    references = {item.trace_id: render_completion(item.steps, item.reference) for item in lines.items}
     try:
         for score in judge_items(lines.items, references, judge):
             if score.score < 1:
-                answer = lines.items[place[score.trace_id]].final_answer
+                answer = lines.items[place[score.trace_id]].reference
                 seen = (
                     "finds no answer in it" if score.extracted is None else f"reads {quoted(score.extracted)}"
                 )
@@ -143,24 +143,24 @@ def same_prompts(lines: Lines, judge: Judge) -> Iterator[Finding]:
     """Equal prompts: a contradiction where the judge would not take one answer for the other, else copies."""
     asked: dict[str, list[int]] = defaultdict(list)
     for place, item in enumerate(lines.items):
-        asked[normalise(item.prompt)].append(place)
+        asked[normalise(item.question)].append(place)
     for places in asked.values():
         if len(places) == 1:
             continue
         first = lines.items[places[0]]
         other = next((place for place in places if not _agree(first, lines.items[place], judge)), None)
         if other is None:
-            yield lines.finding("copy", places, quoted(first.prompt))
+            yield lines.finding("copy", places, quoted(first.question))
         else:
-            answers = f"{quoted(first.final_answer)} and {quoted(lines.items[other].final_answer)}"
+            answers = f"{quoted(first.reference)} and {quoted(lines.items[other].reference)}"
             order = [places[0], other, *(place for place in places[1:] if place != other)]
-            yield lines.finding("contradiction", order, f"{quoted(first.prompt)} is answered {answers}")
+            yield lines.finding("contradiction", order, f"{quoted(first.question)} is answered {answers}")
 
 
 def _agree(first: Item, second: Item, judge: Judge) -> bool:
-    if first.final_answer == second.final_answer:
+    if first.reference == second.reference:
         return True
-    answer = {first.trace_id: render_completion(second.steps, second.final_answer)}
+    answer = {first.trace_id: render_completion(second.steps, second.reference)}
     try:
         return all(score.score == 1 for score in judge_items([first], answer, judge))
     except JudgeError:
@@ -175,7 +175,7 @@ def near_copies(lines: Lines) -> Iterator[Finding]:
         group = lines.items[earlier].group
         if group is None or group != lines.items[later].group:
             if overlap.kind == "contained":
-                problem = f"{quoted(lines.items[earlier].prompt)} is whole inside the other one"
+                problem = f"{quoted(lines.items[earlier].question)} is whole inside the other one"
             else:
                 problem = f"{100 * overlap.share:.0f} % of the 8-grams are the same: {quoted(overlap.shared)}"
             yield lines.finding("near_copy", sorted((earlier, later)), problem)
@@ -192,9 +192,9 @@ def too_long(lines: Lines, count: TokenCounter, longest: int) -> Iterator[Findin
     meter = quiet_meter("count tokens", len(lines.items), "items")
     for start in range(0, len(lines.items), AT_ONCE):
         items = lines.items[start : start + AT_ONCE]
-        whole = count([render_completion(item.steps, item.final_answer) for item in items])
+        whole = count([render_completion(item.steps, item.reference) for item in items])
         cut = [place for place, tokens in enumerate(whole) if tokens + 1 > longest]
-        answers = count([render_completion([], items[place].final_answer) for place in cut])
+        answers = count([render_completion([], items[place].reference) for place in cut])
         for place, answer in zip(cut, answers, strict=True):
             if answer + 1 > longest:
                 yield lines.finding("cut_answer", [start + place], f"{answer + 1} tokens without any step")

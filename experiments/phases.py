@@ -84,6 +84,7 @@ def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listene
         dataset_label=training.dataset.name,
         output=run.directory,
         config=training.config,
+        prompt=plan.prompt,
         inputs=training_inputs(plan),
         cache=run.directory.parent.parent / "cache" / "jax",
     )
@@ -106,6 +107,7 @@ def training_inputs(plan: RunPlan) -> dict[str, Any]:
     """
     return {
         "base_sha256": plan.model.sha256,
+        "prompt": plan.prompt.recorded(),
         "dataset_sha256": plan.training.dataset.sha256 if plan.training else None,
         "code_sha256": code_sha256(TRAINING_CODE),
         "packages": package_versions(TRAINING_PACKAGES),
@@ -142,6 +144,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         output=run.directory,
         label=f"predict ({_model_name(plan)}) on {plan.dataset.name}",
         generation=plan.generation,
+        prompt=plan.prompt,
     )
     threads = plan.generation.threads
     with own_device(f"inference, run {run.run_id}", listener, cpu=plan.generation.device == "cpu") as locks:

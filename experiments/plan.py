@@ -32,6 +32,7 @@ from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import RULE, Overlap, find_overlaps
+from golden.prompting import ResolvedPrompt, resolve_prompt
 from golden.schema import Item
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
@@ -92,6 +93,7 @@ class RunPlan(BaseModel):
     Attributes:
         model: the model to judge, or to train from.
         judge_fingerprint: sha256 of the judge's code.
+        prompt: how the model is asked.
         training: None for a baseline run.
         reuse: whether a recorded run with the same inputs may be taken instead; a trained one only while
             nothing was decided on it.
@@ -103,6 +105,7 @@ class RunPlan(BaseModel):
     dataset: DatasetRef
     judge: str
     judge_fingerprint: str
+    prompt: ResolvedPrompt = ResolvedPrompt()
     generation: GenerationConfig
     training: TrainingPlan | None = None
     reuse: bool = False
@@ -129,6 +132,7 @@ class RunPlan(BaseModel):
         return evaluation_sha256(
             model=model_sha256,
             dataset=self.dataset.sha256,
+            prompt=self.prompt,
             generation=self.generation,
             inference=self.inference(),
             judge=self.judge,
@@ -181,6 +185,7 @@ class RunPlan(BaseModel):
                 "fingerprint": self.judge_fingerprint,
                 "libraries": library_versions(load_judge(self.judge)),
             },
+            "prompt": self.prompt.recorded(),
             "generation": self.generation.model_dump(),
             "training": self._training_manifest(),
             **({"reproduces": self.reproduces} if self.reproduces else {}),
@@ -399,6 +404,7 @@ def _settle(
         dataset=dataset_ref(dataset, 0),
         judge=name,
         judge_fingerprint=judge_fingerprint(judge),
+        prompt=resolve_prompt(config.prompt),
         generation=config.generation,
         reuse=config.reuse,
     )

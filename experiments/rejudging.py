@@ -26,6 +26,7 @@ from experiments.run_files import files_of, is_here, predictions_damage
 from experiments.runs import RunRef, continue_or_start, keep_dataset, owned, run_ref
 from experiments.weights import origin_of
 from experiments.workspace import Workspace
+from golden.prompting import recorded_prompt
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
 from registry import Registry, Run
@@ -72,6 +73,7 @@ class RejudgePlan:
         return evaluation_sha256(
             model=self.model_sha256,
             dataset=self.dataset_sha256,
+            prompt=recorded_prompt(self.origin.manifest),
             generation=validated(GenerationConfig, self.origin.manifest["generation"], where),
             inference=self.inference,
             judge=self.judge,

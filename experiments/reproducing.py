@@ -20,6 +20,7 @@ from experiments.weights import model_of
 from experiments.workspace import Workspace
 from golden.datasets import parse_name
 from golden.guard import Overlap
+from golden.prompting import recorded_prompt
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, load_judge
 from registry import Registry, Run
@@ -145,6 +146,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         ),
         judge=run.judge,
         judge_fingerprint=judge_fingerprint(load_judge(run.judge)),
+        prompt=recorded_prompt(manifest),
         generation=validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}"),
         training=_training(manifest["training"], run.run_id, workspace.registry.artifacts),
         reproduces=run.run_id,

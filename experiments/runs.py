@@ -19,6 +19,7 @@ from core.files import raise_for_os_error, remove_unfinished, write_json
 from core.locks import Holder, acquire, acquire_when_free, holder
 from core.progress import announce
 from experiments.run_files import LOCK, RunFiles, is_here, is_plain, misplaced
+from golden.prompting import recorded_prompt
 from registry import Registry, Run
 from registry.artifacts.checkouts import is_intact
 from registry.artifacts.store import Store
@@ -101,6 +102,7 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
         if (
             run.manifest["dataset"]["sha256"] != plan.dataset.sha256
             or settings != plan.generation.model_dump()
+            or recorded_prompt(run.manifest) != plan.prompt
         ):
             continue
         changed = sorted(name for name, value in inference.items() if recorded.get(name) != value)

@@ -98,7 +98,7 @@ def write_dataset(
 def main(directory: Path = DATA) -> None:
     """Write both datasets into `directory`."""
     golden = list(questions(GOLDEN_SEED, GOLDEN_PER_BAND))
-    taken = {item.prompt for _, item in golden}
+    taken = {item.question for _, item in golden}
     write_dataset(directory, "golden-v1", golden, f"python -m golden.generate, seed {GOLDEN_SEED}", BANDS)
     train = list(questions(TRAIN_SEED, TRAIN_PER_BAND, taken))
     write_dataset(

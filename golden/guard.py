@@ -150,12 +150,12 @@ class _Text(NamedTuple):
 def _batch(items: Iterator[Item], prompts_only: bool = False) -> Iterator[_Text]:
     size = 0
     while size < BATCH and (item := next(items, None)) is not None:
-        prompt = pieces(item.prompt)
+        prompt = pieces(item.question)
         found = prompt
         if not prompts_only:
-            text = "\n".join((*item.steps, item.final_answer))
+            text = "\n".join((*item.steps, item.reference))
             found = [*prompt, LINE_END, *pieces(text)]
-            for other in read_otherwise(f"{item.prompt}\n{text}"):
+            for other in read_otherwise(f"{item.question}\n{text}"):
                 found += [LINE_END, *pieces(other)]
         size += len(found) + 1
         yield _Text(item, found, len(prompt))
@@ -248,7 +248,7 @@ class _Prompts:
 
 def _as_written(batch: list[_Text]) -> Hashes:
     """The hash of each prompt, character for character."""
-    return hashes_of([text.item.prompt for text in batch])
+    return hashes_of([text.item.question for text in batch])
 
 
 @cache
@@ -367,7 +367,7 @@ def _equal(golden: _GoldenPrompts, batch: _Batch) -> Ways:
     for kind, table, hashes in ways:
         for place, number in zip(*table.find(hashes), strict=True):
             text = batch.texts[place]
-            yield int(place), _overlap(golden, text, number, kind, text.item.prompt)
+            yield int(place), _overlap(golden, text, number, kind, text.item.question)
 
 
 def _contained(golden: _GoldenPrompts, batch: _Batch, within: bool = False) -> Ways:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     StringConstraints,
     model_serializer,
+    model_validator,
 )
 
 TRACE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}$"
@@ -29,33 +30,138 @@ NAMESPACE = uuid.UUID("6f1f2c1e-6d0b-5a55-9a0c-2f6b6e1d4a11")
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 
 
-class Item(BaseModel):
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Message(BaseModel):
+    """One turn of a conversation.
+
+    Attributes:
+        role: who speaks.
+        content: what is said.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    role: Role
+    content: Text
+
+
+class _Line(BaseModel):
+    """What golden items and training traces have in common: an id and something that is asked."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    trace_id: Annotated[str, StringConstraints(pattern=TRACE_ID_PATTERN)]
+    prompt: Text | None = None
+    messages: list[Message] | None = Field(default=None, min_length=1)
+    system: Text | None = None
+    group: Annotated[str, StringConstraints(pattern=GROUP_PATTERN, max_length=MAX_GROUP)] | None = None
+    metadata: dict[str, Any] | None = None
+
+    @property
+    def turns(self) -> list[Message]:
+        """The conversation: the messages, or the prompt as the user's only turn. Without `system`."""
+        return self.messages or [Message(role="user", content=self.prompt or "")]
+
+    @property
+    def question(self) -> str:
+        """What is asked, as one text: the prompt, or what is said in the turns before the last answer, one
+        turn after another, without system text.
+        """
+        asked = self.turns[:-1] if self.turns[-1].role == "assistant" else self.turns
+        return "\n".join(turn.content for turn in asked if turn.role != "system")
+
+    @model_serializer(mode="wrap")
+    def _as_it_was_read(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A line is written with the fields that it was read with, so that older files keep their bytes."""
+        return {
+            name: value
+            for name, value in write(self).items()
+            if value is not None and (value or name in self.model_fields_set)
+        }
+
+    def _check_question(self) -> None:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("needs either prompt or messages")
+        if self.system is not None and any(turn.role == "system" for turn in self.messages or ()):
+            raise ValueError("system text is given twice: as system and as a message")
+
+
+class Item(_Line):
     """One question with its worked steps and its answer.
 
     Attributes:
         trace_id: unique in its dataset; for datasets made by Hallmark a UUIDv5 of the content.
         prompt: what the model is asked.
+        messages: instead of `prompt`, a conversation whose last turn is the user's.
+        system: system text of this item; it wins over that of the prompt's settings.
         steps: the worked steps that lead to the answer; may be empty for an evaluation set.
-        final_answer: the one right answer.
+        final_answer: the right answer, or a list of accepted ones, of which the first is the reference.
         category: the skill that is tested.
         group: what items that hang together have in common: one document, one template.
         metadata: anything else worth keeping, as a JSON object; nothing here reads it.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    trace_id: Annotated[str, StringConstraints(pattern=TRACE_ID_PATTERN)]
-    prompt: Text
-    steps: list[Text] = Field(description="worked steps, in order")
-    final_answer: Text
+    steps: list[Text] = Field(default_factory=list, description="worked steps, in order")
+    final_answer: Text | Annotated[list[Text], Field(min_length=1)]
     category: Annotated[str, StringConstraints(pattern=CATEGORY_PATTERN)]
-    group: Annotated[str, StringConstraints(pattern=GROUP_PATTERN, max_length=MAX_GROUP)] | None = None
-    metadata: dict[str, Any] | None = None
 
-    @model_serializer(mode="wrap")
-    def _without_absent_fields(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """An item is written as it was read, so that files from before these fields keep their bytes."""
-        return {name: value for name, value in write(self).items() if value is not None}
+    @model_validator(mode="after")
+    def _is_a_question(self) -> Self:
+        self._check_question()
+        if self.turns[-1].role != "user":
+            raise ValueError(
+                f"the last message is the {self.turns[-1].role}'s; a question ends with the user's"
+            )
+        return self
+
+    @property
+    def accepted(self) -> list[str]:
+        """The accepted answers, the reference first."""
+        return [self.final_answer] if isinstance(self.final_answer, str) else list(self.final_answer)
+
+    @property
+    def reference(self) -> str:
+        """The right answer; the first of several accepted ones."""
+        return self.accepted[0]
+
+
+class Trace(_Line):
+    """One training example. An `Item` is one too: then its steps and its answer are the completion.
+
+    Attributes:
+        trace_id: unique in its dataset.
+        prompt: what the model is asked.
+        messages: instead of `prompt`, a conversation. One that ends with an assistant's turn is taught as it
+            is, every assistant turn of it; else a completion or an answer follows it.
+        system: system text of this trace; it wins over that of the prompt's settings.
+        completion: what the model should write, verbatim.
+        steps: instead of `completion`, the worked steps that lead to `final_answer`.
+        final_answer: the right answer, or a list of accepted ones, of which the first is taught.
+        category: of the same skills as the golden items, where that is known.
+        group: as in `Item`.
+        metadata: anything else worth keeping.
+    """
+
+    completion: Text | None = None
+    steps: list[Text] = Field(default_factory=list, description="worked steps, in order")
+    final_answer: Text | Annotated[list[Text], Field(min_length=1)] | None = None
+    category: Annotated[str, StringConstraints(pattern=CATEGORY_PATTERN)] | None = None
+
+    @model_validator(mode="after")
+    def _teaches_something(self) -> Self:
+        self._check_question()
+        taught = (
+            self.turns[-1].role == "assistant",
+            self.completion is not None,
+            self.final_answer is not None,
+        )
+        if sum(taught) != 1:
+            raise ValueError(
+                "needs one thing to teach: a last message of the assistant's, or completion, or final_answer"
+            )
+        return self
 
 
 def trace_id_for(prompt: str, final_answer: str, category: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from core.config import Config
+from golden.prompting import ResolvedPrompt
 
 
 class GenerationConfig(Config):
@@ -44,6 +45,7 @@ class PredictSpec(BaseModel):
         output: the run's directory; predictions.jsonl and predictions_meta.json are written there.
         label: what the progress line begins with.
         generation: the settings.
+        prompt: how the model is asked.
     """
 
     model: Path
@@ -51,6 +53,7 @@ class PredictSpec(BaseModel):
     output: Path
     label: str
     generation: GenerationConfig
+    prompt: ResolvedPrompt = ResolvedPrompt()
 
 
 class PredictResult(BaseModel):

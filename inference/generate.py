@@ -116,7 +116,7 @@ def _prompts(items: Sequence[Item], tokenizer: Any, model: Any, spec: PredictSpe
             f"generation.max_new_tokens: {settings.max_new_tokens} leaves no room for a prompt "
             f"in a context of {context} tokens."
         )
-    encoded = [(item.trace_id, encode_prompt(tokenizer, item.prompt)) for item in items]
+    encoded = [(item.trace_id, encode_prompt(tokenizer, item, spec.prompt)) for item in items]
     prompts = [Prompt(trace_id, tokens[-room:], truncated=len(tokens) > room) for trace_id, tokens in encoded]
     cut = [prompt.trace_id for prompt in prompts if prompt.truncated]
     if cut and settings.on_truncation == "refuse":
@@ -214,7 +214,7 @@ def _tensors(model: Path) -> list[tuple[str, int, str]]:
 def _identity(spec: PredictSpec, tensors: Sequence[tuple[str, int, str]]) -> str:
     """What must be equal for a partial file to be continued: everything but the batch size."""
     weights = [(name, sha256) for name, _, sha256 in tensors]
-    settings = sorted(spec.generation.model_dump(exclude={"batch_size"}).items())
+    settings = [*sorted(spec.generation.model_dump(exclude={"batch_size"}).items()), spec.prompt.recorded()]
     return sha256_bytes(
         repr((weights, tokenizer_sha256(spec.model), sha256_file(spec.dataset), settings)).encode()
     )

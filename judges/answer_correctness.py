@@ -38,7 +38,7 @@ class AnswerCorrectnessV1:
         answer = normalise(extract(prediction))
         if not answer:
             return Score(trace_id=item.trace_id, score=0.0, extracted=None, reason="empty")
-        right = same(answer, normalise(item.final_answer))
+        right = same(answer, normalise(item.final_answer))  # type: ignore[arg-type]  # see judging.one_answer_each
         return Score(
             trace_id=item.trace_id,
             score=float(right),

@@ -18,6 +18,8 @@ class Score(BaseModel):
         extracted: the answer that the judge found in the prediction, as it compared it; None when it found
             none.
         reason: a short fixed word, such as correct, wrong or empty.
+        rung: where in the text the answer was found, for a judge that looks in several places: marker, boxed,
+            last_number; None for others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, revalidate_instances="always")
@@ -26,6 +28,7 @@ class Score(BaseModel):
     score: float = Field(ge=0, le=1)
     extracted: str | None
     reason: str
+    rung: str | None = None
 
 
 class Judge(Protocol):

@@ -33,7 +33,7 @@ class ExactMatchV1:
         answer = extract(prediction)
         if not answer:
             return Score(trace_id=item.trace_id, score=0.0, extracted=None, reason="empty")
-        right = answer == item.final_answer.strip()
+        right = answer == item.final_answer.strip()  # type: ignore[union-attr]  # see judging.one_answer_each
         return Score(
             trace_id=item.trace_id,
             score=float(right),

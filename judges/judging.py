@@ -71,7 +71,7 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
                 "run it again and it continues."
             )
         try:
-            score = Score.model_validate(judge.score(item, predictions[item.trace_id]), from_attributes=True)
+            score = best_score(judge, item, predictions[item.trace_id])
         except ValidationError as error:
             problem = error.errors()[0]
             failures[item.trace_id] = (
@@ -87,6 +87,32 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
         meter.update(count)
     if failures:
         raise JudgeError(f"{judge.name}@{judge.version}", failures, count)
+
+
+def best_score(judge: Judge, item: Item, prediction: str) -> Score:
+    """A judge's score by the accepted answer that fits best; judges see one answer at a time.
+
+    Args:
+        judge: who scores.
+        item: the question.
+        prediction: what the model wrote.
+
+    Raises:
+        ValidationError: the judge gave something that is no score.
+        Exception: whatever the judge raises.
+    """
+    scores = [
+        Score.model_validate(judge.score(each, prediction), from_attributes=True)
+        for each in one_answer_each(item)
+    ]
+    return max(scores, key=lambda score: score.score)  # the first of equals
+
+
+def one_answer_each(item: Item) -> list[Item]:
+    """The item once for each accepted answer, as if that were the only one."""
+    if isinstance(item.final_answer, str):
+        return [item]
+    return [item.model_copy(update={"final_answer": answer}) for answer in item.final_answer]
 
 
 def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:

@@ -51,7 +51,7 @@ class MathEquivalenceV1:
         Raises:
             InputError: the right answer itself is too large to compute with.
         """
-        answer, wanted = extract(prediction), extract(item.final_answer)
+        answer, wanted = extract(prediction), extract(item.final_answer)  # type: ignore[arg-type]  # see judging.one_answer_each
         if not answer:
             return Score(trace_id=item.trace_id, score=0.0, extracted=None, reason="empty")
         reason = "correct" if folded(answer) == folded(wanted) else compared(answer, wanted)

@@ -145,6 +145,12 @@ def _external(version: ModelVersion, run: Run) -> dict[str, Any]:
         "judge": version.judge,
         "generation": manifest.get("generation"),
     }
+    if prompt := manifest.get("prompt"):
+        parameters["prompt"] = {
+            **{name: value for name, value in prompt["config"].items() if name != "few_shot"},
+            "few_shot": prompt["few_shot_name"],
+            "few_shot_sha256": prompt["few_shot_sha256"],
+        }
     if training := manifest.get("training"):
         parameters["training"] = {**training["config"], "dataset": training["dataset"]["name"]}
     return {name: public(value) for name, value in parameters.items() if value is not None}

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, model_validator
 
 from core.config import Config
+from golden.prompting import ResolvedPrompt
 
 GB = 1e9
 """Bytes in a gigabyte, as GPUs are sold."""
@@ -156,6 +157,7 @@ class TrainSpec(BaseModel):
         dataset_label: what the model card calls it; empty for the file's name.
         output: the run's directory; `model/`, `training.jsonl` and the checkpoints are written there.
         config: the settings.
+        prompt: how the model is asked.
         inputs: hashes and versions that must be unchanged, as `config` must, for an interrupted job to
             resume.
         cache: folder of compiled programs, which may be shared; None for none.
@@ -167,6 +169,7 @@ class TrainSpec(BaseModel):
     dataset_label: str = ""
     output: Path
     config: TrainConfig
+    prompt: ResolvedPrompt = ResolvedPrompt()
     inputs: dict[str, Any] = {}
     cache: Path | None = None
 

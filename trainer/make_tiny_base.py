@@ -103,7 +103,7 @@ def write_random_base(directory: Path) -> None:
 
 def curriculum() -> list[Banded]:
     """Many easy questions of every skill and a few harder ones, none of them in golden-v1."""
-    golden = {item.prompt for item in load_dataset("golden-v1").items()}
+    golden = {item.question for item in load_dataset("golden-v1").items()}
     made = list(questions(SEED, PER_BAND, golden))
     easy = [banded for banded in made if banded.band == "easy"]
     harder = [banded for banded in made if banded.band != "easy"]

@@ -28,7 +28,7 @@ from core.files import (
 from core.progress import Listener, Meter, announce
 from core.sealed import SUMS, damage, seal
 from golden.datasets import read_items
-from golden.rendering import encode_items, prompt_template_id
+from golden.rendering import encode_traces, prompt_template_id
 from trainer.data.packing import Int32Array, Int64Array
 
 CHUNK = 1000
@@ -181,13 +181,12 @@ def _write_arrays(
         )
         offsets.write(np.zeros(1, np.int64).tobytes())
         while chunk := list(islice(items, CHUNK)):
-            encoded = encode_items(tokenizer, chunk)
-            sizes = np.array([len(prompt) + len(completion) for prompt, completion in encoded], np.int64)
-            # Prompt, completion, prompt, completion, ... as one stream of ids.
-            ids = chain.from_iterable(chain.from_iterable(encoded))
+            encoded = encode_traces(tokenizer, chunk)
+            sizes = np.array([len(trace.ids) for trace in encoded], np.int64)
+            ids = chain.from_iterable(trace.ids for trace in encoded)
             tokens.write(np.fromiter(ids, dtype, int(sizes.sum())).tobytes())
             offsets.write((end + np.cumsum(sizes)).tobytes())
-            prompts.write(np.array([len(prompt) for prompt, _ in encoded], np.int32).tobytes())
+            prompts.write(np.array([trace.bears_loss.index(True) for trace in encoded], np.int32).tobytes())
             done, end = done + len(chunk), end + int(sizes.sum())
             meter.update(done)
         for file in (tokens, offsets, prompts):

@@ -1,0 +1,106 @@
+"""How the model is asked: the settings of the prompt. They are an input, the same for base and trained."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from core.config import Config, validated
+from golden.datasets import load_dataset
+from golden.schema import Item
+
+DEFAULT_DATE = datetime.date(2026, 1, 1)
+"""What a chat template that prints today's date prints: equal inputs give equal prompts on every day."""
+
+
+class PromptConfig(Config):
+    """How the model is asked, beside the items themselves. Recorded, and the same for base and trained."""
+
+    system: str | None = Field(
+        default=None, min_length=1, description="System text; an item's own `system` wins over it."
+    )
+    instruction: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Appended to every prompt, after an empty line: how to answer, how to end the answer.",
+    )
+    few_shot: str | None = Field(
+        default=None,
+        description="Dataset whose items are shown as solved examples before each question: a built-in name "
+        "or the path of a KEY-vN.jsonl file; never the golden dataset itself.",
+    )
+    num_fewshot: int = Field(
+        default=4, ge=1, le=64, description="How many of its items, from the first on, are shown."
+    )
+    template_args: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Arguments of the chat template, as in enable_thinking = false.",
+    )
+    stop: list[str] = Field(
+        default_factory=list, description="Strings that end a completion; they are not part of it."
+    )
+    thinking_end: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The mark that ends thinking, as in </think>; only what follows it is judged.",
+    )
+    date: datetime.date = Field(
+        default=DEFAULT_DATE, description="What a chat template that prints today's date prints."
+    )
+
+
+class ResolvedPrompt(BaseModel):
+    """The settings of the prompt with what they name.
+
+    Attributes:
+        config: the settings.
+        examples: the few-shot examples, in the order in which they are shown.
+        few_shot_name: key and version of their dataset; None without one.
+        few_shot_sha256: of its file.
+    """
+
+    config: PromptConfig = Field(default_factory=PromptConfig)
+    examples: list[Item] = []
+    few_shot_name: str | None = None
+    few_shot_sha256: str | None = None
+
+    def recorded(self) -> dict[str, Any]:
+        """The prompt as a manifest holds it: settings and examples, to be used again as it was."""
+        return self.model_dump(mode="json")
+
+
+def recorded_prompt(manifest: Mapping[str, Any]) -> ResolvedPrompt:
+    """The prompt of a recorded run. Runs from before it was recorded had no settings of it.
+
+    Args:
+        manifest: of the run.
+
+    Raises:
+        InputError: it is not a prompt.
+    """
+    return validated(ResolvedPrompt, manifest.get("prompt") or {}, "recorded prompt")
+
+
+def resolve_prompt(config: PromptConfig) -> ResolvedPrompt:
+    """Read what the settings of the prompt name.
+
+    Args:
+        config: the settings.
+
+    Raises:
+        InputError: the few-shot dataset cannot be read.
+        IntegrityError: it is not the file that its manifest pins.
+    """
+    if config.few_shot is None:
+        return ResolvedPrompt(config=config)
+    dataset = load_dataset(config.few_shot)
+    return ResolvedPrompt(
+        config=config,
+        examples=list(islice(dataset.items(), config.num_fewshot)),
+        few_shot_name=dataset.name,
+        few_shot_sha256=dataset.sha256,
+    )
