@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from experiments.result import ExperimentResult, PromotionResult
     from experiments.verifying import Verification
     from experiments.workspace import Workspace
+    from golden.prompting import PromptConfig
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult
     from inference.contract import GenerationConfig
     from trainer.contract import TrainConfig
@@ -96,6 +97,7 @@ def evaluate(
     config: EvaluateConfig | str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
     reuse: bool | None = None,
 ) -> RunResult:
@@ -109,6 +111,7 @@ def evaluate(
         config: settings as an object, or the path of a TOML file.
         dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        prompt: how the model is asked, as in {"instruction": "End with a line: Answer: X"}.
         generation: how predictions are made, as in {"max_new_tokens": 64}.
         reuse: take the recorded run where one exists for exactly these inputs.
 
@@ -121,7 +124,9 @@ def evaluate(
         >>> hm.evaluate("tiny-base", dataset="golden-v1", generation={"max_new_tokens": 64})
         <RunResult: run 20261124-101500-ab12cd, tiny-base baseline golden-v1, judged by ..., finished: 39.7 %>
     """
-    settings = _given(model=model, dataset=dataset, judge=judge, generation=generation, reuse=reuse)
+    settings = _given(
+        model=model, dataset=dataset, judge=judge, prompt=prompt, generation=generation, reuse=reuse
+    )
     return _evaluated("evaluate", config, settings)
 
 
@@ -131,6 +136,7 @@ def baseline(
     config: EvaluateConfig | str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
     reuse: bool | None = None,
 ) -> RunResult:
@@ -141,6 +147,7 @@ def baseline(
         config: see `evaluate`.
         dataset: see `evaluate`.
         judge: see `evaluate`.
+        prompt: see `evaluate`.
         generation: see `evaluate`.
         reuse: see `evaluate`.
 
@@ -151,7 +158,9 @@ def baseline(
         >>> hm.baseline().score
         0.3972...
     """
-    settings = _given(model=base_model, dataset=dataset, judge=judge, generation=generation, reuse=reuse)
+    settings = _given(
+        model=base_model, dataset=dataset, judge=judge, prompt=prompt, generation=generation, reuse=reuse
+    )
     return _evaluated("baseline", config, settings)
 
 
@@ -161,6 +170,7 @@ def train(
     config: TrainRunConfig | str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
     train: TrainConfig | Mapping[str, Any] | None = None,
 ) -> RunResult:
@@ -174,6 +184,7 @@ def train(
         config: settings as an object, or the path of a TOML file of an experiment.
         dataset: the golden dataset that the trained model is judged on.
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        prompt: how the model is asked, in training too.
         generation: how predictions are made.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
 
@@ -191,7 +202,9 @@ def train(
     from hallmark.results import recorded_run
     from hallmark.workstation.ready import prefect_ready
 
-    settings = _given(base_model=base_model, dataset=dataset, judge=judge, generation=generation, train=train)
+    settings = _given(
+        base_model=base_model, dataset=dataset, judge=judge, prompt=prompt, generation=generation, train=train
+    )
     wanted = configured(ExperimentConfig, config, settings).trained()
     with progress_shown():
         workspace = open_workspace()
@@ -208,6 +221,7 @@ def experiment(
     base_model: str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
     train: TrainConfig | Mapping[str, Any] | None = None,
     model_name: str | None = None,
@@ -228,6 +242,7 @@ def experiment(
         base_model: what to start from; see `evaluate`.
         dataset: the golden dataset.
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        prompt: how the model is asked, in training too.
         generation: how predictions are made.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
         model_name: name in the registry; a promoted model becomes its next version.
@@ -257,6 +272,7 @@ def experiment(
         base_model=base_model,
         dataset=dataset,
         judge=judge,
+        prompt=prompt,
         generation=generation,
         train=train,
         model_name=model_name,
