@@ -31,6 +31,10 @@ AT_ONCE = 100
 NOT_CONTENT = {"id", "content_sha256"}
 NOT_OLDER_CONTENT = NOT_CONTENT | {"finished_at", "files"}
 """What was left out of the content of a run before its files were recorded."""
+NOT_WHERE_NULL = {"rung"}
+"""Columns that are content only where they say something, so that runs from before there were any hash as
+they did; whatever is written there later, or taken away, changes the hash.
+"""
 
 WITHOUT_DOCUMENTS = tuple(
     defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta, Run.files)
@@ -581,4 +585,8 @@ def _fields(row: MetricRow | PredictionRow) -> dict[str, Any]:
 
 def content_sha256(run: Run, metrics: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
     """The hash over a run that finishes: its row, its metrics and its predictions, with their ids."""
-    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, predictions])
+    said = [
+        {name: value for name, value in row.items() if value is not None or name not in NOT_WHERE_NULL}
+        for row in predictions
+    ]
+    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, said])
