@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError
 from core.files import sha256_json
+from core.text import visible_lines
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.rows import MetricRow, PredictionRow
@@ -109,12 +110,16 @@ class Runs:
     def fail(self, run_id: str, reason: str) -> Run:
         """Record that a run failed. It keeps no score.
 
+        Args:
+            run_id: the run.
+            reason: why; it may quote anything, and control characters are recorded by their names.
+
         Raises:
             InputError: it is finished.
         """
         with self.database.writing() as session:
             run = _unfinished(session, run_id)
-            run.status, run.error, run.finished_at = "failed", reason, _end(run)
+            run.status, run.error, run.finished_at = "failed", visible_lines(reason), _end(run)
             session.add(run)
             return run
 
