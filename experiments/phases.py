@@ -251,7 +251,7 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         truncated_prompts=meta.truncated_prompts,
         cut_completions=meta.reached_max_new_tokens,
     )
-    write_jsonl(run.files.scores, (score.model_dump() for score in scores))
+    write_jsonl(run.files.scores, map(score_line, scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return Judged(
         scores=scores,
@@ -260,6 +260,13 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         predictions_meta=recorded,
         metrics=snapshot,
     )
+
+
+def score_line(score: Score) -> dict[str, Any]:
+    """A line of scores.jsonl: `rung` only where the judge says one, so that other judges' files keep their
+    bytes.
+    """
+    return score.model_dump(exclude={"rung"} if score.rung is None else None)
 
 
 def cut_warning(judged: Judged, max_new_tokens: int) -> str | None:
@@ -362,7 +369,12 @@ def record_judged(
         files=left_files(run.files),
         predictions=[
             PredictionRow(
-                score.trace_id, judged.predictions[score.trace_id], score.score, score.extracted, score.reason
+                score.trace_id,
+                judged.predictions[score.trace_id],
+                score.score,
+                score.extracted,
+                score.reason,
+                score.rung,
             )
             for score in judged.scores
         ],
