@@ -35,7 +35,7 @@ from golden.guard import RULE, Overlap, find_overlaps
 from golden.prompting import ResolvedPrompt, resolve_prompt
 from golden.schema import Item
 from inference.contract import GenerationConfig
-from judges import judge_fingerprint, library_versions, load_judge
+from judges import judge_fingerprint, judge_reference, library_versions, load_judge
 from trainer.contract import TrainConfig
 from trainer.model.architecture import read_architecture
 
@@ -392,8 +392,7 @@ def _settle(
 ) -> tuple[Dataset, RunPlan]:
     """The plan of an evaluation whose items are not read and counted yet."""
     dataset = load_dataset(config.dataset)
-    name = config.judge or dataset.judge
-    judge = load_judge(name)
+    judge = load_judge(config.judge or dataset.judge)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     if dataset.manifest is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"
@@ -402,7 +401,7 @@ def _settle(
         kind="baseline",
         model=model or resolve_model(config.model, workspace),
         dataset=dataset_ref(dataset, 0),
-        judge=name,
+        judge=judge_reference(judge),
         judge_fingerprint=judge_fingerprint(judge),
         prompt=resolve_prompt(config.prompt),
         generation=config.generation,
