@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from core.config import MODEL_NAME_PATTERN, Config, read_toml, validated
 from core.errors import InputError
+from core.judge_reference import JudgeReference, parse_judge
 from evaluation.gate import GateConfig
 from evaluation.suite import Limit, Requirement, Suite, check_suite, in_order
 from experiments.references import TINY_BASE, short_name
@@ -27,7 +28,7 @@ MODEL_HELP = (
 )
 DATASET_HELP = "Golden dataset: a built-in name, or the path of a KEY-vN.jsonl file."
 JUDGE_HELP = (
-    "Judge, as NAME@vN; `hallmark judges list` shows them. "
+    "Judge, as NAME@vN, or NAME@vN{JSON} with its parameters; `hallmark judges list` shows them. "
     f"Default: the one that the dataset's manifest names, else {DEFAULT_JUDGE}."
 )
 
@@ -42,7 +43,7 @@ class EvaluateConfig(Config):
 
     model: str = Field(default=TINY_BASE, description=MODEL_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
-    judge: str | None = Field(default=None, description=JUDGE_HELP)
+    judge: JudgeReference | None = Field(default=None, description=JUDGE_HELP)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     limit_items: int | None = Field(default=None, ge=1, description=LIMIT_HELP)
@@ -61,7 +62,7 @@ class TrainRunConfig(Config):
 
     base_model: str = Field(default=TINY_BASE, description=MODEL_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
-    judge: str | None = Field(default=None, description=JUDGE_HELP)
+    judge: JudgeReference | None = Field(default=None, description=JUDGE_HELP)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     limit_items: int | None = Field(default=None, ge=1, description=LIMIT_HELP)
@@ -129,7 +130,10 @@ class ExperimentConfig(TrainRunConfig):
             return values  # the fields say what is wrong with them
         main = in_order(suite.require)[0]
         for name, value in (("dataset", main.dataset), ("judge", main.judge)):
-            if values.get(name) not in (None, value, cls.model_fields[name].default):
+            given = values.get(name)
+            if name == "judge" and isinstance(given, str | dict):
+                given = str(parse_judge(given))
+            if given not in (None, value, cls.model_fields[name].default):
                 raise ValueError(
                     f"{name}: {values[name]} is asked for beside requirements that name their own, first "
                     f"{main.dataset}. Leave {name} out."

@@ -36,7 +36,7 @@ from golden.guard import RULE, Overlap, find_overlaps
 from golden.prompting import ResolvedPrompt, resolve_prompt
 from golden.schema import Item
 from inference.contract import GenerationConfig
-from judges import judge_fingerprint, library_versions, load_judge
+from judges import judge_fingerprint, judge_reference, library_versions, load_judge
 from trainer.contract import TrainConfig
 from trainer.model.architecture import read_architecture
 
@@ -404,8 +404,7 @@ def _settle(
     dataset = load_dataset(config.dataset)
     if config.limit_items is not None:
         dataset = first_items(dataset, config.limit_items, workspace.home)
-    name = config.judge or dataset.judge
-    judge = load_judge(name)
+    judge = load_judge(config.judge or dataset.judge)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     if dataset.manifest is None and dataset.limit_items is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"
@@ -414,7 +413,7 @@ def _settle(
         kind="baseline",
         model=model or resolve_model(config.model, workspace),
         dataset=dataset_ref(dataset, 0),
-        judge=name,
+        judge=judge_reference(judge),
         judge_fingerprint=judge_fingerprint(judge),
         prompt=resolve_prompt(config.prompt),
         generation=config.generation,
