@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 from pydantic import BaseModel
 
@@ -28,13 +28,14 @@ from experiments.environment import (
     inference_environment,
     lock_sha256,
 )
+from experiments.guarding import check_prompt
 from experiments.lineage import File, Golden, Weights, held_items, lineage
 from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import RULE, Overlap, find_overlaps
+from golden.lines import Line
 from golden.prompting import ResolvedPrompt, resolve_prompt
-from golden.schema import Item
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, judge_reference, library_versions, load_judge
 from trainer.contract import TrainConfig
@@ -340,7 +341,8 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
     read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
     base = check_base(plan.model, golden, config.train, workspace)
     train = load_dataset(config.train.dataset)
-    traces, items = _Counted(train.items()), _Counted(golden.items())
+    traces = _Counted(train.traces())
+    items = _Counted(golden.items())
     overlaps, twins = _sorted_out(find_overlaps(traces, items))
     if overlaps and not config.train.allow_contamination:
         raise _contaminated(train, golden, overlaps)
@@ -409,26 +411,28 @@ def _settle(
     if dataset.manifest is None and dataset.limit_items is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"
         announce("dataset:", note)
+    prompt = resolve_prompt(config.prompt)
+    check_prompt(prompt, dataset)
     return dataset, RunPlan(
         kind="baseline",
         model=model or resolve_model(config.model, workspace),
         dataset=dataset_ref(dataset, 0),
         judge=judge_reference(judge),
         judge_fingerprint=judge_fingerprint(judge),
-        prompt=resolve_prompt(config.prompt),
+        prompt=prompt,
         generation=config.generation,
         reuse=config.reuse,
     )
 
 
-class _Counted:
-    """Counts the items that somebody else reads. A bad line is found there, before anything heavy starts."""
+class _Counted(Generic[Line]):
+    """Counts the lines that somebody else reads. A bad line is found there, before anything heavy starts."""
 
-    def __init__(self, items: Iterator[Item]) -> None:
+    def __init__(self, items: Iterator[Line]) -> None:
         self.items = items
         self.count = 0
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Line]:
         for item in self.items:
             self.count += 1
             yield item
