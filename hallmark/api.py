@@ -99,6 +99,7 @@ def evaluate(
     judge: str | None = None,
     prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     reuse: bool | None = None,
 ) -> RunResult:
     """Judge a model on a golden dataset.
@@ -113,6 +114,7 @@ def evaluate(
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
         prompt: how the model is asked, as in {"instruction": "End with a line: Answer: X"}.
         generation: how predictions are made, as in {"max_new_tokens": 64}.
+        limit_items: judge only the first so many items: a quick look, on which nothing is promoted.
         reuse: take the recorded run where one exists for exactly these inputs.
 
     Raises:
@@ -125,7 +127,13 @@ def evaluate(
         <RunResult: run 20261124-101500-ab12cd, tiny-base baseline golden-v1, judged by ..., finished: 39.7 %>
     """
     settings = _given(
-        model=model, dataset=dataset, judge=judge, prompt=prompt, generation=generation, reuse=reuse
+        model=model,
+        dataset=dataset,
+        judge=judge,
+        prompt=prompt,
+        generation=generation,
+        limit_items=limit_items,
+        reuse=reuse,
     )
     return _evaluated("evaluate", config, settings)
 
@@ -138,6 +146,7 @@ def baseline(
     judge: str | None = None,
     prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     reuse: bool | None = None,
 ) -> RunResult:
     """Judge the model that training starts from, as `experiment` does first. See `evaluate`.
@@ -149,6 +158,7 @@ def baseline(
         judge: see `evaluate`.
         prompt: see `evaluate`.
         generation: see `evaluate`.
+        limit_items: see `evaluate`.
         reuse: see `evaluate`.
 
     Raises:
@@ -159,7 +169,13 @@ def baseline(
         0.3972...
     """
     settings = _given(
-        model=base_model, dataset=dataset, judge=judge, prompt=prompt, generation=generation, reuse=reuse
+        model=base_model,
+        dataset=dataset,
+        judge=judge,
+        prompt=prompt,
+        generation=generation,
+        limit_items=limit_items,
+        reuse=reuse,
     )
     return _evaluated("baseline", config, settings)
 
@@ -172,6 +188,7 @@ def train(
     judge: str | None = None,
     prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     train: TrainConfig | Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Fine-tune a model and judge it on a golden dataset; nothing is compared or promoted.
@@ -186,6 +203,7 @@ def train(
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
         prompt: how the model is asked, in training too.
         generation: how predictions are made.
+        limit_items: see `evaluate`.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
 
     Raises:
@@ -203,7 +221,13 @@ def train(
     from hallmark.workstation.ready import prefect_ready
 
     settings = _given(
-        base_model=base_model, dataset=dataset, judge=judge, prompt=prompt, generation=generation, train=train
+        base_model=base_model,
+        dataset=dataset,
+        judge=judge,
+        prompt=prompt,
+        generation=generation,
+        limit_items=limit_items,
+        train=train,
     )
     wanted = configured(ExperimentConfig, config, settings).trained()
     with progress_shown():
@@ -223,6 +247,7 @@ def experiment(
     judge: str | None = None,
     prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     train: TrainConfig | Mapping[str, Any] | None = None,
     model_name: str | None = None,
     gate: GateConfig | Mapping[str, Any] | None = None,
@@ -244,6 +269,7 @@ def experiment(
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
         prompt: how the model is asked, in training too.
         generation: how predictions are made.
+        limit_items: see `evaluate`.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
         model_name: name in the registry; a promoted model becomes its next version.
         gate: the rule that decides on promotion, as in {"alpha": 0.01}.
@@ -274,6 +300,7 @@ def experiment(
         judge=judge,
         prompt=prompt,
         generation=generation,
+        limit_items=limit_items,
         train=train,
         model_name=model_name,
         gate=gate,
