@@ -32,6 +32,11 @@ JUDGE_HELP = (
     f"Default: the one that the dataset's manifest names, else {DEFAULT_JUDGE}."
 )
 
+LIMIT_HELP = (
+    "Judge only the first N items of each dataset: a quick look, on which nothing is ever promoted. "
+    "Default: all items."
+)
+
 
 class EvaluateConfig(Config):
     """Judge one model on one dataset; no training."""
@@ -41,6 +46,7 @@ class EvaluateConfig(Config):
     judge: JudgeReference | None = Field(default=None, description=JUDGE_HELP)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
+    limit_items: int | None = Field(default=None, ge=1, description=LIMIT_HELP)
     reuse: bool = Field(
         default=True, description="Take the recorded run where one exists for exactly these inputs."
     )
@@ -59,6 +65,7 @@ class TrainRunConfig(Config):
     judge: JudgeReference | None = Field(default=None, description=JUDGE_HELP)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
+    limit_items: int | None = Field(default=None, ge=1, description=LIMIT_HELP)
     train: TrainConfig = Field(default_factory=TrainConfig)
 
     @property
@@ -75,6 +82,7 @@ class TrainRunConfig(Config):
             judge=self.judge,
             prompt=self.prompt,
             generation=self.generation,
+            limit_items=self.limit_items,
             reuse=reuse,
         )
 
@@ -164,6 +172,7 @@ class ExperimentConfig(TrainRunConfig):
                 judge=each.judge,
                 prompt=self.prompt,
                 generation=self.generation,
+                limit_items=self.limit_items,
                 reuse=reuse,
             )
             for each in self.datasets
@@ -257,6 +266,26 @@ def configured(
         )
     source = str(config) if isinstance(config, str | Path) else "configuration"
     return validated(kind, merged(values, nested(settings)), source)
+
+
+def evaluation(config: str | Path | None, settings: Mapping[str, Any]) -> EvaluateConfig:
+    """What `hallmark evaluate` is asked: a TOML file with the settings of an evaluation or of a whole
+    experiment, of which the parts that concern judging are taken, and settings that win over it.
+
+    Args:
+        config: the file; None for none.
+        settings: as in `configured`; without `model` an experiment's base model is judged.
+
+    Raises:
+        InputError: see `configured`.
+    """
+    given = nested(settings)
+    of_experiments_alone = set(ExperimentConfig.model_fields) - set(EvaluateConfig.model_fields)
+    if config is None or not of_experiments_alone & set(read_toml(Path(config))):
+        return configured(EvaluateConfig, config, given)
+    whole = configured(ExperimentConfig, config)
+    of_experiment = whole.evaluate(whole.base_model).model_dump()
+    return validated(EvaluateConfig, merged(of_experiment, given), str(config))
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from core.files import sha256_json
 from core.progress import announce
 from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
+from experiments.datasets import first_items
 from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
@@ -44,7 +45,11 @@ SHOWN_TWINS = 20
 
 
 class DatasetRef(BaseModel):
-    """A dataset as a run sees it: where it is and what pins it."""
+    """A dataset as a run sees it: where it is and what pins it.
+
+    Attributes:
+        limit_items: of a quick look: how many items of a larger dataset these are; None for a whole dataset.
+    """
 
     key: str
     version: str
@@ -52,6 +57,7 @@ class DatasetRef(BaseModel):
     sha256: str
     items: int
     bands: dict[str, str] = {}
+    limit_items: int | None = None
 
     @property
     def name(self) -> str:
@@ -179,7 +185,11 @@ class RunPlan(BaseModel):
                 "tensors_sha256": self.model.tensors_sha256,
                 "revision": self.model.revision,
             },
-            "dataset": {**_pin(self.dataset), "bands": self.dataset.bands},
+            "dataset": {
+                **_pin(self.dataset),
+                "bands": self.dataset.bands,
+                **({"limit_items": limit} if (limit := self.dataset.limit_items) else {}),
+            },
             "judge": {
                 "name": self.judge,
                 "fingerprint": self.judge_fingerprint,
@@ -392,9 +402,11 @@ def _settle(
 ) -> tuple[Dataset, RunPlan]:
     """The plan of an evaluation whose items are not read and counted yet."""
     dataset = load_dataset(config.dataset)
+    if config.limit_items is not None:
+        dataset = first_items(dataset, config.limit_items, workspace.home)
     judge = load_judge(config.judge or dataset.judge)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
-    if dataset.manifest is None:
+    if dataset.manifest is None and dataset.limit_items is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"
         announce("dataset:", note)
     return dataset, RunPlan(
@@ -436,6 +448,7 @@ def dataset_ref(dataset: Dataset, items: int) -> DatasetRef:
         sha256=dataset.sha256,
         items=items,
         bands=dataset.bands,
+        limit_items=dataset.limit_items,
     )
 
 

@@ -50,6 +50,7 @@ OPTIONS = (
     Option(("--max-new-tokens",), ("generation.max_new_tokens",)),
     Option(("--batch-size",), ("generation.batch_size",)),
     Option(("--threads",), ("generation.threads", "train.threads")),
+    Option(("--limit",), ("limit_items",)),
     Option(("--promote/--no-promote",), ("promote",)),
     Option(("--reuse-baseline/--no-reuse-baseline",), ("reuse_baseline",)),
     Option(("--reuse/--no-reuse",), ("reuse",)),
