@@ -11,7 +11,6 @@ from experiments.workspace import open_workspace
 from hallmark.cli.show.tables import comparison_table, more_categories
 from hallmark.cli.terminal import out
 
-
 SHOWN_TEXT = 400
 """Characters of a text that are printed."""
 
