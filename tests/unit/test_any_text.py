@@ -26,7 +26,7 @@ from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.unit
 
-LONG = "A step of many.\n" * (5 * MAX_LINE_BYTES // 16)
+LONG = "A step of many.\n" * (2 * MAX_LINE_BYTES // 16)
 WRITTEN = (
     "a NUL: \0",
     "\0\0\0",
