@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -266,7 +267,7 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         truncated_prompts=meta.truncated_prompts,
         cut_completions=meta.reached_max_new_tokens,
     )
-    write_jsonl(run.files.scores, (score.model_dump() for score in scores))
+    write_jsonl(run.files.scores, map(score_line, scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return Judged(
         scores=scores,
@@ -296,6 +297,13 @@ def after_thinking(predictions: Mapping[str, str], mark: str | None, *, closed: 
         trace_id: text.rpartition(mark)[2] if closed or mark in text else ""
         for trace_id, text in predictions.items()
     }
+
+
+def score_line(score: Score) -> dict[str, Any]:
+    """A line of scores.jsonl: `rung` only where the judge says one, so that other judges' files keep their
+    bytes.
+    """
+    return score.model_dump(exclude={"rung"} if score.rung is None else None)
 
 
 def cut_warning(judged: Judged, max_new_tokens: int) -> str | None:
@@ -332,8 +340,8 @@ def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str
         )
         remedy = (
             f"All of them are in {run.files.judge_errors}. The predictions are kept: when the judge is "
-            "repaired, "
-            f"`hallmark rejudge {run.run_id} --judge {plan.judge}` judges them without predicting again."
+            f"repaired, `hallmark rejudge {run.run_id} --judge {shlex.quote(plan.judge)}` judges them "
+            "without predicting again."
         )
         raise JudgeError(plan.judge, error.failures, len(items), remedy) from error
     run.files.judge_errors.unlink(missing_ok=True)
@@ -398,7 +406,12 @@ def record_judged(
         files=left_files(run.files),
         predictions=[
             PredictionRow(
-                score.trace_id, judged.predictions[score.trace_id], score.score, score.extracted, score.reason
+                score.trace_id,
+                judged.predictions[score.trace_id],
+                score.score,
+                score.extracted,
+                score.reason,
+                score.rung,
             )
             for score in judged.scores
         ],

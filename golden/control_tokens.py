@@ -91,7 +91,7 @@ class ControlTokens:
             return []
 
         def encode(each: str) -> list[int]:
-            ids: list[int] = self.tokenizer.encode(each, add_special_tokens=False, **how)
+            ids: list[int] = self.tokenizer.encode(each, add_special_tokens=False, verbose=False, **how)
             return ids
 
         before, whole = encode("\n"), encode("\n" + text)

@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError
 from core.files import sha256_json
+from core.text import visible_lines
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.rows import MetricRow, PredictionRow
@@ -31,6 +32,10 @@ AT_ONCE = 100
 NOT_CONTENT = {"id", "content_sha256"}
 NOT_OLDER_CONTENT = NOT_CONTENT | {"finished_at", "files"}
 """What was left out of the content of a run before its files were recorded."""
+NOT_WHERE_NULL = {"rung"}
+"""Columns that are content only where they say something, so that runs from before there were any hash as
+they did; whatever is written there later, or taken away, changes the hash.
+"""
 
 WITHOUT_DOCUMENTS = tuple(
     defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta, Run.files)
@@ -105,12 +110,16 @@ class Runs:
     def fail(self, run_id: str, reason: str) -> Run:
         """Record that a run failed. It keeps no score.
 
+        Args:
+            run_id: the run.
+            reason: why; it may quote anything, and control characters are recorded by their names.
+
         Raises:
             InputError: it is finished.
         """
         with self.database.writing() as session:
             run = _unfinished(session, run_id)
-            run.status, run.error, run.finished_at = "failed", reason, _end(run)
+            run.status, run.error, run.finished_at = "failed", visible_lines(reason), _end(run)
             session.add(run)
             return run
 
@@ -581,4 +590,8 @@ def _fields(row: MetricRow | PredictionRow) -> dict[str, Any]:
 
 def content_sha256(run: Run, metrics: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
     """The hash over a run that finishes: its row, its metrics and its predictions, with their ids."""
-    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, predictions])
+    said = [
+        {name: value for name, value in row.items() if value is not None or name not in NOT_WHERE_NULL}
+        for row in predictions
+    ]
+    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, said])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 
+from core.text import cut
 from evaluation.comparison import Comparison, Group
 from evaluation.gate import COLUMNS, decision_rows
 from evaluation.metrics import Metric, MetricsSnapshot
@@ -27,8 +28,7 @@ def text_cell(text: str) -> str:
     """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over
     the page.
     """
-    line = " ".join(text.split())
-    return code(line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…")
+    return code(cut(" ".join(text.split()), SHOWN_TEXT))
 
 
 def picture(svg: bytes, description: str) -> str:
