@@ -99,6 +99,7 @@ class PredictionMeta(BaseModel):
         prompt_template: `plain@v1` or the hash of the chat template.
         template_name: `default` where the tokenizer has several templates by name.
         date: what the template was told that today is; None where it does not ask.
+        stop: strings at which a completion ended too.
         thinking_closed: the prompts themselves end thinking, so an answer need not.
         batching: `padded`; or `equal_length` where padding would change the model's predictions, so that only
             prompts of the same length go together; or `single` where any company would.
@@ -132,6 +133,7 @@ class PredictionMeta(BaseModel):
     timing: dict[str, float]
     template_name: str | None = None
     date: str | None = None
+    stop: list[str] = []
     thinking_closed: bool = False
     batching: Literal["padded", "equal_length", "single"] = "padded"
     weights_bytes: int | None = None

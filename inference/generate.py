@@ -95,6 +95,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         prompt_template=renderer.template.id,
         template_name=renderer.template.name,
         date=str(renderer.template.date) if renderer.template.prints_date else None,
+        stop=spec.prompt.config.stop,
         thinking_closed=renderer.closes_thinking(items[0]),
         batching=batching,
         device=device,
