@@ -286,6 +286,7 @@ class Renderer:
         _ = self.ends  # there must be one
         pairs = [line for line in lines if line.turns[-1].role != "assistant"]
         asked = [self._asked_text(line) for line in pairs]
+        self._check_thinking(pairs, asked)
         taught = [
             self.turn.lead + self._control.mark(completion_of(line), "assistant") + self.turn.tail
             for line in pairs
@@ -294,6 +295,19 @@ class Renderer:
         ids = self._control.ids([*asked, *whole])
         done = map(self._pair, ids, ids[len(pairs) :], taught)
         return [self._dialogue(line) if line.turns[-1].role == "assistant" else next(done) for line in lines]
+
+    def _check_thinking(self, lines: Sequence[Item | Trace], asked: Sequence[str]) -> None:
+        mark = self.prompt.config.thinking_end
+        if mark is None:
+            return
+        for line, text in zip(lines, asked, strict=True):
+            if mark not in completion_of(line) and not text.rstrip().endswith(mark):
+                raise InputError(
+                    f"item {line.trace_id}: its completion does not hold prompt.thinking_end {mark!r}, so "
+                    "the model would learn never to end its thinking, and none of its answers would count. "
+                    "Give it a completion with the mark; or switch thinking off, often by "
+                    "template_args.enable_thinking = false."
+                )
 
     def _pair(self, asked: list[int], whole: list[int], taught: str) -> EncodedTrace:
         # Where a token would reach over the end of the prompt, it is cut there, since there the model begins.
