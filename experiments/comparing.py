@@ -17,6 +17,7 @@ from evaluation.groups import group_of
 from experiments.datasets import dataset_file
 from experiments.run_files import files_of
 from golden.datasets import read_items
+from golden.prompting import recorded_prompt
 from golden.schema import Item
 from inference.contract import GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
@@ -161,6 +162,8 @@ def conditions(
         judge=run.judge,
         judge_fingerprint=run.judge_fingerprint,
         generation=_chosen(run.manifest.get("generation") or {}, meta),
+        prompt=recorded_prompt(run.manifest).conditions(),
+        rungs={} if registry is None else _rungs(_Finished(run.run_id, str(run.content_sha256), registry)),
         scores=scores,
         categories=items.categories,
         bands=run.manifest["dataset"]["bands"],
@@ -183,6 +186,20 @@ def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]
         **used,
         "dtype": meta.dtype,
     }
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A finished run, which does not change."""
+
+    run_id: str
+    content_sha256: str
+    registry: Registry = field(compare=False)
+
+
+@lru_cache(maxsize=8)
+def _rungs(run: _Finished) -> dict[str, str]:
+    return run.registry.runs.rungs(run.run_id)
 
 
 @dataclass(frozen=True)

@@ -265,6 +265,21 @@ class Runs:
         with self.database.reading() as session:
             return dict(sorted(session.exec(counted.group_by(Prediction.reason)).all()))
 
+    def rungs(self, run_id: str) -> dict[str, str]:
+        """Where in its text each answer of a run was found, by trace_id, in dataset order; without those
+        that had none. Empty where the judge does not say.
+
+        Example:
+            >>> registry.runs.rungs(run.run_id)
+            {}
+        """
+        said = select(Prediction.trace_id, Prediction.rung).where(
+            Prediction.run_id == run_id, col(Prediction.rung).is_not(None)
+        )
+        with self.database.reading() as session:
+            rows = session.exec(said.order_by(col(Prediction.position))).all()
+            return {trace_id: str(rung) for trace_id, rung in rows}
+
     def predictions(self, run_id: str) -> list[Prediction]:
         """A run's predictions with their scores, in dataset order.
 
@@ -339,7 +354,7 @@ class Runs:
 
     def judging(self, like: Run, dataset_sha256: str, judge: str) -> Run | None:
         """The newest finished run of a run's weights on a dataset by a judge, of those with its settings of
-        generation where there are any.
+        prompt and generation where there are any.
 
         Args:
             like: a finished run.
@@ -488,7 +503,7 @@ def finished_run(session: Session, reference: str) -> Run:
 
 def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | None:
     """The newest finished run of some weights with the dataset and judge of another run, of those with the
-    same settings of generation where there are any.
+    same settings of prompt and generation where there are any.
     """
     same = {name: getattr(like, name) for name in ("dataset_id", "judge", "judge_fingerprint", "id")}
     found = session.exec(_LIKE_RUN, params={"model_sha256": model_sha256, **same}).all()
@@ -496,7 +511,8 @@ def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | Non
 
 
 def newest_alike(runs: Sequence[Run], like: Run) -> Run | None:
-    """The first of some runs that was generated with the settings of another one, else the first.
+    """The first of some runs that was asked and generated with the settings of another one, else the first
+    that was generated with them, else the first.
 
     Args:
         runs: newest first.
@@ -507,8 +523,11 @@ def newest_alike(runs: Sequence[Run], like: Run) -> Run | None:
         chosen = run.manifest.get("generation") or {}
         return {name: value for name, value in chosen.items() if name not in OF_SPEED}
 
-    wanted = settings(like)
-    return next((run for run in runs if settings(run) == wanted), runs[0] if runs else None)
+    def unlike(run: Run) -> tuple[bool, bool]:
+        asked = run.manifest.get("prompt") != like.manifest.get("prompt")
+        return settings(run) != settings(like), asked
+
+    return min(runs, key=unlike, default=None)  # the first of equals
 
 
 def run_scores(session: Session, run_id: str) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from core.text import cut
 from evaluation.comparison import Comparison, Group
+from evaluation.form import FormAndSkill
 from evaluation.gate import COLUMNS, decision_rows
 from evaluation.metrics import Metric, MetricsSnapshot
 from evaluation.numbers import p_text, percent, points
@@ -142,6 +143,8 @@ def comparison_report(
         *map(prose, comparison.notes),
         picture(draw_comparison(comparison), "scores with intervals, overall and by category"),
     ]
+    if comparison.form is not None:
+        parts += ["### Where the answers were found", _rungs(comparison.form)]
     for title, groups in (("By category", comparison.categories), ("By difficulty", comparison.bands)):
         if groups:
             parts += [f"### {title}", _groups(most_changed(groups))]
@@ -153,6 +156,18 @@ def comparison_report(
     ):
         parts += [f"### {title}: {len(ids)}", _flips(examples) if examples else "None."]
     return "\n\n".join(parts)
+
+
+def _rungs(form: FormAndSkill) -> str:
+    columns = ["found by", "baseline, right", "baseline, wrong", "candidate, right", "candidate, wrong"]
+    rows = [
+        (
+            text_cell(row.rung),
+            *map(str, (row.baseline_right, row.baseline_wrong, row.candidate_right, row.candidate_wrong)),
+        )
+        for row in form.rungs
+    ]
+    return table(columns, rows)
 
 
 def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:
