@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import hashlib
 import io
@@ -345,11 +346,37 @@ def open_for_reading(path: Path) -> IO[bytes]:
     try:
         return path.open("rb")
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        raise InputError(f"{path}: no such file. {no_such_file(path)}") from error
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a directory, expected a file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+NEAR_NAMES = 3
+
+
+def no_such_file(path: Path) -> str:
+    """Where a file was looked for that is not there, and which files there have a name like it.
+
+    Example:
+        >>> no_such_file(Path("/tmp/nowhere/a.jsonl"))
+        'Looked for /tmp/nowhere/a.jsonl; there is no folder /tmp/nowhere.'
+    """
+    whole = path.expanduser().absolute()
+    parents = list(whole.parents)
+    missing = [folder for folder in parents if not folder.is_dir()]
+    if missing:
+        return f"Looked for {whole}; there is no folder {missing[-1]}."
+    try:
+        names = [each.name for each in whole.parent.iterdir()]
+    except OSError:
+        return f"Looked for {whole}."
+    alike = difflib.get_close_matches(whole.name, names, NEAR_NAMES)
+    beside = sorted(name for name in names if name.endswith(whole.suffix or "/") and name not in alike)
+    near = [*alike, *beside][:NEAR_NAMES]
+    there = f"; that folder has {', '.join(near)}" if near else ""
+    return f"Looked for {whole}{there}."
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

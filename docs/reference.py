@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,11 @@ def default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if value == []:
+    if value in ([], {}):
         return ""
     if isinstance(value, tuple):
         return " ".join(f"`{each}`" for each in value)
-    return f"`{value}`" if isinstance(value, str | Path) else number(value)
+    return f"`{value}`" if isinstance(value, str | Path | date) else number(value)
 
 
 def allowed(field: FieldInfo) -> str:

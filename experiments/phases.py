@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -303,8 +304,8 @@ def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str
         )
         remedy = (
             f"All of them are in {run.files.judge_errors}. The predictions are kept: when the judge is "
-            "repaired, "
-            f"`hallmark rejudge {run.run_id} --judge {plan.judge}` judges them without predicting again."
+            f"repaired, `hallmark rejudge {run.run_id} --judge {shlex.quote(plan.judge)}` judges them "
+            "without predicting again."
         )
         raise JudgeError(plan.judge, error.failures, len(items), remedy) from error
     run.files.judge_errors.unlink(missing_ok=True)

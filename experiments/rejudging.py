@@ -28,7 +28,7 @@ from experiments.weights import origin_of
 from experiments.workspace import Workspace
 from golden.prompting import recorded_prompt
 from inference.contract import GenerationConfig
-from judges import judge_fingerprint, library_versions, load_judge
+from judges import judge_fingerprint, judge_reference, library_versions, load_judge
 from registry import Registry, Run
 
 
@@ -116,6 +116,7 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
         IntegrityError: the predictions of a run whose judge failed were damaged.
         ResourceError: a library that the judge needs is not installed.
     """
+    judged_by = load_judge(judge)
     run = registry.runs.get(reference)
     origin, files = origin_of(run, registry), files_of(run, registry)
     if run.status == "failed" and is_here(files.judge_errors):  # all was predicted, and its judge failed
@@ -138,8 +139,8 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
         predictions_sha256=str(predictions),
         predictions_meta=dict(meta or {}),
         dataset_sha256=registry.datasets.get(run.dataset_id).sha256,
-        judge=judge,
-        judge_fingerprint=judge_fingerprint(load_judge(judge)),
+        judge=judge_reference(judged_by),
+        judge_fingerprint=judge_fingerprint(judged_by),
     )
 
 

@@ -143,6 +143,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
             sha256=dataset.sha256,
             items=dataset.items,
             bands=manifest["dataset"]["bands"],
+            limit_items=manifest["dataset"].get("limit_items"),
         ),
         judge=run.judge,
         judge_fingerprint=judge_fingerprint(load_judge(run.judge)),

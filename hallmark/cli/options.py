@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from rich.markup import escape
 
 from core.errors import InputError
+from core.judge_reference import parse_judge
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -49,6 +50,7 @@ OPTIONS = (
     Option(("--max-new-tokens",), ("generation.max_new_tokens",)),
     Option(("--batch-size",), ("generation.batch_size",)),
     Option(("--threads",), ("generation.threads", "train.threads")),
+    Option(("--limit",), ("limit_items",)),
     Option(("--promote/--no-promote",), ("promote",)),
     Option(("--reuse-baseline/--no-reuse-baseline",), ("reuse_baseline",)),
     Option(("--reuse/--no-reuse",), ("reuse",)),
@@ -68,6 +70,14 @@ SuiteFile = Annotated[
         "--suite",
         metavar="FILE",
         help="TOML file of requirements and limits, all of which must hold; it names the datasets itself.",
+    ),
+]
+JudgeArguments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--judge-arg",
+        metavar="NAME=VALUE",
+        help="A parameter of --judge, as in pattern='[0-9]+'. Repeatable.",
     ),
 ]
 ConfigFile = Annotated[
@@ -98,6 +108,8 @@ def with_settings(kind: type[BaseModel]) -> Callable[[Command], Command]:
             if each.kind is not inspect.Parameter.VAR_KEYWORD
         ]
         made = [_parameter(kind, each) for each in _options_of(kind)]
+        if has_field(kind, "judge"):
+            made.append(_keyword("judge_arg", JudgeArguments))
         place = list(signature.parameters).index("others")  # --set stands behind what it completes
         ordered = [*own[:place], *made, *own[place:]]
         command.__signature__ = signature.replace(parameters=ordered)  # type: ignore[attr-defined]
@@ -109,9 +121,11 @@ def with_settings(kind: type[BaseModel]) -> Callable[[Command], Command]:
 def _parameter(kind: type[BaseModel], made: Option) -> inspect.Parameter:
     name = made.fields[0]
     annotation: Any = Annotated[option_type(field_of(kind, name)) | None, option(kind, name, *made.flags)]
-    return inspect.Parameter(
-        made.parameter, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-    )
+    return _keyword(made.parameter, annotation)
+
+
+def _keyword(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def settings(
@@ -125,7 +139,7 @@ def settings(
         others: NAME=VALUE pairs, which win.
 
     Raises:
-        InputError: a pair is not of that form.
+        InputError: a pair is not of that form, or a parameter is for a judge that is not named.
     """
     given = {
         field: options.get(each.parameter)
@@ -133,16 +147,47 @@ def settings(
         for field in each.fields
         if has_field(kind, field)
     }
+    if arguments := options.get("judge_arg"):
+        given["judge"] = judge_with(given["judge"], arguments)
     return {**given, **parse_settings(others)}
 
 
-def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
-    """NAME=VALUE pairs; values are TOML where they parse as TOML, else text."""
+def judge_with(judge: str | None, arguments: list[str] | None) -> str | None:
+    """The judge of `--judge` with the parameters of `--judge-arg`, which win over those in its reference.
+
+    Raises:
+        InputError: a parameter is not NAME=VALUE, or there is no `--judge` that it could be for.
+    """
+    if not arguments:
+        return judge
+    if judge is None:
+        raise InputError(f"--judge-arg {arguments[0]}: of which judge? Name it: --judge NAME@vN")
+    given = parse_settings(arguments, "--judge-arg", "pattern='[0-9]+'")
+    try:
+        parsed = parse_judge(judge)
+        return str(parse_judge({**parsed.parameters, **given, "name": parsed.versioned}))
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def parse_settings(
+    pairs: list[str] | None, flag: str = "--set", example: str = "train.batch_size=16"
+) -> dict[str, Any]:
+    """NAME=VALUE pairs; values are TOML where they parse as TOML, else text.
+
+    Args:
+        pairs: as they were typed.
+        flag: the option that they were given to, for errors.
+        example: what they look like there.
+
+    Raises:
+        InputError: a pair is not of that form.
+    """
     values: dict[str, Any] = {}
     for pair in pairs or []:
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise InputError(f"--set {pair}: expected NAME=VALUE, as in train.batch_size=16")
+            raise InputError(f"{flag} {pair}: expected NAME=VALUE, as in {example}")
         try:
             values[name] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -175,7 +220,8 @@ def option_type(field: FieldInfo) -> Any:
     if choices(field):
         return str
     parts = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
-    return next((part for part in parts if part is not type(None)), field.annotation)
+    kind = next((part for part in parts if part is not type(None)), field.annotation)
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:

@@ -20,7 +20,10 @@ def show_comparison(comparison: Comparison, every_category: bool = False) -> Non
     out.print(
         Text(f"{comparison.candidate_run} against {comparison.baseline_run} on {comparison.dataset}", "bold")
     )
-    out.print(f"judged by {comparison.judge}; p values: {comparison.test_name}; interval: paired bootstrap")
+    out.print(
+        f"judged by {comparison.judge}; p values: {comparison.test_name}; interval: paired bootstrap",
+        markup=False,
+    )
     out.print()
     out.print(comparison_table(comparison, "first", "second", every_category))
     if not every_category and (more := more_categories(comparison, "All: --all-categories, or --json")):
