@@ -37,6 +37,7 @@ from golden.schema import Item
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, library_versions, load_judge
 from trainer.contract import TrainConfig
+from trainer.huggingface.tensor_names import check_tensors
 from trainer.model.architecture import read_architecture
 
 SHOWN_OVERLAPS = 5
@@ -327,7 +328,8 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
         return plan
     workspace.check_writable()
     golden, plan = _settle(config.evaluate(config.base_model, reuse=False), workspace)
-    read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
+    # what cannot be trained is refused before anything starts
+    check_tensors(plan.model.path, read_architecture(plan.model.path))
     base = check_base(plan.model, golden, config.train, workspace)
     train = load_dataset(config.train.dataset)
     traces, items = _Counted(train.items()), _Counted(golden.items())

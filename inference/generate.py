@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError, ResourceError
-from core.files import sha256_bytes, sha256_file, sha256_tensors, write_json, write_jsonl
+from core.files import sha256_bytes, sha256_file, write_json, write_jsonl
 from core.progress import Listener, Meter
+from core.tensors import sha256_tensors
 from golden.datasets import read_items
 from golden.rendering import encode_prompt, prompt_template_id
 from golden.schema import Item
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
-from inference.loading import generation_config, load, tokenizer_sha256
+from inference.finite import FiniteLogits, refuse_unknown_ids
+from inference.loading import embedding_rows, generation_config, load, tokenizer_sha256
 from inference.partial import PartialPredictions, Row
 
 
@@ -39,7 +41,8 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         listener: gets progress in items.
 
     Raises:
-        InputError: a prompt is longer than the context and the setting is to refuse it.
+        InputError: a prompt is longer than the context and the setting is to refuse it, holds a token that
+            the model has no embedding for, or the model computes NaN.
         IntegrityError: the weights are damaged.
         ResourceError: no GPU though one was asked for, or too little memory on it for a single prompt.
     """
@@ -49,6 +52,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     tokenizer, model, device = load(spec)
     config = generation_config(model, tokenizer, spec.generation.max_new_tokens)
     prompts = _prompts(items, tokenizer, model, spec)
+    finite = FiniteLogits(config, spec.generation.dtype)
     tensors = _tensors(spec.model)
     partial = PartialPredictions(spec.output / "predictions.partial.jsonl", _identity(spec, tensors))
     rows = partial.read()
@@ -63,11 +67,13 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         made: list[Row] | None = None
         try:
             inputs = left_padded(batch, tokenizer).to(device)
+            finite.begin([prompt.trace_id for prompt in batch], inputs["input_ids"].shape[1])
             with torch.inference_mode():
                 output = model.generate(
                     input_ids=inputs["input_ids"],
                     attention_mask=inputs["attention_mask"],
                     generation_config=config,
+                    logits_processor=[finite],
                 )
             made = completions(batch, output[:, inputs["input_ids"].shape[1] :].tolist(), tokenizer, config)
         except torch.cuda.OutOfMemoryError as error:
@@ -117,6 +123,8 @@ def _prompts(items: Sequence[Item], tokenizer: Any, model: Any, spec: PredictSpe
             f"in a context of {context} tokens."
         )
     encoded = [(item.trace_id, encode_prompt(tokenizer, item, spec.prompt)) for item in items]
+    for trace_id, tokens in encoded:
+        refuse_unknown_ids(tokens, embedding_rows(model), tokenizer, f"item {trace_id}")
     prompts = [Prompt(trace_id, tokens[-room:], truncated=len(tokens) > room) for trace_id, tokens in encoded]
     cut = [prompt.trace_id for prompt in prompts if prompt.truncated]
     if cut and settings.on_truncation == "refuse":
