@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, bindparam, exists, func, insert
 from sqlalchemy import select as sqlalchemy_select
@@ -40,6 +40,23 @@ they did; whatever is written there later, or taken away, changes the hash.
 WITHOUT_DOCUMENTS = tuple(
     defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta, Run.files)
 )
+
+
+class AnswersCounted(NamedTuple):
+    """How many predictions of a run are alike.
+
+    Attributes:
+        rung: where the answer was found; None where none was, or the judge does not say.
+        found: whether an answer was found.
+        right: whether it got the full score.
+        empty: whether the model wrote nothing.
+    """
+
+    rung: str | None
+    found: bool
+    right: bool
+    empty: bool
+    number: int
 
 
 class Runs:
@@ -297,6 +314,56 @@ class Runs:
             for row in session.exec(found.execution_options(yield_per=PAGE)):
                 session.expunge(row)
                 yield row
+
+    def some_predictions(self, run_id: str, full_score: bool, count: int) -> list[Prediction]:
+        """The first predictions of a run with the full score, or without it, in dataset order.
+
+        Example:
+            >>> [row.reason for row in registry.runs.some_predictions(run.run_id, False, 2)]
+            ['wrong', 'empty']
+        """
+        scored = col(Prediction.score) >= 1 if full_score else col(Prediction.score) < 1
+        found = select(Prediction).where(Prediction.run_id == run_id, scored)
+        with self.database.reading() as session:
+            return list(session.exec(found.order_by(col(Prediction.position)).limit(count)))
+
+    def predictions_of(self, run_id: str, trace_ids: Sequence[str]) -> dict[str, Prediction]:
+        """The predictions for some items, by trace_id; without those that the run does not have.
+
+        Example:
+            >>> registry.runs.predictions_of(run.run_id, ["none"])
+            {}
+        """
+        found: dict[str, Prediction] = {}
+        with self.database.reading() as session:
+            for start in range(0, len(trace_ids), PAGE):
+                some = select(Prediction).where(
+                    Prediction.run_id == run_id,
+                    col(Prediction.trace_id).in_(trace_ids[start : start + PAGE]),
+                )
+                found.update({row.trace_id: row for row in session.exec(some)})
+        return found
+
+    def counted_answers(self, run_id: str) -> list[AnswersCounted]:
+        """How many predictions of a run are alike in where an answer was found, and whether it was right.
+
+        Example:
+            >>> sum(each.number for each in registry.runs.counted_answers(run.run_id) if each.right)
+            2
+        """
+        kinds: tuple[Any, ...] = (
+            col(Prediction.rung).label("of_rung"),
+            col(Prediction.extracted).is_not(None).label("is_found"),
+            (col(Prediction.score) >= 1).label("is_right"),
+            (col(Prediction.prediction) == "").label("is_empty"),
+        )
+        counted = sqlalchemy_select(*kinds, func.count()).where(col(Prediction.run_id) == run_id)
+        with self.database.reading() as session:
+            rows = session.connection().execute(counted.group_by(*(kind.name for kind in kinds))).all()
+        return [
+            AnswersCounted(rung, bool(found), bool(right), bool(empty), number)
+            for rung, found, right, empty, number in rows
+        ]
 
     def texts(self, run_id: str, trace_ids: Sequence[str]) -> dict[str, str]:
         """What the model wrote for some items, by trace_id; nothing else of the run is read.
