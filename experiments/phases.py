@@ -82,6 +82,7 @@ def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listene
     spec = TrainSpec(
         base=plan.model.path,
         base_label=plan.model.label,
+        base_on_hub=plan.model.on_hub,
         dataset=training.dataset.path,
         dataset_label=training.dataset.name,
         output=run.directory,

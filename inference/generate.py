@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError, ResourceError
-from core.files import sha256_bytes, sha256_file, sha256_tensors, write_json, write_jsonl
+from core.files import sha256_bytes, sha256_file, write_json, write_jsonl
 from core.progress import Listener, Meter, announce
+from core.tensors import sha256_tensors
 from golden.chat_template import named_ends
 from golden.datasets import read_items
 from golden.rendering import Renderer
@@ -18,7 +19,8 @@ from golden.schema import Item
 from inference.batching import Prompt, batches, find_batching, left_padded
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from inference.decoding import Writing, generation_config, pad_token
-from inference.loading import load, tokenizer_sha256
+from inference.finite import FiniteLogits, refuse_unknown_ids
+from inference.loading import embedding_rows, load, tokenizer_sha256
 from inference.partial import PartialPredictions, Row
 
 
@@ -33,7 +35,8 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
 
     Raises:
         InputError: a prompt cannot be rendered, or is longer than the context and the setting is to refuse
-            it, or nothing says where an answer ends.
+            it; nothing says where an answer ends; a prompt holds a token that the model has no embedding for;
+            or the model computes NaN.
         IntegrityError: the weights are damaged.
         ResourceError: no GPU though one was asked for, or too little memory on it for a single prompt.
     """
@@ -43,10 +46,11 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     tokenizer, model, device = load(spec)
     renderer = Renderer(tokenizer, spec.prompt, named_ends(spec.model))
     prompts = _prompts(items, renderer, model, spec)
-    pad = pad_token(tokenizer, renderer.ends, model.get_input_embeddings().weight.shape[0])
+    pad = pad_token(tokenizer, renderer.ends, embedding_rows(model))
     writing = Writing(tokenizer, renderer.ends, spec.prompt.config.stop)
     config = generation_config(renderer.ends, pad, spec.generation.longest)
     model.generation_config = config
+    finite = FiniteLogits(config, spec.generation.dtype)
     batching = find_batching(model, prompts, pad, spec.generation.longest)
     tensors = _tensors(spec.model)
     partial = PartialPredictions(spec.output / "predictions.partial.jsonl", _identity(spec, tensors))
@@ -63,12 +67,14 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         made: list[Row] | None = None
         try:
             ids, mask = (each.to(device) for each in left_padded([each.tokens for each in batch], pad))
+            finite.begin([prompt.trace_id for prompt in batch], ids.shape[1])
             with torch.inference_mode():
                 output = model.generate(
                     input_ids=ids,
                     attention_mask=mask,
                     generation_config=config,
                     stopping_criteria=writing.stopping_criteria(ids.shape[1]),
+                    logits_processor=[finite],
                 )
             made = writing.completions(batch, output[:, ids.shape[1] :].tolist())
         except torch.cuda.OutOfMemoryError as error:
@@ -134,6 +140,8 @@ def _prompts(items: Sequence[Item], renderer: Renderer, model: Any, spec: Predic
     for note in renderer.notes():
         announce("prompt:", note)
     encoded = renderer.prompts(items)
+    for item, tokens in zip(items, encoded, strict=True):
+        refuse_unknown_ids(tokens, embedding_rows(model), renderer.tokenizer, f"item {item.trace_id}")
     cut = [item.trace_id for item, tokens in zip(items, encoded, strict=True) if len(tokens) > room]
     if cut and settings.on_truncation == "refuse":
         raise InputError(

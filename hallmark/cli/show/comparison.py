@@ -8,7 +8,7 @@ from core.text import cut
 from evaluation.comparison import Comparison
 from experiments.comparing import flips
 from experiments.workspace import open_workspace
-from hallmark.cli.show.tables import comparison_table, more_categories
+from hallmark.cli.show.tables import comparison_table, more_categories, rungs_table
 from hallmark.cli.terminal import out
 
 SHOWN_TEXT = 400
@@ -28,6 +28,9 @@ def show_comparison(comparison: Comparison, every_category: bool = False) -> Non
     out.print(comparison_table(comparison, "first", "second", every_category))
     if not every_category and (more := more_categories(comparison, "All: --all-categories, or --json")):
         out.print(more)
+    if comparison.form is not None:
+        out.print()
+        out.print(rungs_table(comparison.form, "first", "second"))
     for note in comparison.notes:
         out.print()
         out.print(note, markup=False)
