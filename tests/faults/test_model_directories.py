@@ -71,8 +71,8 @@ FINE: dict[str, Callable[[Path], object]] = {
     ),
     "no architectures": lambda model: change_json(model / "config.json", architectures=None),
     "torch_dtype": lambda model: change_json(model / "config.json", torch_dtype="torch.bfloat16"),
-    "an image token that no text holds": lambda model: add_token(model, "<image>", 4000),
-    "a padding token beyond the embeddings": lambda model: add_token(model, "<pad>", 4000, pad_token="<pad>"),
+    "an image token that no text holds": lambda model: add_token(model, "<image>", 99),
+    "a padding token beyond the embeddings": lambda model: add_token(model, "<pad>", 99, pad_token="<pad>"),
     "infinity in the config": lambda model: (model / "config.json").write_text(
         (model / "config.json").read_text().replace("{", '{"time_step_limit": [0.0, Infinity],', 1)
     ),
