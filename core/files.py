@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import hashlib
 import io
@@ -291,11 +292,37 @@ def open_for_reading(path: Path) -> IO[bytes]:
     try:
         return path.open("rb")
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        raise InputError(f"{path}: no such file. {no_such_file(path)}") from error
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a directory, expected a file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+NEAR_NAMES = 3
+
+
+def no_such_file(path: Path) -> str:
+    """Where a file was looked for that is not there, and which files there have a name like it.
+
+    Example:
+        >>> no_such_file(Path("/tmp/nowhere/a.jsonl"))
+        'Looked for /tmp/nowhere/a.jsonl; there is no folder /tmp/nowhere.'
+    """
+    whole = path.expanduser().absolute()
+    parents = list(whole.parents)
+    missing = [folder for folder in parents if not folder.is_dir()]
+    if missing:
+        return f"Looked for {whole}; there is no folder {missing[-1]}."
+    try:
+        names = [each.name for each in whole.parent.iterdir()]
+    except OSError:
+        return f"Looked for {whole}."
+    alike = difflib.get_close_matches(whole.name, names, NEAR_NAMES)
+    beside = sorted(name for name in names if name.endswith(whole.suffix or "/") and name not in alike)
+    near = [*alike, *beside][:NEAR_NAMES]
+    there = f"; that folder has {', '.join(near)}" if near else ""
+    return f"Looked for {whole}{there}."
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -327,7 +354,7 @@ def parse_json(text: str) -> Any:
         raise ValueError("nested too deeply") from error
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+def read_jsonl(path: Path, any_text: bool = False) -> Iterator[tuple[int, Any]]:
     """Read a JSONL file line by line, in flat memory, stopping at the first bad line.
 
     The rule: UTF-8 without a byte order mark, lines ended by a single line feed (the last one may lack it),
@@ -336,6 +363,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
 
     Args:
         path: the file.
+        any_text: take NUL as an escape, and lines of any length: for files that we write ourselves of what a
+            model wrote.
 
     Yields:
         The line's number, from 1, and its parsed value.
@@ -343,13 +372,13 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     Raises:
         InputError: `file:line: problem`, with the byte offset in the file where bytes are at fault.
     """
-    for number, value in read_every_line(path):
+    for number, value in read_every_line(path, any_text):
         if isinstance(value, InputError):
             raise value
         yield number, value
 
 
-def read_every_line(path: Path) -> Iterator[tuple[int, Any]]:
+def read_every_line(path: Path, any_text: bool = False) -> Iterator[tuple[int, Any]]:
     """The same, going on behind a bad line.
 
     Yields:
@@ -360,10 +389,10 @@ def read_every_line(path: Path) -> Iterator[tuple[int, Any]]:
     """
     with open_for_reading(path) as file:
         offset, number = 0, 0
-        while line := file.readline(MAX_LINE_BYTES + 1):
+        while line := file.readline(-1 if any_text else MAX_LINE_BYTES + 1):
             number += 1
             try:
-                value = _parse_line(path, number, offset, line)
+                value = _parse_line(path, number, offset, line, any_text)
             except InputError as error:
                 value = error
             yield number, value
@@ -378,9 +407,9 @@ def count_lines(path: Path) -> int:
         return sum(piece.count(b"\n") for piece in iter(lambda: file.read(PIECE_BYTES), b""))
 
 
-def _parse_line(path: Path, number: int, offset: int, line: bytes) -> Any:
+def _parse_line(path: Path, number: int, offset: int, line: bytes, any_text: bool) -> Any:
     where = f"{path}:{number}"
-    if len(line) > MAX_LINE_BYTES:
+    if len(line) > MAX_LINE_BYTES and not any_text:
         raise InputError(
             f"{where}: line longer than {MAX_LINE_BYTES} bytes, from byte {offset}. Is this a JSONL file?"
         )
@@ -405,11 +434,11 @@ def _parse_line(path: Path, number: int, offset: int, line: bytes) -> Any:
     except ValueError as error:
         raise InputError(f"{where}: not valid JSON: {error}") from error
     if _SUSPECT.search(body):
-        _refuse_bad_escapes(where, offset, value)
+        _refuse_bad_escapes(where, offset, value, any_text)
     return value
 
 
-def _refuse_bad_escapes(where: str, offset: int, value: Any) -> None:
+def _refuse_bad_escapes(where: str, offset: int, value: Any, any_text: bool) -> None:
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode("utf-8")
@@ -419,5 +448,5 @@ def _refuse_bad_escapes(where: str, offset: int, value: Any) -> None:
             "is no character."
         ) from error
     # a backslash that is text is doubled; what is left begins an escape
-    if "\\u0000" in text.replace("\\\\", ""):
+    if not any_text and "\\u0000" in text.replace("\\\\", ""):
         raise InputError(f"{where}: NUL (\\u0000) in the line at byte {offset}. Remove it.")

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 from pydantic import BaseModel
 
@@ -17,6 +17,7 @@ from core.files import sha256_json
 from core.progress import announce
 from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
+from experiments.datasets import first_items
 from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
@@ -27,15 +28,16 @@ from experiments.environment import (
     inference_environment,
     lock_sha256,
 )
+from experiments.guarding import check_prompt
 from experiments.lineage import File, Golden, Weights, held_items, lineage
 from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import RULE, Overlap, find_overlaps
+from golden.lines import Line
 from golden.prompting import ResolvedPrompt, resolve_prompt
-from golden.schema import Item
 from inference.contract import GenerationConfig
-from judges import judge_fingerprint, library_versions, load_judge
+from judges import judge_fingerprint, judge_reference, library_versions, load_judge
 from trainer.contract import TrainConfig
 from trainer.huggingface.tensor_names import check_tensors
 from trainer.model.architecture import read_architecture
@@ -45,7 +47,11 @@ SHOWN_TWINS = 20
 
 
 class DatasetRef(BaseModel):
-    """A dataset as a run sees it: where it is and what pins it."""
+    """A dataset as a run sees it: where it is and what pins it.
+
+    Attributes:
+        limit_items: of a quick look: how many items of a larger dataset these are; None for a whole dataset.
+    """
 
     key: str
     version: str
@@ -53,6 +59,7 @@ class DatasetRef(BaseModel):
     sha256: str
     items: int
     bands: dict[str, str] = {}
+    limit_items: int | None = None
 
     @property
     def name(self) -> str:
@@ -180,7 +187,11 @@ class RunPlan(BaseModel):
                 "tensors_sha256": self.model.tensors_sha256,
                 "revision": self.model.revision,
             },
-            "dataset": {**_pin(self.dataset), "bands": self.dataset.bands},
+            "dataset": {
+                **_pin(self.dataset),
+                "bands": self.dataset.bands,
+                **({"limit_items": limit} if (limit := self.dataset.limit_items) else {}),
+            },
             "judge": {
                 "name": self.judge,
                 "fingerprint": self.judge_fingerprint,
@@ -332,7 +343,8 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
     check_tensors(plan.model.path, read_architecture(plan.model.path))
     base = check_base(plan.model, golden, config.train, workspace)
     train = load_dataset(config.train.dataset)
-    traces, items = _Counted(train.items()), _Counted(golden.items())
+    traces = _Counted(train.traces())
+    items = _Counted(golden.items())
     overlaps, twins = _sorted_out(find_overlaps(traces, items))
     if overlaps and not config.train.allow_contamination:
         raise _contaminated(train, golden, overlaps)
@@ -394,32 +406,35 @@ def _settle(
 ) -> tuple[Dataset, RunPlan]:
     """The plan of an evaluation whose items are not read and counted yet."""
     dataset = load_dataset(config.dataset)
-    name = config.judge or dataset.judge
-    judge = load_judge(name)
+    if config.limit_items is not None:
+        dataset = first_items(dataset, config.limit_items, workspace.home)
+    judge = load_judge(config.judge or dataset.judge)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
-    if dataset.manifest is None:
+    if dataset.manifest is None and dataset.limit_items is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"
         announce("dataset:", note)
+    prompt = resolve_prompt(config.prompt)
+    check_prompt(prompt, dataset)
     return dataset, RunPlan(
         kind="baseline",
         model=model or resolve_model(config.model, workspace),
         dataset=dataset_ref(dataset, 0),
-        judge=name,
+        judge=judge_reference(judge),
         judge_fingerprint=judge_fingerprint(judge),
-        prompt=resolve_prompt(config.prompt),
+        prompt=prompt,
         generation=config.generation,
         reuse=config.reuse,
     )
 
 
-class _Counted:
-    """Counts the items that somebody else reads. A bad line is found there, before anything heavy starts."""
+class _Counted(Generic[Line]):
+    """Counts the lines that somebody else reads. A bad line is found there, before anything heavy starts."""
 
-    def __init__(self, items: Iterator[Item]) -> None:
+    def __init__(self, items: Iterator[Line]) -> None:
         self.items = items
         self.count = 0
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Line]:
         for item in self.items:
             self.count += 1
             yield item
@@ -439,6 +454,7 @@ def dataset_ref(dataset: Dataset, items: int) -> DatasetRef:
         sha256=dataset.sha256,
         items=items,
         bands=dataset.bands,
+        limit_items=dataset.limit_items,
     )
 
 

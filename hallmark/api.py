@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from experiments.result import ExperimentResult, PromotionResult
     from experiments.verifying import Verification
     from experiments.workspace import Workspace
+    from golden.prompting import PromptConfig
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult
     from inference.contract import GenerationConfig
     from trainer.contract import TrainConfig
@@ -96,7 +97,9 @@ def evaluate(
     config: EvaluateConfig | str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     reuse: bool | None = None,
 ) -> RunResult:
     """Judge a model on a golden dataset.
@@ -109,7 +112,9 @@ def evaluate(
         config: settings as an object, or the path of a TOML file.
         dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        prompt: how the model is asked, as in {"instruction": "End with a line: Answer: X"}.
         generation: how predictions are made, as in {"max_new_tokens": 64}.
+        limit_items: judge only the first so many items: a quick look, on which nothing is promoted.
         reuse: take the recorded run where one exists for exactly these inputs.
 
     Raises:
@@ -121,7 +126,15 @@ def evaluate(
         >>> hm.evaluate("tiny-base", dataset="golden-v1", generation={"max_new_tokens": 64})
         <RunResult: run 20261124-101500-ab12cd, tiny-base baseline golden-v1, judged by ..., finished: 39.7 %>
     """
-    settings = _given(model=model, dataset=dataset, judge=judge, generation=generation, reuse=reuse)
+    settings = _given(
+        model=model,
+        dataset=dataset,
+        judge=judge,
+        prompt=prompt,
+        generation=generation,
+        limit_items=limit_items,
+        reuse=reuse,
+    )
     return _evaluated("evaluate", config, settings)
 
 
@@ -131,7 +144,9 @@ def baseline(
     config: EvaluateConfig | str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     reuse: bool | None = None,
 ) -> RunResult:
     """Judge the model that training starts from, as `experiment` does first. See `evaluate`.
@@ -141,7 +156,9 @@ def baseline(
         config: see `evaluate`.
         dataset: see `evaluate`.
         judge: see `evaluate`.
+        prompt: see `evaluate`.
         generation: see `evaluate`.
+        limit_items: see `evaluate`.
         reuse: see `evaluate`.
 
     Raises:
@@ -151,7 +168,15 @@ def baseline(
         >>> hm.baseline().score
         0.3972...
     """
-    settings = _given(model=base_model, dataset=dataset, judge=judge, generation=generation, reuse=reuse)
+    settings = _given(
+        model=base_model,
+        dataset=dataset,
+        judge=judge,
+        prompt=prompt,
+        generation=generation,
+        limit_items=limit_items,
+        reuse=reuse,
+    )
     return _evaluated("baseline", config, settings)
 
 
@@ -161,7 +186,9 @@ def train(
     config: TrainRunConfig | str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     train: TrainConfig | Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Fine-tune a model and judge it on a golden dataset; nothing is compared or promoted.
@@ -174,7 +201,9 @@ def train(
         config: settings as an object, or the path of a TOML file of an experiment.
         dataset: the golden dataset that the trained model is judged on.
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        prompt: how the model is asked, in training too.
         generation: how predictions are made.
+        limit_items: see `evaluate`.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
 
     Raises:
@@ -191,7 +220,15 @@ def train(
     from hallmark.results import recorded_run
     from hallmark.workstation.ready import prefect_ready
 
-    settings = _given(base_model=base_model, dataset=dataset, judge=judge, generation=generation, train=train)
+    settings = _given(
+        base_model=base_model,
+        dataset=dataset,
+        judge=judge,
+        prompt=prompt,
+        generation=generation,
+        limit_items=limit_items,
+        train=train,
+    )
     wanted = configured(ExperimentConfig, config, settings).trained()
     with progress_shown():
         workspace = open_workspace()
@@ -208,7 +245,9 @@ def experiment(
     base_model: str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     train: TrainConfig | Mapping[str, Any] | None = None,
     model_name: str | None = None,
     gate: GateConfig | Mapping[str, Any] | None = None,
@@ -228,7 +267,9 @@ def experiment(
         base_model: what to start from; see `evaluate`.
         dataset: the golden dataset.
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        prompt: how the model is asked, in training too.
         generation: how predictions are made.
+        limit_items: see `evaluate`.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
         model_name: name in the registry; a promoted model becomes its next version.
         gate: the rule that decides on promotion, as in {"alpha": 0.01}.
@@ -257,7 +298,9 @@ def experiment(
         base_model=base_model,
         dataset=dataset,
         judge=judge,
+        prompt=prompt,
         generation=generation,
+        limit_items=limit_items,
         train=train,
         model_name=model_name,
         gate=gate,

@@ -4,10 +4,10 @@ notebook.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.tabular import Row, Tabular, TabularList
 from evaluation.numbers import percent
@@ -15,6 +15,9 @@ from experiments.runs import RunRef, current_status
 from registry import ModelVersion, Registry, Run
 from registry.models import ModelSummary
 from registry.tables import Metric
+
+if TYPE_CHECKING:
+    from experiments.answers import Answers
 
 DOCUMENTS = {"id", "manifest", "predictions_meta", "files"}
 
@@ -112,6 +115,9 @@ class RunResult(Tabular):
         truncated: how many prompts and completions were cut off; None where that was not recorded.
         directory: the folder of its files.
         reused: it was recorded before, and nothing was computed.
+        rungs: where in the completions the judge found answers: how many right ones and how many others;
+            empty where it does not say.
+        hints: what most of the completions that are not right have in common, in whole sentences.
     """
 
     run: Run
@@ -121,6 +127,39 @@ class RunResult(Tabular):
     truncated: dict[str, int] | None
     directory: Path
     reused: bool = False
+    rungs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    hints: Sequence[str] = ()
+
+    def wrong(self, count: int = 5) -> Answers:
+        """The first answers without the full score: what was asked, found and expected.
+
+        Args:
+            count: how many, at most.
+
+        Example:
+            >>> hm.run("20261124-1015").wrong(1)[0].verdict
+            'wrong: found 75 (marker)'
+        """
+        return recorded_answers(self.run_id, wrong=count)
+
+    def right(self, count: int = 5) -> Answers:
+        """The first answers with the full score.
+
+        Args:
+            count: how many, at most.
+        """
+        return recorded_answers(self.run_id, right=count)
+
+    def answers(self, *trace_ids: str) -> Answers:
+        """The answers to some items.
+
+        Args:
+            trace_ids: of the items.
+
+        Raises:
+            InputError: the run has no such item.
+        """
+        return recorded_answers(self.run_id, items=trace_ids)
 
     @property
     def run_id(self) -> str:
@@ -142,6 +181,8 @@ class RunResult(Tabular):
             "counts": self.counts,
             "truncated": self.truncated,
             "reused": self.reused,
+            "rungs": {rung: {"right": right, "wrong": wrong} for rung, (right, wrong) in self.rungs.items()},
+            "hints": list(self.hints),
         }
 
     def table_caption(self) -> str:
@@ -254,7 +295,12 @@ def recorded_run(registry: Registry, run: str | RunRef) -> RunResult:
     Raises:
         InputError: there is none, or more than one; lists them.
     """
+    from evaluation.form import in_order
+    from evaluation.hints import hints
+    from experiments.answers import count_answers
+
     row = registry.runs.get(run if isinstance(run, str) else run.run_id)
+    counts = count_answers(row, registry)
     return RunResult(
         run=row,
         status=current_status(row, registry),
@@ -263,7 +309,17 @@ def recorded_run(registry: Registry, run: str | RunRef) -> RunResult:
         truncated=truncated(registry, row),
         directory=registry.runs.directory(row.run_id),
         reused=not isinstance(run, str) and run.reused,
+        rungs={rung: counts.rungs[rung] for rung in in_order(counts.rungs)},
+        hints=hints(counts),
     )
+
+
+def recorded_answers(run: str, *, wrong: int = 0, right: int = 0, items: Sequence[str] = ()) -> Answers:
+    """Some answers of a run of the workspace; see `experiments.answers.answers`."""
+    from experiments.answers import answers
+    from experiments.workspace import open_workspace
+
+    return answers(run, open_workspace().registry, wrong=wrong, right=right, items=items)
 
 
 def truncated(registry: Registry, run: Run) -> dict[str, int] | None:

@@ -56,8 +56,6 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
         _check_loading(path, report)
         refuse_nonfinite(path, _nonfinite(model))
         model = model.to(device).eval()
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= embedding_rows(model):
-        tokenizer.pad_token = tokenizer.eos_token  # padding is masked: any token that has a row will do
     return tokenizer, model, device
 
 
@@ -122,24 +120,6 @@ def _device(asked: str) -> str:
             "or check the driver with nvidia-smi."
         )
     return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def generation_config(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
-    """Plain greedy decoding. Of the model's own defaults only the end tokens are kept; penalties are not."""
-    from transformers import GenerationConfig
-
-    ends = model.generation_config.eos_token_id
-    if ends is None:
-        ends = tokenizer.eos_token_id
-    config = GenerationConfig(
-        do_sample=False,
-        num_beams=1,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=ends,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model.generation_config = config
-    return config
 
 
 def tokenizer_sha256(directory: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection, bindparam, exists, func, insert
 from sqlalchemy import select as sqlalchemy_select
@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError
 from core.files import sha256_json
+from core.text import visible_lines
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.rows import MetricRow, PredictionRow
@@ -31,10 +32,31 @@ AT_ONCE = 100
 NOT_CONTENT = {"id", "content_sha256"}
 NOT_OLDER_CONTENT = NOT_CONTENT | {"finished_at", "files"}
 """What was left out of the content of a run before its files were recorded."""
+NOT_WHERE_NULL = {"rung"}
+"""Columns that are content only where they say something, so that runs from before there were any hash as
+they did; whatever is written there later, or taken away, changes the hash.
+"""
 
 WITHOUT_DOCUMENTS = tuple(
     defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta, Run.files)
 )
+
+
+class AnswersCounted(NamedTuple):
+    """How many predictions of a run are alike.
+
+    Attributes:
+        rung: where the answer was found; None where none was, or the judge does not say.
+        found: whether an answer was found.
+        right: whether it got the full score.
+        empty: whether the model wrote nothing.
+    """
+
+    rung: str | None
+    found: bool
+    right: bool
+    empty: bool
+    number: int
 
 
 class Runs:
@@ -105,12 +127,16 @@ class Runs:
     def fail(self, run_id: str, reason: str) -> Run:
         """Record that a run failed. It keeps no score.
 
+        Args:
+            run_id: the run.
+            reason: why; it may quote anything, and control characters are recorded by their names.
+
         Raises:
             InputError: it is finished.
         """
         with self.database.writing() as session:
             run = _unfinished(session, run_id)
-            run.status, run.error, run.finished_at = "failed", reason, _end(run)
+            run.status, run.error, run.finished_at = "failed", visible_lines(reason), _end(run)
             session.add(run)
             return run
 
@@ -256,6 +282,21 @@ class Runs:
         with self.database.reading() as session:
             return dict(sorted(session.exec(counted.group_by(Prediction.reason)).all()))
 
+    def rungs(self, run_id: str) -> dict[str, str]:
+        """Where in its text each answer of a run was found, by trace_id, in dataset order; without those
+        that had none. Empty where the judge does not say.
+
+        Example:
+            >>> registry.runs.rungs(run.run_id)
+            {}
+        """
+        said = select(Prediction.trace_id, Prediction.rung).where(
+            Prediction.run_id == run_id, col(Prediction.rung).is_not(None)
+        )
+        with self.database.reading() as session:
+            rows = session.exec(said.order_by(col(Prediction.position))).all()
+            return {trace_id: str(rung) for trace_id, rung in rows}
+
     def predictions(self, run_id: str) -> list[Prediction]:
         """A run's predictions with their scores, in dataset order.
 
@@ -273,6 +314,56 @@ class Runs:
             for row in session.exec(found.execution_options(yield_per=PAGE)):
                 session.expunge(row)
                 yield row
+
+    def some_predictions(self, run_id: str, full_score: bool, count: int) -> list[Prediction]:
+        """The first predictions of a run with the full score, or without it, in dataset order.
+
+        Example:
+            >>> [row.reason for row in registry.runs.some_predictions(run.run_id, False, 2)]
+            ['wrong', 'empty']
+        """
+        scored = col(Prediction.score) >= 1 if full_score else col(Prediction.score) < 1
+        found = select(Prediction).where(Prediction.run_id == run_id, scored)
+        with self.database.reading() as session:
+            return list(session.exec(found.order_by(col(Prediction.position)).limit(count)))
+
+    def predictions_of(self, run_id: str, trace_ids: Sequence[str]) -> dict[str, Prediction]:
+        """The predictions for some items, by trace_id; without those that the run does not have.
+
+        Example:
+            >>> registry.runs.predictions_of(run.run_id, ["none"])
+            {}
+        """
+        found: dict[str, Prediction] = {}
+        with self.database.reading() as session:
+            for start in range(0, len(trace_ids), PAGE):
+                some = select(Prediction).where(
+                    Prediction.run_id == run_id,
+                    col(Prediction.trace_id).in_(trace_ids[start : start + PAGE]),
+                )
+                found.update({row.trace_id: row for row in session.exec(some)})
+        return found
+
+    def counted_answers(self, run_id: str) -> list[AnswersCounted]:
+        """How many predictions of a run are alike in where an answer was found, and whether it was right.
+
+        Example:
+            >>> sum(each.number for each in registry.runs.counted_answers(run.run_id) if each.right)
+            2
+        """
+        kinds: tuple[Any, ...] = (
+            col(Prediction.rung).label("of_rung"),
+            col(Prediction.extracted).is_not(None).label("is_found"),
+            (col(Prediction.score) >= 1).label("is_right"),
+            (col(Prediction.prediction) == "").label("is_empty"),
+        )
+        counted = sqlalchemy_select(*kinds, func.count()).where(col(Prediction.run_id) == run_id)
+        with self.database.reading() as session:
+            rows = session.connection().execute(counted.group_by(*(kind.name for kind in kinds))).all()
+        return [
+            AnswersCounted(rung, bool(found), bool(right), bool(empty), number)
+            for rung, found, right, empty, number in rows
+        ]
 
     def texts(self, run_id: str, trace_ids: Sequence[str]) -> dict[str, str]:
         """What the model wrote for some items, by trace_id; nothing else of the run is read.
@@ -330,7 +421,7 @@ class Runs:
 
     def judging(self, like: Run, dataset_sha256: str, judge: str) -> Run | None:
         """The newest finished run of a run's weights on a dataset by a judge, of those with its settings of
-        generation where there are any.
+        prompt and generation where there are any.
 
         Args:
             like: a finished run.
@@ -479,7 +570,7 @@ def finished_run(session: Session, reference: str) -> Run:
 
 def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | None:
     """The newest finished run of some weights with the dataset and judge of another run, of those with the
-    same settings of generation where there are any.
+    same settings of prompt and generation where there are any.
     """
     same = {name: getattr(like, name) for name in ("dataset_id", "judge", "judge_fingerprint", "id")}
     found = session.exec(_LIKE_RUN, params={"model_sha256": model_sha256, **same}).all()
@@ -487,7 +578,8 @@ def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | Non
 
 
 def newest_alike(runs: Sequence[Run], like: Run) -> Run | None:
-    """The first of some runs that was generated with the settings of another one, else the first.
+    """The first of some runs that was asked and generated with the settings of another one, else the first
+    that was generated with them, else the first.
 
     Args:
         runs: newest first.
@@ -498,8 +590,11 @@ def newest_alike(runs: Sequence[Run], like: Run) -> Run | None:
         chosen = run.manifest.get("generation") or {}
         return {name: value for name, value in chosen.items() if name not in OF_SPEED}
 
-    wanted = settings(like)
-    return next((run for run in runs if settings(run) == wanted), runs[0] if runs else None)
+    def unlike(run: Run) -> tuple[bool, bool]:
+        asked = run.manifest.get("prompt") != like.manifest.get("prompt")
+        return settings(run) != settings(like), asked
+
+    return min(runs, key=unlike, default=None)  # the first of equals
 
 
 def run_scores(session: Session, run_id: str) -> dict[str, float]:
@@ -581,4 +676,8 @@ def _fields(row: MetricRow | PredictionRow) -> dict[str, Any]:
 
 def content_sha256(run: Run, metrics: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
     """The hash over a run that finishes: its row, its metrics and its predictions, with their ids."""
-    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, predictions])
+    said = [
+        {name: value for name, value in row.items() if value is not None or name not in NOT_WHERE_NULL}
+        for row in predictions
+    ]
+    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, said])

@@ -15,7 +15,7 @@ from trainer.checkpoints import Checkpoints
 from trainer.contract import CHECKPOINTS, TOKENS, TrainResult, TrainSpec
 from trainer.curve import Curve, StepRecord, draw_curve
 from trainer.data.stream import held_out
-from trainer.data.tokens import tokenize
+from trainer.data.tokens import check_ids, fit, tokenize
 from trainer.huggingface.model_card import write_model_card
 from trainer.huggingface.weights import load_decoder, save_decoder
 from trainer.loop import Trained, Training
@@ -54,8 +54,10 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     arch = read_architecture(spec.base)
     step = TrainStep(arch, config, make_mesh(config))
     memory = check_memory(step, arch)
-    dataset = tokenize(spec.dataset, load_tokenizer(spec.base), spec.output / TOKENS, listener)
-    dataset.check_lengths(config.sequence_length)
+    tokenizer = load_tokenizer(spec.base)
+    dataset = tokenize(spec.dataset, tokenizer, spec.output / TOKENS, spec.prompt, listener)
+    check_ids(dataset, tokenizer, arch.vocab_size)
+    dataset = fit(dataset, min(config.sequence_length, arch.context), config.on_too_long).dataset
     model = load_decoder(spec.base, arch, dtype=config.dtype, remat=config.remat)
     state = step.start(trainable_decoder(model, config))
     curve, latest, best = _records(spec)

@@ -32,8 +32,30 @@ def list_runs(
 
 
 @app.command("show")
-def show(run: RunId, json: Json = False) -> None:
-    """Show one run: inputs, metrics, files."""
-    from hallmark.cli.show.run import report_run
+def show(
+    run: RunId,
+    wrong: Annotated[
+        int, typer.Option(min=0, help="Show this many answers without the full score, whole in --json.")
+    ] = 0,
+    right: Annotated[int, typer.Option(min=0, help="Show this many answers with the full score.")] = 0,
+    item: Annotated[
+        list[str] | None,
+        typer.Option("--item", metavar="TRACE_ID", help="Show the answer to this item. Repeatable."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show one run: inputs, metrics, files; and what the model answered."""
+    from hallmark.cli.show.answers import show_answers
+    from hallmark.cli.show.run import report_run, show_run
+    from hallmark.results import recorded_answers
 
-    report_run(api.run(run), json)
+    found = api.run(run)
+    if not (wrong or right or item):
+        report_run(found, json)
+        return
+    answers = recorded_answers(found.run_id, wrong=wrong, right=right, items=item or ())
+    if json:
+        emit({**found.document(), "answers": [answer.model_dump(mode="json") for answer in answers]})
+        return
+    show_run(found)
+    show_answers(answers)
