@@ -7,10 +7,10 @@ from typing import Any
 
 from core.errors import InputError, ResourceError
 from core.files import sha256_bytes, sha256_file
+from core.load_errors import explained
 from core.model_files import TEMPLATES
 from core.tensors import NonFinite, refuse_nonfinite
 from inference.contract import PredictSpec
-from inference.load_errors import explained
 from inference.model_directory import check_model_directory
 from inference.tokenizer_files import TOKENIZER_FILES
 
