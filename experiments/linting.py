@@ -105,7 +105,7 @@ def lint(
     """
     dataset = load_dataset(reference)
     used = load_judge(judge or dataset.judge)
-    longest = GenerationConfig().max_new_tokens if max_new_tokens is None else max_new_tokens
+    longest = GenerationConfig().longest if max_new_tokens is None else max_new_tokens
     counter = _token_counter(model)
     lines, findings = read_lines(dataset.path)
     findings += [*unanswerable(lines, used), *same_prompts(lines, used)]

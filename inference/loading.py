@@ -7,8 +7,11 @@ from typing import Any
 
 from core.errors import InputError, IntegrityError, ResourceError
 from core.files import sha256_bytes, sha256_file
+from core.model_files import TEMPLATES, read_object
+from core.tensors import NonFinite, refuse_nonfinite
 from inference.contract import PredictSpec
-from inference.model_directory import TOKENIZER_FILES
+from inference.model_directory import check_model_directory
+from inference.tokenizer_files import TOKENIZER_FILES
 
 SEED = 0
 """Greedy decoding draws nothing, but a model's own code might."""
@@ -29,6 +32,7 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    check_model_directory(spec.model)  # also what would be put on top of it
     device = _device(spec.generation.device)
     torch.manual_seed(SEED)
     torch.set_num_threads(spec.generation.threads)
@@ -51,22 +55,87 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
         raise IntegrityError(
             f"{spec.model}: damaged safetensors file: {error}. Fetch or export the model again."
         ) from error
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{spec.model}: transformers cannot load this model: {first}") from error
+    except MemoryError as error:
+        raise ResourceError(
+            f"{spec.model}: this machine has too little memory to load the model. Use a machine with more, "
+            "or a smaller model."
+        ) from error
+    except Exception as error:  # of a broken config or tokenizer transformers says whatever comes first
+        raise InputError(_why(spec.model, error)) from error
     _check_loading(spec.model, report)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    refuse_nonfinite(spec.model, _nonfinite(model))
     return tokenizer, model.to(device).eval(), device
 
 
+def embedding_rows(model: Any) -> int:
+    """How many token ids a model has an embedding for."""
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
+def _why(path: Path, error: Exception) -> str:
+    """Why transformers cannot load a model, with what to do where the reason is known."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    config = read_object(path / "config.json")
+    if "trust_remote_code" in str(error) or "auto_map" in config:
+        code = ", ".join(sorted(file.name for file in path.glob("*.py"))) or config.get("auto_map")
+        return (
+            f"{path / 'config.json'}: auto_map: {config['model_type']} needs Python code that comes with the "
+            f"model ({code}), which is never run. Take a version of the model for a family that transformers "
+            f"itself knows. transformers says: {first}"
+        )
+    if "does not recognize this architecture" in str(error):
+        return (
+            f"{path / 'config.json'}: model_type: {config['model_type']!r} is not known to the installed "
+            "transformers. Is it spelled right? For a newer family: pip install --upgrade transformers"
+        )
+    if "untagged enum" in str(error):
+        return (
+            f"{path / 'tokenizer.json'}: the installed tokenizers library cannot read it ({first}). Upgrade "
+            "it, or take the file from the model's source again."
+        )
+    return (
+        f"{path}: transformers cannot load this model: {first}. Compare config.json and the tokenizer's "
+        "files with those of the model's source."
+    )
+
+
+DERIVED = (".rotary_emb.inv_freq", ".attention.bias", ".attn.bias", ".masked_bias")
+"""How buffers end that old checkpoints carry, and that follow from the config: positions and causal masks."""
+
+_DISAGREE = {
+    "mismatched_keys": "has another shape",
+    "missing_keys": "is missing, though config.json calls for it",
+    "unexpected_keys": "has no place in the model that config.json describes",
+}
+
+
 def _check_loading(path: Path, report: dict[str, Any]) -> None:
-    """Refuse tensors that are missing or misshapen: transformers fills them with random numbers."""
-    for problem in ("mismatched_keys", "missing_keys", "unexpected_keys"):
-        if found := sorted(map(_tensor, report.get(problem) or [])):
+    """Refuse tensors that are missing or misshapen, which transformers fills with random numbers, and those
+    that it leaves out.
+    """
+    for problem, sentence in _DISAGREE.items():
+        names = [entry for entry in report.get(problem) or [] if not str(entry).endswith(DERIVED)]
+        if found := sorted(map(_tensor, names)):
+            more = f" (and {len(found) - 1} more such tensors)" if len(found) > 1 else ""
             raise InputError(
-                f"{path}: config and weights disagree: {problem.replace('_', ' ')}: {', '.join(found[:5])}"
+                f"{path}: config and weights disagree: tensor {found[0]}"
+                f"{'' if problem == 'mismatched_keys' else ' ' + sentence}{more}. Take both from one place: "
+                "download the model again, or save it with save_pretrained."
             )
+
+
+def _nonfinite(model: Any) -> list[NonFinite]:
+    """Weights that are NaN or infinite as they were loaded: as stored, or beyond the dtype's range."""
+    import torch
+
+    found = []
+    for name, weight in model.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            bad = int((~torch.isfinite(weight)).sum())
+            found.append(
+                NonFinite(f"as {str(weight.dtype).removeprefix('torch.')}", name, bad, weight.numel())
+            )
+    return found
 
 
 def _tensor(entry: Any) -> str:
@@ -88,33 +157,17 @@ def _device(asked: str) -> str:
     return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def generation_config(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
-    """Plain greedy decoding. Of the model's own defaults only the end tokens are kept; penalties are not."""
-    from transformers import GenerationConfig
-
-    ends = model.generation_config.eos_token_id
-    if ends is None:
-        ends = tokenizer.eos_token_id
-    config = GenerationConfig(
-        do_sample=False,
-        num_beams=1,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=ends,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model.generation_config = config
-    return config
-
-
 def tokenizer_sha256(directory: Path) -> str:
-    """The sha256 over the tokenizer's files, chat template included."""
+    """The sha256 over the tokenizer's files, chat templates included."""
     names = (
         *TOKENIZER_FILES,
         "tokenizer_config.json",
         "special_tokens_map.json",
         "chat_template.jinja",
+        "chat_template.json",
         "merges.txt",
         "added_tokens.json",
+        *(f"{TEMPLATES}/{path.name}" for path in (directory / TEMPLATES).glob("*.jinja")),
     )
     found = [(name, sha256_file(directory / name)) for name in sorted(names) if (directory / name).is_file()]
     return sha256_bytes(repr(found).encode())

@@ -46,7 +46,8 @@ def trace(dataset: TokenizedDataset, index: int) -> list[int]:
 
 def completion(tokenizer: Any, item: Item) -> list[int]:
     text = render_completion(item.steps, item.reference)
-    return [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+    ids = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+    return [*ids, tokenizer.eos_token_id]
 
 
 def test_many_at_once_are_the_same_as_each_alone(tokenizer: Any) -> None:
