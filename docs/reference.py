@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from core.settings import Settings
 from evaluation.suite import Limit, Requirement
 from experiments.config import ExperimentConfig
 from hallmark.cli.app import app
-from hallmark.cli.options import OPTIONS, choices, is_model, option_type
+from hallmark.cli.options import OPTIONS, bounded, choices, is_model, option_type, words
 
 PAGE = Path(__file__).parent / "reference.md"
 
@@ -87,21 +88,21 @@ def default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if value == []:
+    if value in ([], {}):
         return ""
     if isinstance(value, tuple):
         return " ".join(f"`{each}`" for each in value)
-    return f"`{value}`" if isinstance(value, str | Path) else number(value)
+    return f"`{value}`" if isinstance(value, str | Path | date) else number(value)
 
 
 def allowed(field: FieldInfo) -> str:
     """The choices or the bounds of a setting."""
     if options := choices(field):
         return ", ".join(f"`{each}`" for each in options)
-    bounds = {type(each).__name__: each for each in field.metadata}
+    bounds = {type(each).__name__: each for each in bounded(field)}
     low, high = bounds.get("Ge"), bounds.get("Le")
     if low is not None and high is not None:
-        return f"{number(low.ge)} to {number(high.le)}"
+        return ", ".join((f"{number(low.ge)} to {number(high.le)}", *(f"`{each}`" for each in words(field))))
     found = [
         f"{BOUNDS[kind]} {number(getattr(bound, BOUND_OF[kind]))}"
         for kind, bound in bounds.items()

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from core.config import Config
 from core.errors import InputError
+from core.judge_reference import JudgeReference
 
 Aim = Literal["better", "not_worse"]
 Opponent = Literal["champion", "base"]
@@ -22,8 +23,10 @@ class Requirement(Config):
         default="golden-v1",
         description="Golden dataset: a built-in name, or the path of a KEY-vN.jsonl file.",
     )
-    judge: str | None = Field(
-        default=None, description="Judge, as NAME@vN; without one, the one that the dataset is meant for."
+    judge: JudgeReference | None = Field(
+        default=None,
+        description="Judge, as NAME@vN, or a table of its name and parameters; without one, the one that the "
+        "dataset is meant for.",
     )
     aim: Aim = Field(
         default="better",

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from core.config import MODEL_NAME_PATTERN, Config, read_toml, validated
 from core.errors import InputError
+from core.judge_reference import JudgeReference, parse_judge
 from evaluation.gate import GateConfig
 from evaluation.suite import Limit, Requirement, Suite, check_suite, in_order
 from experiments.references import TINY_BASE, short_name
@@ -23,12 +24,17 @@ Kind = TypeVar("Kind", bound=Config)
 
 MODEL_HELP = (
     "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, run:RUN_ID for what a run trained, a "
-    f"hub id ORG/NAME@REVISION, or {TINY_BASE}."
+    f"hub id ORG/NAME@REVISION, or {TINY_BASE}. `registry:` may be left out."
 )
 DATASET_HELP = "Golden dataset: a built-in name, or the path of a KEY-vN.jsonl file."
 JUDGE_HELP = (
-    "Judge, as NAME@vN; `hallmark judges list` shows them. "
+    "Judge, as NAME@vN, or NAME@vN{JSON} with its parameters; `hallmark judges list` shows them. "
     f"Default: the one that the dataset's manifest names, else {DEFAULT_JUDGE}."
+)
+
+LIMIT_HELP = (
+    "Judge only the first N items of each dataset: a quick look, on which nothing is ever promoted. "
+    "Default: all items."
 )
 
 
@@ -37,9 +43,10 @@ class EvaluateConfig(Config):
 
     model: str = Field(default=TINY_BASE, description=MODEL_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
-    judge: str | None = Field(default=None, description=JUDGE_HELP)
+    judge: JudgeReference | None = Field(default=None, description=JUDGE_HELP)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
+    limit_items: int | None = Field(default=None, ge=1, description=LIMIT_HELP)
     reuse: bool = Field(
         default=True, description="Take the recorded run where one exists for exactly these inputs."
     )
@@ -55,9 +62,10 @@ class TrainRunConfig(Config):
 
     base_model: str = Field(default=TINY_BASE, description=MODEL_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
-    judge: str | None = Field(default=None, description=JUDGE_HELP)
+    judge: JudgeReference | None = Field(default=None, description=JUDGE_HELP)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
+    limit_items: int | None = Field(default=None, ge=1, description=LIMIT_HELP)
     train: TrainConfig = Field(default_factory=TrainConfig)
 
     @property
@@ -74,6 +82,7 @@ class TrainRunConfig(Config):
             judge=self.judge,
             prompt=self.prompt,
             generation=self.generation,
+            limit_items=self.limit_items,
             reuse=reuse,
         )
 
@@ -121,7 +130,10 @@ class ExperimentConfig(TrainRunConfig):
             return values  # the fields say what is wrong with them
         main = in_order(suite.require)[0]
         for name, value in (("dataset", main.dataset), ("judge", main.judge)):
-            if values.get(name) not in (None, value, cls.model_fields[name].default):
+            given = values.get(name)
+            if name == "judge" and isinstance(given, str | dict):
+                given = str(parse_judge(given))
+            if given not in (None, value, cls.model_fields[name].default):
                 raise ValueError(
                     f"{name}: {values[name]} is asked for beside requirements that name their own, first "
                     f"{main.dataset}. Leave {name} out."
@@ -160,6 +172,7 @@ class ExperimentConfig(TrainRunConfig):
                 judge=each.judge,
                 prompt=self.prompt,
                 generation=self.generation,
+                limit_items=self.limit_items,
                 reuse=reuse,
             )
             for each in self.datasets
@@ -253,6 +266,26 @@ def configured(
         )
     source = str(config) if isinstance(config, str | Path) else "configuration"
     return validated(kind, merged(values, nested(settings)), source)
+
+
+def evaluation(config: str | Path | None, settings: Mapping[str, Any]) -> EvaluateConfig:
+    """What `hallmark evaluate` is asked: a TOML file with the settings of an evaluation or of a whole
+    experiment, of which the parts that concern judging are taken, and settings that win over it.
+
+    Args:
+        config: the file; None for none.
+        settings: as in `configured`; without `model` an experiment's base model is judged.
+
+    Raises:
+        InputError: see `configured`.
+    """
+    given = nested(settings)
+    of_experiments_alone = set(ExperimentConfig.model_fields) - set(EvaluateConfig.model_fields)
+    if config is None or not of_experiments_alone & set(read_toml(Path(config))):
+        return configured(EvaluateConfig, config, given)
+    whole = configured(ExperimentConfig, config)
+    of_experiment = whole.evaluate(whole.base_model).model_dump()
+    return validated(EvaluateConfig, merged(of_experiment, given), str(config))
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:

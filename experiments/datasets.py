@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from core.errors import InputError, IntegrityError
-from core.files import sha256_file
+from core.files import atomic_writer, open_for_reading, sha256_bytes, sha256_file
 from experiments.run_files import files_of, is_here
-from golden.datasets import BUILT_IN, dataset_path
+from golden.datasets import BUILT_IN, dataset_path, parse_name
+from golden.datasets import Dataset as GoldenDataset
 from registry import Dataset, Registry, Run
 from registry.artifacts.store import Store
+
+
+def first_items(dataset: GoldenDataset, count: int, home: Path) -> GoldenDataset:
+    """The first items of a dataset as a dataset of its own, for a quick look: `golden-v1` becomes
+    `golden-first20-v1`. One that has no more items is given back as it is.
+
+    Args:
+        dataset: hashed and checked.
+        count: how many items.
+        home: the file is kept below it.
+
+    Example:
+        >>> first_items(load_dataset("golden-v1"), 20, Path(".hallmark")).name
+        'golden-first20-v1'
+    """
+    with open_for_reading(dataset.path) as file:
+        lines = list(islice(file, count))
+        if not file.readline():
+            return dataset
+    content = b"".join(lines)
+    key, sha256 = f"{dataset.key}-first{count}", sha256_bytes(content)
+    parse_name(f"{key}-{dataset.version}", f"{dataset.name}, limited to {count} items")
+    path = home / "cache" / "datasets" / sha256 / f"{key}-{dataset.version}.jsonl"
+    if not path.is_file() or sha256_file(path) != sha256:
+        with atomic_writer(path) as target:
+            target.write(content)
+    return replace(dataset, key=key, path=path, sha256=sha256, limit_items=count)
+
+
+def refuse_quick_look(run: Run) -> None:
+    """Refuse to decide on a run that judged only the first items of its dataset.
+
+    Raises:
+        InputError: it did.
+    """
+    if (limit := run.manifest["dataset"].get("limit_items")) is not None:
+        raise InputError(
+            f"run {run.run_id}: judged only the first {limit} items, and nothing is promoted on a quick "
+            "look. Judge the model on all of them, without --limit."
+        )
 
 
 def dataset_file(run: Run | None, dataset: Dataset, registry: Registry | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +18,7 @@ from experiments.comparing import conditions
 from experiments.config import ExperimentConfig
 from golden.datasets import load_dataset
 from inference.contract import PredictionMeta
+from judges import judge_reference, load_judge
 from registry import Evidence, Pair, Pairing, Registry, Ruling, Run
 from registry.alpha_ledger import Turn
 
@@ -52,7 +54,7 @@ class Wanted:
         model = f"run:{run.run_id}" if run.kind == "trained" else run.base_model
         missing = [
             f"hallmark evaluate {model} --dataset {requirement.dataset}"
-            + (f" --judge {requirement.judge}" if requirement.judge else "")
+            + (f" --judge {shlex.quote(requirement.judge)}" if requirement.judge else "")
             for requirement, found in zip(requirements, runs, strict=True)
             if found is None
         ]
@@ -105,7 +107,7 @@ def paired(requirement: Requirement, candidate: str, against: str | None) -> Pai
 def _run_on(requirement: Requirement, run: Run, registry: Registry) -> Run | None:
     """The run of the same weights on a requirement's dataset: the offered one itself where it is that."""
     dataset = load_dataset(requirement.dataset)
-    judge = requirement.judge or dataset.judge
+    judge = judge_reference(load_judge(requirement.judge or dataset.judge))
     if (registry.datasets.get(run.dataset_id).sha256, run.judge) == (dataset.sha256, judge):
         return run
     return registry.runs.judging(run, dataset.sha256, judge)

@@ -31,7 +31,7 @@ from golden.freezing import freeze, refuse_frozen
 from golden.manifest import DEFAULT_JUDGE, Manifest
 from golden.schema import Item
 from inference.contract import GenerationConfig
-from judges import load_judge
+from judges import Judge, judge_reference, load_judge
 
 NAMED_AT_FREEZE = 10
 
@@ -105,9 +105,8 @@ def lint(
         (360, [], [])
     """
     dataset = load_dataset(reference)
-    judged_by = judge or dataset.judge
-    used = load_judge(judged_by)
-    longest = GenerationConfig().max_new_tokens if max_new_tokens is None else max_new_tokens
+    used = load_judge(judge or dataset.judge)
+    longest = GenerationConfig().longest if max_new_tokens is None else max_new_tokens
     counter = _token_counter(model)
     lines, findings = read_lines(dataset.path)
     findings += [*unanswerable(lines, used), *same_prompts(lines, used)]
@@ -119,7 +118,7 @@ def lint(
         path=str(dataset.path),
         sha256=dataset.sha256,
         frozen=dataset.manifest is not None,
-        judge=judged_by,
+        judge=judge_reference(used),
         model=model,
         max_new_tokens=longest,
         items=len(lines.items),
@@ -173,20 +172,21 @@ def freeze_dataset(reference: str | Path, licence: str, made_by: str, judge: str
     refuse_frozen(dataset)
     items = list(dataset.items())
     lines = Lines(items, list(range(1, len(items) + 1)))
-    warnings = _proved(dataset, lines, judge or DEFAULT_JUDGE)
-    manifest = freeze(dataset, licence, made_by, judge)
+    used = load_judge(judge or DEFAULT_JUDGE)
+    warnings = _proved(dataset, lines, used)
+    manifest = freeze(dataset, licence, made_by, judge and judge_reference(used))
     return Frozen(manifest=manifest, warnings=warnings, can_show=can_show(dataset.name, lines.items))
 
 
-def _proved(dataset: Dataset, lines: Lines, judge: str) -> list[Finding]:
-    used = load_judge(judge)
-    findings = [*unanswerable(lines, used), *same_prompts(lines, used)]
+def _proved(dataset: Dataset, lines: Lines, judge: Judge) -> list[Finding]:
+    findings = [*unanswerable(lines, judge), *same_prompts(lines, judge)]
     if errors := [finding for finding in findings if finding.is_error]:
         shown = "".join(f"\n  {error.where()}: {error.problem}" for error in errors[:NAMED_AT_FREEZE])
         more = len(errors) - NAMED_AT_FREEZE
         rest = f"\n  and {more} more; `hallmark golden check {dataset.path}` shows them" if more > 0 else ""
         raise InputError(
-            f"{dataset.path}: not frozen: by {judge} no model can be right on every item:{shown}{rest}\n"
+            f"{dataset.path}: not frozen: by {judge_reference(judge)} no model can be right on every item:"
+            f"{shown}{rest}\n"
             "Repair or remove them, or name the judge that the set is meant for (--judge NAME@vN)."
         )
     return findings

@@ -17,6 +17,7 @@ from core.files import sha256_json
 from core.progress import announce
 from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
+from experiments.datasets import first_items
 from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
@@ -36,8 +37,9 @@ from golden.guard import RULE, Overlap, find_overlaps
 from golden.lines import Line
 from golden.prompting import ResolvedPrompt, resolve_prompt
 from inference.contract import GenerationConfig
-from judges import judge_fingerprint, library_versions, load_judge
+from judges import judge_fingerprint, judge_reference, library_versions, load_judge
 from trainer.contract import TrainConfig
+from trainer.huggingface.tensor_names import check_tensors
 from trainer.model.architecture import read_architecture
 
 SHOWN_OVERLAPS = 5
@@ -45,7 +47,11 @@ SHOWN_TWINS = 20
 
 
 class DatasetRef(BaseModel):
-    """A dataset as a run sees it: where it is and what pins it."""
+    """A dataset as a run sees it: where it is and what pins it.
+
+    Attributes:
+        limit_items: of a quick look: how many items of a larger dataset these are; None for a whole dataset.
+    """
 
     key: str
     version: str
@@ -53,6 +59,7 @@ class DatasetRef(BaseModel):
     sha256: str
     items: int
     bands: dict[str, str] = {}
+    limit_items: int | None = None
 
     @property
     def name(self) -> str:
@@ -180,7 +187,11 @@ class RunPlan(BaseModel):
                 "tensors_sha256": self.model.tensors_sha256,
                 "revision": self.model.revision,
             },
-            "dataset": {**_pin(self.dataset), "bands": self.dataset.bands},
+            "dataset": {
+                **_pin(self.dataset),
+                "bands": self.dataset.bands,
+                **({"limit_items": limit} if (limit := self.dataset.limit_items) else {}),
+            },
             "judge": {
                 "name": self.judge,
                 "fingerprint": self.judge_fingerprint,
@@ -328,7 +339,8 @@ def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
         return plan
     workspace.check_writable()
     golden, plan = _settle(config.evaluate(config.base_model, reuse=False), workspace)
-    read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
+    # what cannot be trained is refused before anything starts
+    check_tensors(plan.model.path, read_architecture(plan.model.path))
     base = check_base(plan.model, golden, config.train, workspace)
     train = load_dataset(config.train.dataset)
     traces = _Counted(train.traces())
@@ -394,10 +406,11 @@ def _settle(
 ) -> tuple[Dataset, RunPlan]:
     """The plan of an evaluation whose items are not read and counted yet."""
     dataset = load_dataset(config.dataset)
-    name = config.judge or dataset.judge
-    judge = load_judge(name)
+    if config.limit_items is not None:
+        dataset = first_items(dataset, config.limit_items, workspace.home)
+    judge = load_judge(config.judge or dataset.judge)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
-    if dataset.manifest is None:
+    if dataset.manifest is None and dataset.limit_items is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"
         announce("dataset:", note)
     prompt = resolve_prompt(config.prompt)
@@ -406,7 +419,7 @@ def _settle(
         kind="baseline",
         model=model or resolve_model(config.model, workspace),
         dataset=dataset_ref(dataset, 0),
-        judge=name,
+        judge=judge_reference(judge),
         judge_fingerprint=judge_fingerprint(judge),
         prompt=prompt,
         generation=config.generation,
@@ -441,6 +454,7 @@ def dataset_ref(dataset: Dataset, items: int) -> DatasetRef:
         sha256=dataset.sha256,
         items=items,
         bands=dataset.bands,
+        limit_items=dataset.limit_items,
     )
 
 

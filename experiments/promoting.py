@@ -12,6 +12,7 @@ from evaluation.gate import GateConfig
 from evaluation.suite import Suite
 from experiments.comparing import record
 from experiments.config import ExperimentConfig
+from experiments.datasets import refuse_quick_look
 from experiments.gatekeeper import Gatekeeper, Wanted
 from experiments.lineage import TrainingData, training_data
 from experiments.references import REGISTRY_PREFIX, recorded_model
@@ -42,7 +43,7 @@ def promote_run(
     """Ask the gate about a recorded run, promote it when the gate agrees, and record the decision.
 
     Args:
-        reference: the candidate's run id, or a unique beginning of one.
+        reference: the candidate's run id, or a unique beginning or end of one.
         model_name: registered model.
         gate: the rule.
         workspace: its registry holds the runs.
@@ -54,8 +55,9 @@ def promote_run(
         alias: which alias it may get.
 
     Raises:
-        InputError: the run is unknown, unfinished or failed, or there is nothing comparable to compare it
-            with; or the candidate was not judged on a dataset of the suite, with the command that does it.
+        InputError: the run is unknown, unfinished or failed, or a quick look; or there is
+            nothing comparable to compare it with; or the candidate was not judged on a dataset of the suite,
+            with the command that does it.
         ResourceError: home or registry are read-only.
 
     Example:
@@ -92,6 +94,9 @@ def _offer(
 ) -> PromotionResult:
     registry = workspace.registry
     run = registry.runs.finished(wanted.pairings[0].candidate)
+    if promote:
+        for pairing in wanted.pairings:
+            refuse_quick_look(registry.runs.finished(pairing.candidate))
     known = [_training_data(pairing.candidate, run, workspace) for pairing in wanted.pairings]
     gatekeeper = Gatekeeper(gate, wanted.requirements, wanted.limits, known, registry)
     offer = registry.offer(
@@ -146,7 +151,9 @@ def promote_if_better(
     wanted = Wanted.of_experiment(
         config, *([run.run_id for run in each] for each in (runs.trained, runs.base, runs.served))
     )
-    promotion = _offer(wanted, config.model_name, config.gate, workspace, promote=config.promote)
+    promotion = _offer(
+        wanted, config.model_name, config.gate, workspace, promote=config.promote and not config.limit_items
+    )
     baseline, trained, against = runs.base[0], runs.trained[0], runs.served[0]
     run, champion = registry.runs.get(trained.run_id), registry.models.aliased(config.model_name)
     opponent = promotion.comparison.baseline_run if promotion.comparison else against.run_id

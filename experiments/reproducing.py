@@ -120,7 +120,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
     """Settle a run as its manifest recorded it.
 
     Args:
-        target: run id, a unique beginning of one, or a model version as NAME@vN.
+        target: run id, a unique beginning or end of one, or a model version as NAME@vN.
         workspace: its registry holds the run.
 
     Raises:
@@ -143,6 +143,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
             sha256=dataset.sha256,
             items=dataset.items,
             bands=manifest["dataset"]["bands"],
+            limit_items=manifest["dataset"].get("limit_items"),
         ),
         judge=run.judge,
         judge_fingerprint=judge_fingerprint(load_judge(run.judge)),
@@ -188,7 +189,8 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
     before, after = registry.runs.predictions(recorded.run_id), registry.runs.predictions(repeated.run_id)
     texts = ({row.trace_id: row.prediction for row in rows} for rows in (before, after))
     scores = (
-        {row.trace_id: [row.score, row.extracted, row.reason] for row in rows} for rows in (before, after)
+        {row.trace_id: [row.score, row.extracted, row.reason, row.rung] for row in rows}
+        for rows in (before, after)
     )
     parts["predictions"], parts["scores"] = first_differing_value(*texts), first_differing_value(*scores)
     if parts["predictions"] is None and recorded.predictions_sha256 != repeated.predictions_sha256:

@@ -26,6 +26,7 @@ class Dataset:
         path: the .jsonl file.
         sha256: of the file.
         manifest: what pins it, where there is one.
+        limit_items: how many items of a larger dataset these are, for a quick look; None for a whole one.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Dataset:
     path: Path
     sha256: str
     manifest: Manifest | None
+    limit_items: int | None = None
 
     @property
     def name(self) -> str:

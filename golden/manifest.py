@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import InputError, IntegrityError
 from core.files import read_json, write_json
+from core.judge_reference import JudgeReference
 
-JUDGE_PATTERN = r"^[a-z0-9_]+@v[1-9][0-9]*$"
 DEFAULT_JUDGE = "answer_correctness@v1"
 """Judges the datasets whose manifest names no other."""
 
@@ -55,8 +55,8 @@ class Manifest(BaseModel):
     bands: dict[str, list[str]] = Field(default_factory=dict, description="difficulty band -> trace ids")
     licence: str = Field(description="SPDX identifier; unknown where nobody said")
     made_by: str = Field(description="how the items were made")
-    judge: str | None = Field(
-        default=None, pattern=JUDGE_PATTERN, description="NAME@vN: the judge that the set is meant for"
+    judge: JudgeReference | None = Field(
+        default=None, description="the judge that the set is meant for: NAME@vN, with its parameters"
     )
     purpose: Literal["golden", "training"] | None = Field(
         default=None, description="golden or training; None in manifests from before it was written"

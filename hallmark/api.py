@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from core.errors import InputError
 from hallmark.progress import progress_shown
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from experiments.result import ExperimentResult, PromotionResult
     from experiments.verifying import Verification
     from experiments.workspace import Workspace
+    from golden.prompting import PromptConfig
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult
     from inference.contract import GenerationConfig
     from trainer.contract import TrainConfig
@@ -96,7 +99,9 @@ def evaluate(
     config: EvaluateConfig | str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     reuse: bool | None = None,
 ) -> RunResult:
     """Judge a model on a golden dataset.
@@ -109,7 +114,9 @@ def evaluate(
         config: settings as an object, or the path of a TOML file.
         dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        prompt: how the model is asked, as in {"instruction": "End with a line: Answer: X"}.
         generation: how predictions are made, as in {"max_new_tokens": 64}.
+        limit_items: judge only the first so many items: a quick look, on which nothing is promoted.
         reuse: take the recorded run where one exists for exactly these inputs.
 
     Raises:
@@ -121,7 +128,15 @@ def evaluate(
         >>> hm.evaluate("tiny-base", dataset="golden-v1", generation={"max_new_tokens": 64})
         <RunResult: run 20261124-101500-ab12cd, tiny-base baseline golden-v1, judged by ..., finished: 39.7 %>
     """
-    settings = _given(model=model, dataset=dataset, judge=judge, generation=generation, reuse=reuse)
+    settings = _given(
+        model=model,
+        dataset=dataset,
+        judge=judge,
+        prompt=prompt,
+        generation=generation,
+        limit_items=limit_items,
+        reuse=reuse,
+    )
     return _evaluated("evaluate", config, settings)
 
 
@@ -131,7 +146,9 @@ def baseline(
     config: EvaluateConfig | str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     reuse: bool | None = None,
 ) -> RunResult:
     """Judge the model that training starts from, as `experiment` does first. See `evaluate`.
@@ -141,7 +158,9 @@ def baseline(
         config: see `evaluate`.
         dataset: see `evaluate`.
         judge: see `evaluate`.
+        prompt: see `evaluate`.
         generation: see `evaluate`.
+        limit_items: see `evaluate`.
         reuse: see `evaluate`.
 
     Raises:
@@ -151,7 +170,15 @@ def baseline(
         >>> hm.baseline().score
         0.3972...
     """
-    settings = _given(model=base_model, dataset=dataset, judge=judge, generation=generation, reuse=reuse)
+    settings = _given(
+        model=base_model,
+        dataset=dataset,
+        judge=judge,
+        prompt=prompt,
+        generation=generation,
+        limit_items=limit_items,
+        reuse=reuse,
+    )
     return _evaluated("baseline", config, settings)
 
 
@@ -161,7 +188,9 @@ def train(
     config: TrainRunConfig | str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     train: TrainConfig | Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Fine-tune a model and judge it on a golden dataset; nothing is compared or promoted.
@@ -174,7 +203,9 @@ def train(
         config: settings as an object, or the path of a TOML file of an experiment.
         dataset: the golden dataset that the trained model is judged on.
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        prompt: how the model is asked, in training too.
         generation: how predictions are made.
+        limit_items: see `evaluate`.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
 
     Raises:
@@ -191,7 +222,15 @@ def train(
     from hallmark.results import recorded_run
     from hallmark.workstation.ready import prefect_ready
 
-    settings = _given(base_model=base_model, dataset=dataset, judge=judge, generation=generation, train=train)
+    settings = _given(
+        base_model=base_model,
+        dataset=dataset,
+        judge=judge,
+        prompt=prompt,
+        generation=generation,
+        limit_items=limit_items,
+        train=train,
+    )
     wanted = configured(ExperimentConfig, config, settings).trained()
     with progress_shown():
         workspace = open_workspace()
@@ -208,7 +247,9 @@ def experiment(
     base_model: str | Path | None = None,
     dataset: str | Path | None = None,
     judge: str | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
+    limit_items: int | None = None,
     train: TrainConfig | Mapping[str, Any] | None = None,
     model_name: str | None = None,
     gate: GateConfig | Mapping[str, Any] | None = None,
@@ -228,7 +269,9 @@ def experiment(
         base_model: what to start from; see `evaluate`.
         dataset: the golden dataset.
         judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        prompt: how the model is asked, in training too.
         generation: how predictions are made.
+        limit_items: see `evaluate`.
         train: how the model is trained, as in {"steps": 100, "method": "lora"}.
         model_name: name in the registry; a promoted model becomes its next version.
         gate: the rule that decides on promotion, as in {"alpha": 0.01}.
@@ -257,7 +300,9 @@ def experiment(
         base_model=base_model,
         dataset=dataset,
         judge=judge,
+        prompt=prompt,
         generation=generation,
+        limit_items=limit_items,
         train=train,
         model_name=model_name,
         gate=gate,
@@ -278,7 +323,7 @@ def reproduce(target: str | HasRunId) -> Reproduction:
     """Repeat a recorded run from its manifest and compare the bytes of weights, predictions and scores.
 
     Args:
-        target: a run, a unique beginning of its id, or a model version as NAME@vN.
+        target: a run, a unique beginning or end of its id, or a model version as NAME@vN.
 
     Raises:
         InputError: the run, its model, its datasets or its judge are no longer to be had.
@@ -306,7 +351,7 @@ def rejudge(run: str | HasRunId, judge: str) -> RunResult:
     """Judge a run's predictions by another judge, as a new run; nothing is predicted again.
 
     Args:
-        run: a run, or a unique beginning of its id.
+        run: a run, or a unique beginning or end of its id.
         judge: as NAME@vN.
 
     Raises:
@@ -330,8 +375,8 @@ def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
     """Compare two finished runs item by item: delta, interval, p value, and each category.
 
     Args:
-        baseline: the run to beat, or a unique beginning of its id.
-        candidate: the run that would replace it, or a unique beginning of its id.
+        baseline: the run to beat, or a unique beginning or end of its id.
+        candidate: the run that would replace it, or a unique beginning or end of its id.
 
     Raises:
         InputError: a run is unknown or not finished, or the two are not comparable; names the fields that
@@ -361,7 +406,7 @@ def promote(
     """Ask the gate about a recorded run, and promote it when the gate agrees; either answer is recorded.
 
     Args:
-        run: the candidate, or a unique beginning of its id.
+        run: the candidate, or a unique beginning or end of its id.
         model_name: name in the registry; a promoted model becomes its next version.
         against: run to compare with; None means the champion's, else the newest of the base model.
         gate: the rule, as in {"alpha": 0.01}.
@@ -451,27 +496,61 @@ def rollback(
         return AliasMove(chosen, alias, reason, head)
 
 
-def runs(limit: int = 20) -> RunList:
-    """The newest runs, newest first.
+def runs(
+    limit: int = 20,
+    *,
+    model: str | Path | None = None,
+    dataset: str | Path | None = None,
+    judge: str | None = None,
+    kind: str | None = None,
+    status: str | None = None,
+    since: str | datetime | timedelta | None = None,
+) -> RunList:
+    """The newest runs, newest first. None stands for any.
 
     Args:
         limit: how many, at most.
+        model: that a run judged or trained from, as it was named; also without `registry:`, without its
+            version or revision, or only its last part.
+        dataset: the golden dataset, as KEY-vN, as KEY, or the path of its file.
+        judge: NAME@vN, or NAME.
+        kind: baseline or trained.
+        status: running, finished, failed or interrupted.
+        since: only runs that were started since then: a time span as in "2d", or a date as in "2026-11-01".
+
+    Raises:
+        InputError: nothing was recorded of such a model, dataset or judge, which lists what was; or another
+            argument is none of these.
 
     Example:
         >>> [run.run_id for run in hm.runs(limit=2)]
         ['20261124-102000-ef34ab', '20261124-101500-ab12cd']
+        >>> [run.details for run in hm.runs(kind="trained", since="2d")]
+        ['full, 100 steps, lr 0.002, seed 0, on train-v1']
     """
     from experiments.workspace import open_workspace
     from hallmark.results import recorded_runs
+    from hallmark.since import since as point_in_time
 
-    return recorded_runs(open_workspace().registry, limit)
+    if kind not in (None, "baseline", "trained"):
+        raise InputError(f"kind {kind}: expected baseline or trained")
+    return recorded_runs(
+        open_workspace().registry,
+        limit,
+        status,
+        model=None if model is None else str(model),
+        dataset=None if dataset is None else str(dataset),
+        judge=judge,
+        kind=kind,
+        since=None if since is None else point_in_time(since),
+    )
 
 
 def run(reference: str) -> RunResult:
     """One recorded run with its metrics.
 
     Args:
-        reference: run id, or a unique beginning of one.
+        reference: run id, or a unique beginning or end of one.
 
     Raises:
         InputError: there is none, or more than one; lists them.

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from html import escape
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from core.progress import Listener, Progress, is_listened_to, listening
+from hallmark.console import plain_console
 
-err = Console(stderr=True, highlight=False)
+err = plain_console(stderr=True)
 
 LINE_EVERY_SECONDS = 5.0
 NOTEBOOK_EVERY_SECONDS = 0.5

@@ -1,19 +1,29 @@
 """Judges: pure functions that score one prediction. Found by entry point, so that a user can add one."""
 
-from judges.base import Judge, Score
+from judges.base import Judge, Parameters, Score
 from judges.fingerprint import judge_fingerprint, library_versions
 from judges.judging import JudgeError, MissingPrediction, judge_items, read_predictions
-from judges.plugins import JudgeInfo, available_judges, list_judges, load_judge
+from judges.plugins import (
+    JudgeInfo,
+    available_judges,
+    describe_judges,
+    judge_reference,
+    list_judges,
+    load_judge,
+)
 
 __all__ = [
     "Judge",
     "JudgeError",
     "JudgeInfo",
     "MissingPrediction",
+    "Parameters",
     "Score",
     "available_judges",
+    "describe_judges",
     "judge_fingerprint",
     "judge_items",
+    "judge_reference",
     "library_versions",
     "list_judges",
     "load_judge",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +31,12 @@ class Score(BaseModel):
     rung: str | None = None
 
 
+class Parameters(BaseModel):
+    """Base of a judge's parameters: unknown names, NaN and infinity are refused, types are not guessed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
 class Judge(Protocol):
     """A pure function from item and prediction to a score. One name and version always means the same code.
 
@@ -39,6 +45,8 @@ class Judge(Protocol):
         version: as in v1.
         libraries: optional; names of the installed packages whose versions decide its scores, for its
             fingerprint to cover.
+        Parameters: optional; a subclass of `Parameters`. The judge is made with one, and keeps it as
+            `parameters`. What differs from the defaults is part of its reference and of its fingerprint.
     """
 
     name: str
@@ -55,3 +63,9 @@ class Judge(Protocol):
             Exception: whatever it likes: the item is an error then, never a zero, and the run gets no score.
         """
         ...
+
+
+def judge_parameters(judge: Judge) -> dict[str, Any]:
+    """The parameters of a judge that differ from their defaults; none for a judge without parameters."""
+    parameters: BaseModel | None = getattr(judge, "parameters", None)
+    return {} if parameters is None else parameters.model_dump(mode="json", exclude_defaults=True)

@@ -6,11 +6,13 @@ import ast
 import importlib.util
 import inspect
 import sys
+from collections.abc import Mapping
 from importlib import metadata
+from typing import Any
 
 from core.errors import InputError, ResourceError
 from core.files import sha256_bytes, sha256_json
-from judges.base import Judge
+from judges.base import Judge, judge_parameters
 
 CONTRACT = "judges.base"
 """What every judge imports and what cannot change a judge's opinion: the form of its answer."""
@@ -24,8 +26,10 @@ def judge_fingerprint(judge: Judge) -> str:
     too. Of what it imports from other packages only the versions count, and only of those it names in
     `libraries`. What it imports by other means than an import statement is not seen.
 
-    A judge of one module without `libraries` has the plain hash of that module, and adding either never
-    changes another's.
+    Parameters that differ from their defaults count too.
+
+    A judge of one module without `libraries` and parameters has the plain hash of that module, and adding any
+    of them never changes another's.
 
     Args:
         judge: as `load_judge` gives it.
@@ -34,30 +38,36 @@ def judge_fingerprint(judge: Judge) -> str:
         InputError: some source cannot be read, so no change of it would be noticed.
         ResourceError: a library that it names is not installed.
     """
-    sources, libraries = code_sha256(judge), library_versions(judge)
-    main = sources.pop(type(judge).__module__)
-    if not sources and not libraries:
+    return fingerprint_of(type(judge), judge_parameters(judge))
+
+
+def fingerprint_of(kind: type[Judge], parameters: Mapping[str, Any]) -> str:
+    """The fingerprint of the judges of a class with these parameters. See `judge_fingerprint`."""
+    sources, libraries = code_sha256(kind), library_versions(kind)
+    main = sources.pop(kind.__module__)
+    if not sources and not libraries and not parameters:
         return main
-    return sha256_json({"judge": main, "modules": sources, "libraries": libraries})
+    covered = {"judge": main, "modules": sources, "libraries": libraries}
+    return sha256_json({**covered, **({"parameters": parameters} if parameters else {})})
 
 
-def code_sha256(judge: Judge) -> dict[str, str]:
+def code_sha256(kind: type[Judge]) -> dict[str, str]:
     """The modules that a fingerprint covers, each with the sha256 of its code.
 
     Raises:
         InputError: some source cannot be read.
     """
     sources: dict[str, str] = {}
-    waiting = [type(judge).__module__]
+    waiting = [kind.__module__]
     while waiting:
         if (name := waiting.pop()) not in sources:
-            tree = _tree(name, judge)
+            tree = _tree(name, kind)
             waiting += _own_imports(tree, name)
             sources[name] = sha256_bytes(_plain(tree).encode())
     return sources
 
 
-def library_versions(judge: Judge) -> dict[str, str]:
+def library_versions(judge: Judge | type[Judge]) -> dict[str, str]:
     """The installed versions of the libraries that a judge names; none for a judge that names none.
 
     Raises:
@@ -75,7 +85,7 @@ def library_versions(judge: Judge) -> dict[str, str]:
     return versions
 
 
-def _tree(name: str, judge: Judge) -> ast.Module:
+def _tree(name: str, judge: type[Judge]) -> ast.Module:
     try:
         module = sys.modules.get(name) or importlib.import_module(name)
         return ast.parse(inspect.getsource(module) or "\n")

@@ -80,7 +80,7 @@ def predict(run: RunRef, plan: RunPlan) -> PredictResult:
 def judge(run: RunRef, plan: RunPlan) -> Judged:
     """Score every prediction once; write scores.jsonl and metrics.json."""
     judged = phases.judge_run(run, plan)
-    if (warning := phases.cut_warning(judged, plan.generation.max_new_tokens)) is not None:
+    if (warning := phases.cut_warning(judged, plan.generation.longest)) is not None:
         announce("cut off:", warning)
     return judged
 
@@ -88,6 +88,7 @@ def judge(run: RunRef, plan: RunPlan) -> Judged:
 @retryable("record")
 def record(run: RunRef, plan: RunPlan, judged: Judged) -> RunRef:
     """Put metrics, predictions and scores into the registry in one transaction."""
-    phases.record_run(run, plan, judged, open_workspace().registry)
-    show_metrics(run)
+    registry = open_workspace().registry
+    phases.record_run(run, plan, judged, registry)
+    show_metrics(run, registry)
     return run

@@ -14,6 +14,7 @@ GB = 1e9
 """Bytes in a gigabyte, as GPUs are sold."""
 
 LoraTarget = Literal["q", "k", "v", "o", "gate", "up", "down"]
+OnTooLong = Literal["refuse", "drop", "truncate"]
 LORA_TARGETS: tuple[LoraTarget, ...] = get_args(LoraTarget)
 
 
@@ -53,6 +54,12 @@ class TrainConfig(Config):
         description="Parts in which the rows of a step are computed. More parts need less memory.",
     )
     sequence_length: int = Field(default=128, ge=8, le=1_048_576, description="Tokens per packed row.")
+    on_too_long: OnTooLong = Field(
+        default="refuse",
+        description="A trace of more tokens than a row holds: refuse stops before anything is trained; drop "
+        "leaves it out; truncate cuts its end off, the end token included. What was dropped and cut is "
+        "recorded.",
+    )
     packing: bool = Field(
         default=True,
         description="Pack several examples into one row; off: one example per row, the rest padding.",
@@ -153,6 +160,7 @@ class TrainSpec(BaseModel):
     Attributes:
         base: a checked local model directory to start from.
         base_label: what to call it in the model card.
+        base_on_hub: its hub id and commit; None where it is not from there.
         dataset: the training .jsonl file.
         dataset_label: what the model card calls it; empty for the file's name.
         output: the run's directory; `model/`, `training.jsonl` and the checkpoints are written there.
@@ -165,6 +173,7 @@ class TrainSpec(BaseModel):
 
     base: Path
     base_label: str
+    base_on_hub: tuple[str, str] | None = None
     dataset: Path
     dataset_label: str = ""
     output: Path

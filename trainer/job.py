@@ -10,12 +10,13 @@ from typing import Any
 import jax
 
 from core.files import sha256_file, sha256_tree
+from core.load_errors import explained
 from core.progress import Listener, Meter
 from trainer.checkpoints import Checkpoints
 from trainer.contract import CHECKPOINTS, TOKENS, TrainResult, TrainSpec
 from trainer.curve import Curve, StepRecord, draw_curve
 from trainer.data.stream import held_out
-from trainer.data.tokens import tokenize
+from trainer.data.tokens import check_ids, fit, tokenize
 from trainer.huggingface.model_card import write_model_card
 from trainer.huggingface.weights import load_decoder, save_decoder
 from trainer.loop import Trained, Training
@@ -23,7 +24,7 @@ from trainer.memory import check_memory
 from trainer.mesh import make_mesh
 from trainer.model.architecture import Architecture, read_architecture
 from trainer.model.decoder import Decoder
-from trainer.model.lora import merge_into, save_adapter
+from trainer.model.lora import AdapterBase, merge_into, save_adapter
 from trainer.step import TrainStep, trainable_decoder
 
 TAIL = 10
@@ -54,8 +55,10 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     arch = read_architecture(spec.base)
     step = TrainStep(arch, config, make_mesh(config))
     memory = check_memory(step, arch)
-    dataset = tokenize(spec.dataset, load_tokenizer(spec.base), spec.output / TOKENS, listener)
-    dataset.check_lengths(config.sequence_length)
+    tokenizer = load_tokenizer(spec.base)
+    dataset = tokenize(spec.dataset, tokenizer, spec.output / TOKENS, spec.prompt, listener)
+    check_ids(dataset, tokenizer, arch.vocab_size)
+    dataset = fit(dataset, min(config.sequence_length, arch.context), config.on_too_long).dataset
     model = load_decoder(spec.base, arch, dtype=config.dtype, remat=config.remat)
     state = step.start(trainable_decoder(model, config))
     curve, latest, best = _records(spec)
@@ -101,10 +104,15 @@ def _records(spec: TrainSpec) -> tuple[Curve, Checkpoints, Checkpoints]:
 
 
 def load_tokenizer(directory: Path) -> Any:
-    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's."""
+    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's.
+
+    Raises:
+        InputError: transformers cannot load it; says why.
+    """
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    with explained(directory, "tokenizer.json"):
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
 
 
 class _Reporter:
@@ -134,7 +142,7 @@ class _Reporter:
 def _export(spec: TrainSpec, arch: Architecture, decoder: Decoder, trained: Trained, curve: Curve) -> None:
     """Write the model directory and the curve. Adapters are merged in float32, and also kept apart."""
     if spec.config.method == "lora":
-        save_adapter(decoder, spec.config.lora, spec.base_label, spec.output / "adapter")
+        save_adapter(decoder, spec.config.lora, _adapter_base(spec), spec.output / "adapter")
         merged = load_decoder(spec.base, arch)
         merge_into(decoder, merged)
         decoder = merged
@@ -145,6 +153,11 @@ def _export(spec: TrainSpec, arch: Architecture, decoder: Decoder, trained: Trai
 
     save_decoder(decoder, spec.base, spec.output / "model", describe)
     draw_curve(curve.records, spec.output / "loss_curve.svg")
+
+
+def _adapter_base(spec: TrainSpec) -> AdapterBase:
+    hub_id, revision = spec.base_on_hub or (None, None)
+    return AdapterBase(spec.base.absolute(), hub_id, revision)
 
 
 def _result(spec: TrainSpec, trained: Trained, curve: Curve, seconds: float, memory: int) -> TrainResult:

@@ -7,15 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from core.child_process import raise_on_termination
-from experiments.config import MODEL_HELP, EvaluateConfig, TrainRunConfig, configured
+from core.errors import InputError
+from experiments.config import MODEL_HELP, EvaluateConfig, TrainRunConfig, evaluation
 from hallmark import api
-from hallmark.cli.options import Settings, option, settings, with_settings
+from hallmark.cli.options import ConfigFile, Settings, option, settings, with_settings
 from hallmark.cli.terminal import Json
 
 
 @with_settings(EvaluateConfig)
 def evaluate(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[
+        str | None, typer.Argument(help=f"{MODEL_HELP} Default: the one that --config names.")
+    ] = None,
+    config: ConfigFile = None,
     others: Settings = None,
     json: Json = False,
     **options: Any,
@@ -24,7 +28,9 @@ def evaluate(
     from hallmark.cli.show.run import report_run
 
     given = {"model": model, **settings(EvaluateConfig, options, others)}
-    wanted = configured(EvaluateConfig, None, given)
+    if model is None and config is None:
+        raise InputError("model: name the model to judge, or a --config file that does")
+    wanted = evaluation(config, given)
     raise_on_termination()
     report_run(api.evaluate(config=wanted), json)
 
@@ -32,6 +38,7 @@ def evaluate(
 @with_settings(EvaluateConfig)
 def baseline(
     base_model: Annotated[str | None, option(TrainRunConfig, "base_model", "--base-model", "-m")] = None,
+    config: ConfigFile = None,
     others: Settings = None,
     json: Json = False,
     **options: Any,
@@ -40,6 +47,6 @@ def baseline(
     from hallmark.cli.show.run import report_run
 
     given = {"model": base_model, **settings(EvaluateConfig, options, others)}
-    wanted = configured(EvaluateConfig, None, given)
+    wanted = evaluation(config, given)
     raise_on_termination()
     report_run(api.baseline(config=wanted), json)

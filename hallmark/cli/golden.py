@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from hallmark.cli import importing, power
+from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, emit, out
 from hallmark.progress import progress_shown
 
@@ -58,6 +59,7 @@ def list_datasets(json: Json = False) -> None:
 def check(
     file: File,
     judge: Judge = None,
+    judge_arg: JudgeArguments = None,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Whose tokenizer counts the tokens of the answers.")
     ] = "tiny-base",
@@ -76,7 +78,7 @@ def check(
     from hallmark.cli.show.lint import show_lint
 
     with progress_shown():
-        found = lint(file, judge, model, max_new_tokens)
+        found = lint(file, judge_with(judge, judge_arg), model, max_new_tokens)
     if json:
         emit(found.model_dump(mode="json"))
     else:
@@ -91,6 +93,7 @@ def freeze(
     licence: Annotated[str, typer.Option(help="SPDX identifier of the data's licence.")],
     made_by: Annotated[str, typer.Option(help="How the items were made, for readers of the results.")],
     judge: Judge = None,
+    judge_arg: JudgeArguments = None,
     json: Json = False,
 ) -> None:
     """Prove that each answer can score 1, and write the manifest that pins the sha256 and names the judge."""
@@ -99,7 +102,7 @@ def freeze(
     from hallmark.cli.show.lint import show_copies
 
     with progress_shown():
-        frozen = freeze_dataset(file, licence, made_by, judge)
+        frozen = freeze_dataset(file, licence, made_by, judge_with(judge, judge_arg))
     manifest = frozen.manifest
     if json:
         emit({**manifest.model_dump(), "can_show": frozen.can_show})

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from rich.markup import escape
 
 from core.errors import InputError
+from core.judge_reference import parse_judge
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -46,9 +47,12 @@ OPTIONS = (
     Option(("--learning-rate",), ("train.learning_rate",)),
     Option(("--seed",), ("train.seed",)),
     Option(("--judge",), ("judge",)),
+    Option(("--system",), ("prompt.system",)),
+    Option(("--instruction",), ("prompt.instruction",)),
     Option(("--max-new-tokens",), ("generation.max_new_tokens",)),
     Option(("--batch-size",), ("generation.batch_size",)),
     Option(("--threads",), ("generation.threads", "train.threads")),
+    Option(("--limit",), ("limit_items",)),
     Option(("--promote/--no-promote",), ("promote",)),
     Option(("--reuse-baseline/--no-reuse-baseline",), ("reuse_baseline",)),
     Option(("--reuse/--no-reuse",), ("reuse",)),
@@ -68,6 +72,14 @@ SuiteFile = Annotated[
         "--suite",
         metavar="FILE",
         help="TOML file of requirements and limits, all of which must hold; it names the datasets itself.",
+    ),
+]
+JudgeArguments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--judge-arg",
+        metavar="NAME=VALUE",
+        help="A parameter of --judge, as in pattern='[0-9]+'. Repeatable.",
     ),
 ]
 ConfigFile = Annotated[
@@ -98,6 +110,8 @@ def with_settings(kind: type[BaseModel]) -> Callable[[Command], Command]:
             if each.kind is not inspect.Parameter.VAR_KEYWORD
         ]
         made = [_parameter(kind, each) for each in _options_of(kind)]
+        if has_field(kind, "judge"):
+            made.append(_keyword("judge_arg", JudgeArguments))
         place = list(signature.parameters).index("others")  # --set stands behind what it completes
         ordered = [*own[:place], *made, *own[place:]]
         command.__signature__ = signature.replace(parameters=ordered)  # type: ignore[attr-defined]
@@ -109,9 +123,11 @@ def with_settings(kind: type[BaseModel]) -> Callable[[Command], Command]:
 def _parameter(kind: type[BaseModel], made: Option) -> inspect.Parameter:
     name = made.fields[0]
     annotation: Any = Annotated[option_type(field_of(kind, name)) | None, option(kind, name, *made.flags)]
-    return inspect.Parameter(
-        made.parameter, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-    )
+    return _keyword(made.parameter, annotation)
+
+
+def _keyword(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def settings(
@@ -125,7 +141,7 @@ def settings(
         others: NAME=VALUE pairs, which win.
 
     Raises:
-        InputError: a pair is not of that form.
+        InputError: a pair is not of that form, or a parameter is for a judge that is not named.
     """
     given = {
         field: options.get(each.parameter)
@@ -133,16 +149,47 @@ def settings(
         for field in each.fields
         if has_field(kind, field)
     }
+    if arguments := options.get("judge_arg"):
+        given["judge"] = judge_with(given["judge"], arguments)
     return {**given, **parse_settings(others)}
 
 
-def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
-    """NAME=VALUE pairs; values are TOML where they parse as TOML, else text."""
+def judge_with(judge: str | None, arguments: list[str] | None) -> str | None:
+    """The judge of `--judge` with the parameters of `--judge-arg`, which win over those in its reference.
+
+    Raises:
+        InputError: a parameter is not NAME=VALUE, or there is no `--judge` that it could be for.
+    """
+    if not arguments:
+        return judge
+    if judge is None:
+        raise InputError(f"--judge-arg {arguments[0]}: of which judge? Name it: --judge NAME@vN")
+    given = parse_settings(arguments, "--judge-arg", "pattern='[0-9]+'")
+    try:
+        parsed = parse_judge(judge)
+        return str(parse_judge({**parsed.parameters, **given, "name": parsed.versioned}))
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def parse_settings(
+    pairs: list[str] | None, flag: str = "--set", example: str = "train.batch_size=16"
+) -> dict[str, Any]:
+    """NAME=VALUE pairs; values are TOML where they parse as TOML, else text.
+
+    Args:
+        pairs: as they were typed.
+        flag: the option that they were given to, for errors.
+        example: what they look like there.
+
+    Raises:
+        InputError: a pair is not of that form.
+    """
     values: dict[str, Any] = {}
     for pair in pairs or []:
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise InputError(f"--set {pair}: expected NAME=VALUE, as in train.batch_size=16")
+            raise InputError(f"{flag} {pair}: expected NAME=VALUE, as in {example}")
         try:
             values[name] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -163,7 +210,9 @@ def option(kind: type[BaseModel], name: str, *flags: str) -> Any:
     shown = "" if default is None else str(default)
     if isinstance(default, bool):
         shown = flags[0].split("/")[0 if default else -1].strip("-") if "/" in flags[0] else ""
-    metavar = "|".join(choices(field)) or None
+    metavar = (
+        "|".join(("NUMBER", *words(field)) if bounded(field) and words(field) else choices(field)) or None
+    )
     text = f"{field.description} [default: {shown}]" if shown else str(field.description)
     return typer.Option(*flags, metavar=metavar, help=escape(text), show_default=False)
 
@@ -172,16 +221,34 @@ def option_type(field: FieldInfo) -> Any:
     """What Typer converts a field's text to; pydantic checks bounds and choices, with everything else, at
     once.
     """
-    if choices(field):
+    parts = _parts(field)
+    if words(field):
         return str
-    parts = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
-    return next((part for part in parts if part is not type(None)), field.annotation)
+    return get_args(parts[0])[0] if get_origin(parts[0]) is Annotated else parts[0]
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
     """The values of a field that may only have some."""
-    parts = (field.annotation, *get_args(field.annotation))
+    return () if bounded(field) else words(field)
+
+
+def words(field: FieldInfo) -> tuple[str, ...]:
+    """The words that a field may be, perhaps beside numbers; or those of which a list of them is made."""
+    parts = [each for part in _parts(field) for each in (part, *get_args(part))]
     return next((get_args(part) for part in parts if get_origin(part) is Literal), ())
+
+
+def bounded(field: FieldInfo) -> list[Any]:
+    """The bounds of the numbers that a field may be."""
+    within = [each for part in _parts(field) if get_origin(part) is Annotated for each in get_args(part)[1:]]
+    bounds = [*field.metadata, *(bound for each in within for bound in getattr(each, "metadata", [each]))]
+    return [bound for bound in bounds if type(bound).__name__ in ("Ge", "Gt", "Le", "Lt")]
+
+
+def _parts(field: FieldInfo) -> tuple[Any, ...]:
+    """The types that a field may have beside None."""
+    parts = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
+    return tuple(part for part in parts if part is not type(None)) or (field.annotation,)
 
 
 def field_of(kind: type[BaseModel], name: str) -> FieldInfo:

@@ -8,15 +8,17 @@ import typer
 
 from experiments.config import JUDGE_HELP
 from hallmark import api
+from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, RunId
 
 
 def rejudge(
     run: RunId,
     judge: Annotated[str, typer.Option("--judge", help=JUDGE_HELP)],
+    judge_arg: JudgeArguments = None,
     json: Json = False,
 ) -> None:
     """Judge a finished run's predictions by another judge, as a new run; nothing is predicted again."""
     from hallmark.cli.show.run import report_run
 
-    report_run(api.rejudge(run, judge), json)
+    report_run(api.rejudge(run, judge_with(judge, judge_arg) or judge), json)

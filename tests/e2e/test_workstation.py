@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.markdown import visible
+from core.text import visible
 from tests.support.recorded_runs import recorded_run, workspace_at
 from tests.support.workstation import TOKEN, Workstation, kill, listening_for_messages, message_server
 

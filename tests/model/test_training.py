@@ -83,7 +83,9 @@ def test_a_loss_that_is_no_number_stops_the_training_and_leaves_no_model(
 
 
 def test_a_training_item_that_does_not_fit_is_named(tmp_path: Path, small_dataset) -> None:
-    with pytest.raises(InputError, match="do not fit into train.sequence_length 16"):
+    with pytest.raises(
+        InputError, match="60 of 60 traces have more tokens than train.sequence_length = 16: the longest"
+    ):
         train(tmp_path / "run", small_dataset("train-v1", 60), sequence_length=16)
 
 

@@ -184,7 +184,7 @@ def test_runs_and_models_are_tables_and_frames(home: Path, registry: Registry, t
         del os.environ["HALLMARK_REGISTRY_URL"]
 
 
-def test_a_frame_without_pandas_says_what_to_install() -> None:
+def test_a_frame_without_pandas_says_what_to_install(tmp_path: Path) -> None:
     source = """
 import sys
 sys.modules["pandas"] = None  # what an absent package looks like
@@ -194,4 +194,7 @@ try:
 except hm.ResourceError as error:
     print(error)
 """
-    assert run_python(source).stdout == "to_frame() needs pandas: pip install 'hallmark[notebook]'\n"
+    assert (
+        run_python(source, HALLMARK_HOME=str(tmp_path)).stdout
+        == "to_frame() needs pandas: pip install 'hallmark[notebook]'\n"
+    )

@@ -186,9 +186,8 @@ def _share_out(dataset: TokenizedDataset, traces: Int64Array, length: int, packi
     """Some traces as rows, whose indices are into the dataset."""
     if not packing:
         return [traces[number : number + 1] for number in range(len(traces))]
-    sizes = dataset.offsets[traces + 1] - dataset.offsets[traces]
-    return [traces[row] for row in pack(sizes, length)]
+    return [traces[row] for row in pack(dataset.sizes[traces], length)]
 
 
 def _batch(dataset: TokenizedDataset, rows: Rows, length: int) -> HostBatch:
-    return lay_out(dataset.tokens, dataset.offsets, dataset.prompt_lengths, rows, length)
+    return lay_out(dataset.tokens, dataset.bears_loss, dataset.begins, dataset.sizes, rows, length)

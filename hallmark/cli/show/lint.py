@@ -111,6 +111,6 @@ def _next(lint: Lint, file: str) -> str:
         verdict = "well formed, but too small to decide much"
     if lint.frozen:
         return f"{verdict}; frozen: the sha256 is the manifest's"
-    judge = f" --judge {lint.judge}" if lint.judge != DEFAULT_JUDGE else ""
+    judge = f" --judge {shlex.quote(lint.judge)}" if lint.judge != DEFAULT_JUDGE else ""
     command = f"hallmark golden freeze {shlex.quote(file)} --licence SPDX --made-by TEXT{judge}"
     return f"{verdict}; not frozen yet: {command}"
