@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from core.config import Config
+from core.errors import InputError
 from golden.prompting import ResolvedPrompt
+
+LONGEST = 32_768
+"""The most that `max_new_tokens` may be."""
 
 
 class GenerationConfig(Config):
     """How predictions are made. Always greedy; only `max_new_tokens` and `dtype` are meant to change them."""
 
-    max_new_tokens: int = Field(default=128, ge=1, le=32_768, description="Longest completion, in tokens.")
+    max_new_tokens: Annotated[int, Field(ge=1, le=LONGEST)] | Literal["fit"] | None = Field(
+        default=None,
+        description="Longest completion, in tokens; fit: half as long again as the longest reference. "
+        "Default: fit; 128 for the built-in tiny base.",
+    )
     batch_size: int = Field(
         default=64,
         ge=1,
@@ -34,6 +42,54 @@ class GenerationConfig(Config):
         default="record",
         description="A prompt beyond the context: record cuts it on the left and records it; refuse stops.",
     )
+
+    @field_validator("max_new_tokens", mode="before")
+    @classmethod
+    def _number_or_fit(cls, value: Any) -> Any:
+        if value in (None, "fit"):
+            return value
+        if isinstance(value, bool) or not str(value).isdecimal() or not 1 <= int(value) <= LONGEST:
+            raise ValueError(
+                f"generation.max_new_tokens: expected a number from 1 to {LONGEST:,}, or fit, got {value!r}"
+            )
+        return int(value)
+
+    @property
+    def longest(self) -> int:
+        """The longest completion, in tokens, once that is settled.
+
+        Raises:
+            InputError: it is not.
+        """
+        if not isinstance(self.max_new_tokens, int):
+            raise InputError(
+                f"generation.max_new_tokens: a number is needed, got {self.max_new_tokens or 'nothing'}."
+            )
+        return self.max_new_tokens
+
+
+class FitSpec(BaseModel):
+    """How long may completions get?
+
+    Attributes:
+        model: a checked local model directory.
+        datasets: files of golden items.
+        prompt: how the model is asked.
+    """
+
+    model: Path
+    datasets: list[Path]
+    prompt: ResolvedPrompt = ResolvedPrompt()
+
+
+class FitResult(BaseModel):
+    """The answer.
+
+    Attributes:
+        max_new_tokens: the longest completion, in tokens.
+    """
+
+    max_new_tokens: int
 
 
 class PredictSpec(BaseModel):

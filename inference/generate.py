@@ -47,7 +47,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
 
     items = list(read_items(spec.dataset))
     tokenizer, model, device = load(spec)
-    config = generation_config(model, tokenizer, spec.generation.max_new_tokens)
+    config = generation_config(model, tokenizer, spec.generation.longest)
     prompts = _prompts(items, tokenizer, model, spec)
     tensors = _tensors(spec.model)
     partial = PartialPredictions(spec.output / "predictions.partial.jsonl", _identity(spec, tensors))
@@ -110,7 +110,7 @@ def _prompts(items: Sequence[Item], tokenizer: Any, model: Any, spec: PredictSpe
     """
     settings = spec.generation
     context = int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
-    room = context - settings.max_new_tokens
+    room = context - settings.longest
     if room < 1:
         raise InputError(
             f"generation.max_new_tokens: {settings.max_new_tokens} leaves no room for a prompt "

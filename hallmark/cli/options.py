@@ -217,17 +217,26 @@ def option_type(field: FieldInfo) -> Any:
     """What Typer converts a field's text to; pydantic checks bounds and choices, with everything else, at
     once.
     """
-    if choices(field):
+    kinds = _kinds(field)
+    if choices(field) or len(kinds) > 1:
         return str
-    parts = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
-    kind = next((part for part in parts if part is not type(None)), field.annotation)
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return get_args(kinds[0])[0] if get_origin(kinds[0]) is Annotated else kinds[0]
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
     """The values of a field that may only have some."""
-    parts = (field.annotation, *get_args(field.annotation))
+    kinds = _kinds(field)
+    if len(kinds) != 1:
+        return ()
+    parts = (kinds[0], *get_args(kinds[0]))  # of a list, those of its entries
     return next((get_args(part) for part in parts if get_origin(part) is Literal), ())
+
+
+def _kinds(field: FieldInfo) -> list[Any]:
+    """What a field may be, besides not given."""
+    union = get_origin(field.annotation) in (Union, UnionType)
+    parts = get_args(field.annotation) if union else (field.annotation,)
+    return [part for part in parts if part is not type(None)]
 
 
 def field_of(kind: type[BaseModel], name: str) -> FieldInfo:
