@@ -11,11 +11,11 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple, NoReturn
+from typing import IO, Any, NoReturn
 
 from core.errors import InputError, ResourceError, UnreadableError
 from core.progress import Count, byte_meter, uncounted
@@ -116,71 +116,17 @@ def sha256_entries(entries: Iterable[tuple[str, int, str]]) -> str:
     return sha256_bytes(b"".join(tree_line(*entry) for entry in entries))
 
 
-def sha256_tensors(directory: Path) -> str:
-    """The sha256 of a model's tensors alone: each one's name, dtype, shape and bytes, in name order. Whatever
-    the safetensors files of the directory are called, however many there are, and whatever stands beside
-    them, the same tensors have the same one.
-
-    The format: https://github.com/huggingface/safetensors#format. A file that is not of it counts as one
-    tensor without a name.
-    """
-    parts = [part for path in sorted(directory.glob("*.safetensors")) for part in _tensors(path)]
-    total = sum(part.size for part in parts)
-    with byte_meter("hash", total) as count, ThreadPoolExecutor(HASHING_THREADS) as threads:
-        hashes = list(threads.map(lambda part: part.sha256(count), parts))
-    lines = [
-        canonical_json([part.name, part.dtype, part.shape, sha256]).encode() + b"\n"
-        for part, sha256 in zip(parts, hashes, strict=True)
-    ]
-    return sha256_bytes(b"".join(sorted(lines)))
-
-
-class _Tensor(NamedTuple):
-    """A tensor in a safetensors file; `start` and `size` are its bytes there."""
-
-    path: Path
-    start: int
-    size: int
-    name: str
-    dtype: str
-    shape: list[int]
-
-    def sha256(self, count: Count) -> str:
-        digest, rest = hashlib.sha256(), self.size
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(self.start)
-            while rest > 0 and (piece := file.read(min(PIECE_BYTES, rest))):
-                digest.update(piece)
-                count(len(piece))
-                rest -= len(piece)
-        return digest.hexdigest()
-
-
-def _tensors(path: Path) -> list[_Tensor]:
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header: Any = json.loads(file.read(length)) if 8 + length <= size else None
-        found = []
-        for name, entry in header.items():
-            if name != "__metadata__":
-                first, last = entry["data_offsets"]
-                found.append(
-                    _Tensor(path, 8 + length + first, last - first, name, entry["dtype"], entry["shape"])
-                )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return [_Tensor(path, 0, size, "", "", [size])]
-    return found
-
-
 def tree_entries(directory: Path) -> list[tuple[str, int, str]]:
     """Name, size in bytes and sha256 of every file of a directory, in name order; hashed side by side.
 
     Raises:
         InputError: the tree holds a symbolic link or a special file, which could point outside it.
     """
-    files = tree_files(directory)
+    return file_entries(tree_files(directory))
+
+
+def file_entries(files: Mapping[str, Path]) -> list[tuple[str, int, str]]:
+    """The same for some files by their names."""
     sizes = [path.stat().st_size for path in files.values()]
     with byte_meter("hash", sum(sizes)) as count, ThreadPoolExecutor(HASHING_THREADS) as threads:
         hashes = threads.map(lambda path: sha256_file(path, count), files.values())
@@ -379,7 +325,8 @@ def no_such_file(path: Path) -> str:
     return f"Looked for {whole}{there}."
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON text, for its decoder; raises a ValueError where a field occurs twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
@@ -393,7 +340,7 @@ def _no_constant(name: str) -> NoReturn:
 
 _SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 """An escape for half of a character, or for NUL."""
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_keys, parse_constant=_no_constant)
 
 
 def parse_json(text: str) -> Any:

@@ -40,6 +40,7 @@ from golden.prompting import ResolvedPrompt, resolve_prompt
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, judge_reference, library_versions, load_judge
 from trainer.contract import SettledTrainConfig, TrainConfig
+from trainer.huggingface.tensor_names import check_tensors
 from trainer.model.architecture import read_architecture
 
 SHOWN_OVERLAPS = 5
@@ -370,7 +371,8 @@ def plan_training(
         return plan
     workspace.check_writable()
     golden, plan = _settle(config.evaluate(config.base_model, reuse=False), workspace, model)
-    read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
+    # what cannot be trained is refused before anything starts
+    check_tensors(plan.model.path, read_architecture(plan.model.path))
     base = check_base(plan.model, golden, config.train, workspace)
     train, sources = training_dataset(config.train, workspace.home)
     traces = _Counted(train.traces())

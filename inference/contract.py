@@ -40,7 +40,8 @@ class GenerationConfig(Config):
     )
     on_truncation: Literal["record", "refuse"] = Field(
         default="record",
-        description="A prompt beyond the context: record cuts it on the left and records it; refuse stops.",
+        description="A prompt beyond the context: record leaves out the oldest of the history, then the "
+        "beginning of what the user says, and records it; refuse stops.",
     )
 
     @field_validator("max_new_tokens", mode="before")
@@ -132,13 +133,20 @@ class PredictionMeta(BaseModel):
     """predictions_meta.json: how the predictions beside it came to be.
 
     Attributes:
-        generation: the generation config as used, special token ids included.
+        generation: the generation config as used, special token ids included: all ids at which an answer
+            ends, and the one that fills up shorter rows.
         prompt_template: `plain@v1` or the hash of the chat template.
+        template_name: `default` where the tokenizer has several templates by name.
+        date: what the template was told that today is; None where it does not ask.
+        stop: strings at which a completion ended too.
+        thinking_closed: the prompts themselves end thinking, so an answer need not.
+        batching: `padded`; or `equal_length` where padding would change the model's predictions, so that only
+            prompts of the same length go together; or `single` where any company would.
         tokenizer_sha256: sha256 over the tokenizer's files.
         items: number of predictions.
         prompt_tokens: sum over all prompts, as the model saw them.
         completion_tokens: sum over all completions, without the tokens that end them.
-        truncated_prompts: ids of items whose prompt was cut on the left to fit the context.
+        truncated_prompts: ids of items whose prompt was shortened to fit the context.
         reached_max_new_tokens: ids of items whose completion was cut off before it ended.
         device: cpu or cuda.
         dtype: what was computed in.
@@ -162,5 +170,10 @@ class PredictionMeta(BaseModel):
     batch_size_used: int
     predictions_sha256: str
     timing: dict[str, float]
+    template_name: str | None = None
+    date: str | None = None
+    stop: list[str] = []
+    thinking_closed: bool = False
+    batching: Literal["padded", "equal_length", "single"] = "padded"
     weights_bytes: int | None = None
     tensors_sha256: str | None = None

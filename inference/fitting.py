@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from core.child_process import answering
+from core.load_errors import explained
+from golden.chat_template import named_ends
 from golden.datasets import read_items
-from golden.rendering import encode_prompt, render_completion
+from golden.rendering import Renderer, fit_max_new_tokens
 from inference.contract import FitResult, FitSpec
+from inference.generate import context_length
 
 
 def fit(spec: FitSpec) -> FitResult:
@@ -19,21 +22,13 @@ def fit(spec: FitSpec) -> FitResult:
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(spec.model, local_files_only=True, trust_remote_code=False)
-    config = AutoConfig.from_pretrained(spec.model, local_files_only=True, trust_remote_code=False)
-    context = int(getattr(config.get_text_config(), "max_position_embeddings", 1 << 30))
-    found = 0
-    for path in spec.datasets:
-        items = list(read_items(path))
-        longest = max(
-            len(tokenizer.encode(render_completion(item.steps, each), add_special_tokens=False))
-            for item in items
-            for each in item.accepted
-        )
-        prompt = max(len(encode_prompt(tokenizer, item, spec.prompt)) for item in items)
-        wanted = max(64, -(-(longest * 3 // 2 + 32) // 32) * 32)
-        found = max(found, max(1, min(wanted, max(context - prompt, context // 4))))
-    return FitResult(max_new_tokens=found)
+    with explained(spec.model):
+        tokenizer = AutoTokenizer.from_pretrained(spec.model, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(spec.model, local_files_only=True, trust_remote_code=False)
+    renderer = Renderer(tokenizer, spec.prompt, named_ends(spec.model))
+    context = context_length(config)
+    found = (fit_max_new_tokens(renderer, list(read_items(path)), context) for path in spec.datasets)
+    return FitResult(max_new_tokens=max(found))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from core.text import cut
 from evaluation.comparison import Comparison, Group
-from evaluation.form import FormAndSkill
+from evaluation.form import FormAndSkill, in_order
 from evaluation.gate import COLUMNS, decision_rows
+from evaluation.hints import AnswerCounts, hints
 from evaluation.metrics import Metric, MetricsSnapshot
 from evaluation.numbers import p_text, percent, points
 from evaluation.plots import draw_comparison
 from evaluation.shown import largest, more_changed, more_largest, most_changed
+from experiments.answers import Answer
 from experiments.comparing import Flip
 from experiments.differences import shown
 from experiments.reproducing import Reproduction
@@ -37,12 +39,17 @@ def picture(svg: bytes, description: str) -> str:
     return f"![{description}](data:image/svg+xml;base64,{base64.b64encode(svg).decode()})"
 
 
-def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
-    """The scores of a run, overall and by category, what the judge said how often, and how many were cut off.
+def metrics_report(
+    snapshot: MetricsSnapshot, run: str, counted: AnswerCounts | None = None, wrong: Sequence[Answer] = ()
+) -> str:
+    """The scores of a run, overall and by category, what the judge said how often, how many were cut off, and
+    some answers that are not right.
 
     Args:
         snapshot: of the run.
         run: its name, or a link to it.
+        counted: how its completions fared.
+        wrong: the answers.
     """
     categories = [(code(name), of) for name, of in snapshot.categories.items()]
     groups = [("overall", snapshot.overall), *largest(categories, lambda each: _size(each[1]))]
@@ -64,7 +71,28 @@ def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
     counts = table(["judged", "items"], judged)
     more = more_largest(len(categories), f"All: {code('hallmark runs show --json')}")
     shown_metrics = table(["metric", "category", "items", "value", "95 % interval"], rows)
-    return "\n\n".join([f"Run {run}", shown_metrics, *([more] if more else []), counts])
+    parts = [f"Run {run}", shown_metrics, *([more] if more else []), counts]
+    if counted is not None:
+        if counted.rungs:
+            where = [(text_cell(name), *map(str, counted.rungs[name])) for name in in_order(counted.rungs)]
+            parts.append(table(["answer found by", "right", "wrong"], where))
+        parts += map(prose, hints(counted))
+    if wrong:
+        asked = [_answer_cells(answer) for answer in wrong]
+        parts += ["### What it said", table(["item", "asked", "right answer", "judged", "answer"], asked)]
+        parts.append(f"More: {code(f'hallmark runs show {run} --wrong 50')}")
+    return "\n\n".join(parts)
+
+
+def _answer_cells(answer: Answer) -> tuple[str, ...]:
+    texts = (
+        answer.trace_id,
+        answer.asked[-1]["content"],
+        " or ".join(answer.accepted),
+        answer.verdict,
+        answer.prediction,
+    )
+    return tuple(map(text_cell, texts))
 
 
 def _size(metrics: Mapping[str, Metric]) -> tuple[int, float]:

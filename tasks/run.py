@@ -88,6 +88,7 @@ def judge(run: RunRef, plan: RunPlan) -> Judged:
 @retryable("record")
 def record(run: RunRef, plan: RunPlan, judged: Judged) -> RunRef:
     """Put metrics, predictions and scores into the registry in one transaction."""
-    phases.record_run(run, plan, judged, open_workspace().registry)
-    show_metrics(run)
+    registry = open_workspace().registry
+    phases.record_run(run, plan, judged, registry)
+    show_metrics(run, registry)
     return run

@@ -289,6 +289,7 @@ class TrainSpec(BaseModel):
     Attributes:
         base: a checked local model directory to start from.
         base_label: what to call it in the model card.
+        base_on_hub: its hub id and commit; None where it is not from there.
         dataset: the training .jsonl file.
         dataset_label: what the model card calls it; empty for the file's name.
         output: the run's directory; `model/`, `training.jsonl` and the checkpoints are written there.
@@ -301,6 +302,7 @@ class TrainSpec(BaseModel):
 
     base: Path
     base_label: str
+    base_on_hub: tuple[str, str] | None = None
     dataset: Path
     dataset_label: str = ""
     output: Path

@@ -23,7 +23,7 @@ from trainer.memory import check_memory
 from trainer.mesh import make_mesh
 from trainer.model.architecture import Architecture, read_architecture
 from trainer.model.decoder import Decoder
-from trainer.model.lora import merge_into, save_adapter
+from trainer.model.lora import AdapterBase, merge_into, save_adapter
 from trainer.step import TrainStep, trainable_decoder
 
 TAIL = 10
@@ -146,7 +146,7 @@ def _export(
 ) -> None:
     """Write the model directory and the curve. Adapters are merged in float32, and also kept apart."""
     if spec.config.method == "lora":
-        save_adapter(decoder, spec.config.lora, spec.base_label, spec.output / "adapter")
+        save_adapter(decoder, spec.config.lora, _adapter_base(spec), spec.output / "adapter")
         merged = load_decoder(spec.base, arch)
         merge_into(decoder, merged)
         decoder = merged
@@ -157,6 +157,11 @@ def _export(
 
     save_decoder(decoder, spec.base, spec.output / "model", describe)
     draw_curve(curve.records, spec.output / "loss_curve.svg")
+
+
+def _adapter_base(spec: TrainSpec) -> AdapterBase:
+    hub_id, revision = spec.base_on_hub or (None, None)
+    return AdapterBase(spec.base.absolute(), hub_id, revision)
 
 
 def _result(spec: TrainSpec, trained: Trained, curve: Curve, **about: Any) -> TrainResult:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from core.files import sha256_file, sha256_tensors, write_json, write_jsonl
+from core.files import sha256_file, write_json, write_jsonl
 from core.sealed import seal
+from core.tensors import sha256_tensors
 from experiments import phases
 from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation, plan_training

@@ -26,11 +26,12 @@ from core.files import (
     sha256_tree,
     write_json,
 )
+from core.load_errors import explained
 from core.progress import Listener, Meter, announce
 from core.sealed import SUMS, damage, seal
 from golden.datasets import read_traces
 from golden.prompting import ResolvedPrompt
-from golden.rendering import NO_SETTINGS, EncodedTrace, encode_traces, prompt_template_id
+from golden.rendering import NO_SETTINGS, EncodedTrace, Renderer, encode_traces
 from golden.schema import Trace
 from trainer.contract import OnTooLong
 from trainer.data.packing import BoolArray, Int64Array
@@ -207,11 +208,8 @@ def load_tokenizer(directory: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
+    with explained(directory, "tokenizer.json"):
         return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"{directory}: transformers cannot load this tokenizer: {first}") from error
 
 
 def tokenize(
@@ -231,22 +229,19 @@ def tokenize(
         listener: gets progress in traces.
 
     Raises:
-        InputError: a line of the dataset is bad or has nothing that bears loss, or the tokenizer has no
-            end-of-sequence token.
+        InputError: a line of the dataset is bad or has nothing that bears loss, or nothing says where an
+            answer ends.
         ResourceError: the disk is full or the place cannot be written.
     """
     open_for_reading(dataset_path).close()
-    if tokenizer.eos_token_id is None:
-        raise InputError(
-            f"{tokenizer.name_or_path}: tokenizer_config.json names no eos_token. "
-            "Without one no model learns where to stop."
-        )
+    renderer = Renderer(tokenizer, prompt)
     dtype = "uint16" if max(tokenizer.get_vocab().values()) < 1 << 16 else "uint32"
     key = {
         "layout": LAYOUT,
         "dataset": sha256_file(dataset_path),
         "tokenizer": _tokenizer_sha256(tokenizer),
-        "template": prompt_template_id(tokenizer),
+        "template": renderer.template.id,
+        "ends": renderer.ends,
         "prompt": prompt.recorded(),
         "dtype": dtype,
     }
