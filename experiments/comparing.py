@@ -33,8 +33,8 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
     read-only registry nothing is recorded.
 
     Args:
-        baseline: run id, or a unique beginning of one.
-        candidate: run id, or a unique beginning of one.
+        baseline: run id, or a unique beginning or end of one.
+        candidate: run id, or a unique beginning or end of one.
         registry: holds both.
 
     Raises:

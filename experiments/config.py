@@ -24,7 +24,7 @@ Kind = TypeVar("Kind", bound=Config)
 
 MODEL_HELP = (
     "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, run:RUN_ID for what a run trained, a "
-    f"hub id ORG/NAME@REVISION, or {TINY_BASE}."
+    f"hub id ORG/NAME@REVISION, or {TINY_BASE}. `registry:` may be left out."
 )
 DATASET_HELP = "Golden dataset: a built-in name, or the path of a KEY-vN.jsonl file."
 JUDGE_HELP = (

@@ -29,6 +29,7 @@ from experiments.workspace import open_workspace
 from golden.datasets import Dataset, load_dataset
 from golden.freezing import freeze, refuse_frozen
 from golden.manifest import DEFAULT_JUDGE, Manifest
+from golden.schema import Item
 from inference.contract import GenerationConfig
 from judges import Judge, judge_reference, load_judge
 
@@ -125,15 +126,16 @@ def lint(
         errors=[finding for finding in findings if finding.is_error],
         warnings=[finding for finding in findings if not finding.is_error],
         skipped={"cut_steps": counter} if isinstance(counter, str) else {},
-        can_show=_can_show(dataset.name, lines),
+        can_show=can_show(dataset.name, lines.items),
     )
 
 
-def _can_show(name: str, lines: Lines) -> list[str]:
-    if not lines.items:
+def can_show(name: str, items: Sequence[Item]) -> list[str]:
+    """In words, how large a gain must be to be found with these items; empty without any."""
+    if not items:
         return []
-    groups = independent([item.trace_id for item in lines.items], group_of(lines.items))
-    return power_plan(name, len(lines.items), groups).sentences()
+    groups = independent([item.trace_id for item in items], group_of(items))
+    return power_plan(name, len(items), groups).sentences()
 
 
 def _token_counter(model: str) -> TokenCounter | str:
@@ -173,7 +175,7 @@ def freeze_dataset(reference: str | Path, licence: str, made_by: str, judge: str
     used = load_judge(judge or DEFAULT_JUDGE)
     warnings = _proved(dataset, lines, used)
     manifest = freeze(dataset, licence, made_by, judge and judge_reference(used))
-    return Frozen(manifest=manifest, warnings=warnings, can_show=_can_show(dataset.name, lines))
+    return Frozen(manifest=manifest, warnings=warnings, can_show=can_show(dataset.name, lines.items))
 
 
 def _proved(dataset: Dataset, lines: Lines, judge: Judge) -> list[Finding]:

@@ -43,7 +43,7 @@ def promote_run(
     """Ask the gate about a recorded run, promote it when the gate agrees, and record the decision.
 
     Args:
-        reference: the candidate's run id, or a unique beginning of one.
+        reference: the candidate's run id, or a unique beginning or end of one.
         model_name: registered model.
         gate: the rule.
         workspace: its registry holds the runs.

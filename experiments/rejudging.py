@@ -111,8 +111,8 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
     """Settle a re-judging.
 
     Args:
-        reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning of
-            one.
+        reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning or
+            end of one.
         judge: as NAME@vN.
         registry: holds the run.
 
@@ -168,7 +168,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     that made them. Where a run with the same predictions and the same judge is recorded, that one is taken.
 
     Args:
-        reference: run id, or a unique beginning of one.
+        reference: run id, or a unique beginning or end of one.
         judge: as NAME@vN.
         workspace: its registry holds the run and records the new one.
 

@@ -120,7 +120,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
     """Settle a run as its manifest recorded it.
 
     Args:
-        target: run id, a unique beginning of one, or a model version as NAME@vN.
+        target: run id, a unique beginning or end of one, or a model version as NAME@vN.
         workspace: its registry holds the run.
 
     Raises:

@@ -27,7 +27,7 @@ def promote(
     """Ask the gate about a recorded run and promote it when the gate agrees.
 
     Args:
-        run: run id, or a unique beginning of one.
+        run: run id, or a unique beginning or end of one.
         model_name: name in the registry; the run's model becomes its next version.
         gate: the rule.
         against: run to compare with; default is the champion's, else the base model's.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, bindparam, exists, func, insert
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, or_
 from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
@@ -209,7 +210,7 @@ class Runs:
             return run
 
     def get(self, reference: str) -> Run:
-        """A run by its id, or by a beginning of it that no other run's id has.
+        """A run by its id, or by a beginning or an end of it that no other run's id has.
 
         Raises:
             InputError: there is none, or more than one; lists them.
@@ -320,7 +321,7 @@ class Runs:
 
         Example:
             >>> [row.reason for row in registry.runs.some_predictions(run.run_id, False, 2)]
-            ['wrong', 'empty']
+            ['wrong', 'wrong']
         """
         scored = col(Prediction.score) >= 1 if full_score else col(Prediction.score) < 1
         found = select(Prediction).where(Prediction.run_id == run_id, scored)
@@ -491,22 +492,138 @@ class Runs:
         with self.database.reading() as session:
             return session.exec(counted.where(Run.status == status) if status else counted).one()
 
-    def list(self, limit: int = 20, kind: str | None = None) -> Sequence[Run]:
+    def list(self, limit: int = 20, kind: str | None = None, **looked_for: str | None) -> Sequence[Run]:
         """The newest runs, newest first. Their manifests are not loaded; `get` gives one run with everything.
 
         Args:
             limit: how many, at most.
             kind: only `baseline` or only `trained` runs.
+            looked_for: the arguments of `RunFilter`; None stands for any.
+
+        Raises:
+            InputError: nothing was recorded of such a model, dataset or judge; lists what was.
 
         Example:
             >>> [(run.run_id, run.status) for run in registry.runs.list(limit=2)]
             [('20261127-020010-3c0ff1', 'finished'), ('20261126-020007-91be04', 'finished')]
         """
-        found = select(Run).order_by(col(Run.id).desc()).limit(limit)
+        filters = RunFilter(kind=kind, **looked_for)
         with self.database.reading() as session:
-            return session.exec(
-                (found.where(Run.kind == kind) if kind else found).options(*WITHOUT_DOCUMENTS)
-            ).all()
+            found = select(Run).where(*_conditions(session, filters)).order_by(col(Run.id).desc())
+            return session.exec(found.limit(limit).options(*WITHOUT_DOCUMENTS)).all()
+
+    def datasets(self, runs: Sequence[Run]) -> dict[str, str]:
+        """The names of the datasets that some runs were judged on, by run id.
+
+        Example:
+            >>> registry.runs.datasets([run])
+            {'20261124-101432-0f3e9a': 'golden-v1'}
+        """
+        with self.database.reading() as session:
+            ids = {run.dataset_id for run in runs}
+            names = {
+                row.id: row.name for row in session.exec(select(Dataset).where(col(Dataset.id).in_(ids)))
+            }
+        return {run.run_id: names[run.dataset_id] for run in runs}
+
+    def trainings(self, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+        """What the manifests of some runs say of their training, by run id; without runs that have none.
+
+        Example:
+            >>> registry.runs.trainings([run])
+            {}
+        """
+        # The manifests are read here: PostgreSQL finds no field in a document that holds a NUL anywhere.
+        ids = [run.run_id for run in runs if run.kind == "trained"]
+        found: dict[str, dict[str, Any]] = {}
+        with self.database.reading() as session:
+            for start in range(0, len(ids), AT_ONCE):
+                some = select(Run.run_id, Run.manifest).where(
+                    col(Run.run_id).in_(ids[start : start + AT_ONCE])
+                )
+                found.update(
+                    {run_id: manifest.get("training") or {} for run_id, manifest in session.exec(some)}
+                )
+        return found
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs are looked for. None stands for any.
+
+    Attributes:
+        kind: baseline or trained.
+        status: running, finished or failed.
+        model: the model that a run judged or trained from, as it was named; also without `registry:`, without
+            its version or revision, or only its last part: `org/small@a1b2c3`, `org/small` and `small` find
+            the same.
+        dataset: the golden dataset, as KEY-vN, as KEY, or as the path of a file with that name.
+        judge: NAME@vN, or NAME.
+        since: ISO 8601 text in UTC; only runs that were started then or later.
+    """
+
+    kind: str | None = None
+    status: str | None = None
+    model: str | None = None
+    dataset: str | None = None
+    judge: str | None = None
+    since: str | None = None
+
+
+def _conditions(session: Session, filters: RunFilter) -> list[ColumnElement[bool]]:
+    """A filter as SQL. What a run names in several ways is looked up first: there are few models, datasets
+    and judges, and an index has the runs of each.
+    """
+    found = [
+        column == value
+        for column, value in ((col(Run.kind), filters.kind), (col(Run.status), filters.status))
+        if value is not None
+    ]
+    if filters.since is not None:
+        found.append(col(Run.started_at) >= filters.since)
+    if filters.model is not None:
+        named = session.exec(select(Run.base_model).distinct()).all()
+        found.append(col(Run.base_model).in_(_fitting("model", filters.model, named, _model_names)))
+    if filters.judge is not None:
+        named = session.exec(select(Run.judge).distinct()).all()
+        fitting = _fitting("judge", filters.judge, named, lambda name: {name, name.partition("@")[0]})
+        found.append(col(Run.judge).in_(fitting))
+    if filters.dataset is not None:
+        datasets = {row.name: row for row in session.exec(select(Dataset))}
+        wanted = PurePath(filters.dataset).name.removesuffix(".jsonl")
+        fitting = _fitting("dataset", wanted, list(datasets), lambda name: {name, datasets[name].key})
+        found.append(col(Run.dataset_id).in_([datasets[name].id for name in fitting]))
+    return found
+
+
+def _model_names(reference: str) -> set[str]:
+    """What a model may be called for short.
+
+    Example:
+        >>> sorted(_model_names("org/small@a1b2"))
+        ['org/small', 'org/small@a1b2', 'small', 'small@a1b2']
+    """
+    plain = reference.rstrip("/")
+    whole = {reference, plain, plain.removeprefix("registry:"), plain.removeprefix("run:")}
+    last = {name.rpartition("/")[2] for name in whole}
+    return {short for name in whole | last for short in (name, name.partition("@")[0])}
+
+
+def _fitting(
+    what: str, wanted: str, recorded: Sequence[str], names: Callable[[str], set[str]]
+) -> Sequence[str]:
+    """What was recorded under a name.
+
+    Raises:
+        InputError: nothing was; lists what was.
+    """
+    if found := [each for each in recorded if wanted.rstrip("/") in names(each)]:
+        return found
+    some = ", ".join(sorted(recorded)[:CANDIDATES_SHOWN]) + (
+        ", ..." if len(recorded) > CANDIDATES_SHOWN else ""
+    )
+    there_are = f"Recorded are {some}." if recorded else "Nothing was run yet."
+    raise InputError(f"{what} {wanted[:80]}: no run is of it. {there_are}")
 
 
 # Statements that every promotion asks several times are built once: building one costs more than SQLite takes
@@ -540,16 +657,17 @@ def find_run(session: Session, reference: str) -> Run:
     exact = session.exec(_RUN, params={"run_id": reference}).first()
     if exact is not None:
         return exact
-    newest_first = select(Run).order_by(col(Run.id).desc())
-    starts = newest_first.where(col(Run.run_id).startswith(reference, autoescape=True)).limit(
-        CANDIDATES_SHOWN + 1
-    )
-    found = list(session.exec(starts)) if reference else []
+    named = col(Run.run_id)
+    fits = or_(named.startswith(reference, autoescape=True), named.endswith(reference, autoescape=True))
+    alike = select(Run.run_id).where(fits).order_by(col(Run.id).desc()).limit(CANDIDATES_SHOWN + 1)
+    found = session.exec(alike).all() if reference else []
     if len(found) == 1:
-        return found[0]
+        return session.exec(_RUN, params={"run_id": found[0]}).one()
     if found:
-        shown = ", ".join(run.run_id for run in found[:CANDIDATES_SHOWN])
-        raise InputError(f"run {reference}: several ids start with this: {shown}. Give more of the id.")
+        shown = ", ".join(found[:CANDIDATES_SHOWN]) + (", ..." if len(found) > CANDIDATES_SHOWN else "")
+        raise InputError(
+            f"run {reference}: several ids begin or end with this: {shown}. Give more of the id."
+        )
     newest = session.exec(select(Run.run_id).order_by(col(Run.id).desc()).limit(CANDIDATES_SHOWN)).all()
     there_are = f"The newest are {', '.join(newest)}." if newest else "Nothing was run yet."
     raise InputError(f"run {reference[:80]}: there is none. {there_are}")

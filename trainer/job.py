@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from core.files import sha256_file, sha256_tree
+from core.load_errors import explained
 from core.progress import Listener, Meter
 from trainer.checkpoints import Checkpoints
 from trainer.contract import CHECKPOINTS, TOKENS, TrainResult, TrainSpec
@@ -103,10 +104,15 @@ def _records(spec: TrainSpec) -> tuple[Curve, Checkpoints, Checkpoints]:
 
 
 def load_tokenizer(directory: Path) -> Any:
-    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's."""
+    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's.
+
+    Raises:
+        InputError: transformers cannot load it; says why.
+    """
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    with explained(directory, "tokenizer.json"):
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
 
 
 class _Reporter:

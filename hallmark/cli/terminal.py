@@ -30,7 +30,7 @@ Json = Annotated[
 _ACTING = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters that JSON leaves as they are, and those that turn a line around."""
 
-RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")]
+RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning or end of one.")]
 Model = Annotated[str, typer.Argument(help="Registered model.")]
 Alias = Annotated[str, typer.Option(help="Which alias moves.")]
 PublicKeys = Annotated[
