@@ -102,7 +102,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         template_name=renderer.template.name,
         date=str(renderer.template.date) if renderer.template.prints_date else None,
         stop=spec.prompt.config.stop,
-        thinking_closed=renderer.closes_thinking(items[0]),
+        thinking_closed=any(map(renderer.closes_thinking, items[:1])),
         batching=batching,
         device=device,
         batch_size_used=batch_size_used,
