@@ -33,7 +33,7 @@ from golden.lines import line_or_problems
 from golden.manifest import DEFAULT_JUDGE, Manifest, Origin, manifest_path, write_manifest
 from golden.schema import TRACE_ID_PATTERN, DatasetLine, Item, Trace, trace_id_for
 from golden.words import normalise
-from judges import load_judge
+from judges import Judge, judge_reference, load_judge
 
 FIRST_ROWS = 200
 """From so many the format is found."""
@@ -232,9 +232,7 @@ def import_prepared(
         ResourceError: the hub or a package is missing.
     """
     key, version = _key(name)
-    used = None if train else judge or DEFAULT_JUDGE
-    if used:
-        load_judge(used)
+    used = None if train else load_judge(judge or DEFAULT_JUDGE)
     known = known_format(format)
     others = [load_dataset(other) for other in against]
     opened = open_source(str(source), encoding, split)
@@ -243,8 +241,8 @@ def import_prepared(
     with tempfile.TemporaryDirectory(prefix="hallmark-import-") as folder:
         work = _Work(Path(folder), opened, read, train, key)
         work.read()
-        if not train:
-            work.prove(used or DEFAULT_JUDGE)
+        if used is not None:
+            work.prove(used)
         else:
             work.count_contradictions()
         work.compare(others)
@@ -293,7 +291,7 @@ def import_prepared(
             name=path.stem,
             path=path,
             sha256=sha256,
-            judge=used,
+            judge=used and judge_reference(used),
             licence=licence or UNKNOWN,
             can_show=[] if train else can_show(path.stem, list(read_items(lines)) if work.taken else []),
             was_there=was_there,
@@ -306,7 +304,7 @@ def import_prepared(
             categories=categories,
             licence=licence or UNKNOWN,
             made_by=made_by or f"hallmark golden import {origin.source}",
-            judge=judge,
+            judge=judge and used and judge_reference(used),
             purpose="training" if train else "golden",
             origin=origin,
         )
@@ -480,9 +478,7 @@ class _Work:
         """Whether the ids of the file can be those of the dataset; else says why not."""
         column = self.reading.mapped.get("trace_id") or self.reading.columns.get("trace_id")
         if bad := next((each for each in ids if not re.fullmatch(TRACE_ID_PATTERN, each)), None):
-            self.notes.add(
-                f"ids are made from the content: `{column}` has {bad[:40]!r}, which is no trace_id"
-            )
+            self.notes.add(f"ids are made from the content: `{column}` has {bad[:40]!r}, which cannot be one")
             return False
         if len(set(ids)) < len(ids):
             self.notes.add(f"ids are made from the content: `{column}` has some more than once")
@@ -497,15 +493,16 @@ class _Work:
                 file.write(canonical_json(fields).encode() + b"\n")
         self.file = renamed
 
-    def prove(self, judge: str) -> None:
+    def prove(self, judge: Judge) -> None:
         """Refuse items that cannot be won by the judge, and prompts with contradicting answers."""
         if not self.dropped:
             return
         items = list(read_items(self.file))
-        lines, used = Lines(items, list(range(1, len(items) + 1))), load_judge(judge)
-        for finding in unanswerable(lines, used):
-            self._drop_found(finding, f"by {judge} no model can be right: {finding.problem}")
-        for finding in same_prompts(lines, used):
+        lines = Lines(items, list(range(1, len(items) + 1)))
+        for finding in unanswerable(lines, judge):
+            named = judge_reference(judge)
+            self._drop_found(finding, f"by {named} no model can be right: {finding.problem}")
+        for finding in same_prompts(lines, judge):
             if finding.is_error:
                 self.contradictions += 1
                 where = " and ".join(self.places.where(line - 1) for line in finding.lines[:2])

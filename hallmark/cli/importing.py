@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from core.errors import InputError
+from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, counted, emit, out, relative
 from hallmark.progress import progress_shown
 
@@ -80,6 +81,7 @@ def import_file(
     judge: Annotated[
         str | None, typer.Option(help="NAME@vN that a golden set is meant for; its answers are proved by it.")
     ] = None,
+    judge_arg: JudgeArguments = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave refused rows out; else they stop the import.")
     ] = False,
@@ -114,7 +116,7 @@ def import_file(
             against=[*(golden or ()), *(training_set or ())],
             licence=licence,
             made_by=made_by,
-            judge=judge,
+            judge=judge_with(judge, judge_arg),
             skip_bad=skip_bad,
         ) as prepared,
     ):
