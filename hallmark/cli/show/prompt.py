@@ -41,7 +41,7 @@ def _facts(found: Preview) -> list[tuple[str, str]]:
         facts.append(("", relative(Path(found.template_file))))
     if found.date is not None:
         facts.append(("date", f"{found.date}, which the template prints"))
-    facts.append(("ends at", ", ".join(f"{shown(end)} ({end.id})" for end in found.ends)))
+    facts.append(("ends at", ", ".join(f"{as_seen(end)} ({end.id})" for end in found.ends)))
     if found.stop:
         facts.append(("stops at", ", ".join(map(repr, found.stop))))
     if found.thinking_end is not None:
@@ -78,16 +78,16 @@ def _show_line(title: str, line: PreviewLine) -> None:
             if place == SHOWN_TOKENS // 2:
                 table.add_row("", "", Text(f"... {counted(left_out, 'token')} more: --json", "dim"))
             continue
-        text = Text(shown(token), "green" if token.bears_loss else "")
+        text = Text(as_seen(token), "green" if token.bears_loss else "")
         table.add_row(str(place), str(token.id), text, "loss" if token.bears_loss else "")
     out.print(table)
 
 
-def shown(token: PreviewToken) -> str:
+def as_seen(token: PreviewToken) -> str:
     r"""A token's text, with its spaces and line feeds to be seen.
 
     Example:
-        >>> shown(PreviewToken(id=7, text=" two\n"))
+        >>> as_seen(PreviewToken(id=7, text=" two\n"))
         '·two⏎'
     """
     text = token.text.replace(" ", "·").replace("\n", "⏎").replace("\t", "→")
