@@ -325,7 +325,8 @@ def no_such_file(path: Path) -> str:
     return f"Looked for {whole}{there}."
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON text, for its decoder; raises a ValueError where a field occurs twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
@@ -339,7 +340,7 @@ def _no_constant(name: str) -> NoReturn:
 
 _SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 """An escape for half of a character, or for NUL."""
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_keys, parse_constant=_no_constant)
 
 
 def parse_json(text: str) -> Any:

@@ -186,8 +186,12 @@ def read_tensors(path: Path) -> list[Tensor]:
         found = [_tensor(path, 8 + length, *item) for item in header.items() if item[0] != "__metadata__"]
     except (ValueError, TypeError, KeyError) as error:
         raise IntegrityError(_damaged(path, "its header does not describe tensors")) from error
-    end = max((part.start + part.size for part in found), default=8 + length)
-    if end > size:
+    end = 8 + length
+    for part in sorted(found, key=lambda part: (part.start, part.size)):
+        if part.start != end:
+            raise IntegrityError(_damaged(path, f"tensor {part.name} does not begin where another ends"))
+        end += part.size
+    if end != size:
         raise IntegrityError(_damaged(path, f"it has {size:,} bytes, and its header names {end:,}"))
     return found
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.errors import InputError
-from golden.chat_template import PLAIN_TEMPLATE, ChatTemplate
+from golden.chat_template import PLAIN_TEMPLATE, ChatTemplate, named_ends
 from golden.control_tokens import ControlTokens
 from golden.prompting import DEFAULT_DATE, ResolvedPrompt
 from golden.schema import Item, Trace
@@ -137,7 +138,8 @@ class Renderer:
     Args:
         tokenizer: a Hugging Face tokenizer.
         prompt: how the model is asked.
-        model_ends: ids of the tokens that config.json and generation_config.json name as ends.
+        model_ends: ids of the tokens that the model names as ends; by default those in the directory that the
+            tokenizer was loaded from.
 
     Attributes:
         template: the chat template.
@@ -149,14 +151,18 @@ class Renderer:
     """
 
     def __init__(
-        self, tokenizer: Any, prompt: ResolvedPrompt = NO_SETTINGS, model_ends: Sequence[int] = ()
+        self,
+        tokenizer: Any,
+        prompt: ResolvedPrompt = NO_SETTINGS,
+        model_ends: Sequence[int] | None = None,
     ) -> None:
         config = prompt.config
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.template = ChatTemplate(tokenizer, config.template_args, config.date)
         self.turn = self._assistant_turn()
-        named = (self.turn.end, tokenizer.eos_token_id, *model_ends)
+        of_model = named_ends(Path(str(tokenizer.name_or_path))) if model_ends is None else model_ends
+        named = (self.turn.end, tokenizer.eos_token_id, *of_model)
         self._ends = list(dict.fromkeys(id_ for id_ in named if id_ is not None))
         self._control = ControlTokens(tokenizer, self.template.source, self._ends, config.thinking_end)
         self._lead = [] if self.template.source is not None else _lead(tokenizer)
@@ -280,6 +286,7 @@ class Renderer:
         _ = self.ends  # there must be one
         pairs = [line for line in lines if line.turns[-1].role != "assistant"]
         asked = [self._asked_text(line) for line in pairs]
+        self._check_thinking(pairs, asked)
         taught = [
             self.turn.lead + self._control.mark(completion_of(line), "assistant") + self.turn.tail
             for line in pairs
@@ -288,6 +295,19 @@ class Renderer:
         ids = self._control.ids([*asked, *whole])
         done = map(self._pair, ids, ids[len(pairs) :], taught)
         return [self._dialogue(line) if line.turns[-1].role == "assistant" else next(done) for line in lines]
+
+    def _check_thinking(self, lines: Sequence[Item | Trace], asked: Sequence[str]) -> None:
+        mark = self.prompt.config.thinking_end
+        if mark is None:
+            return
+        for line, text in zip(lines, asked, strict=True):
+            if mark not in completion_of(line) and not text.rstrip().endswith(mark):
+                raise InputError(
+                    f"item {line.trace_id}: its completion does not hold prompt.thinking_end {mark!r}, so "
+                    "the model would learn never to end its thinking, and none of its answers would count. "
+                    "Give it a completion with the mark; or switch thinking off, often by "
+                    "template_args.enable_thinking = false."
+                )
 
     def _pair(self, asked: list[int], whole: list[int], taught: str) -> EncodedTrace:
         # Where a token would reach over the end of the prompt, it is cut there, since there the model begins.
@@ -486,7 +506,6 @@ def encode_traces(
     tokenizer: Any,
     traces: Sequence[Item | Trace],
     prompt: ResolvedPrompt = NO_SETTINGS,
-    model_ends: Sequence[int] = (),
 ) -> list[EncodedTrace]:
     """Training examples as token ids; see `Renderer.traces`.
 
@@ -494,12 +513,11 @@ def encode_traces(
         tokenizer: a Hugging Face tokenizer.
         traces: the examples.
         prompt: how the model is asked.
-        model_ends: ids of the tokens that config.json and generation_config.json name as ends.
 
     Raises:
         InputError: see `Renderer.traces`.
     """
-    return Renderer(tokenizer, prompt, model_ends).traces(traces)
+    return Renderer(tokenizer, prompt).traces(traces)
 
 
 def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int | None) -> int:
@@ -524,11 +542,6 @@ def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int |
         return fit
     prompt = max(map(len, renderer.prompts(items)), default=0)
     return max(1, min(fit, max(context - prompt, context // 4)))
-
-
-def prompt_template_id(tokenizer: Any) -> str:
-    """What identifies the prompt template: `plain@v1`, or the sha256 of the chat template."""
-    return ChatTemplate(tokenizer).id
 
 
 def _lead(tokenizer: Any) -> list[int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError, IntegrityError, ResourceError
+from core.errors import InputError, ResourceError
 from core.files import sha256_bytes, sha256_file
-from core.model_files import TEMPLATES, read_object
+from core.load_errors import explained
+from core.model_files import TEMPLATES
 from core.tensors import NonFinite, refuse_nonfinite
 from inference.contract import PredictSpec
 from inference.model_directory import check_model_directory
@@ -17,86 +18,86 @@ SEED = 0
 """Greedy decoding draws nothing, but a model's own code might."""
 
 
+OURS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""How everything is loaded: from where it is, and without code of its own."""
+
+
 def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     """Load tokenizer and model exactly as asked: these weights, this dtype, this device, no other code.
 
     Returns:
-        A Hugging Face tokenizer that pads on the left, the model in evaluation mode, and "cpu" or "cuda".
+        A Hugging Face tokenizer, the model in evaluation mode, and "cpu" or "cuda".
 
     Raises:
         InputError: transformers cannot load it, or config and weights disagree; names the tensor.
         IntegrityError: a safetensors file is damaged.
-        ResourceError: no GPU though one was asked for.
+        ResourceError: no GPU though one was asked for, or too little memory.
     """
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    check_model_directory(spec.model)  # also what would be put on top of it
+    path = spec.model
+    check_model_directory(path)  # also for what would be put on top of it
     device = _device(spec.generation.device)
     torch.manual_seed(SEED)
     torch.set_num_threads(spec.generation.threads)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            spec.model, local_files_only=True, trust_remote_code=False, padding_side="left"
-        )
+    load_config(path)
+    tokenizer = load_tokenizer(path)
+    with explained(path):
         model, report = AutoModelForCausalLM.from_pretrained(
-            spec.model,
-            local_files_only=True,
-            trust_remote_code=False,
+            path,
             use_safetensors=True,
             dtype=getattr(torch, spec.generation.dtype),
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # only so that the report below names the tensor
+            **OURS,
         )
-    except SafetensorError as error:
-        raise IntegrityError(
-            f"{spec.model}: damaged safetensors file: {error}. Fetch or export the model again."
-        ) from error
-    except MemoryError as error:
-        raise ResourceError(
-            f"{spec.model}: this machine has too little memory to load the model. Use a machine with more, "
-            "or a smaller model."
-        ) from error
-    except Exception as error:  # of a broken config or tokenizer transformers says whatever comes first
-        raise InputError(_why(spec.model, error)) from error
-    _check_loading(spec.model, report)
-    refuse_nonfinite(spec.model, _nonfinite(model))
-    return tokenizer, model.to(device).eval(), device
+        _check_loading(path, report)
+        refuse_nonfinite(path, _nonfinite(model))
+        model = model.to(device).eval()
+    return tokenizer, model, device
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's.
+
+    Raises:
+        InputError: transformers cannot load it.
+    """
+    from transformers import AutoTokenizer
+
+    with explained(path, "tokenizer.json"):
+        return AutoTokenizer.from_pretrained(path, **OURS)
+
+
+def load_config(path: Path) -> Any:
+    """The configuration of a model directory, as transformers understands it.
+
+    Raises:
+        InputError: transformers cannot load it.
+    """
+    from transformers import AutoConfig
+
+    with explained(path, "config.json"):
+        return AutoConfig.from_pretrained(path, **OURS)
+
+
+def context_length(config: Any) -> int | None:
+    """How many tokens a model can see; None where its positions have no end.
+
+    Args:
+        config: of transformers, for the model.
+    """
+    text = config.get_text_config()
+    names = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "n_positions", "n_ctx")
+    return next((int(found) for name in names if isinstance(found := getattr(text, name, None), int)), None)
 
 
 def embedding_rows(model: Any) -> int:
     """How many token ids a model has an embedding for."""
     return int(model.get_input_embeddings().weight.shape[0])
-
-
-def _why(path: Path, error: Exception) -> str:
-    """Why transformers cannot load a model, with what to do where the reason is known."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    config = read_object(path / "config.json")
-    if "trust_remote_code" in str(error) or "auto_map" in config:
-        code = ", ".join(sorted(file.name for file in path.glob("*.py"))) or config.get("auto_map")
-        return (
-            f"{path / 'config.json'}: auto_map: {config['model_type']} needs Python code that comes with the "
-            f"model ({code}), which is never run. Take a version of the model for a family that transformers "
-            f"itself knows. transformers says: {first}"
-        )
-    if "does not recognize this architecture" in str(error):
-        return (
-            f"{path / 'config.json'}: model_type: {config['model_type']!r} is not known to the installed "
-            "transformers. Is it spelled right? For a newer family: pip install --upgrade transformers"
-        )
-    if "untagged enum" in str(error):
-        return (
-            f"{path / 'tokenizer.json'}: the installed tokenizers library cannot read it ({first}). Upgrade "
-            "it, or take the file from the model's source again."
-        )
-    return (
-        f"{path}: transformers cannot load this model: {first}. Compare config.json and the tokenizer's "
-        "files with those of the model's source."
-    )
 
 
 DERIVED = (".rotary_emb.inv_freq", ".attention.bias", ".attn.bias", ".masked_bias")

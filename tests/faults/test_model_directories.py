@@ -4,7 +4,6 @@ and for training.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from experiments.config import TrainRunConfig
 from experiments.plan import plan_training
 from experiments.references import TINY_BASE_DIRECTORY, resolve_model
 from experiments.workspace import Workspace
+from tests.support.hub_cache import hub_cache
 from tests.support.model_faults import FAULTS, add_token, change_json, poison, shard
 from tests.support.recorded_runs import workspace_at
 from tests.support.refusals import assert_refused
@@ -71,8 +71,8 @@ FINE: dict[str, Callable[[Path], object]] = {
     ),
     "no architectures": lambda model: change_json(model / "config.json", architectures=None),
     "torch_dtype": lambda model: change_json(model / "config.json", torch_dtype="torch.bfloat16"),
-    "an image token that no text holds": lambda model: add_token(model, "<image>", 4000),
-    "a padding token beyond the embeddings": lambda model: add_token(model, "<pad>", 4000, pad_token="<pad>"),
+    "an image token that no text holds": lambda model: add_token(model, "<image>", 99),
+    "a padding token beyond the embeddings": lambda model: add_token(model, "<pad>", 99, pad_token="<pad>"),
     "infinity in the config": lambda model: (model / "config.json").write_text(
         (model / "config.json").read_text().replace("{", '{"time_step_limit": [0.0, Infinity],', 1)
     ),
@@ -130,18 +130,6 @@ def test_whatever_a_loader_reads_is_the_model(name: str, model: Path) -> None:
     (model / name).parent.mkdir(exist_ok=True)
     (model / name).write_text("text")
     assert sha256_model(model) != sha256_model(TINY_BASE_DIRECTORY)
-
-
-def hub_cache(folder: Path) -> Path:
-    """The tiny base as the hub's client keeps it: links into a folder of blobs. Returns the snapshot."""
-    snapshot = folder / "models--org--name" / "snapshots" / ("a" * 40)
-    snapshot.mkdir(parents=True)
-    blobs = folder / "models--org--name" / "blobs"
-    blobs.mkdir()
-    for number, path in enumerate(sorted(TINY_BASE_DIRECTORY.iterdir())):
-        shutil.copy(path, blobs / f"{number:040}")
-        (snapshot / path.name).symlink_to(os.path.relpath(blobs / f"{number:040}", snapshot))
-    return snapshot
 
 
 def test_a_snapshot_of_the_hub_cache_is_the_model_that_its_links_lead_to(

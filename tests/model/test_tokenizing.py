@@ -109,5 +109,7 @@ def test_a_bad_line_leaves_nothing_behind(tokenizer: Any, small_dataset, tmp_pat
 
 def test_a_tokenizer_without_an_end_is_refused(tokenizer: Any, small_dataset, tmp_path: Path) -> None:
     tokenizer.eos_token = None
-    with pytest.raises(InputError, match="names no eos_token"):
+    tokenizer.chat_template = None
+    tokenizer.name_or_path = str(tmp_path)  # where no config.json names one either
+    with pytest.raises(InputError, match="nothing says where an answer ends: neither the chat template"):
         tokenize(small_dataset("train-v1", 5), tokenizer, tmp_path / "tokens")

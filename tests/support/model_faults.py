@@ -112,6 +112,12 @@ def _unnamed_shard(model: Path) -> None:
     shutil.copy(model / "model-00001-of-00002.safetensors", model / "model-00003-of-00003.safetensors")
 
 
+def _hole(model: Path) -> None:
+    header, data = read_header(model / WEIGHTS)
+    del header["model.layers.0.mlp.up_proj.weight"]
+    write_header(model / WEIGHTS, header, data)
+
+
 def _config(**changes: object) -> Callable[[Path], object]:
     return lambda model: change_json(model / "config.json", **changes)
 
@@ -213,6 +219,9 @@ FAULTS: dict[str, Fault] = {
     "weights cut short": Fault(
         _cut, ("model.safetensors: damaged", "bytes, and its header names"), IntegrityError
     ),
+    "weights with a hole": Fault(
+        _hole, ("model.safetensors: damaged", "does not begin where another ends"), IntegrityError
+    ),
     "weights empty": Fault(_text(WEIGHTS, ""), ("model.safetensors: damaged", "Fetch"), IntegrityError),
     "weights that are text": Fault(
         _text(WEIGHTS, "<html>" * 9), ("model.safetensors: damaged",), IntegrityError
@@ -287,12 +296,12 @@ FAULTS: dict[str, Fault] = {
         _piece_beyond, ("token 'zebra' has id 5000", "rows", "resize_token_embeddings")
     ),
     "an end token beyond the embeddings": Fault(
-        lambda model: add_token(model, "<|im_end|>", 4000, eos_token="<|im_end|>"),
-        ("token '<|im_end|>' has id 4000", "resize_token_embeddings"),
+        lambda model: add_token(model, "<|im_end|>", 99, eos_token="<|im_end|>"),
+        ("token '<|im_end|>' has id 99", "resize_token_embeddings"),
     ),
     "a template's token beyond the embeddings": Fault(
-        lambda model: add_token(model, "<|user|>", 4000, chat_template="<|user|>{{ messages[0].content }}"),
-        ("token '<|user|>' has id 4000", "rows"),
+        lambda model: add_token(model, "<|user|>", 99, chat_template="<|user|>{{ messages[0].content }}"),
+        ("token '<|user|>' has id 99", "rows"),
     ),
     "generation settings damaged": Fault(
         _text("generation_config.json", "["), ("generation_config.json: not",)
