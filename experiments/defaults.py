@@ -128,7 +128,27 @@ def settle_training(
         config = filled(config)
         if config.steps is not None and prompt == ResolvedPrompt() and _surely_fit(config, train):
             return SettledTrainConfig.model_validate(config.model_dump())
-    found = run_child(
+    found = measure_training(config, model, train, prompt, home)
+    announce("plan:", found.sentence)
+    return found.config
+
+
+def measure_training(
+    config: TrainConfig, model: Path, train: Dataset, prompt: ResolvedPrompt, home: Path
+) -> Settling:
+    """Tokenise a training set in a process of its own, and settle what the settings leave open.
+
+    Args:
+        config: what a person chose.
+        model: the directory of the base model.
+        train: the training set.
+        prompt: how the model is asked.
+        home: what libraries print is kept below it.
+
+    Raises:
+        InputError: see `settle_training`.
+    """
+    return run_child(
         "trainer.settling",
         SettleSpec(base=model, dataset=train.path, prompt=prompt, config=config),
         Settling,
@@ -136,8 +156,6 @@ def settle_training(
         log=home / LOG,
         listener=current_listener(),
     )
-    announce("plan:", found.sentence)
-    return found.config
 
 
 def filled(config: TrainConfig) -> TrainConfig:

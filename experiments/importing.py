@@ -478,9 +478,7 @@ class _Work:
         """Whether the ids of the file can be those of the dataset; else says why not."""
         column = self.reading.mapped.get("trace_id") or self.reading.columns.get("trace_id")
         if bad := next((each for each in ids if not re.fullmatch(TRACE_ID_PATTERN, each)), None):
-            self.notes.add(
-                f"ids are made from the content: `{column}` has {bad[:40]!r}, which is no trace_id"
-            )
+            self.notes.add(f"ids are made from the content: `{column}` has {bad[:40]!r}, which cannot be one")
             return False
         if len(set(ids)) < len(ids):
             self.notes.add(f"ids are made from the content: `{column}` has some more than once")

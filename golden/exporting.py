@@ -41,9 +41,7 @@ def export_dataset(reference: str | Path, path: Path, force: bool = False) -> in
     dataset = load_dataset(reference)
     write = WRITERS.get(path.suffix.lower())
     if write is None:
-        raise InputError(
-            f"{path}: a dataset is exported to {', '.join(WRITERS)}, not to {path.suffix or path}"
-        )
+        raise InputError(f"{path}: a dataset is exported to a file that ends in {', '.join(WRITERS)}")
     if path.exists() and not force:
         raise InputError(f"{path}: is there already. Give another name, or --force replaces it.")
     total = dataset.manifest.items if dataset.manifest else sum(1 for _ in read_traces(dataset.path))

@@ -136,6 +136,8 @@ def _problem(problem: Any) -> str:
     }
     if kind in expected:
         return f"expected {expected[kind]}, got {kind_of(given)}"
+    if kind == "string_unicode":
+        return "holds half of a character (an unpaired surrogate)"
     if kind == "missing":
         return "missing field"
     if kind == "extra_forbidden":

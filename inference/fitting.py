@@ -8,7 +8,7 @@ from golden.chat_template import named_ends
 from golden.datasets import read_items
 from golden.rendering import Renderer, fit_max_new_tokens
 from inference.contract import FitResult, FitSpec
-from inference.generate import context_length
+from inference.loading import context_length
 
 
 def fit(spec: FitSpec) -> FitResult:

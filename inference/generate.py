@@ -20,7 +20,7 @@ from inference.batching import Prompt, batches, find_batching, left_padded
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from inference.decoding import Writing, generation_config, pad_token
 from inference.finite import FiniteLogits, refuse_unknown_ids
-from inference.loading import embedding_rows, load, tokenizer_sha256
+from inference.loading import context_length, embedding_rows, load, tokenizer_sha256
 from inference.partial import PartialPredictions, Row
 
 
@@ -112,13 +112,6 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     return PredictResult(
         predictions_sha256=meta.predictions_sha256, items=len(items), resumed=resumed, seconds=seconds
     )
-
-
-def context_length(config: Any) -> int | None:
-    """How many tokens a model can see; None where its positions have no end."""
-    text = config.get_text_config()
-    names = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "n_positions", "n_ctx")
-    return next((int(found) for name in names if isinstance(found := getattr(text, name, None), int)), None)
 
 
 def _prompts(items: Sequence[Item], renderer: Renderer, model: Any, spec: PredictSpec) -> list[Prompt]:

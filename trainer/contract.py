@@ -250,6 +250,7 @@ class Settling(BaseModel):
         config: the settings.
         traces: traces that are trained on or held out.
         longest: tokens of the longest trace of the training set.
+        typical: tokens that 99 % of the traces do not exceed.
         dropped: traces that are left out, since they are too long.
         truncated: traces whose end is cut off.
         epochs: how often the traces are seen.
@@ -258,6 +259,7 @@ class Settling(BaseModel):
     config: SettledTrainConfig
     traces: int
     longest: int
+    typical: int
     dropped: int
     truncated: int
     epochs: float

@@ -10,6 +10,8 @@ import math
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from core.child_process import answering
 from core.progress import Listener
 from trainer.contract import SettledTrainConfig, SettleSpec, Settling, TrainConfig
@@ -82,6 +84,7 @@ def settled_by(dataset: TokenizedDataset, config: TrainConfig, context: int) -> 
         config=SettledTrainConfig.model_validate({**config.model_dump(), **settled}),
         traces=len(fitted.dataset),
         longest=longest,
+        typical=int(np.quantile(dataset.sizes, 0.99, method="higher")),
         dropped=fitted.dropped,
         truncated=fitted.truncated,
         epochs=steps * batch_size / rows,

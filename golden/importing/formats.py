@@ -40,6 +40,7 @@ IN_EVERY_FORMAT = {
     "category": ("category", "topic", "subject", "skill", "domain", "type", "task"),
     "group": ("group", "group_id"),
     "system": ("system", *USUAL_NAMES["system"]),
+    "metadata": ("metadata",),
 }
 """Columns that mean the same whatever the format."""
 _ANNOTATION = re.compile(r"<<[^<>]*>>")

@@ -104,7 +104,7 @@ def _not_utf8(path: Path, at: int, foreign: bool) -> str:
                 controls += len(re.findall(r"[\x00-\x08\x0e-\x1f\x7f]", text))
                 size += len(text)
         except UnicodeDecodeError:
-            controls = size
+            controls, size = 1, 0
     if controls * 1000 > size:
         raise InputError(
             f"{path}: is no text, or in an encoding that is not known: neither UTF-8 (byte {at}) nor cp1252. "
@@ -146,7 +146,7 @@ def _is_jsonl(beginning: str, cut: bool, named: bool) -> bool:
         return named and not beginning.startswith("[")
     first, _, rest = beginning.partition("\n")
     if not rest.strip():
-        return named if cut else _one_row(first)
+        return named or (not cut and _one_row(first))
     return first.rstrip().endswith("}")
 
 
@@ -156,7 +156,7 @@ def _one_row(line: str) -> bool:
         value = _DECODER.decode(line)
     except ValueError:
         return True
-    return not any(_is_rows(each) for each in value.values())
+    return not any(_is_rows(each) and not {"role", "from"} & each[0].keys() for each in value.values())
 
 
 def _is_rows(value: Any) -> bool:
@@ -261,7 +261,7 @@ def _csv_table(path: Path, encoding: str, said: str) -> Table:
     csv.field_size_limit(MAX_CHARACTERS)
     with _opened(path, encoding) as file:
         sample = _sample(file, path, encoding)
-    first, named = sample.partition("\n")[0].strip(), None
+    first, named = sample.partition("\n")[0].rstrip("\r"), None
     if match := re.fullmatch(r"sep=(.)", first, re.IGNORECASE):  # Excel's own line
         named = match[1]
     delimiter = named or ("\t" if path.suffix.lower() == ".tsv" else _delimiter(sample))

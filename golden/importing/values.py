@@ -143,7 +143,8 @@ def _field(name: str, value: Any, asked: Asked) -> Any:
     if name in ("messages", "prompt") and isinstance(value, list | dict):
         return turns(value, asked.notes)
     if name == "metadata":
-        return _kept(value, asked.notes) if isinstance(value, dict) else {"metadata": value}
+        known = json_object(value) if isinstance(value, str) else value
+        return _kept(known if isinstance(known, dict) else {"metadata": value}, asked.notes)
     text = text_of(value, name)
     if name == "category":
         return _category(text, asked.notes)
@@ -183,16 +184,28 @@ def text_of(value: Any, name: str) -> str:
 
 
 def json_list(text: str) -> list[Any] | None:
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
+    """The list that a text is as JSON; None where it is none."""
+    value = _json(text, "[")
     return value if isinstance(value, list) else None
 
 
+def json_object(text: str) -> dict[str, Any] | None:
+    """The same for an object."""
+    value = _json(text, "{")
+    return value if isinstance(value, dict) else None
+
+
+def _json(text: str, beginning: str) -> Any:
+    if not text.lstrip().startswith(beginning):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def kind(value: Any) -> str:
+    """What kind of value this is, in words."""
     try:
         return kind_of(value)
     except KeyError:

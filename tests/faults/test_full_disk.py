@@ -41,7 +41,7 @@ def resize(disk: Path, size: str) -> None:
 def test_predictions_go_on_when_the_disk_has_room_again(small_disk: Path, dataset, tmp_path: Path) -> None:
     def predict(output: Path) -> dict[str, Any]:
         output.mkdir(exist_ok=True)
-        generation = GenerationConfig(batch_size=8)
+        generation = GenerationConfig(max_new_tokens=128, batch_size=8)
         spec = PredictSpec(
             model=TINY_BASE_DIRECTORY,
             dataset=dataset("golden-v1", 60),

@@ -33,7 +33,7 @@ def test_a_gpu_predicts_what_the_cpu_predicts(tmp_path: Path, small_dataset) -> 
     for device in ("cpu", "cuda"):
         output = tmp_path / device
         output.mkdir()
-        generation = GenerationConfig(device=device, dtype="float32", batch_size=16)
+        generation = GenerationConfig(max_new_tokens=128, device=device, dtype="float32", batch_size=16)
         spec = PredictSpec(
             model=TINY_BASE_DIRECTORY, dataset=dataset, output=output, label="predict", generation=generation
         )
