@@ -136,14 +136,14 @@ def settle_training(
 
 
 def measure_training(
-    config: TrainConfig, model: Path, train: Dataset, prompt: ResolvedPrompt, home: Path
+    config: TrainConfig, model: Path, train: Path, prompt: ResolvedPrompt, home: Path
 ) -> Settling:
     """Tokenise a training set in a process of its own, and settle what the settings leave open.
 
     Args:
         config: what a person chose.
         model: the directory of the base model.
-        train: the training set.
+        train: file of the training set.
         prompt: how the model is asked.
         home: what libraries print is kept below it.
 
