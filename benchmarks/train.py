@@ -123,9 +123,9 @@ def read_examples(options: argparse.Namespace) -> list[Example]:
 
 def config(options: argparse.Namespace, steps: int) -> Any:
     """The settings that all contenders share."""
-    from trainer.contract import TrainConfig
+    from trainer.contract import SettledTrainConfig
 
-    return TrainConfig(
+    return SettledTrainConfig(
         steps=steps, warmup_steps=WARM_UP, batch_size=options.rows, sequence_length=options.length
     )
 

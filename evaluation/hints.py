@@ -69,7 +69,7 @@ def hints(counts: AnswerCounts) -> list[str]:
     if counts.n - counts.found - counts.empty > least:
         found.append(
             f"An answer was found in {counts.found:,} {all_of_them}. Does the prompt say how to end the "
-            "answer? (prompt.instruction)"
+            "answer? (--instruction)"
         )
     for rung in GUESSED:
         right, others = counts.rungs.get(rung, (0, 0))
@@ -77,6 +77,6 @@ def hints(counts: AnswerCounts) -> list[str]:
             all_found = f"{right + others:,} of {counts.found:,} answers were found as {rung}"
             found.append(
                 f"{all_found}, {right:,} of them right: the model does not mark its answer. Does the prompt "
-                "say how? (prompt.instruction)"
+                "say how? (--instruction)"
             )
     return found

@@ -12,6 +12,7 @@ from core.config import Record
 from core.errors import InputError
 from evaluation.groups import group_of, independent
 from evaluation.power import power_plan
+from experiments.defaults import TINY_MAX_NEW_TOKENS
 from experiments.lint_rules import (
     Finding,
     Lines,
@@ -30,7 +31,7 @@ from golden.datasets import Dataset, load_dataset
 from golden.freezing import freeze, refuse_frozen
 from golden.manifest import DEFAULT_JUDGE, Manifest
 from golden.schema import Item
-from inference.contract import GenerationConfig
+from inference.contract import LONGEST
 from judges import Judge, judge_reference, load_judge
 
 NAMED_AT_FREEZE = 10
@@ -93,7 +94,8 @@ def lint(
         reference: a built-in name, or the path of a `KEY-vN.jsonl` file.
         judge: NAME@vN; by default the one that the dataset is meant for.
         model: whose tokenizer counts the tokens of the answers.
-        max_new_tokens: the longest completion that fits; by default that of `GenerationConfig`.
+        max_new_tokens: the longest completion that fits; by default that of an experiment with the tiny
+            base; with any other model all that there may be, since an experiment fits it to the references.
 
     Raises:
         InputError: no such dataset, model or judge. What is wrong inside the file is a finding.
@@ -106,7 +108,7 @@ def lint(
     """
     dataset = load_dataset(reference)
     used = load_judge(judge or dataset.judge)
-    longest = GenerationConfig().longest if max_new_tokens is None else max_new_tokens
+    longest = max_new_tokens or (TINY_MAX_NEW_TOKENS if model == TINY_BASE else LONGEST)
     counter = _token_counter(model)
     lines, findings = read_lines(dataset.path)
     findings += [*unanswerable(lines, used), *same_prompts(lines, used)]
@@ -147,7 +149,10 @@ def _token_counter(model: str) -> TokenCounter | str:
     path = TINY_BASE_DIRECTORY if model == TINY_BASE else resolve_model(model, open_workspace()).path
     if not (path / "tokenizer.json").is_file():
         return f"{model} has no tokenizer.json"
-    tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    try:
+        tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    except Exception as error:  # the library has no class of its own for this
+        return f"{path / 'tokenizer.json'} cannot be read ({error})"
 
     def count(texts: Sequence[str]) -> list[int]:
         return [len(found) for found in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]

@@ -25,7 +25,7 @@ from inference.contract import GenerationConfig
 from judges import judge_fingerprint, load_judge
 from registry import Registry, Run
 from registry.artifacts.store import Store
-from trainer.contract import TrainConfig
+from trainer.contract import SettledTrainConfig
 
 
 class Changed(BaseModel):
@@ -157,7 +157,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
 def _training(recorded: dict[str, Any] | None, run_id: str, artifacts: Store) -> TrainingPlan | None:
     if recorded is None:
         return None
-    config = validated(TrainConfig, recorded["config"], f"manifest of run {run_id}")
+    config = validated(SettledTrainConfig, recorded["config"], f"manifest of run {run_id}")
     pin = recorded["dataset"]
     key, version = parse_name(pin["name"], f"manifest of run {run_id}")
     path = training_file(config.dataset, pin["sha256"], artifacts)
@@ -167,6 +167,7 @@ def _training(recorded: dict[str, Any] | None, run_id: str, artifacts: Store) ->
     base = recorded["contamination"].get("base")
     return TrainingPlan(
         config=config,
+        sources=recorded.get("sources", []),
         dataset=place,
         overlaps=overlaps,
         twins=twins,

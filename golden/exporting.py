@@ -1,4 +1,4 @@
-"""A dataset as a file for other programs: JSONL, JSON, CSV, TSV, Parquet. Imported again, it is the same."""
+"""A dataset as a file for other programs: JSONL, JSON, CSV, TSV, Parquet. Imported again, rows are equal."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-TRACE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}$"
+MAX_TRACE_ID = 128
+TRACE_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._:\-]{{0,{MAX_TRACE_ID - 1}}}$"
 CATEGORY_PATTERN = r"^[a-z0-9][a-z0-9_\-]{0,63}$"
 GROUP_PATTERN = r"^\w[\w ._:/#@+\-]*$"
 """Names of documents and templates as they are, in any script; at most `MAX_GROUP` characters."""

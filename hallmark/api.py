@@ -216,7 +216,7 @@ def train(
         >>> hm.train("tiny-base", train={"steps": 100})
         <RunResult: run 20261124-102000-ef34ab, tiny-base trained golden-v1, judged by ..., finished: 61.7 %>
     """
-    from experiments.config import ExperimentConfig, configured
+    from experiments.config import training
     from experiments.plan import plan_key, plan_training, planned
     from experiments.workspace import open_workspace
     from hallmark.results import recorded_run
@@ -231,7 +231,7 @@ def train(
         limit_items=limit_items,
         train=train,
     )
-    wanted = configured(ExperimentConfig, config, settings).trained()
+    wanted = training(config, settings)
     with progress_shown():
         workspace = open_workspace()
         plan = plan_training(wanted, workspace)
@@ -312,11 +312,11 @@ def experiment(
     )
     wanted = configured(ExperimentConfig, config, with_suite(settings, suite))
     with progress_shown():
-        plans = plan_experiment(wanted, open_workspace())
-        with prefect_ready(), planned(plans):
+        plan = plan_experiment(wanted, open_workspace())
+        with prefect_ready(), planned(plan.plans):
             from flows.experiment import experiment as flow
 
-            return flow(wanted)
+            return flow(plan.config)
 
 
 def reproduce(target: str | HasRunId) -> Reproduction:
@@ -395,7 +395,7 @@ def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
 
 def promote(
     run: str | HasRunId,
-    model_name: str = "tiny-reasoner",
+    model_name: str | None = None,
     *,
     against: str | HasRunId | None = None,
     gate: GateConfig | Mapping[str, Any] | None = None,
@@ -407,7 +407,8 @@ def promote(
 
     Args:
         run: the candidate, or a unique beginning or end of its id.
-        model_name: name in the registry; a promoted model becomes its next version.
+        model_name: name in the registry; a promoted model becomes its next version. None: that of a
+            registered base model, tiny-reasoner for the built-in tiny base; any other needs one.
         against: run to compare with; None means the champion's, else the newest of the base model.
         gate: the rule, as in {"alpha": 0.01}.
         suite: what must hold, as an object, a dictionary or the path of a TOML file; None asks for a gain on

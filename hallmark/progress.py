@@ -76,7 +76,7 @@ class _Bars:
             self.known[progress.stage] = self.bars.add_task(progress.stage, total=progress.total, detail="")
         left = "" if not progress.seconds_left else f", {progress.seconds_left:.0f} s left"
         note = f", {progress.note}" if progress.note else ""
-        detail = f"{progress.rate:.1f} {progress.unit}/s{left}{note}"
+        detail = f"{progress.speed}{left}{note}"
         self.bars.update(
             self.known[progress.stage], completed=progress.done, total=progress.total, detail=detail
         )

@@ -5,19 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from core.config import Config
 from core.errors import InputError
 from golden.prompting import ResolvedPrompt
 
+LONGEST = 32_768
+"""The most that `max_new_tokens` may be."""
+
 
 class GenerationConfig(Config):
     """How predictions are made. Always greedy; only `max_new_tokens` and `dtype` are meant to change them."""
 
-    max_new_tokens: Annotated[int, Field(ge=1, le=32_768)] | Literal["fit"] | None = Field(
-        default=128,
-        description="Longest completion, in tokens; fit: half as long again as the longest reference.",
+    max_new_tokens: Annotated[int, Field(ge=1, le=LONGEST)] | Literal["fit"] | None = Field(
+        default=None,
+        description="Longest completion, in tokens; fit: half as long again as the longest reference. "
+        "Default: fit; 128 for the built-in tiny base.",
     )
     batch_size: int = Field(
         default=64,
@@ -40,6 +44,17 @@ class GenerationConfig(Config):
         "beginning of what the user says, and records it; refuse stops.",
     )
 
+    @field_validator("max_new_tokens", mode="before")
+    @classmethod
+    def _number_or_fit(cls, value: Any) -> Any:
+        if value in (None, "fit"):
+            return value
+        if isinstance(value, bool) or not str(value).isdecimal() or not 1 <= int(value) <= LONGEST:
+            raise ValueError(
+                f"generation.max_new_tokens: expected a number from 1 to {LONGEST:,}, or fit, got {value!r}"
+            )
+        return int(value)
+
     @property
     def longest(self) -> int:
         """The longest completion, in tokens, once that is settled.
@@ -52,6 +67,30 @@ class GenerationConfig(Config):
                 f"generation.max_new_tokens: a number is needed, got {self.max_new_tokens or 'nothing'}."
             )
         return self.max_new_tokens
+
+
+class FitSpec(BaseModel):
+    """How long may completions get?
+
+    Attributes:
+        model: a checked local model directory.
+        datasets: files of golden items.
+        prompt: how the model is asked.
+    """
+
+    model: Path
+    datasets: list[Path]
+    prompt: ResolvedPrompt = ResolvedPrompt()
+
+
+class FitResult(BaseModel):
+    """The answer.
+
+    Attributes:
+        max_new_tokens: the longest completion, in tokens.
+    """
+
+    max_new_tokens: int
 
 
 class PredictSpec(BaseModel):

@@ -12,7 +12,6 @@ from core.errors import InputError, ResourceError
 from core.files import sha256_bytes, sha256_file, write_json, write_jsonl
 from core.progress import Listener, Meter, announce
 from core.tensors import sha256_tensors
-from golden.chat_template import named_ends
 from golden.datasets import read_items
 from golden.rendering import Renderer
 from golden.schema import Item
@@ -20,7 +19,7 @@ from inference.batching import Prompt, batches, find_batching, left_padded
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from inference.decoding import Writing, generation_config, pad_token
 from inference.finite import FiniteLogits, refuse_unknown_ids
-from inference.loading import embedding_rows, load, tokenizer_sha256
+from inference.loading import context_length, embedding_rows, load, tokenizer_sha256
 from inference.partial import PartialPredictions, Row
 
 
@@ -44,7 +43,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
 
     items = list(read_items(spec.dataset))
     tokenizer, model, device = load(spec)
-    renderer = Renderer(tokenizer, spec.prompt, named_ends(spec.model))
+    renderer = Renderer(tokenizer, spec.prompt)
     prompts = _prompts(items, renderer, model, spec)
     pad = pad_token(tokenizer, renderer.ends, embedding_rows(model))
     writing = Writing(tokenizer, renderer.ends, spec.prompt.config.stop)
@@ -102,7 +101,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         template_name=renderer.template.name,
         date=str(renderer.template.date) if renderer.template.prints_date else None,
         stop=spec.prompt.config.stop,
-        thinking_closed=renderer.closes_thinking(items[0]),
+        thinking_closed=any(map(renderer.closes_thinking, items[:1])),
         batching=batching,
         device=device,
         batch_size_used=batch_size_used,
@@ -112,13 +111,6 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     return PredictResult(
         predictions_sha256=meta.predictions_sha256, items=len(items), resumed=resumed, seconds=seconds
     )
-
-
-def context_length(config: Any) -> int | None:
-    """How many tokens a model can see; None where its positions have no end."""
-    text = config.get_text_config()
-    names = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "n_positions", "n_ctx")
-    return next((int(found) for name in names if isinstance(found := getattr(text, name, None), int)), None)
 
 
 def _prompts(items: Sequence[Item], renderer: Renderer, model: Any, spec: PredictSpec) -> list[Prompt]:

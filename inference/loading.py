@@ -18,11 +18,15 @@ SEED = 0
 """Greedy decoding draws nothing, but a model's own code might."""
 
 
+OURS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""How everything is loaded: from where it is, and without code of its own."""
+
+
 def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     """Load tokenizer and model exactly as asked: these weights, this dtype, this device, no other code.
 
     Returns:
-        A Hugging Face tokenizer that pads on the left, the model in evaluation mode, and "cpu" or "cuda".
+        A Hugging Face tokenizer, the model in evaluation mode, and "cpu" or "cuda".
 
     Raises:
         InputError: transformers cannot load it, or config and weights disagree; names the tensor.
@@ -30,7 +34,7 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
         ResourceError: no GPU though one was asked for, or too little memory.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     path = spec.model
     check_model_directory(path)  # also for what would be put on top of it
@@ -39,11 +43,8 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     torch.set_num_threads(spec.generation.threads)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    ours: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    with explained(path, "config.json"):
-        AutoConfig.from_pretrained(path, **ours)
-    with explained(path, "tokenizer.json"):
-        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **ours)
+    load_config(path)
+    tokenizer = load_tokenizer(path)
     with explained(path):
         model, report = AutoModelForCausalLM.from_pretrained(
             path,
@@ -51,12 +52,47 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
             dtype=getattr(torch, spec.generation.dtype),
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # only so that the report below names the tensor
-            **ours,
+            **OURS,
         )
         _check_loading(path, report)
         refuse_nonfinite(path, _nonfinite(model))
         model = model.to(device).eval()
     return tokenizer, model, device
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's.
+
+    Raises:
+        InputError: transformers cannot load it.
+    """
+    from transformers import AutoTokenizer
+
+    with explained(path, "tokenizer.json"):
+        return AutoTokenizer.from_pretrained(path, **OURS)
+
+
+def load_config(path: Path) -> Any:
+    """The configuration of a model directory, as transformers understands it.
+
+    Raises:
+        InputError: transformers cannot load it.
+    """
+    from transformers import AutoConfig
+
+    with explained(path, "config.json"):
+        return AutoConfig.from_pretrained(path, **OURS)
+
+
+def context_length(config: Any) -> int | None:
+    """How many tokens a model can see; None where its positions have no end.
+
+    Args:
+        config: of transformers, for the model.
+    """
+    text = config.get_text_config()
+    names = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "n_positions", "n_ctx")
+    return next((int(found) for name in names if isinstance(found := getattr(text, name, None), int)), None)
 
 
 def embedding_rows(model: Any) -> int:

@@ -115,10 +115,11 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         ("loss, first step", f"{result.first_loss:.4f}"),
         ("loss, mean of the last steps", f"{result.last_loss:.4f}"),
         ("held-out loss", "not watched" if result.held_out_loss is None else f"{result.held_out_loss:.4f}"),
-        ("completion tokens", f"{result.loss_tokens:,}"),
+        *_traces(result),
+        ("loss-bearing tokens", f"{result.loss_tokens:,}"),
         (
             "time",
-            f"{result.seconds:.1f} s, {_rate(result):,.0f} completion tokens/s",
+            f"{result.seconds:.1f} s, {_rate(result):,.0f} loss-bearing tokens/s",
         ),
         ("weights", f"sha256 `{result.model_sha256}`"),
     ]
@@ -129,6 +130,17 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         else f"The loss curve is in {code(curve_path)}."
     )
     return "\n\n".join([f"Run {run}", shown, table(["", ""], facts)])
+
+
+def _traces(result: TrainResult) -> list[tuple[str, str]]:
+    """How many traces there were; nothing for a run from before that was recorded."""
+    if result.traces is None or result.epochs is None:
+        return []
+    facts = [("traces", f"{result.traces:,}, each seen {result.epochs:.3g} times")]
+    for count, what in ((result.dropped, "dropped"), (result.truncated, "cut off at the end")):
+        if count:
+            facts.append((f"too long, {what}", f"{count:,}"))
+    return facts
 
 
 def _rate(result: TrainResult) -> float:

@@ -9,7 +9,7 @@ from experiments import phases, runs
 from experiments import plan as planning
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.phases import Judged
-from experiments.plan import Plans, RunPlan
+from experiments.plan import ExperimentPlan, RunPlan
 from experiments.runs import RunRef
 from experiments.workspace import open_workspace
 from inference.contract import PredictResult
@@ -19,7 +19,7 @@ from trainer.contract import TrainResult
 
 
 @retryable("plan the experiment")
-def plan_experiment(config: ExperimentConfig) -> Plans:
+def plan_experiment(config: ExperimentConfig) -> ExperimentPlan:
     """Settle both runs before anything is computed: a bad training set is found before the base model
     predicts.
     """

@@ -24,7 +24,7 @@ def spec(output: Path, dataset: Path, model: Path = TINY_BASE_DIRECTORY, **gener
         dataset=dataset,
         output=output,
         label="predict",
-        generation=GenerationConfig.model_validate(generation),
+        generation=GenerationConfig.model_validate({"max_new_tokens": 128, **generation}),
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
-from trainer.contract import TrainConfig, TrainResult, TrainSpec
+from tests.support.training import tiny_training
+from trainer.contract import TrainResult, TrainSpec
 
 pytestmark = pytest.mark.model
 
@@ -20,7 +21,7 @@ def train(output: Path, dataset: Path, lora: dict[str, object], **settings: obje
     from trainer.job import run_training
 
     output.mkdir(exist_ok=True)
-    config = TrainConfig.model_validate({**SETTINGS, **settings, "lora": lora})
+    config = tiny_training(**{**SETTINGS, **settings, "lora": lora})
     return run_training(
         TrainSpec(
             base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=dataset, output=output, config=config

@@ -10,7 +10,8 @@ import pytest
 from core.errors import HallmarkError, InputError, ResourceError
 from core.progress import Progress
 from experiments.references import TINY_BASE_DIRECTORY
-from trainer.contract import TrainConfig, TrainResult, TrainSpec
+from tests.support.training import tiny_training
+from trainer.contract import TrainResult, TrainSpec
 
 pytestmark = pytest.mark.model
 
@@ -21,7 +22,7 @@ def train(
     from trainer.job import run_training
 
     output.mkdir(exist_ok=True)
-    settings = TrainConfig.model_validate({"steps": 6, "batch_size": 8, "warmup_steps": 1, **config})
+    settings = tiny_training(**{"steps": 6, "batch_size": 8, "warmup_steps": 1, **config})
     spec = TrainSpec(base=base, base_label="tiny-base", dataset=dataset, output=output, config=settings)
     seen: list[Progress] = []
     result = run_training(spec, seen.append)

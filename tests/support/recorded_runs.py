@@ -21,7 +21,7 @@ from golden.rendering import render_completion
 from golden.schema import Item
 from inference.contract import PredictionMeta
 from registry import Run, open_registry
-from trainer.contract import TrainConfig
+from tests.support.training import tiny_training
 
 Answers = Callable[[int, Item], str]
 
@@ -61,7 +61,7 @@ def record_trained(
     """
     plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace)
     training = TrainingPlan(
-        config=TrainConfig(), dataset=dataset_ref(load_dataset("train-v1"), 9600), overlaps=[]
+        config=tiny_training(), dataset=dataset_ref(load_dataset("train-v1"), 9600), overlaps=[]
     )
     run = record_planned(
         workspace, plan.model_copy(update={"kind": "trained", "training": training}), answers, weights

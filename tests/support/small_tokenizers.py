@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 CORPUS = [
     "What is 47 + 38? Please answer in one word, and end with the answer.",
-    "You are a helpful assistant. Be brief.\n\nUser asks; assistant answers: yes, no, 12+345=67890.",
+    "You are a helpful assistant. Be brief.\n\nUser asks; assistant answers: yes, no, 12+345=67890!",
     "def add(a, b):\n    return a + b  # é 漢字 🙂",
     "Answer: 85\nThe quick brown fox jumps over the lazy dog. <html></s> [INST] <|im_end|>",
 ]
@@ -73,7 +73,11 @@ def unigram(special: list[str]) -> Any:
     made.decoder = decoders.Metaspace(prepend_scheme="first", split=False)
     alphabet = sorted({letter for text in CORPUS for letter in text})
     trainer = trainers.UnigramTrainer(
-        vocab_size=300, special_tokens=["<unk>", *special], unk_token="<unk>", initial_alphabet=alphabet
+        vocab_size=300,
+        special_tokens=["<unk>", *special],
+        unk_token="<unk>",
+        initial_alphabet=alphabet,
+        show_progress=False,
     )
     made.train_from_iterator(CORPUS * 4, trainer)
     return made

@@ -92,7 +92,7 @@ def test_a_large_curve_is_named_instead_of_shown() -> None:
     )
     small = training_report(result, b"<svg/>", "/home/loss_curve.svg", "r")
     assert "data:image/svg" in small
-    assert "1,000 completion tokens/s" in small
+    assert "1,000 loss-bearing tokens/s" in small
     large = training_report(result, b"x" * 1_000_000, "/home/loss_curve.svg", "r")
     assert "data:image/svg" not in large
     assert "`/home/loss_curve.svg`" in large

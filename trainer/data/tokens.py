@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.config import validated
 from core.errors import InputError
 from core.files import (
     fsync_directory,
     open_for_reading,
     raise_for_os_error,
     read_json,
-    read_jsonl,
     sha256_file,
     sha256_tree,
     write_json,
 )
+from core.load_errors import explained
 from core.progress import Listener, Meter, announce
 from core.sealed import SUMS, damage, seal
+from golden.datasets import read_traces
 from golden.prompting import ResolvedPrompt
 from golden.rendering import NO_SETTINGS, EncodedTrace, Renderer, encode_traces
 from golden.schema import Trace
@@ -87,22 +87,32 @@ class TokenizedDataset:
         with open_for_reading(self.source) as file:
             return str(json.loads(next(islice(file, int(self.lines[index]), None)))["trace_id"])
 
-    def check_lengths(self, length: int) -> None:
-        """Refuse traces that do not fit into one row.
+    def check_lengths(self, length: int, context: int | None = None) -> None:
+        """Refuse traces that do not fit into one row, or not into the model.
+
+        Args:
+            length: tokens per row.
+            context: the model's longest sequence, in tokens; None for any.
 
         Raises:
             InputError: says how many there are, names the longest, and what each remedy would do.
         """
-        too_long = int(np.count_nonzero(self.sizes > length))
-        if too_long:
-            longest = int(self.sizes.argmax())
-            raise InputError(
-                f"{self.source}: {too_long:,} of {len(self):,} traces have more tokens than "
-                f"train.sequence_length = {length}: the longest is {self.trace_id(longest)} with "
-                f"{self.sizes[longest]:,}. train.sequence_length = {rounded_up(int(self.sizes[longest])):,} "
-                f'holds all of them; train.on_too_long = "drop" leaves out {too_long:,}; "truncate" cuts '
-                "their ends off, the end token included."
-            )
+        limit = length if context is None else min(length, context)
+        too_long = int(np.count_nonzero(self.sizes > limit))
+        if not too_long:
+            return
+        longest = int(self.sizes.argmax())
+        size = int(self.sizes[longest])
+        name = (
+            f"train.sequence_length = {length:,}" if limit == length else f"the model's context of {limit:,}"
+        )
+        wanted = rounded_up(size) if context is None else min(rounded_up(size), context)
+        longer = f"train.sequence_length = {wanted} holds all of them; " if size <= wanted else ""
+        raise InputError(
+            f"{self.source}: {too_long:,} of {len(self):,} traces have more tokens than {name}: the longest "
+            f'is {self.trace_id(longest)} with {size:,}. {longer}train.on_too_long = "drop" leaves out '
+            f'{too_long:,}; "truncate" cuts their ends off, the end token included.'
+        )
 
     def take(self, chosen: Int64Array | BoolArray) -> TokenizedDataset:
         """Some of the traces.
@@ -128,30 +138,32 @@ class Fitted:
     truncated: int = 0
 
 
-def fit(dataset: TokenizedDataset, length: int, on_too_long: OnTooLong) -> Fitted:
-    """Do what the settings say about traces that are longer than a row.
+def fit(dataset: TokenizedDataset, length: int, on_too_long: OnTooLong, context: int | None = None) -> Fitted:
+    """Do what the settings say about traces that are longer than a row, or than the model can see.
 
     Args:
         dataset: the traces.
-        length: the most tokens that a trace may have.
+        length: tokens per row.
         on_too_long: refuse the dataset, drop those traces, or cut their ends off.
+        context: the model's longest sequence, in tokens; None for any.
 
     Raises:
         InputError: there are such traces and the setting is to refuse them, or no trace is left.
     """
-    too_long = dataset.sizes > length
+    limit = length if context is None else min(length, context)
+    too_long = dataset.sizes > limit
     if not too_long.any():
         return Fitted(dataset)
     if on_too_long == "refuse":
-        dataset.check_lengths(length)
-    cut = replace(dataset, sizes=np.minimum(dataset.sizes, length))
+        dataset.check_lengths(length, context)
+    cut = replace(dataset, sizes=np.minimum(dataset.sizes, limit))
     kept = ~too_long
     if on_too_long == "truncate":
         kept[[index for index in np.flatnonzero(too_long).tolist() if cut.loss_tokens_of(index)]] = True
     if not kept.any():
         raise InputError(
             f"{dataset.source}: no trace is left to train on: all {len(dataset):,} have more tokens than "
-            f"{length}. Raise train.sequence_length."
+            f"{limit:,}, and nothing of what they teach is before that."
         )
     return Fitted(cut.take(kept), int(np.count_nonzero(~kept)), int(np.count_nonzero(kept & too_long)))
 
@@ -186,6 +198,18 @@ def check_ids(dataset: TokenizedDataset, tokenizer: Any, rows: int) -> None:
             f"{rows} rows: this tokenizer is another model's, or tokens were added to it without "
             "resizing the model (resize_token_embeddings)."
         )
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's.
+
+    Raises:
+        InputError: transformers cannot load it.
+    """
+    from transformers import AutoTokenizer
+
+    with explained(directory, "tokenizer.json"):
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
 
 
 def tokenize(
@@ -313,16 +337,6 @@ def _check_teaches(traces: Sequence[Trace], encoded: Sequence[EncodedTrace], sou
                 f"{source}: trace {trace.trace_id}: none of its tokens bears loss, so it teaches nothing. "
                 "Remove it, or give it an assistant's turn that the chat template writes."
             )
-
-
-def read_traces(path: Path) -> Iterator[Trace]:
-    """Read the traces of a .jsonl file one by one, in flat memory.
-
-    Raises:
-        InputError: `file:line: field: problem` at the first bad line.
-    """
-    for number, value in read_jsonl(path):
-        yield validated(Trace, value, f"{path}:{number}")
 
 
 def _count_lines(path: Path) -> int:
