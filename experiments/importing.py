@@ -20,6 +20,8 @@ from typing import Any
 from core.config import Record
 from core.errors import InputError
 from core.files import MAX_LINE_BYTES, atomic_writer, canonical_json, read_jsonl, sha256_bytes, sha256_file
+from core.tabular import Row as TableRow
+from core.tabular import Tabular
 from experiments.lint_rules import Finding, Lines, same_prompts, unanswerable
 from experiments.linting import can_show
 from golden.datasets import Dataset, load_dataset, parse_name, read_items, read_traces
@@ -66,7 +68,7 @@ class Mapped(Record):
     column: str
 
 
-class ImportReport(Record):
+class ImportReport(Tabular, Record):
     """What an import takes, and what it does not.
 
     Attributes:
@@ -135,6 +137,24 @@ class ImportReport(Record):
     written: bool = False
     was_there: bool = False
     next: str
+
+    def table_caption(self) -> str:
+        """What was made of what."""
+        left_out = f", {self.refused:,} of {self.rows:,} rows refused" if self.refused else ""
+        return f"{self.name}: {self.taken:,} items of {self.source}{left_out}"
+
+    def table_rows(self) -> list[TableRow]:
+        """The first items."""
+        traces = [Trace.model_validate(item) for item in self.preview]
+        return [
+            {
+                "trace_id": trace.trace_id,
+                "category": trace.category,
+                "question": trace.question,
+                "answer": " | ".join(_taught(trace)),
+            }
+            for trace in traces
+        ]
 
     @property
     def blocked(self) -> bool:
@@ -602,7 +622,10 @@ def _renamed(line: bytes, trace_id: str) -> bytes:
 
 
 def _taught(line: Item | Trace) -> list[str]:
-    return [line.completion or "", *line.accepted] if isinstance(line, Trace) else line.accepted
+    """What a line answers: its completion, its accepted answers, or the last turn of its conversation."""
+    if isinstance(line, Trace) and line.completion is not None:
+        return [line.completion]
+    return line.accepted or [line.turns[-1].content]
 
 
 def _digest(*texts: str) -> bytes:
