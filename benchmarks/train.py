@@ -2,7 +2,7 @@
 
     python benchmarks/train.py [--model DIR] [--dataset FILE] [--repeats 3] [--tunix-python PATH]
 
-The figure is loss-bearing tokens per second: completion tokens that entered the loss, over the time that the
+The figure is loss-bearing tokens per second: those tokens that entered the loss, over the time that the
 steps took, reading of batches included. Prompts and padding count for nothing, for anybody.
 
 Rules:
@@ -48,7 +48,7 @@ class Result:
     """One contender's run.
 
     Attributes:
-        loss_tokens: completion tokens of the counted steps.
+        loss_tokens: loss-bearing tokens of the counted steps.
         seconds: that the counted steps took.
         cpu_seconds: processor time of the counted steps, over all threads.
         start: seconds from the start of the process to the end of the warm-up.
@@ -114,17 +114,18 @@ def read_examples(options: argparse.Namespace) -> list[Example]:
     """The same as lists, for the peers."""
     with tempfile.TemporaryDirectory() as folder:
         dataset = read_dataset(options, folder)
-        bounds = list(
-            zip(dataset.offsets[:-1], dataset.offsets[1:], dataset.prompt_lengths.tolist(), strict=True)
-        )
-        return [Example(dataset.tokens[begin:end].tolist(), prompt) for begin, end, prompt in bounds]
+        bounds = zip(dataset.begins.tolist(), dataset.sizes.tolist(), strict=True)
+        slices = [slice(begin, begin + size) for begin, size in bounds]
+        return [
+            Example(dataset.tokens[each].tolist(), int(dataset.bears_loss[each].argmax())) for each in slices
+        ]
 
 
 def config(options: argparse.Namespace, steps: int) -> Any:
     """The settings that all contenders share."""
-    from trainer.contract import TrainConfig
+    from trainer.contract import SettledTrainConfig
 
-    return TrainConfig(
+    return SettledTrainConfig(
         steps=steps, warmup_steps=WARM_UP, batch_size=options.rows, sequence_length=options.length
     )
 

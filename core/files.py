@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import hashlib
 import io
@@ -10,11 +11,11 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple, NoReturn
+from typing import IO, Any, NoReturn
 
 from core.errors import InputError, ResourceError, UnreadableError
 from core.progress import Count, byte_meter, uncounted
@@ -115,71 +116,17 @@ def sha256_entries(entries: Iterable[tuple[str, int, str]]) -> str:
     return sha256_bytes(b"".join(tree_line(*entry) for entry in entries))
 
 
-def sha256_tensors(directory: Path) -> str:
-    """The sha256 of a model's tensors alone: each one's name, dtype, shape and bytes, in name order. Whatever
-    the safetensors files of the directory are called, however many there are, and whatever stands beside
-    them, the same tensors have the same one.
-
-    The format: https://github.com/huggingface/safetensors#format. A file that is not of it counts as one
-    tensor without a name.
-    """
-    parts = [part for path in sorted(directory.glob("*.safetensors")) for part in _tensors(path)]
-    total = sum(part.size for part in parts)
-    with byte_meter("hash", total) as count, ThreadPoolExecutor(HASHING_THREADS) as threads:
-        hashes = list(threads.map(lambda part: part.sha256(count), parts))
-    lines = [
-        canonical_json([part.name, part.dtype, part.shape, sha256]).encode() + b"\n"
-        for part, sha256 in zip(parts, hashes, strict=True)
-    ]
-    return sha256_bytes(b"".join(sorted(lines)))
-
-
-class _Tensor(NamedTuple):
-    """A tensor in a safetensors file; `start` and `size` are its bytes there."""
-
-    path: Path
-    start: int
-    size: int
-    name: str
-    dtype: str
-    shape: list[int]
-
-    def sha256(self, count: Count) -> str:
-        digest, rest = hashlib.sha256(), self.size
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(self.start)
-            while rest > 0 and (piece := file.read(min(PIECE_BYTES, rest))):
-                digest.update(piece)
-                count(len(piece))
-                rest -= len(piece)
-        return digest.hexdigest()
-
-
-def _tensors(path: Path) -> list[_Tensor]:
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header: Any = json.loads(file.read(length)) if 8 + length <= size else None
-        found = []
-        for name, entry in header.items():
-            if name != "__metadata__":
-                first, last = entry["data_offsets"]
-                found.append(
-                    _Tensor(path, 8 + length + first, last - first, name, entry["dtype"], entry["shape"])
-                )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return [_Tensor(path, 0, size, "", "", [size])]
-    return found
-
-
 def tree_entries(directory: Path) -> list[tuple[str, int, str]]:
     """Name, size in bytes and sha256 of every file of a directory, in name order; hashed side by side.
 
     Raises:
         InputError: the tree holds a symbolic link or a special file, which could point outside it.
     """
-    files = tree_files(directory)
+    return file_entries(tree_files(directory))
+
+
+def file_entries(files: Mapping[str, Path]) -> list[tuple[str, int, str]]:
+    """The same for some files by their names."""
     sizes = [path.stat().st_size for path in files.values()]
     with byte_meter("hash", sum(sizes)) as count, ThreadPoolExecutor(HASHING_THREADS) as threads:
         hashes = threads.map(lambda path: sha256_file(path, count), files.values())
@@ -345,14 +292,41 @@ def open_for_reading(path: Path) -> IO[bytes]:
     try:
         return path.open("rb")
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        raise InputError(f"{path}: no such file. {no_such_file(path)}") from error
     except IsADirectoryError as error:
         raise InputError(f"{path}: is a directory, expected a file") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+NEAR_NAMES = 3
+
+
+def no_such_file(path: Path) -> str:
+    """Where a file was looked for that is not there, and which files there have a name like it.
+
+    Example:
+        >>> no_such_file(Path("/tmp/nowhere/a.jsonl"))
+        'Looked for /tmp/nowhere/a.jsonl; there is no folder /tmp/nowhere.'
+    """
+    whole = path.expanduser().absolute()
+    parents = list(whole.parents)
+    missing = [folder for folder in parents if not folder.is_dir()]
+    if missing:
+        return f"Looked for {whole}; there is no folder {missing[-1]}."
+    try:
+        names = [each.name for each in whole.parent.iterdir()]
+    except OSError:
+        return f"Looked for {whole}."
+    alike = difflib.get_close_matches(whole.name, names, NEAR_NAMES)
+    beside = sorted(name for name in names if name.endswith(whole.suffix or "/") and name not in alike)
+    near = [*alike, *beside][:NEAR_NAMES]
+    there = f"; that folder has {', '.join(near)}" if near else ""
+    return f"Looked for {whole}{there}."
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of a JSON text, for its decoder; raises a ValueError where a field occurs twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(key for key, _ in pairs)
@@ -366,7 +340,7 @@ def _no_constant(name: str) -> NoReturn:
 
 _SUSPECT = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 """An escape for half of a character, or for NUL."""
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=unique_keys, parse_constant=_no_constant)
 
 
 def parse_json(text: str) -> Any:
@@ -381,7 +355,7 @@ def parse_json(text: str) -> Any:
         raise ValueError("nested too deeply") from error
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+def read_jsonl(path: Path, any_text: bool = False) -> Iterator[tuple[int, Any]]:
     """Read a JSONL file line by line, in flat memory, stopping at the first bad line.
 
     The rule: UTF-8 without a byte order mark, lines ended by a single line feed (the last one may lack it),
@@ -390,6 +364,8 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
 
     Args:
         path: the file.
+        any_text: take NUL as an escape, and lines of any length: for files that we write ourselves of what a
+            model wrote.
 
     Yields:
         The line's number, from 1, and its parsed value.
@@ -397,13 +373,13 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     Raises:
         InputError: `file:line: problem`, with the byte offset in the file where bytes are at fault.
     """
-    for number, value in read_every_line(path):
+    for number, value in read_every_line(path, any_text):
         if isinstance(value, InputError):
             raise value
         yield number, value
 
 
-def read_every_line(path: Path) -> Iterator[tuple[int, Any]]:
+def read_every_line(path: Path, any_text: bool = False) -> Iterator[tuple[int, Any]]:
     """The same, going on behind a bad line.
 
     Yields:
@@ -414,10 +390,10 @@ def read_every_line(path: Path) -> Iterator[tuple[int, Any]]:
     """
     with open_for_reading(path) as file:
         offset, number = 0, 0
-        while line := file.readline(MAX_LINE_BYTES + 1):
+        while line := file.readline(-1 if any_text else MAX_LINE_BYTES + 1):
             number += 1
             try:
-                value = _parse_line(path, number, offset, line)
+                value = _parse_line(path, number, offset, line, any_text)
             except InputError as error:
                 value = error
             yield number, value
@@ -432,9 +408,9 @@ def count_lines(path: Path) -> int:
         return sum(piece.count(b"\n") for piece in iter(lambda: file.read(PIECE_BYTES), b""))
 
 
-def _parse_line(path: Path, number: int, offset: int, line: bytes) -> Any:
+def _parse_line(path: Path, number: int, offset: int, line: bytes, any_text: bool) -> Any:
     where = f"{path}:{number}"
-    if len(line) > MAX_LINE_BYTES:
+    if len(line) > MAX_LINE_BYTES and not any_text:
         raise InputError(
             f"{where}: line longer than {MAX_LINE_BYTES} bytes, from byte {offset}. Is this a JSONL file?"
         )
@@ -459,11 +435,11 @@ def _parse_line(path: Path, number: int, offset: int, line: bytes) -> Any:
     except ValueError as error:
         raise InputError(f"{where}: not valid JSON: {error}") from error
     if _SUSPECT.search(body):
-        _refuse_bad_escapes(where, offset, value)
+        _refuse_bad_escapes(where, offset, value, any_text)
     return value
 
 
-def _refuse_bad_escapes(where: str, offset: int, value: Any) -> None:
+def _refuse_bad_escapes(where: str, offset: int, value: Any, any_text: bool) -> None:
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode("utf-8")
@@ -473,5 +449,5 @@ def _refuse_bad_escapes(where: str, offset: int, value: Any) -> None:
             "is no character."
         ) from error
     # a backslash that is text is doubled; what is left begins an escape
-    if "\\u0000" in text.replace("\\\\", ""):
+    if not any_text and "\\u0000" in text.replace("\\\\", ""):
         raise InputError(f"{where}: NUL (\\u0000) in the line at byte {offset}. Remove it.")

@@ -40,8 +40,20 @@ class Progress(BaseModel):
             return f"{self.stage} {self.note}"
         left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
         note = f", {self.note}" if self.note else ""
-        speed = f"{self.rate:.1f} {self.unit}/s"
-        return f"{self.stage}: {self.done}/{self.total} {self.unit}, {speed}{left}{note}"
+        return f"{self.stage}: {self.done}/{self.total} {self.unit}, {self.speed}{left}{note}"
+
+    @property
+    def speed(self) -> str:
+        """The rate as a person reads it: what takes longer than a second is counted in seconds.
+
+        Example:
+            >>> slow = Progress(stage="train", done=1, total=9, unit="steps", rate=0.08)
+            >>> slow.speed
+            '12.5 s/step'
+        """
+        if 0 < self.rate < 1:
+            return f"{1 / self.rate:.1f} s/{self.unit.removesuffix('s')}"
+        return f"{self.rate:.1f} {self.unit}/s"
 
 
 Listener = Callable[[Progress], None]

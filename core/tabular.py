@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from core.errors import ResourceError
+from core.text import visible_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,5 +95,7 @@ class TabularList(Tabular, Sequence[Entry], Generic[Entry]):
 
 def _cell(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return f'<td style="text-align: left">{escape("" if value is None else str(value))}</td>'
+        return (
+            f'<td style="text-align: left">{escape("" if value is None else visible_lines(str(value)))}</td>'
+        )
     return f"<td>{value:.4g}</td>" if isinstance(value, float) else f"<td>{value}</td>"

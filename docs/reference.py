@@ -17,7 +17,7 @@ from core.settings import Settings
 from evaluation.suite import Limit, Requirement
 from experiments.config import ExperimentConfig
 from hallmark.cli.app import app
-from hallmark.cli.options import OPTIONS, choices, is_model, option_type
+from hallmark.cli.options import OPTIONS, bounded, choices, is_model, option_type, words
 
 PAGE = Path(__file__).parent / "reference.md"
 
@@ -99,10 +99,10 @@ def allowed(field: FieldInfo) -> str:
     """The choices or the bounds of a setting."""
     if options := choices(field):
         return ", ".join(f"`{each}`" for each in options)
-    bounds = {type(each).__name__: each for each in field.metadata}
+    bounds = {type(each).__name__: each for each in bounded(field)}
     low, high = bounds.get("Ge"), bounds.get("Le")
     if low is not None and high is not None:
-        return f"{number(low.ge)} to {number(high.le)}"
+        return ", ".join((f"{number(low.ge)} to {number(high.le)}", *(f"`{each}`" for each in words(field))))
     found = [
         f"{BOUNDS[kind]} {number(getattr(bound, BOUND_OF[kind]))}"
         for kind, bound in bounds.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from core.config import Record
 from core.errors import InputError, IntegrityError
 from core.files import canonical_json
 from core.tabular import Row, Tabular
+from core.text import cut as cut_text
+from evaluation.form import FormAndSkill, form_and_skill
 from evaluation.groups import group_places
 from evaluation.metrics import Metric, metric
 from evaluation.numbers import p_text, percent, points
@@ -23,6 +25,8 @@ from evaluation.superiority import smallest_significant_gain
 from judges.base import Score
 
 RESAMPLES = 10_000
+SHOWN_VALUE = 200
+"""Characters of a setting that an error quotes."""
 DIFFICULTY = {"easy": 1, "medium": 2, "hard": 3}
 """Bands stand in this order; everything else by name."""
 
@@ -36,7 +40,8 @@ class RunScores:
         dataset_sha256: of the file.
         judge: NAME@vN.
         judge_fingerprint: sha256 of the judge's code.
-        generation: everything else that must be equal, which a person chose: generation config, dtype.
+        generation: what must be equal too, since a person chose it: generation config, dtype.
+        prompt: likewise: system text, instruction, few-shot examples, template arguments, stop strings, date.
         scores: trace_id -> score.
         categories: trace_id -> category.
         bands: trace_id -> difficulty band, where the dataset has bands.
@@ -44,6 +49,8 @@ class RunScores:
         cut: ids of items whose answer was cut off at max_new_tokens.
         of_model: what belongs to the model, such as template, end and padding ids, tokenizer: shown where it
             differs, but no obstacle to a comparison.
+        rungs: trace_id -> where in the text the judge found the answer; an id that is absent had none. Empty
+            where the judge does not say.
     """
 
     run_id: str
@@ -58,6 +65,8 @@ class RunScores:
     groups: Mapping[str, str] = field(default_factory=dict)
     cut: Collection[str] = frozenset()
     of_model: Mapping[str, Any] = field(default_factory=dict)
+    prompt: Mapping[str, Any] = field(default_factory=dict)
+    rungs: Mapping[str, str] = field(default_factory=dict)
 
 
 class Group(Record):
@@ -133,6 +142,8 @@ class Comparison(Tabular, Record):
         margin: the loss in mean score that p_not_worse is about; None where nobody asked.
         p_not_worse: one-sided, of "worse by the margin or more": small means not worse.
         of_model: what belongs to the models and differs: name -> the baseline's, the candidate's.
+        form: where the answers were found, and what of the change is form and what is skill; None where the
+            judge does not say where it found them.
     """
 
     baseline_run: str
@@ -157,6 +168,7 @@ class Comparison(Tabular, Record):
     margin: float | None = None
     p_not_worse: float | None = None
     of_model: dict[str, list[Any]] = Field(default_factory=dict)
+    form: FormAndSkill | None = None
 
     def smallest_significant_gain(self, level: float) -> float | None:
         """The smallest gain in mean score that would have been significant with as many changed answers.
@@ -179,12 +191,14 @@ class Comparison(Tabular, Record):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know beside the table, in whole sentences: groups, cut-off answers, and what
-        differs between the models.
+        """What a reader should know beside the table, in whole sentences: groups, form and skill, cut-off
+        answers, and what differs between the models.
         """
         found = []
         if self.groups is not None and self.groups < self.n:
             found.append(f"The {self.n} items form {self.groups} groups; statistics rest on the groups.")
+        if self.form is not None:
+            found += self.form.notes
         if (cut := self.cut) is not None:
             found.append(_cut_note(cut))
         if self.of_model:
@@ -321,6 +335,7 @@ def compare(
         margin=margin,
         p_not_worse=None if margin is None else pairs.p_not_worse(margin),
         of_model=_of_models(baseline.of_model, candidate.of_model),
+        form=form_and_skill(ids, pairs, baseline.rungs, candidate.rungs),
     )
 
 
@@ -366,10 +381,8 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
             ),
             ("judge", baseline.judge, candidate.judge),
             ("judge_fingerprint", baseline.judge_fingerprint, candidate.judge_fingerprint),
-            *(
-                (f"generation.{name}", baseline.generation.get(name), candidate.generation.get(name))
-                for name in sorted({*baseline.generation, *candidate.generation})
-            ),
+            *_settings("prompt", baseline.prompt, candidate.prompt),
+            *_settings("generation", baseline.generation, candidate.generation),
         )
         if left != right
     ]
@@ -386,8 +399,15 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
         )
 
 
+def _settings(
+    of: str, left: Mapping[str, Any], right: Mapping[str, Any]
+) -> Iterator[tuple[str, object, object]]:
+    for name in sorted({*left, *right}):
+        yield f"{of}.{name}", left.get(name), right.get(name)
+
+
 def _shown(value: object) -> str:
-    return canonical_json(value)
+    return cut_text(canonical_json(value), SHOWN_VALUE)
 
 
 def _groups(ids: Sequence[str], pairs: Pairs, labels: Mapping[str, str]) -> list[Group]:

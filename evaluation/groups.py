@@ -6,11 +6,9 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from core.files import canonical_json
 from evaluation.statistics import FloatArray
 from golden.schema import Item
 from golden.words import normalise
@@ -19,8 +17,9 @@ IntArray = np.ndarray
 
 
 def group_of(items: Iterable[Item]) -> dict[str, str]:
-    """The group of each item that shares one with another item: the same `group`, or the same prompt
-    (`golden.words.normalise`). An item that shares both joins its two groups into one.
+    """The group of each item that shares one with another item: the same `group`, or the same question
+    (`golden.words.normalise`), whatever the system text. An item that shares both joins its two groups into
+    one.
 
     Args:
         items: a dataset.
@@ -48,10 +47,11 @@ def group_of(items: Iterable[Item]) -> dict[str, str]:
 
     for item in items:
         root[item.trace_id] = item.trace_id
-        group = getattr(item, "group", None)
+        group = item.group
         if group is not None:
             named[item.trace_id] = f"group {group}"
-        for key in [_mark(_asked(item)), *([("group", group)] if group is not None else [])]:
+        asked = _mark(normalise(item.question))
+        for key in [asked, *([("group", group)] if group is not None else [])]:
             other = first_with.setdefault(key, item.trace_id)
             root[top(item.trace_id)] = top(other)
     tops = {trace_id: top(trace_id) for trace_id in root}
@@ -60,15 +60,6 @@ def group_of(items: Iterable[Item]) -> dict[str, str]:
     for trace_id, name in [*named.items(), *((trace_id, trace_id) for trace_id in root)]:
         names.setdefault(tops[trace_id], name)
     return {trace_id: names[of] for trace_id, of in tops.items() if sizes[of] > 1}
-
-
-def _asked(item: Item) -> str:
-    """What a model is asked, as the guard and `golden check` compare it."""
-    messages: Any = getattr(item, "messages", None)
-    if messages is not None:
-        turns = [turn if isinstance(turn, dict) else turn.model_dump() for turn in messages]
-        return normalise(canonical_json(turns))
-    return normalise(item.question)
 
 
 def _mark(text: str) -> bytes:

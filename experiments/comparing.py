@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +14,11 @@ from core.files import write_json
 from core.progress import announce
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.groups import group_of
+from experiments.answers import some_items
 from experiments.datasets import dataset_file
 from experiments.run_files import files_of
 from golden.datasets import read_items
+from golden.prompting import recorded_prompt
 from golden.schema import Item
 from inference.contract import GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
@@ -31,8 +33,8 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
     read-only registry nothing is recorded.
 
     Args:
-        baseline: run id, or a unique beginning of one.
-        candidate: run id, or a unique beginning of one.
+        baseline: run id, or a unique beginning or end of one.
+        candidate: run id, or a unique beginning or end of one.
         registry: holds both.
 
     Raises:
@@ -108,7 +110,7 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     before, after = (registry.runs.texts(run, wanted) for run in runs)
     run = registry.runs.get(comparison.candidate_run)
     dataset = dataset_file(run, registry.datasets.get(run.dataset_id), registry)
-    items = _some(dataset, wanted)
+    items = some_items(dataset, wanted)
 
     def flip(trace_id: str) -> Flip:
         return Flip(
@@ -118,19 +120,6 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     return [flip(trace_id) for trace_id in comparison.gained[:count]], [
         flip(trace_id) for trace_id in comparison.lost[:count]
     ]
-
-
-def _some(dataset: Path, trace_ids: Sequence[str]) -> dict[str, Item]:
-    """Some items of a dataset, which is read no further than the last of them."""
-    missing, found = set(trace_ids), dict[str, Item]()
-    if missing:
-        for item in read_items(dataset):
-            if item.trace_id in missing:
-                found[item.trace_id] = item
-                missing.remove(item.trace_id)
-                if not missing:
-                    break
-    return found
 
 
 def conditions(
@@ -161,6 +150,8 @@ def conditions(
         judge=run.judge,
         judge_fingerprint=run.judge_fingerprint,
         generation=_chosen(run.manifest.get("generation") or {}, meta),
+        prompt=recorded_prompt(run.manifest).conditions(),
+        rungs={} if registry is None else _rungs(_Finished(run.run_id, str(run.content_sha256), registry)),
         scores=scores,
         categories=items.categories,
         bands=run.manifest["dataset"]["bands"],
@@ -183,6 +174,20 @@ def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]
         **used,
         "dtype": meta.dtype,
     }
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A finished run, which does not change."""
+
+    run_id: str
+    content_sha256: str
+    registry: Registry = field(compare=False)
+
+
+@lru_cache(maxsize=8)
+def _rungs(run: _Finished) -> dict[str, str]:
+    return run.registry.runs.rungs(run.run_id)
 
 
 @dataclass(frozen=True)

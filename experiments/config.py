@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar, cast
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
 from core.config import MODEL_NAME_PATTERN, Config, read_toml, validated
 from core.errors import InputError
 from core.judge_reference import JudgeReference, parse_judge
 from evaluation.gate import GateConfig
 from evaluation.suite import Limit, Requirement, Suite, check_suite, in_order
+from experiments.defaults import TINY_MODEL_NAME, model_name_for
 from experiments.references import TINY_BASE, short_name
 from golden.manifest import DEFAULT_JUDGE
 from golden.prompting import PromptConfig
@@ -24,7 +25,7 @@ Kind = TypeVar("Kind", bound=Config)
 
 MODEL_HELP = (
     "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, run:RUN_ID for what a run trained, a "
-    f"hub id ORG/NAME@REVISION, or {TINY_BASE}."
+    f"hub id ORG/NAME@REVISION, or {TINY_BASE}. `registry:` may be left out."
 )
 DATASET_HELP = "Golden dataset: a built-in name, or the path of a KEY-vN.jsonl file."
 JUDGE_HELP = (
@@ -32,10 +33,15 @@ JUDGE_HELP = (
     f"Default: the one that the dataset's manifest names, else {DEFAULT_JUDGE}."
 )
 
+MODEL_NAME_SCHEMA = {"anyOf": [{"type": "string", "pattern": MODEL_NAME_PATTERN}, {"type": "null"}]}
+
 LIMIT_HELP = (
     "Judge only the first N items of each dataset: a quick look, on which nothing is ever promoted. "
     "Default: all items."
 )
+
+UNREGISTERED = "unregistered"
+"""A name where nothing is registered, so that nobody has to think of one."""
 
 
 class EvaluateConfig(Config):
@@ -71,8 +77,9 @@ class TrainRunConfig(Config):
     @property
     def title(self) -> str:
         """Model, training set and dataset, for the names of flow runs."""
-        data, judged_on = _dataset_name(self.train.dataset), _dataset_name(self.dataset)
-        return f"{short_name(self.base_model)} with {data} on {judged_on}"
+        sets = [each.dataset for each in self.train.mix] or [self.train.dataset]
+        data = " + ".join(map(_dataset_name, sets))
+        return f"{short_name(self.base_model)} with {data} on {_dataset_name(self.dataset)}"
 
     def evaluate(self, model: str, reuse: bool = True) -> EvaluateConfig:
         """The same judging for another model."""
@@ -90,10 +97,13 @@ class TrainRunConfig(Config):
 class ExperimentConfig(TrainRunConfig):
     """Base against trained, judged on the same items; the better one may become champion."""
 
-    model_name: str = Field(
-        default="tiny-reasoner",
+    # Always a string once validated; a form may leave it empty.
+    model_name: Annotated[str, WithJsonSchema(MODEL_NAME_SCHEMA)] = Field(
+        default=cast("Any", None),
         pattern=MODEL_NAME_PATTERN,
-        description="Name in the registry; a promoted model becomes its next version.",
+        description="Name in the registry; a promoted model becomes its next version. Default: "
+        f"that of a registered base model; {TINY_MODEL_NAME} for the built-in tiny base. Any other base "
+        "model needs one.",
     )
     gate: GateConfig = Field(default_factory=GateConfig)
     require: list[Requirement] = Field(
@@ -115,6 +125,20 @@ class ExperimentConfig(TrainRunConfig):
     fail_unless_promoted: bool = Field(
         default=False, description="End as failed, with exit code 5, when the gate says no; for CI."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        """The name that goes without saying; most base models have none."""
+        if not isinstance(values, dict) or values.get("model_name") is not None:
+            return values
+        base = values.get("base_model") or TINY_BASE
+        if not isinstance(base, str):
+            return values  # the field says what is wrong with it
+        try:
+            return {**values, "model_name": model_name_for(base)}
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -283,9 +307,25 @@ def evaluation(config: str | Path | None, settings: Mapping[str, Any]) -> Evalua
     of_experiments_alone = set(ExperimentConfig.model_fields) - set(EvaluateConfig.model_fields)
     if config is None or not of_experiments_alone & set(read_toml(Path(config))):
         return configured(EvaluateConfig, config, given)
-    whole = configured(ExperimentConfig, config)
+    whole = configured(ExperimentConfig, config, {"model_name": UNREGISTERED})
     of_experiment = whole.evaluate(whole.base_model).model_dump()
     return validated(EvaluateConfig, merged(of_experiment, given), str(config))
+
+
+def training(
+    config: Config | str | Path | None = None, settings: Mapping[str, Any] = MappingProxyType({})
+) -> TrainRunConfig:
+    """What `hallmark train` is asked: the settings of a whole experiment, of which the parts that concern
+    training and judging are taken.
+
+    Args:
+        config: see `configured`.
+        settings: see `configured`.
+
+    Raises:
+        InputError: see `configured`.
+    """
+    return configured(ExperimentConfig, config, {**settings, "model_name": UNREGISTERED}).trained()
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,64 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from core.errors import InputError, IntegrityError
 from core.files import atomic_writer, open_for_reading, sha256_bytes, sha256_file
 from experiments.run_files import files_of, is_here
-from golden.datasets import BUILT_IN, dataset_path, parse_name
+from golden.datasets import BUILT_IN, dataset_path, load_dataset, parse_name
 from golden.datasets import Dataset as GoldenDataset
+from golden.mixing import Part, write_mixture
 from registry import Dataset, Registry, Run
 from registry.artifacts.store import Store
+from trainer.contract import TrainConfig
+
+
+class TrainingSource(BaseModel):
+    """One of several training sets that were mixed.
+
+    Attributes:
+        name: key and version.
+        sha256: of its file.
+        items: how many traces it has.
+        weight: how often each of them is seen per epoch.
+    """
+
+    name: str
+    sha256: str
+    items: int
+    weight: float
+
+
+def training_dataset(config: TrainConfig, home: Path) -> tuple[GoldenDataset, list[TrainingSource]]:
+    """The training set that settings name, and what it was mixed from: nothing, where it is one file.
+
+    Args:
+        config: names one training set, or several with weights, which are written as one file.
+        home: that file is kept below it.
+
+    Raises:
+        InputError: there is no such dataset, or a line of it is bad.
+        IntegrityError: a file is not the one that its manifest pins.
+    """
+    if not config.mix:
+        return load_dataset(config.dataset), []
+    parts = [Part(load_dataset(each.dataset), each.weight) for each in config.mix]
+    sources = [
+        TrainingSource(
+            name=part.dataset.name,
+            sha256=part.dataset.sha256,
+            items=_lines(part.dataset.path),
+            weight=part.weight,
+        )
+        for part in parts
+    ]
+    return write_mixture(parts, config.seed, home / "cache" / "datasets"), sources
+
+
+def _lines(path: Path) -> int:
+    with open_for_reading(path) as file:
+        return sum(1 for _ in file)
 
 
 def first_items(dataset: GoldenDataset, count: int, home: Path) -> GoldenDataset:

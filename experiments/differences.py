@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.files import canonical_json
+from core.text import cut, visible
 
 CHUNK = 1 << 20
 LONGEST = 200
@@ -38,9 +39,8 @@ class Difference(BaseModel):
 
 
 def shown(value: Any) -> str:
-    """A value as JSON, cut where it is long."""
-    text = canonical_json(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    """A value as JSON in visible characters, cut where it is long."""
+    return cut(visible(canonical_json(value)), LONGEST)
 
 
 def first_differing_value(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Difference | None:

@@ -31,7 +31,14 @@ TRAINING_PACKAGES = (
     "transformers",
     "tokenizers",
 )
-PROMPT_CODE = ("golden/schema.py", "golden/prompting.py", "golden/rendering.py", "golden/datasets.py")
+PROMPT_CODE = (
+    "golden/schema.py",
+    "golden/prompting.py",
+    "golden/rendering.py",
+    "golden/chat_template.py",
+    "golden/control_tokens.py",
+    "golden/datasets.py",
+)
 INFERENCE_CODE = ("inference", *PROMPT_CODE, "core/child_process.py")
 JUDGING_CODE = ("judges/base.py", "judges/judging.py")  # a judge itself has a fingerprint of its own
 TRAINING_CODE = ("trainer", *PROMPT_CODE, "core/child_process.py")

@@ -12,7 +12,8 @@ from core.progress import quiet_meter
 from golden.datasets import Dataset, load_dataset, parse_name
 from golden.guard import Overlap, find_overlaps
 from golden.manifest import manifest_path
-from golden.schema import Item
+from golden.prompting import ResolvedPrompt
+from golden.schema import Item, Trace
 
 
 class GuardReport(Record):
@@ -63,18 +64,45 @@ def guard(train: str | Path, golden: str | Path = "golden-v1") -> GuardReport:
 
 
 class _Watched:
-    """The items of a dataset, counted as they are read, so that whoever waits sees how far it is."""
+    """The traces of a training set, counted as they are read, so that whoever waits sees how far it is."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self.count = 0
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Trace]:
         meter = quiet_meter("guard", count_lines(self.dataset.path), "items")
-        for item in self.dataset.items():
-            yield item
+        for trace in self.dataset.traces():
+            yield trace
             self.count += 1
             meter.update(self.count)
+
+
+def check_prompt(prompt: ResolvedPrompt, golden: Dataset) -> None:
+    """Refuse a prompt that shows the model golden items: in its few-shot examples, system text or
+    instruction.
+
+    Args:
+        prompt: how the model is asked.
+        golden: what it is judged on.
+
+    Raises:
+        InputError: it does; names the items.
+    """
+    texts = {"prompt.system": prompt.config.system, "prompt.instruction": prompt.config.instruction}
+    shown: list[Item | Trace] = [
+        Trace(trace_id=name, prompt=text, completion=text) for name, text in texts.items() if text is not None
+    ]
+    found = find_overlaps([*shown, *prompt.examples], golden.items()) if shown or prompt.examples else ()
+    for overlap in found:
+        if overlap.refuses:
+            where = (
+                overlap.train_id if overlap.train_id in texts else f"prompt.few_shot: item {overlap.train_id}"
+            )
+            raise InputError(
+                f"{where} holds item {overlap.golden_id} of {golden.name} ({overlap.kind}): "
+                f"{overlap.shared[:80]}\nThe model would be shown what it is judged on. Show other examples."
+            )
 
 
 def check_clean_copy(path: Path, force: bool = False) -> None:

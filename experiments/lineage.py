@@ -12,7 +12,7 @@ from core.errors import InputError, IntegrityError
 from evaluation.training_data import Ancestor, TrainingData, TrainingStatus, overall
 from experiments.datasets import dataset_file, training_file
 from experiments.workspace import Workspace
-from golden.datasets import read_items
+from golden.datasets import read_items, read_traces
 from golden.guard import RULE, Overlap, find_overlaps
 from registry import Dataset, Registry, Run
 from registry.artifacts.store import Store
@@ -196,5 +196,5 @@ class File:
 @lru_cache(maxsize=64)
 def held_items(train: File, golden: File) -> tuple[Overlap, ...]:
     """The training items that hold golden items. Asked again in the same process, it looks only once."""
-    found = find_overlaps(read_items(train.path), read_items(golden.path))
+    found = find_overlaps(read_traces(train.path), read_items(golden.path))
     return tuple(overlap for overlap in found if overlap.refuses)

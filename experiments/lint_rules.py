@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +16,8 @@ from core.progress import quiet_meter
 from evaluation.gate import GateConfig
 from evaluation.groups import group_of, independent
 from evaluation.statistics import holm, mcnemar_exact
-from golden.datasets import item_or_problems
 from golden.guard import find_near_copies
+from golden.lines import line_or_problems
 from golden.rendering import render_completion
 from golden.schema import Item
 from golden.words import normalise
@@ -92,77 +93,106 @@ class Lines:
 
 
 def read_lines(path: Path) -> tuple[Lines, list[Finding]]:
-    """The lines that are items, and everything that is wrong with each other one.
+    """The lines that are items, and everything that is wrong with each other one; a problem that many lines
+    have is one finding.
 
     Raises:
         InputError: the file cannot be read.
     """
     lines, findings = Lines(), list[Finding]()
     used: dict[str, int] = {}
+    unusable: dict[str, list[int]] = defaultdict(list)
     for number, value in read_every_line(path):
         if isinstance(value, InputError):
             item: Item | list[str] = [str(value).removeprefix(f"{path}:{number}: ")]
         else:
-            item = item_or_problems(value)
+            item = line_or_problems(value, Item)
         if isinstance(item, list):
-            findings += [
-                Finding(rule="not_an_item", lines=[number], ids=[], problem=problem) for problem in item
-            ]
+            for problem in item:
+                unusable[problem].append(number)
         elif (line := used.setdefault(item.trace_id, number)) != number:
             problem = f"trace_id: {item.trace_id} was already used on line {line}"
             findings.append(Finding(rule="repeated_id", lines=[number], ids=[item.trace_id], problem=problem))
         else:
             lines.items.append(item)
             lines.numbers.append(number)
-    if not used and not findings:
-        problem = "no items. A dataset has at least one."
-        findings.append(Finding(rule="not_an_item", lines=[], ids=[], problem=problem))
-    return lines, findings
+    if not used and not unusable:
+        unusable["no items. A dataset has at least one."] = []
+    return lines, [
+        *(
+            Finding(rule="not_an_item", lines=places, ids=[], problem=problem)
+            for problem, places in unusable.items()
+        ),
+        *findings,
+    ]
 
 
 def unanswerable(lines: Lines, judge: Judge) -> Iterator[Finding]:
-    """Items whose own reference, as the completion that a model should write, does not score 1."""
-    place = {item.trace_id: number for number, item in enumerate(lines.items)}
-    references = {item.trace_id: render_completion(item.steps, item.reference) for item in lines.items}
+    """Items with an accepted answer that, as the completion that a model should write, does not score 1."""
+    answers = [(place, answer) for place, item in enumerate(lines.items) for answer in item.accepted]
+    items = [
+        lines.items[place].model_copy(update={"trace_id": f"{number}"})
+        for number, (place, _) in enumerate(answers)
+    ]
+    written = {
+        item.trace_id: render_completion(item.steps, answer)
+        for item, (_, answer) in zip(items, answers, strict=True)
+    }
     try:
-        for score in judge_items(lines.items, references, judge):
+        for score in judge_items(items, written, judge):
             if score.score < 1:
-                answer = lines.items[place[score.trace_id]].reference
+                place, answer = answers[int(score.trace_id)]
                 seen = (
                     "finds no answer in it" if score.extracted is None else f"reads {quoted(score.extracted)}"
                 )
                 scored = f"{quoted(answer)}, written out, scores {score.score:g}"
                 problem = f"{scored}: the judge {seen} ({score.reason})"
-                yield lines.finding("unanswerable", [place[score.trace_id]], problem)
+                yield lines.finding("unanswerable", [place], problem)
     except JudgeError as error:
-        for trace_id, problem in error.failures.items():
-            yield lines.finding("unanswerable", [place[trace_id]], f"the judge fails on it: {problem}")
+        for number, problem in error.failures.items():
+            place, answer = answers[int(number)]
+            yield lines.finding(
+                "unanswerable", [place], f"{quoted(answer)}: the judge fails on it: {problem}"
+            )
 
 
 def same_prompts(lines: Lines, judge: Judge) -> Iterator[Finding]:
-    """Equal prompts: a contradiction where the judge would not take one answer for the other, else copies."""
-    asked: dict[str, list[int]] = defaultdict(list)
+    """Equal prompts under equal system text: a contradiction where the judge would take no accepted answer of
+    one for one of the other, else copies.
+    """
+    asked: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, item in enumerate(lines.items):
-        asked[normalise(item.question)].append(place)
+        asked[normalise(item.question), normalise(item.system_text or "")].append(place)
     for places in asked.values():
         if len(places) == 1:
             continue
-        first = lines.items[places[0]]
-        other = next((place for place in places if not _agree(first, lines.items[place], judge)), None)
-        if other is None:
-            yield lines.finding("copy", places, quoted(first.question))
+        different = list({tuple(lines.items[place].accepted): place for place in reversed(places)}.values())
+        contradicting: tuple[int, ...] = next(
+            (
+                (one, other)
+                for one, other in combinations(reversed(different), 2)
+                if not _agree(lines.items[one], lines.items[other], judge)
+            ),
+            (),
+        )
+        question = quoted(lines.items[places[0]].question)
+        if not contradicting:
+            yield lines.finding("copy", places, question)
         else:
-            answers = f"{quoted(first.reference)} and {quoted(lines.items[other].reference)}"
-            order = [places[0], other, *(place for place in places[1:] if place != other)]
-            yield lines.finding("contradiction", order, f"{quoted(first.question)} is answered {answers}")
+            answers = " and ".join(quoted(lines.items[place].reference) for place in contradicting)
+            order = [*contradicting, *(place for place in places if place not in contradicting)]
+            yield lines.finding("contradiction", order, f"{question} is answered {answers}")
 
 
 def _agree(first: Item, second: Item, judge: Judge) -> bool:
-    if first.reference == second.reference:
+    if not set(first.accepted).isdisjoint(second.accepted):
         return True
-    answer = {first.trace_id: render_completion(second.steps, second.reference)}
+    items = [first.model_copy(update={"trace_id": f"{number}"}) for number in range(len(second.accepted))]
+    answers = {
+        f"{number}": render_completion(second.steps, answer) for number, answer in enumerate(second.accepted)
+    }
     try:
-        return all(score.score == 1 for score in judge_items([first], answer, judge))
+        return any(score.score == 1 for score in judge_items(items, answers, judge))
     except JudgeError:
         return False
 

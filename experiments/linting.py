@@ -12,6 +12,7 @@ from core.config import Record
 from core.errors import InputError
 from evaluation.groups import group_of, independent
 from evaluation.power import power_plan
+from experiments.defaults import TINY_MAX_NEW_TOKENS
 from experiments.lint_rules import (
     Finding,
     Lines,
@@ -29,7 +30,8 @@ from experiments.workspace import open_workspace
 from golden.datasets import Dataset, load_dataset
 from golden.freezing import freeze, refuse_frozen
 from golden.manifest import DEFAULT_JUDGE, Manifest
-from inference.contract import GenerationConfig
+from golden.schema import Item
+from inference.contract import LONGEST
 from judges import Judge, judge_reference, load_judge
 
 NAMED_AT_FREEZE = 10
@@ -92,7 +94,8 @@ def lint(
         reference: a built-in name, or the path of a `KEY-vN.jsonl` file.
         judge: NAME@vN; by default the one that the dataset is meant for.
         model: whose tokenizer counts the tokens of the answers.
-        max_new_tokens: the longest completion that fits; by default that of `GenerationConfig`.
+        max_new_tokens: the longest completion that fits; by default that of an experiment with the tiny
+            base; with any other model all that there may be, since an experiment fits it to the references.
 
     Raises:
         InputError: no such dataset, model or judge. What is wrong inside the file is a finding.
@@ -105,7 +108,7 @@ def lint(
     """
     dataset = load_dataset(reference)
     used = load_judge(judge or dataset.judge)
-    longest = GenerationConfig().max_new_tokens if max_new_tokens is None else max_new_tokens
+    longest = max_new_tokens or (TINY_MAX_NEW_TOKENS if model == TINY_BASE else LONGEST)
     counter = _token_counter(model)
     lines, findings = read_lines(dataset.path)
     findings += [*unanswerable(lines, used), *same_prompts(lines, used)]
@@ -125,15 +128,16 @@ def lint(
         errors=[finding for finding in findings if finding.is_error],
         warnings=[finding for finding in findings if not finding.is_error],
         skipped={"cut_steps": counter} if isinstance(counter, str) else {},
-        can_show=_can_show(dataset.name, lines),
+        can_show=can_show(dataset.name, lines.items),
     )
 
 
-def _can_show(name: str, lines: Lines) -> list[str]:
-    if not lines.items:
+def can_show(name: str, items: Sequence[Item]) -> list[str]:
+    """In words, how large a gain must be to be found with these items; empty without any."""
+    if not items:
         return []
-    groups = independent([item.trace_id for item in lines.items], group_of(lines.items))
-    return power_plan(name, len(lines.items), groups).sentences()
+    groups = independent([item.trace_id for item in items], group_of(items))
+    return power_plan(name, len(items), groups).sentences()
 
 
 def _token_counter(model: str) -> TokenCounter | str:
@@ -173,7 +177,7 @@ def freeze_dataset(reference: str | Path, licence: str, made_by: str, judge: str
     used = load_judge(judge or DEFAULT_JUDGE)
     warnings = _proved(dataset, lines, used)
     manifest = freeze(dataset, licence, made_by, judge and judge_reference(used))
-    return Frozen(manifest=manifest, warnings=warnings, can_show=_can_show(dataset.name, lines))
+    return Frozen(manifest=manifest, warnings=warnings, can_show=can_show(dataset.name, lines.items))
 
 
 def _proved(dataset: Dataset, lines: Lines, judge: Judge) -> list[Finding]:

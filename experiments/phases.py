@@ -32,6 +32,7 @@ from experiments.references import RUN_PREFIX
 from experiments.run_files import left_files, predictions_damage, training_damage
 from experiments.runs import RunRef
 from golden.datasets import read_items
+from golden.prompting import ResolvedPrompt
 from golden.schema import Item
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
@@ -81,6 +82,7 @@ def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listene
     spec = TrainSpec(
         base=plan.model.path,
         base_label=plan.model.label,
+        base_on_hub=plan.model.on_hub,
         dataset=training.dataset.path,
         dataset_label=training.dataset.name,
         output=run.directory,
@@ -181,8 +183,12 @@ def _model_name(plan: RunPlan) -> str:
     return "trained" if made else plan.model.label
 
 
+UNFINISHED = "unfinished thinking"
+"""Why an answer that never came is wrong."""
+
+
 class Judging(Protocol):
-    """The part of a plan that says who judges."""
+    """The part of a plan that says who judges what."""
 
     @property
     def judge(self) -> str:
@@ -191,6 +197,10 @@ class Judging(Protocol):
     @property
     def judge_fingerprint(self) -> str:
         """What its code was when the plan was made."""
+
+    @property
+    def prompt(self) -> ResolvedPrompt:
+        """How the model was asked."""
 
 
 class Judged:
@@ -242,9 +252,15 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
     items = list(read_items(run.files.dataset))
     predictions_sha256 = check_predictions_sha256(run)
     predictions = read_predictions(run.files.predictions, items)
-    scores = _scored(run, plan, items, predictions)
     recorded = read_json(run.files.predictions_meta)
     meta = PredictionMeta.model_validate(recorded)
+    mark = plan.prompt.config.thinking_end
+    scores = _scored(run, plan, items, after_thinking(predictions, mark, closed=meta.thinking_closed))
+    if mark is not None and not meta.thinking_closed:
+        scores = [
+            score if mark in predictions[score.trace_id] else score.model_copy(update={"reason": UNFINISHED})
+            for score in scores
+        ]
     snapshot = summarise(
         scores,
         items,
@@ -252,7 +268,7 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         truncated_prompts=meta.truncated_prompts,
         cut_completions=meta.reached_max_new_tokens,
     )
-    write_jsonl(run.files.scores, (score.model_dump() for score in scores))
+    write_jsonl(run.files.scores, map(score_line, scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return Judged(
         scores=scores,
@@ -261,6 +277,34 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         predictions_meta=recorded,
         metrics=snapshot,
     )
+
+
+def after_thinking(predictions: Mapping[str, str], mark: str | None, *, closed: bool) -> dict[str, str]:
+    """What is judged: what follows the last mark that ends thinking. What comes before it is kept in
+    predictions.jsonl, and is never judged; where the mark never came there is no answer.
+
+    Args:
+        predictions: trace_id -> what the model wrote.
+        mark: as in </think>; None where all that is written is the answer.
+        closed: thinking was over before the answer began, so that the mark need not come.
+
+    Example:
+        >>> after_thinking({"a": "2 or 3?</think>3", "b": "2 or"}, "</think>", closed=False)
+        {'a': '3', 'b': ''}
+    """
+    if mark is None:
+        return dict(predictions)
+    return {
+        trace_id: text.rpartition(mark)[2] if closed or mark in text else ""
+        for trace_id, text in predictions.items()
+    }
+
+
+def score_line(score: Score) -> dict[str, Any]:
+    """A line of scores.jsonl: `rung` only where the judge says one, so that other judges' files keep their
+    bytes.
+    """
+    return score.model_dump(exclude={"rung"} if score.rung is None else None)
 
 
 def cut_warning(judged: Judged, max_new_tokens: int) -> str | None:
@@ -363,7 +407,12 @@ def record_judged(
         files=left_files(run.files),
         predictions=[
             PredictionRow(
-                score.trace_id, judged.predictions[score.trace_id], score.score, score.extracted, score.reason
+                score.trace_id,
+                judged.predictions[score.trace_id],
+                score.score,
+                score.extracted,
+                score.reason,
+                score.rung,
             )
             for score in judged.scores
         ],

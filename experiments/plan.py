@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 from pydantic import BaseModel
 
@@ -17,7 +17,8 @@ from core.files import sha256_json
 from core.progress import announce
 from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
-from experiments.datasets import first_items
+from experiments.datasets import TrainingSource, first_items, training_dataset
+from experiments.defaults import settle_generation, settle_training
 from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
@@ -28,16 +29,18 @@ from experiments.environment import (
     inference_environment,
     lock_sha256,
 )
+from experiments.guarding import check_prompt
 from experiments.lineage import File, Golden, Weights, held_items, lineage
 from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import RULE, Overlap, find_overlaps
+from golden.lines import Line
 from golden.prompting import ResolvedPrompt, resolve_prompt
-from golden.schema import Item
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, judge_reference, library_versions, load_judge
-from trainer.contract import TrainConfig
+from trainer.contract import SettledTrainConfig, TrainConfig
+from trainer.huggingface.tensor_names import check_tensors
 from trainer.model.architecture import read_architecture
 
 SHOWN_OVERLAPS = 5
@@ -81,13 +84,15 @@ class TrainingPlan(BaseModel):
     """The training part of a run.
 
     Attributes:
+        sources: the training sets that the dataset was mixed from; empty where it is one of its own.
         overlaps: training items that hold golden items; not empty only where the configuration allows it.
         twins: those that only resemble golden items.
         base: what is known of what the base model was trained on.
     """
 
-    config: TrainConfig
+    config: SettledTrainConfig
     dataset: DatasetRef
+    sources: list[TrainingSource] = []
     overlaps: list[Overlap]
     twins: Twins = Twins()
     base: TrainingData | None = None
@@ -209,6 +214,7 @@ class RunPlan(BaseModel):
         return {
             "config": self.training.config.model_dump(),
             "dataset": _pin(self.training.dataset),
+            "sources": [source.model_dump() for source in self.training.sources],
             "contamination": {
                 "overlaps": len(self.training.overlaps),
                 "allowed": self.training.config.allow_contamination,
@@ -260,7 +266,20 @@ def settled_plan(wanted: EvaluateConfig | TrainRunConfig | str) -> RunPlan | Non
     return _planned.get().get(plan_key(wanted))
 
 
-def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
+class ExperimentPlan(BaseModel):
+    """An experiment with every input of its first runs resolved.
+
+    Attributes:
+        config: the settings, in which the generation settings are settled, so that all models of the
+            experiment are judged by the same.
+        plans: of the trained run and of the base model's runs.
+    """
+
+    config: ExperimentConfig
+    plans: Plans
+
+
+def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> ExperimentPlan:
     """Settle the trained run of an experiment and the base model's runs on every dataset that something is
     required on.
 
@@ -268,7 +287,15 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
         HallmarkError: see `plan_training`; also when the training set overlaps with any of the datasets, or
             the champion, which is judged too, is not to be had.
     """
-    training = plan_training(config.trained(), workspace)
+    model = None
+    if not isinstance(config.generation.max_new_tokens, int):
+        workspace.check_writable()
+        model = resolve_model(config.base_model, workspace)
+        files = (_golden(each, workspace).path for each in config.judged(config.base_model))
+        prompt = resolve_prompt(config.prompt)
+        generation = settle_generation(config.generation, model.path, files, prompt, workspace.home)
+        config = config.model_copy(update={"generation": generation})
+    training = plan_training(config.trained(), workspace, model)
     if (champion := workspace.registry.models.aliased(config.model_name)) is not None:
         resolve_model(f"{REGISTRY_PREFIX}{champion.model}@v{champion.number}", workspace)
     main, *others = config.baselines()
@@ -283,7 +310,7 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Plans:
     _check_names([plan.dataset for plan in plans.values()])
     for wanted in others:
         check_training_set(config.trained(), training.model, wanted, workspace)
-    return plans
+    return ExperimentPlan(config=config, plans=plans)
 
 
 def _check_names(datasets: Iterable[DatasetRef]) -> None:
@@ -325,28 +352,39 @@ def plan_evaluation(
     return plan.model_copy(update={"dataset": dataset_ref(dataset, sum(1 for _ in dataset.items()))})
 
 
-def plan_training(config: TrainRunConfig, workspace: Workspace) -> RunPlan:
-    """Settle a trained run: all of the above, and the contamination guard. Each dataset is read once, by the
-    guard.
+def plan_training(
+    config: TrainRunConfig, workspace: Workspace, model: ResolvedModel | None = None
+) -> RunPlan:
+    """Settle a trained run: all of the above, the contamination guard, and the settings that suit the model.
+
+    Args:
+        config: what to train, and what to judge it on.
+        workspace: its registry knows the datasets and the registered models.
+        model: the base model, where it was found and hashed already.
 
     Raises:
         InputError: also when golden items are in the training set, or in what the base model was trained on,
-            and the configuration does not allow it.
+            and the configuration does not allow it; or when traces are too long, and it does not say what to
+            do with them.
     """
     if (plan := settled_plan(config)) is not None:
         return plan
     workspace.check_writable()
-    golden, plan = _settle(config.evaluate(config.base_model, reuse=False), workspace)
-    read_architecture(plan.model.path)  # refuses what cannot be trained, before anything starts
+    golden, plan = _settle(config.evaluate(config.base_model, reuse=False), workspace, model)
+    # what cannot be trained is refused before anything starts
+    check_tensors(plan.model.path, read_architecture(plan.model.path))
     base = check_base(plan.model, golden, config.train, workspace)
-    train = load_dataset(config.train.dataset)
-    traces, items = _Counted(train.items()), _Counted(golden.items())
+    train, sources = training_dataset(config.train, workspace.home)
+    traces = _Counted(train.traces())
+    items = _Counted(golden.items())
     overlaps, twins = _sorted_out(find_overlaps(traces, items))
     if overlaps and not config.train.allow_contamination:
         raise _contaminated(train, golden, overlaps)
+    wanted = config.train.model_copy(update={"dataset": train.name, "mix": []}) if sources else config.train
     training = TrainingPlan(
-        config=config.train,
+        config=settle_training(wanted, plan.model.path, train, plan.prompt, workspace.home),
         dataset=dataset_ref(train, traces.count),
+        sources=sources,
         overlaps=overlaps,
         twins=twins,
         base=base,
@@ -371,7 +409,8 @@ def check_training_set(
         InputError: golden items are in the training set, or in what the base model was trained on, and the
             configuration does not allow it.
     """
-    train, golden = load_dataset(config.train.dataset), load_dataset(judged_on.dataset)
+    train, _ = training_dataset(config.train, workspace.home)
+    golden = load_dataset(judged_on.dataset)
     check_base(model, golden, config.train, workspace)
     overlaps = held_items(File(train.sha256, train.path), File(golden.sha256, golden.path))
     if overlaps and not config.train.allow_contamination:
@@ -397,38 +436,45 @@ def check_base(
     return found
 
 
+def _golden(config: EvaluateConfig, workspace: Workspace) -> Dataset:
+    dataset = load_dataset(config.dataset)
+    return dataset if config.limit_items is None else first_items(dataset, config.limit_items, workspace.home)
+
+
 def _settle(
     config: EvaluateConfig, workspace: Workspace, model: ResolvedModel | None = None
 ) -> tuple[Dataset, RunPlan]:
     """The plan of an evaluation whose items are not read and counted yet."""
-    dataset = load_dataset(config.dataset)
-    if config.limit_items is not None:
-        dataset = first_items(dataset, config.limit_items, workspace.home)
+    dataset = _golden(config, workspace)
     judge = load_judge(config.judge or dataset.judge)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     if dataset.manifest is None and dataset.limit_items is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"
         announce("dataset:", note)
+    prompt = resolve_prompt(config.prompt)
+    check_prompt(prompt, dataset)
+    model = model or resolve_model(config.model, workspace)
+    generation = settle_generation(config.generation, model.path, [dataset.path], prompt, workspace.home)
     return dataset, RunPlan(
         kind="baseline",
-        model=model or resolve_model(config.model, workspace),
+        model=model,
         dataset=dataset_ref(dataset, 0),
         judge=judge_reference(judge),
         judge_fingerprint=judge_fingerprint(judge),
-        prompt=resolve_prompt(config.prompt),
-        generation=config.generation,
+        prompt=prompt,
+        generation=generation,
         reuse=config.reuse,
     )
 
 
-class _Counted:
-    """Counts the items that somebody else reads. A bad line is found there, before anything heavy starts."""
+class _Counted(Generic[Line]):
+    """Counts the lines that somebody else reads. A bad line is found there, before anything heavy starts."""
 
-    def __init__(self, items: Iterator[Item]) -> None:
+    def __init__(self, items: Iterator[Line]) -> None:
         self.items = items
         self.count = 0
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Line]:
         for item in self.items:
             self.count += 1
             yield item

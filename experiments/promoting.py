@@ -13,6 +13,7 @@ from evaluation.suite import Suite
 from experiments.comparing import record
 from experiments.config import ExperimentConfig
 from experiments.datasets import refuse_quick_look
+from experiments.defaults import model_name_for
 from experiments.gatekeeper import Gatekeeper, Wanted
 from experiments.lineage import TrainingData, training_data
 from experiments.references import REGISTRY_PREFIX, recorded_model
@@ -31,7 +32,7 @@ def champion_reference(model_name: str, registry: Registry) -> str | None:
 
 def promote_run(
     reference: str,
-    model_name: str,
+    model_name: str | None,
     gate: GateConfig,
     workspace: Workspace,
     *,
@@ -43,8 +44,8 @@ def promote_run(
     """Ask the gate about a recorded run, promote it when the gate agrees, and record the decision.
 
     Args:
-        reference: the candidate's run id, or a unique beginning of one.
-        model_name: registered model.
+        reference: the candidate's run id, or a unique beginning or end of one.
+        model_name: registered model; None for the one that goes without saying, see `model_name_for`.
         gate: the rule.
         workspace: its registry holds the runs.
         against: run to compare with; default is the champion's run, else the newest run of the candidate's
@@ -67,6 +68,8 @@ def promote_run(
     """
     workspace.check_writable()
     registry = workspace.registry
+    run = registry.runs.finished(reference)
+    model_name = model_name or model_name_for(run.base_model)
     champion = registry.models.aliased(model_name, alias)
     if against is not None and champion is not None:
         opponent = registry.runs.finished(against)
@@ -77,7 +80,6 @@ def promote_run(
                 "what is served: name a run of its weights, or make one with: hallmark evaluate "
                 f"registry:{model_name}@{alias}"
             )
-    run = registry.runs.finished(reference)
     wanted = Wanted.of_suite(suite, run, registry, against) if suite else Wanted.of_run(run, against)
     return _offer(wanted, model_name, gate, workspace, alias, force_reason, promote=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shutil
 from collections.abc import Mapping
@@ -11,10 +12,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.errors import InputError, IntegrityError, ResourceError
-from core.files import sha256_tensors, sha256_tree
+from core.model_files import is_model_file, sha256_model
+from core.progress import announce
+from core.tensors import refuse_nonfinite, survey_tensors
 from experiments.weights import model_of
 from experiments.workspace import Workspace
 from inference.model_directory import check_model_directory
+from registry import Registry
+from registry.artifacts.checkouts import is_intact
+from registry.models import CHAMPION
 
 TINY_BASE = "tiny-base"
 TINY_BASE_DIRECTORY = Path(__file__).parent.parent / "golden" / "base" / TINY_BASE
@@ -22,7 +28,8 @@ REGISTRY_PREFIX = "registry:"
 RUN_PREFIX = "run:"
 RUN_ID = re.compile(r"\d{8}-\d{6}(-[0-9a-f]*)?$")
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt"]
+REGISTERED = re.compile(r"(?P<name>[^@/:]+)(?P<which>[@/][^@/]+)?")
+HUB_FILES = re.compile(r".*\.(json|safetensors|jinja|model)|(merges|vocab)\.txt")
 
 
 class ResolvedModel(BaseModel):
@@ -31,7 +38,7 @@ class ResolvedModel(BaseModel):
     Attributes:
         reference: what was asked for.
         path: its checked directory.
-        sha256: over the directory's files.
+        sha256: over the files in it that are the model.
         tensors_sha256: over its tensors alone, by which copies of it are known.
         revision: commit of a hub model, or version of a registered one; None for a plain directory.
     """
@@ -47,6 +54,13 @@ class ResolvedModel(BaseModel):
         """A short name for tables and progress lines."""
         return self.reference if self.revision else short_name(self.reference)
 
+    @property
+    def on_hub(self) -> tuple[str, str] | None:
+        """Its id and commit on the hub; None where it is not from there."""
+        if self.revision is None or self.reference.startswith(REGISTRY_PREFIX):
+            return None
+        return self.reference.partition("@")[0], self.revision
+
 
 def short_name(reference: str) -> str:
     """A model reference as a title has it: a directory's last part, and everything else as it is."""
@@ -59,11 +73,12 @@ def resolve_model(reference: str, workspace: Workspace) -> ResolvedModel:
 
     Args:
         reference: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, `run:RUN_ID`, or
-            `ORG/NAME[@REVISION]`.
+            `ORG/NAME[@REVISION]`. `registry:` may be left out where there is no such directory, and the alias
+            where it is `champion`.
         workspace: its registry knows the registered models and the runs; hub models are kept in its home.
 
     Raises:
-        InputError: there is no such model, or its directory is not whole.
+        InputError: there is no such model, and where it was looked for; or its directory is not whole.
         IntegrityError: a run's or a registered model is not what was recorded.
         ResourceError: the hub cannot be reached or does not have it.
 
@@ -75,20 +90,86 @@ def resolve_model(reference: str, workspace: Workspace) -> ResolvedModel:
     if reference == TINY_BASE:
         return _local(reference, TINY_BASE_DIRECTORY)
     if reference.startswith(REGISTRY_PREFIX):
-        path, version = workspace.registry.models.directory(reference.removeprefix(REGISTRY_PREFIX))
-        return _local(reference, path, version)
+        return _registered(reference.removeprefix(REGISTRY_PREFIX), workspace.registry)
     if reference.startswith(RUN_PREFIX):
         return _made_by(reference.removeprefix(RUN_PREFIX), workspace)
     path = Path(reference).expanduser()
+    if path.is_dir():
+        _mention_registered(reference, path, workspace.registry)
+        return _local(reference, path)
+    if _is_registered(reference, workspace.registry):
+        return _registered(reference, workspace.registry)
+    if path.exists():
+        return _local(reference, path)
     match = HUB_ID.fullmatch(reference)
-    if not path.exists() and RUN_ID.match(reference):
+    if match is None or RUN_ID.match(reference):
+        raise InputError(_nowhere(reference, path, workspace.registry))
+    try:
+        directory, revision = fetch_from_hub(match["id"], match["revision"], workspace.home)
+    except ResourceError as error:
+        raise ResourceError(f"{error}{_meant(reference, path, workspace.registry)}") from error
+    return _local(reference, directory, revision)
+
+
+def _is_registered(reference: str, registry: Registry) -> bool:
+    """Whether a reference without a prefix names a registered model, or a version of one."""
+    match = REGISTERED.fullmatch(reference)
+    if match is None or match["name"] not in (model.name for model in registry.models.list()):
+        return False
+    if (match["which"] or "").startswith("/"):
         raise InputError(
+            f"{reference}: {match['name']} is a registered model, and {reference} could be one of the hub. "
+            f"Say {REGISTRY_PREFIX}{match['name']}@{match['which'][1:]} or {reference}@main."
+        )
+    return True
+
+
+def _registered(reference: str, registry: Registry) -> ResolvedModel:
+    """A version of a registered model: NAME@ALIAS, NAME@vN, or NAME, whose champion is meant."""
+    if not ({"@", "/"} & set(reference)):
+        reference = f"{reference}@{CHAMPION}"
+    version = registry.models.get(reference)
+    path = registry.artifacts.get(version.weights_sha256)  # every file was hashed
+    return _local(
+        f"{REGISTRY_PREFIX}{reference}", path, f"{version.model}@v{version.number}", version.weights_sha256
+    )
+
+
+def _mention_registered(reference: str, path: Path, registry: Registry) -> None:
+    """Say which of the two is taken where a folder and a registered model have one name."""
+    if "/" not in reference and _is_registered(reference, registry):
+        there = f"{reference} is the folder {path.absolute()}"
+        announce("model:", f"{there}; the registered model is {REGISTRY_PREFIX}{reference}")
+
+
+def _nowhere(reference: str, path: Path, registry: Registry) -> str:
+    """That there is no such model, with everything that was looked for."""
+    if RUN_ID.match(reference):
+        return (
             f"{reference}: no such model directory. For the model that a run trained: {RUN_PREFIX}{reference}"
         )
-    if path.exists() or match is None:
-        return _local(reference, path)
-    directory, revision = fetch_from_hub(match["id"], match["revision"], workspace.home)
-    return _local(reference, directory, revision)
+    names = [model.name for model in registry.models.list()]
+    looked = ""
+    if REGISTERED.fullmatch(reference):
+        there_are = f"there are {', '.join(names[:10])}" if names else "nothing was promoted yet"
+        looked = (
+            f", nor a registered model of this name ({there_are}). Models of the hub are named "
+            "ORG/NAME@REVISION"
+        )
+    return (
+        f"{reference}: no such model directory: {path.absolute()} does not exist{looked}."
+        f"{_meant(reference, path, registry)}"
+    )
+
+
+def _meant(reference: str, path: Path, registry: Registry) -> str:
+    """The nearest name that there is, as a sentence."""
+    parent = path.parent
+    folders = [folder.name for folder in parent.iterdir() if folder.is_dir()] if parent.is_dir() else []
+    names = {str(parent / name) if str(parent) != "." else name for name in folders}
+    names |= {TINY_BASE, *(model.name for model in registry.models.list())}
+    near = difflib.get_close_matches(reference, sorted(names), n=1, cutoff=0.7)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def recorded_model(recorded: Mapping[str, Any], workspace: Workspace) -> ResolvedModel:
@@ -111,15 +192,15 @@ def recorded_model(recorded: Mapping[str, Any], workspace: Workspace) -> Resolve
     except (InputError, ResourceError) as error:
         problem = error
     else:
-        if found.sha256 == sha256:
-            return found.model_copy(update={"reference": reference, "revision": revision})
+        if _is(found.path, sha256, found.sha256):
+            return found.model_copy(update={"reference": reference, "revision": revision, "sha256": sha256})
         problem = IntegrityError(
             f"{found.path}: is not the recorded model any more: expected sha256 {sha256}, found "
             f"{found.sha256}."
         )
     store = workspace.registry.artifacts
     if store.has(sha256):
-        return _local(reference, store.get(sha256), revision)
+        return _local(reference, store.get(sha256), revision, sha256)
     raise type(problem)(
         f"{str(problem).rstrip('.')}. The run had {reference} with sha256 {sha256}, which is not in the "
         "artifact store either: bring those files to this machine, to the same place."
@@ -141,27 +222,45 @@ def _made_by(run_id: str, workspace: Workspace) -> ResolvedModel:
             f"{run.base_model}"
         )
     found = _local(f"{RUN_PREFIX}{run.run_id}", model_of(run, workspace.registry))
-    if found.sha256 != run.model_sha256:
+    if not _is(found.path, run.model_sha256 or "", found.sha256):
         raise IntegrityError(
             f"{found.path}: changed since run {run.run_id} judged it: expected sha256 {run.model_sha256}, "
             f"found {found.sha256}."
         )
-    return found
+    return found.model_copy(update={"sha256": run.model_sha256})
 
 
-def _local(reference: str, path: Path, revision: str | None = None) -> ResolvedModel:
+def _is(path: Path, recorded: str, found: str) -> bool:
+    """Whether a directory is the recorded model. Older runs counted every file of it, whatever it was."""
+    return found == recorded or is_intact(path, recorded)
+
+
+def _local(
+    reference: str, path: Path, revision: str | None = None, sha256: str | None = None
+) -> ResolvedModel:
+    """A directory as a model.
+
+    Args:
+        reference: what was asked for.
+        path: the directory.
+        revision: see `ResolvedModel`.
+        sha256: its, where every file has been hashed already.
+    """
     check_model_directory(path)
+    tensors = survey_tensors(path)
+    refuse_nonfinite(path, tensors.nonfinite)
     return ResolvedModel(
         reference=reference,
         path=path.absolute(),
-        sha256=sha256_tree(path),
-        tensors_sha256=sha256_tensors(path),
+        sha256=sha256 or sha256_model(path),
+        tensors_sha256=tensors.sha256,
         revision=revision,
     )
 
 
 def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[Path, str]:
     """Download a model from the Hugging Face hub once; a pinned one that is already here needs no network.
+    Where the hub gives nothing, a pinned one is taken from its client's cache (HF_HOME, HF_HUB_CACHE).
 
     Args:
         repository: ORG/NAME.
@@ -190,22 +289,38 @@ def fetch_from_hub(repository: str, revision: str | None, home: Path) -> tuple[P
     if revision and place(revision).is_dir():
         return place(revision), revision
     try:
-        commit = HfApi().model_info(repository, revision=revision).sha or ""
+        info = HfApi().model_info(repository, revision=revision)
+        commit = info.sha or ""
         target = place(commit)
         if not target.is_dir():
+            names = [file.rfilename for file in info.siblings or []]
+            wanted = [name for name in names if is_model_file(name) and HUB_FILES.fullmatch(name)]
             partial = target.with_name(f".{target.name}.partial")
-            snapshot_download(repository, revision=commit, local_dir=partial, allow_patterns=HUB_FILES)
+            snapshot_download(repository, revision=commit, local_dir=partial, allow_patterns=wanted)
             shutil.rmtree(partial / ".cache", ignore_errors=True)
             partial.replace(target)
     except HFValidationError as error:
         raise InputError(f"{repository}: not a hub model: {error}") from error
-    except (
-        Exception
-    ) as error:  # the hub's client lets the errors of its HTTP library through, whichever that is
+    except Exception as error:  # the hub's client lets the errors of its HTTP library through, whichever
+        cached = _cached(repository, revision)
+        if cached and revision:
+            return cached, cached.name
         reason = " ".join(str(error).split())[:200]
+        here = f" Its cache has {repository}@{cached.name}." if cached else ""
         raise ResourceError(
-            f"{repository}: no directory here, and the hub did not give it ({type(error).__name__}: "
-            f"{reason}). Check the name and the "
-            "revision; offline, copy the model to a local directory and give its path."
+            f"{repository}: no directory {Path(repository).absolute()}, and the hub did not give it "
+            f"({type(error).__name__}: {reason}). Check the name and the revision; offline, copy the model "
+            f"to a local directory and give its path.{here}"
         ) from error
     return target, commit
+
+
+def _cached(repository: str, revision: str | None) -> Path | None:
+    """The snapshot of a model in the cache of the hub's client; None where it is not there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError, ValueError):
+        return None

@@ -26,7 +26,7 @@ from experiments.run_files import files_of, is_here, predictions_damage
 from experiments.runs import RunRef, continue_or_start, keep_dataset, owned, run_ref
 from experiments.weights import origin_of
 from experiments.workspace import Workspace
-from golden.prompting import recorded_prompt
+from golden.prompting import ResolvedPrompt, recorded_prompt
 from inference.contract import GenerationConfig
 from judges import judge_fingerprint, judge_reference, library_versions, load_judge
 from registry import Registry, Run
@@ -57,6 +57,11 @@ class RejudgePlan:
     judge_fingerprint: str
 
     @property
+    def prompt(self) -> ResolvedPrompt:
+        """How the model was asked."""
+        return recorded_prompt(self.origin.manifest)
+
+    @property
     def inference(self) -> dict[str, Any]:
         """The environment in which the predictions were made.
 
@@ -73,7 +78,7 @@ class RejudgePlan:
         return evaluation_sha256(
             model=self.model_sha256,
             dataset=self.dataset_sha256,
-            prompt=recorded_prompt(self.origin.manifest),
+            prompt=self.prompt,
             generation=validated(GenerationConfig, self.origin.manifest["generation"], where),
             inference=self.inference,
             judge=self.judge,
@@ -106,8 +111,8 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
     """Settle a re-judging.
 
     Args:
-        reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning of
-            one.
+        reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning or
+            end of one.
         judge: as NAME@vN.
         registry: holds the run.
 
@@ -163,7 +168,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     that made them. Where a run with the same predictions and the same judge is recorded, that one is taken.
 
     Args:
-        reference: run id, or a unique beginning of one.
+        reference: run id, or a unique beginning or end of one.
         judge: as NAME@vN.
         workspace: its registry holds the run and records the new one.
 

@@ -25,7 +25,7 @@ from inference.contract import GenerationConfig
 from judges import judge_fingerprint, load_judge
 from registry import Registry, Run
 from registry.artifacts.store import Store
-from trainer.contract import TrainConfig
+from trainer.contract import SettledTrainConfig
 
 
 class Changed(BaseModel):
@@ -120,7 +120,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
     """Settle a run as its manifest recorded it.
 
     Args:
-        target: run id, a unique beginning of one, or a model version as NAME@vN.
+        target: run id, a unique beginning or end of one, or a model version as NAME@vN.
         workspace: its registry holds the run.
 
     Raises:
@@ -157,7 +157,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
 def _training(recorded: dict[str, Any] | None, run_id: str, artifacts: Store) -> TrainingPlan | None:
     if recorded is None:
         return None
-    config = validated(TrainConfig, recorded["config"], f"manifest of run {run_id}")
+    config = validated(SettledTrainConfig, recorded["config"], f"manifest of run {run_id}")
     pin = recorded["dataset"]
     key, version = parse_name(pin["name"], f"manifest of run {run_id}")
     path = training_file(config.dataset, pin["sha256"], artifacts)
@@ -167,6 +167,7 @@ def _training(recorded: dict[str, Any] | None, run_id: str, artifacts: Store) ->
     base = recorded["contamination"].get("base")
     return TrainingPlan(
         config=config,
+        sources=recorded.get("sources", []),
         dataset=place,
         overlaps=overlaps,
         twins=twins,
@@ -189,7 +190,8 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
     before, after = registry.runs.predictions(recorded.run_id), registry.runs.predictions(repeated.run_id)
     texts = ({row.trace_id: row.prediction for row in rows} for rows in (before, after))
     scores = (
-        {row.trace_id: [row.score, row.extracted, row.reason] for row in rows} for rows in (before, after)
+        {row.trace_id: [row.score, row.extracted, row.reason, row.rung] for row in rows}
+        for rows in (before, after)
     )
     parts["predictions"], parts["scores"] = first_differing_value(*texts), first_differing_value(*scores)
     if parts["predictions"] is None and recorded.predictions_sha256 != repeated.predictions_sha256:

@@ -88,11 +88,12 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
         registry: holds the earlier runs.
 
     Returns:
-        None where there is no such run, or where the plan does not want one.
+        None where there is no such run, or where the plan does not want one. A run that was only asked
+        otherwise is named where there is no other.
     """
     if not plan.reuse or plan.training is not None:
         return None
-    inference = plan.inference()
+    inference, asked_otherwise = plan.inference(), None
     for listed in registry.runs.list(limit=LOOKED_AT, kind="baseline"):
         if (listed.status, listed.model_sha256, listed.judge) != ("finished", plan.model.sha256, plan.judge):
             continue
@@ -102,15 +103,25 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
         if (
             run.manifest["dataset"]["sha256"] != plan.dataset.sha256
             or settings != plan.generation.model_dump()
-            or recorded_prompt(run.manifest) != plan.prompt
         ):
+            continue
+        if recorded_prompt(run.manifest) != plan.prompt:
+            asked_otherwise = asked_otherwise or _asked_otherwise(run, plan)
             continue
         changed = sorted(name for name, value in inference.items() if recorded.get(name) != value)
         if run.judge_fingerprint != plan.judge_fingerprint or not changed:
             changed.append("judge")
         parts = ", ".join(CHANGED_PARTS[name] for name in changed)
         return f"run {run.run_id} is not reused: {parts} changed since it was made"
-    return None
+    return asked_otherwise
+
+
+def _asked_otherwise(run: Run, plan: RunPlan) -> str:
+    before, now = recorded_prompt(run.manifest).conditions(), plan.prompt.conditions()
+    changed = [f"prompt.{name}" for name in sorted(now) if before.get(name) != now[name]]
+    return (
+        f"run {run.run_id} is not reused: it was asked otherwise ({', '.join(changed) or 'prompt.few_shot'})"
+    )
 
 
 def begin_run(plan: RunPlan, registry: Registry) -> RunRef:

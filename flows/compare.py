@@ -12,7 +12,7 @@ def compare(baseline: str, candidate: str) -> Comparison:
     """Paired comparison on the items of their common dataset.
 
     Args:
-        baseline: run id, or a unique beginning of one.
-        candidate: run id, or a unique beginning of one.
+        baseline: run id, or a unique beginning or end of one.
+        candidate: run id, or a unique beginning or end of one.
     """
     return decide.compare(baseline, candidate)

@@ -21,8 +21,10 @@ def experiment(config: ExperimentConfig = ExperimentConfig()) -> ExperimentResul
     Args:
         config: All settings. The defaults run the built-in experiment.
     """
+    plan = plan_experiment(config)
+    config = plan.config
     champion = champion_reference(config.model_name)
-    with planned(plan_experiment(config)):
+    with planned(plan.plans):
         base = [baseline(each) for each in config.baselines()]
         served = [evaluate(each) for each in config.judged(champion)] if champion else base
         first = train(config.trained())

@@ -14,10 +14,10 @@ from flows.common import loop_flow
 from tasks.decide import promote_run
 
 
-@loop_flow("promote", "promote {run} to {model_name}")
+@loop_flow("promote", "promote {run}")
 def promote(
     run: str,
-    model_name: Annotated[str, Field(pattern=MODEL_NAME_PATTERN)] = "tiny-reasoner",
+    model_name: Annotated[str | None, Field(pattern=MODEL_NAME_PATTERN)] = None,
     gate: GateConfig = GateConfig(),
     against: str | None = None,
     force_reason: str | None = None,
@@ -27,8 +27,9 @@ def promote(
     """Ask the gate about a recorded run and promote it when the gate agrees.
 
     Args:
-        run: run id, or a unique beginning of one.
-        model_name: name in the registry; the run's model becomes its next version.
+        run: run id, or a unique beginning or end of one.
+        model_name: name in the registry; the run's model becomes its next version. Default: that of a
+            registered base model, tiny-reasoner for the built-in tiny base.
         gate: the rule.
         against: run to compare with; default is the champion's, else the base model's.
         force_reason: promote even if the gate refuses, and record why.

@@ -12,7 +12,7 @@ def rejudge(run: str, judge: str = "answer_correctness@v1") -> RunRef:
     """A new finished run of the same weights and the same predictions, with the scores of another judge.
 
     Args:
-        run: run id, or a unique beginning of one.
+        run: run id, or a unique beginning or end of one.
         judge: as NAME@vN.
     """
     return again.rejudge(run, judge)

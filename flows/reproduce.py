@@ -13,7 +13,7 @@ def reproduce(target: str, fail_unless_identical: bool = True) -> Reproduction:
     """Repeat a run from its manifest: weights, predictions and scores must be the same bytes.
 
     Args:
-        target: run id, a unique beginning of one, or a model version as NAME@vN.
+        target: run id, a unique beginning or end of one, or a model version as NAME@vN.
         fail_unless_identical: end as failed when a byte differs.
     """
     plan = plan_reproduction(target)

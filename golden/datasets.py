@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from core.errors import InputError
-from core.files import open_for_reading, read_jsonl, sha256_file
+from core.files import no_such_file, open_for_reading, read_jsonl, sha256_file
+from golden.lines import Line, parse_line
 from golden.manifest import DEFAULT_JUDGE, Manifest, check_against_manifest, manifest_path, read_manifest
-from golden.schema import DATASET_NAME, MAX_DATASET_NAME, Item
+from golden.schema import DATASET_NAME, MAX_DATASET_NAME, Item, Trace
 
 BUILT_IN = Path(__file__).parent / "data"
 
@@ -57,23 +56,36 @@ class Dataset:
         """The items in file order, checked one by one. See `read_items`."""
         return read_items(self.path)
 
+    def traces(self) -> Iterator[Trace]:
+        """The lines as training examples, in file order, checked one by one. See `read_traces`."""
+        return read_traces(self.path)
+
 
 def dataset_path(reference: str) -> Path:
     """The file that a reference names: a path that ends in .jsonl, or the name of a built-in dataset.
 
     Raises:
-        InputError: the name is not of the allowed form, or there is no such dataset.
+        InputError: the name is not of the allowed form, or there is no such dataset; says where it was looked
+            for, and what is there.
     """
     if reference.endswith(".jsonl"):
         return Path(reference)
+    if Path(reference).suffix and Path(reference).exists():
+        raise InputError(f"{reference}: is not a dataset yet. {_import(reference)}")
     parse_name(reference, reference)
     path = BUILT_IN / f"{reference}.jsonl"
     if not path.is_file():
+        own = Path(f"{reference}.jsonl")
+        here = f"Did you mean the file {own}?" if own.is_file() else no_such_file(own)
         raise InputError(
             f"dataset {reference}: not built in ({', '.join(built_in_names())}). "
-            "For one of your own give the path of its .jsonl file."
+            f"For one of your own give the path of its .jsonl file. {here}"
         )
     return path
+
+
+def _import(file: str) -> str:
+    return f"To make one of it: hallmark golden import {shlex.quote(file)} --name NAME"
 
 
 def built_in_names() -> list[str]:
@@ -93,6 +105,7 @@ def parse_name(name: str, where: object) -> tuple[str, str]:
             f"{str(where)[:200]!r}: not a dataset name. Allowed: a key of a-z, 0-9, - and _, then -v and a "
             f"version number, at most {MAX_DATASET_NAME} characters, as in golden-v1; or the path of a file "
             "named so, as in data/my_eval-v2.jsonl."
+            + (f" {_import(str(where))}" if Path(str(where)[:200]).is_file() else "")
         )
     return match["key"], match["version"]
 
@@ -133,79 +146,33 @@ def read_items(path: Path) -> Iterator[Item]:
         InputError: `file:line: field: problem` at the first bad line; a trace_id that occurs twice (both
             lines named); no item at all. A bad line is never skipped.
     """
+    return _read(path, Item)
+
+
+def read_traces(path: Path) -> Iterator[Trace]:
+    """The same for a training set, whose lines may be conversations, completions or items.
+
+    Raises:
+        InputError: see `read_items`.
+    """
+    return _read(path, Trace)
+
+
+def _read(path: Path, kind: type[Line]) -> Iterator[Line]:
     seen: set[int] = set()  # hashes take half the memory of ids; should two collide, the file decides
     for number, value in read_jsonl(path):
-        item = parse_item(value, f"{path}:{number}")
-        mark = hash(item.trace_id)
-        if mark in seen and (first := _first_line(path, item.trace_id)) < number:
+        line = parse_line(value, f"{path}:{number}", kind)
+        mark = hash(line.trace_id)
+        if mark in seen and (first := _first_line(path, line.trace_id)) < number:
             raise InputError(
-                f"{path}:{number}: trace_id: {item.trace_id} was already used on line {first}. "
+                f"{path}:{number}: trace_id: {line.trace_id} was already used on line {first}. "
                 "Ids are unique."
             )
         seen.add(mark)
-        yield item
+        yield line
     if not seen:
         raise InputError(f"{path}: no items. A dataset has at least one.")
 
 
 def _first_line(path: Path, trace_id: str) -> int:
     return next(number for number, value in read_jsonl(path) if value["trace_id"] == trace_id)
-
-
-def parse_item(value: Any, where: str) -> Item:
-    """Turn one parsed line into an item.
-
-    Raises:
-        InputError: names the place, the field and the problem.
-    """
-    item = item_or_problems(value)
-    if isinstance(item, Item):
-        return item
-    raise InputError(f"{where}: {item[0]}")
-
-
-def item_or_problems(value: Any) -> Item | list[str]:
-    """One parsed line as an item, or everything that keeps it from being one, as `field: problem`."""
-    if not isinstance(value, dict):
-        return [f"expected a JSON object, got {_kind(value)}"]
-    try:
-        return Item.model_validate(value)
-    except ValidationError as error:
-        return [
-            f"{'.'.join(str(part) for part in problem['loc'])}: {_explain(problem)}"
-            for problem in error.errors()
-        ]
-
-
-def _explain(problem: Any) -> str:
-    kind, given = problem["type"], problem["input"]
-    if kind == "missing":
-        return "missing field"
-    if kind == "extra_forbidden":
-        return "unknown field"
-    if kind == "string_type":
-        return f"expected a string, got {_kind(given)}"
-    if kind == "dict_type":
-        return f"expected an object, got {_kind(given)}"
-    if kind == "list_type":
-        return f"expected an array of strings, got {_kind(given)}"
-    if kind == "string_too_short" or (
-        kind == "string_pattern_mismatch" and problem["ctx"]["pattern"] == r"\S"
-    ):
-        return "is empty"
-    if kind == "string_pattern_mismatch":
-        return f"{given[:80]!r} is not allowed; it must match {problem['ctx']['pattern']}"
-    return str(problem["msg"])
-
-
-def _kind(value: Any) -> str:
-    names = {
-        type(None): "null",
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        str: "a string",
-        list: "an array",
-        dict: "an object",
-    }
-    return names[type(value)]

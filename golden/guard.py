@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from core.progress import quiet_meter
-from golden.schema import Item
+from golden.schema import Item, Trace
 from golden.stretches import Column, Hashes, Numbers, Table, Texts, distinct, hashes_of, table_of
 from golden.words import (
     AFTER,
@@ -75,19 +75,20 @@ class Overlap:
         return self.kind != "twin"
 
 
-def find_overlaps(train: Iterable[Item], golden: Iterable[Item]) -> Iterator[Overlap]:
+def find_overlaps(train: Iterable[Item | Trace], golden: Iterable[Item]) -> Iterator[Overlap]:
     """Find training items that hold golden prompts, and those that resemble them.
 
-    Golden prompts are compared with the whole training text (prompt, steps, answer), since a golden question
-    quoted in a worked step leaks just as well. Of a golden prompt's 8-grams only those count that at most
-    `BOILERPLATE` golden prompts have. Where most of them do not count, the few that are left, at the border
-    of a template, are no evidence: to hold the prompt a text must then share at least eight.
+    Golden prompts are compared with the whole training text (every turn of a conversation, taught or not,
+    system text, steps, answers), since a golden question quoted in a worked step leaks just as well. Of a
+    golden prompt's 8-grams only those count that at most `BOILERPLATE` golden prompts have. Where most of
+    them do not count, the few that are left, at the border of a template, are no evidence: to hold the prompt
+    a text must then share at least eight.
 
     Memory grows with the golden set only, by about 12 bytes for each of its 8-grams, so the training set may
     be of any length.
 
     Args:
-        train: training items.
+        train: training items, or whatever else a model is shown.
         golden: the items the model will be judged on.
 
     Yields:
@@ -142,23 +143,36 @@ def _near_copies(items: Sequence[Item]) -> Iterator[Overlap]:
 class _Text(NamedTuple):
     """An item and the tokens of its text, of which the first `asked` are its prompt's."""
 
-    item: Item
+    item: Item | Trace
     tokens: list[str]
     asked: int
 
 
-def _batch(items: Iterator[Item], prompts_only: bool = False) -> Iterator[_Text]:
+def _batch(items: Iterator[Any], prompts_only: bool = False) -> Iterator[_Text]:
     size = 0
     while size < BATCH and (item := next(items, None)) is not None:
-        prompt = pieces(item.question)
+        question = item.question
+        prompt = pieces(question)
         found = prompt
         if not prompts_only:
-            text = "\n".join((*item.steps, item.reference))
+            text = "\n".join(_beside_the_question(item))
             found = [*prompt, LINE_END, *pieces(text)]
-            for other in read_otherwise(f"{item.question}\n{text}"):
+            for other in read_otherwise(f"{question}\n{text}"):
                 found += [LINE_END, *pieces(other)]
         size += len(found) + 1
         yield _Text(item, found, len(prompt))
+
+
+def _beside_the_question(item: Item | Trace) -> Iterator[str]:
+    """Everything that an item says beside its question."""
+    yield from item.steps
+    yield from item.accepted
+    if isinstance(item, Trace) and item.completion is not None:
+        yield item.completion
+    if item.messages and item.messages[-1].role == "assistant":
+        yield item.messages[-1].content
+    if (system := item.system_text) is not None:
+        yield system
 
 
 class _Batch:

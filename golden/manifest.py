@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +13,34 @@ from core.judge_reference import JudgeReference
 
 DEFAULT_JUDGE = "answer_correctness@v1"
 """Judges the datasets whose manifest names no other."""
+
+
+class Origin(BaseModel):
+    """What a dataset was imported from.
+
+    Attributes:
+        source: the file's name, or the hub dataset with its commit and split.
+        sha256: of the file; of several, over their names, sizes and contents.
+        format: how its columns were read.
+        map: field -> column, as given.
+        rows: how many it has.
+        refused: rows that were left out because they make no item.
+        duplicates: rows that were left out because they repeat another one.
+        sample: how many items were drawn; None where all were taken.
+        seed: of the sample.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    sha256: str
+    format: str
+    map: dict[str, str] = Field(default_factory=dict)
+    rows: int
+    refused: int = 0
+    duplicates: int = 0
+    sample: int | None = None
+    seed: int | None = None
 
 
 class Manifest(BaseModel):
@@ -24,11 +53,15 @@ class Manifest(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the .jsonl file")
     categories: dict[str, int] = Field(description="category -> number of items")
     bands: dict[str, list[str]] = Field(default_factory=dict, description="difficulty band -> trace ids")
-    licence: str = Field(description="SPDX identifier")
+    licence: str = Field(description="SPDX identifier; unknown where nobody said")
     made_by: str = Field(description="how the items were made")
     judge: JudgeReference | None = Field(
         default=None, description="the judge that the set is meant for: NAME@vN, with its parameters"
     )
+    purpose: Literal["golden", "training"] | None = Field(
+        default=None, description="golden or training; None in manifests from before it was written"
+    )
+    origin: Origin | None = Field(default=None, description="what it was imported from")
 
 
 def manifest_path(dataset: Path) -> Path:

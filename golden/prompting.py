@@ -72,6 +72,14 @@ class ResolvedPrompt(BaseModel):
         """The prompt as a manifest holds it: settings and examples, to be used again as it was."""
         return self.model_dump(mode="json")
 
+    def conditions(self) -> dict[str, Any]:
+        """What a person chose, by setting: what must be equal where two runs are compared. Examples are what
+        they are, wherever their file was.
+        """
+        chosen = self.config.model_dump(mode="json", exclude={"few_shot", "num_fewshot"})
+        examples = [self.few_shot_name, self.few_shot_sha256, len(self.examples)] if self.examples else None
+        return {**chosen, "few_shot": examples}
+
 
 def recorded_prompt(manifest: Mapping[str, Any]) -> ResolvedPrompt:
     """The prompt of a recorded run. Runs from before it was recorded had no settings of it.

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from core.files import sha256_bytes
-from golden.prompting import ResolvedPrompt
+from core.errors import InputError
+from golden.chat_template import PLAIN_TEMPLATE, ChatTemplate, named_ends
+from golden.control_tokens import ControlTokens
+from golden.prompting import DEFAULT_DATE, ResolvedPrompt
 from golden.schema import Item, Trace
 
-PLAIN_TEMPLATE = "plain@v1"
+__all__ = ["PLAIN_TEMPLATE", "EncodedTrace", "Renderer", "conversation", "encode_prompt", "encode_traces"]
+
 NO_SETTINGS = ResolvedPrompt()
+_CONTENT, _CONTENT_END = "\U0010fff2", "\U0010fff3"
+"""Stand around what an assistant says, to find it again in what a template makes of it."""
+
+Turns = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -28,54 +37,76 @@ class EncodedTrace:
     bears_loss: list[bool]
 
 
-def conversation(line: Item | Trace, prompt: ResolvedPrompt = NO_SETTINGS) -> list[dict[str, str]]:
+class FittedPrompt(NamedTuple):
+    """A prompt that leaves room for its completion.
+
+    Attributes:
+        ids: token ids.
+        shortened: whether something of it was left out for that.
+    """
+
+    ids: list[int]
+    shortened: bool
+
+
+class AssistantTurn(NamedTuple):
+    """How a template writes an assistant's turn.
+
+    Attributes:
+        lead: white space between the opening of the turn and what is said.
+        tail: white space between what is said and the end of the turn.
+        end: the token that ends it; None where no single token does.
+    """
+
+    lead: str = ""
+    tail: str = ""
+    end: int | None = None
+
+
+def conversation(line: Item | Trace, prompt: ResolvedPrompt = NO_SETTINGS) -> Turns:
     """The turns that a chat template gets: system text, solved examples, and the line's own turns.
+
+    There is one system text, and it comes first: the line's own, else that of the settings. The instruction
+    is part of each thing that the user says, in the history and the examples too: so training on every
+    assistant turn of a conversation and asking at any of them show the model the same text.
 
     Args:
         line: a golden item or a training trace.
-        prompt: how the model is asked. Its instruction is appended to what the user asks last.
+        prompt: how the model is asked.
 
     Example:
         >>> item = Item(trace_id="t", prompt="2 + 2?", steps=[], final_answer="4", category="sums")
         >>> conversation(item)
         [{'role': 'user', 'content': '2 + 2?'}]
     """
-    config = prompt.config
-    turns = [{"role": turn.role, "content": turn.content} for turn in line.turns]
-    if config.instruction is not None:
-        for turn in turns:
-            if turn["role"] == "user":
-                turn["content"] = f"{turn['content']}\n\n{config.instruction}"
-    shown = []
+    turns = shown_examples(prompt) + own_turns(line, prompt)
+    system = system_text(line, prompt)
+    return turns if system is None else [{"role": "system", "content": system}, *turns]
+
+
+def system_text(line: Item | Trace, prompt: ResolvedPrompt) -> str | None:
+    """The system text of a line: its own, in either form, else that of the settings."""
+    first = line.turns[0]
+    return line.system or (first.content if first.role == "system" else prompt.config.system)
+
+
+def own_turns(line: Item | Trace, prompt: ResolvedPrompt) -> Turns:
+    """What is said in a line itself, without system text at its beginning."""
+    turns = line.turns[1:] if line.turns[0].role == "system" else line.turns
+    after = f"\n\n{prompt.config.instruction}" if prompt.config.instruction else ""
+    return [
+        {"role": turn.role, "content": turn.content + (after if turn.role == "user" else "")}
+        for turn in turns
+    ]
+
+
+def shown_examples(prompt: ResolvedPrompt) -> Turns:
+    """The solved examples, as a conversation that went on before; without system texts of their own."""
+    turns: Turns = []
     for example in prompt.examples:
-        shown += conversation(example, ResolvedPrompt(config=config.model_copy(update={"system": None})))
-        shown.append({"role": "assistant", "content": render_completion(example.steps, example.reference)})
-    if (system := line.system or config.system) is not None and turns[0]["role"] != "system":
-        shown.insert(0, {"role": "system", "content": system})
-    return [*shown, *turns]
-
-
-def render_prompt(tokenizer: Any, line: Item | Trace, prompt: ResolvedPrompt = NO_SETTINGS) -> str:
-    r"""The text before the completion: by the chat template, or without one the prompt and a line feed.
-
-    Args:
-        tokenizer: a Hugging Face tokenizer.
-        line: a golden item or a training trace.
-        prompt: how the model is asked.
-
-    Example:
-        >>> from transformers import AutoTokenizer
-        >>> tokenizer = AutoTokenizer.from_pretrained("golden/base/tiny-base")
-        >>> item = Item(trace_id="t", prompt="What is 47 + 38?", final_answer="85", category="sums")
-        >>> render_prompt(tokenizer, item)
-        'What is 47 + 38?\n'
-    """
-    if not tokenizer.chat_template:
-        return "\n\n".join(turn["content"] for turn in conversation(line, prompt)) + "\n"
-    text = tokenizer.apply_chat_template(
-        conversation(line, prompt), tokenize=False, add_generation_prompt=True, **prompt.config.template_args
-    )
-    return str(text)
+        turns += own_turns(example, prompt)
+        turns.append({"role": "assistant", "content": render_completion(example.steps, example.reference)})
+    return turns
 
 
 def render_completion(steps: Sequence[str], final_answer: str) -> str:
@@ -90,56 +121,449 @@ def render_completion(steps: Sequence[str], final_answer: str) -> str:
     return "\n".join([*steps, f"Answer: {final_answer}"])
 
 
-def encode_prompt(tokenizer: Any, line: Item | Trace, prompt: ResolvedPrompt = NO_SETTINGS) -> list[int]:
-    """The token ids of a rendered prompt.
-
-    A chat template writes its own special tokens; plain text gets those that the tokenizer adds.
-    """
-    ids: list[int] = tokenizer.encode(
-        render_prompt(tokenizer, line, prompt), add_special_tokens=not tokenizer.chat_template
-    )
-    return ids
-
-
-def encode_traces(
-    tokenizer: Any, traces: Sequence[Item | Trace], prompt: ResolvedPrompt = NO_SETTINGS
-) -> list[EncodedTrace]:
-    """Training examples as token ids; prompts are what `encode_prompt` gives. Two calls of the tokenizer for
-    all of them, which is much faster than two for each.
-
-    Args:
-        tokenizer: a Hugging Face tokenizer.
-        traces: the examples.
-        prompt: how the model is asked.
-    """
-
-    def encode(texts: list[str], add_special_tokens: bool) -> list[list[int]]:
-        encoded = tokenizer(
-            texts, add_special_tokens=add_special_tokens, return_attention_mask=False, verbose=False
-        )
-        ids: list[list[int]] = encoded["input_ids"]
-        return ids
-
-    asked = encode([render_prompt(tokenizer, line, prompt) for line in traces], not tokenizer.chat_template)
-    taught = encode([_completion(line) for line in traces], False)
-    return [
-        EncodedTrace(
-            [*before, *written, tokenizer.eos_token_id],
-            [False] * len(before) + [True] * (len(written) + 1),
-        )
-        for before, written in zip(asked, taught, strict=True)
-    ]
-
-
-def _completion(line: Item | Trace) -> str:
+def completion_of(line: Item | Trace) -> str:
+    """What a model is taught to write after the prompt of a line."""
     if isinstance(line, Trace) and line.completion is not None:
         return line.completion
     answer = line.final_answer if isinstance(line.final_answer, str) else (line.final_answer or [""])[0]
     return render_completion(line.steps, answer)
 
 
-def prompt_template_id(tokenizer: Any) -> str:
-    """What identifies the prompt template: `plain@v1`, or the sha256 of the chat template."""
-    if not tokenizer.chat_template:
-        return PLAIN_TEMPLATE
-    return "chat sha256:" + sha256_bytes(str(tokenizer.chat_template).encode())
+class Renderer:
+    """Turns items and traces into text and token ids, by one tokenizer and one way of asking.
+
+    Text that merely looks like a control token, such as `</s>` in a question or an answer, is encoded as
+    text. All other ids are those of `tokenizer.apply_chat_template(..., tokenize=True)`.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer.
+        prompt: how the model is asked.
+        model_ends: ids of the tokens that the model names as ends; by default those in the directory that the
+            tokenizer was loaded from.
+
+    Attributes:
+        template: the chat template.
+        turn: how it writes an assistant's turn.
+
+    Raises:
+        InputError: the tokenizer has several chat templates and none is its default; or the template cannot
+            be read.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        prompt: ResolvedPrompt = NO_SETTINGS,
+        model_ends: Sequence[int] | None = None,
+    ) -> None:
+        config = prompt.config
+        self.tokenizer = tokenizer
+        self.prompt = prompt
+        self.template = ChatTemplate(tokenizer, config.template_args, config.date)
+        self.turn = self._assistant_turn()
+        of_model = named_ends(Path(str(tokenizer.name_or_path))) if model_ends is None else model_ends
+        named = (self.turn.end, tokenizer.eos_token_id, *of_model)
+        self._ends = list(dict.fromkeys(id_ for id_ in named if id_ is not None))
+        self._control = ControlTokens(tokenizer, self.template.source, self._ends, config.thinking_end)
+        self._lead = [] if self.template.source is not None else _lead(tokenizer)
+
+    @property
+    def ends(self) -> list[int]:
+        """Ids of all tokens that end a completion: of the template, the tokenizer and the model, the one that
+        training teaches first.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not self._ends:
+            raise InputError(
+                f"{self.tokenizer.name_or_path}: nothing says where an answer ends: neither the chat "
+                "template, nor eos_token in tokenizer_config.json, nor eos_token_id in "
+                "generation_config.json or config.json. Add one of them."
+            )
+        return self._ends
+
+    def text(self, line: Item | Trace) -> str:
+        """The text before the completion: by the chat template, or without one in the plain way.
+
+        Raises:
+            InputError: the template cannot render it, or leaves out what is asked; names the line.
+        """
+        return self._control.shown(self._asked_text(line))
+
+    def closes_thinking(self, line: Item | Trace) -> bool:
+        """Whether a prompt itself ends with the mark that ends thinking, so that an answer need not."""
+        mark = self.prompt.config.thinking_end
+        return mark is not None and self.text(line).rstrip().endswith(mark)
+
+    def notes(self) -> list[str]:
+        """What a person should know about the settings of the prompt: which of them change nothing."""
+        notes = [
+            f"template_args.{name} changes nothing: {self.template.file} does not mention it"
+            for name in self.template.unused()
+        ]
+        if self.prompt.config.date != DEFAULT_DATE and not self.template.prints_date:
+            notes.append(f"date changes nothing: {self.template.file} does not ask for today's date")
+        return notes
+
+    def prompts(self, lines: Sequence[Item | Trace]) -> list[list[int]]:
+        """The token ids of rendered prompts. A template writes its own special tokens; plain text begins with
+        those that the tokenizer adds.
+
+        Raises:
+            InputError: the template cannot render one, or leaves out what is asked; names the line.
+        """
+        return [self._lead + ids for ids in self._control.ids([self._asked_text(line) for line in lines])]
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The token ids of what an assistant writes, without special tokens."""
+        return self._control.ids([self._control.mark(text, "assistant") for text in texts])
+
+    def fitted(self, line: Item | Trace, ids: list[int], room: int) -> FittedPrompt:
+        """A prompt of at most so many tokens. What is left out, until it fits: the oldest turns of the
+        history, solved examples from the first on, and then the beginning of what the user says last. System
+        text, instruction and all that the template writes stay whole.
+
+        Args:
+            line: the item.
+            ids: its whole prompt.
+            room: tokens that it may have.
+
+        Raises:
+            InputError: it does not fit even without what the user says.
+        """
+        if len(ids) <= room:
+            return FittedPrompt(ids, shortened=False)
+        system = [turn for turn in line.turns[:1] if turn.role == "system"]
+        turns = line.turns[len(system) :]
+        starts = [place for place, turn in enumerate(turns) if place and turn.role == "user"]
+        prompts = [
+            self.prompt.model_copy(update={"examples": self.prompt.examples[left:]})
+            for left in range(1, len(self.prompt.examples) + 1)
+        ]
+        shorter = [(self.prompt, turns[start:]) for start in starts]
+        shorter += [(each, turns[starts[-1] if starts else 0 :]) for each in prompts]
+        for prompt, kept in shorter:
+            if len(found := self._with(line, system, kept, prompt)) <= room:
+                return FittedPrompt(found, shortened=True)
+        prompt, kept = shorter[-1] if shorter else (self.prompt, turns)
+        content = kept[0].content
+
+        def tail(length: int) -> list[int]:
+            cut = kept[0].model_copy(update={"content": content[len(content) - length :]})
+            return self._with(line, system, [cut, *kept[1:]], prompt)
+
+        fits, too_long = 0, len(content)
+        while too_long - fits > 1:
+            half = (fits + too_long) // 2
+            fits, too_long = (half, too_long) if len(tail(half)) <= room else (fits, half)
+        if not fits:
+            raise InputError(
+                f"item {line.trace_id}: system text, instruction and chat template alone take more than the "
+                f"{room} tokens that the model's context leaves beside the completion. Shorten them, or "
+                "lower generation.max_new_tokens."
+            )
+        return FittedPrompt(tail(fits), shortened=True)
+
+    def _with(
+        self, line: Item | Trace, system: Sequence[Any], turns: Sequence[Any], prompt: ResolvedPrompt
+    ) -> list[int]:
+        shortened = line.model_copy(update={"prompt": None, "messages": [*system, *turns]})
+        text = self._asked_text(shortened, prompt)
+        return self._lead + self._control.ids([text])[0]
+
+    def traces(self, lines: Sequence[Item | Trace]) -> list[EncodedTrace]:
+        """Training examples as token ids. Their prompts are what `prompts` gives, and what ends a completion
+        is what ends an answer. Few calls of the tokenizer for all of them: much faster than some for each.
+
+        A completion is taught verbatim. Where an example ends with an assistant's turn, each of its assistant
+        turns is taught, as the template writes it; those of the solved examples are not.
+
+        Raises:
+            InputError: the template cannot render one, or writes earlier turns differently from how they were
+                asked for; or nothing says where an answer ends.
+        """
+        _ = self.ends  # there must be one
+        pairs = [line for line in lines if line.turns[-1].role != "assistant"]
+        asked = [self._asked_text(line) for line in pairs]
+        self._check_thinking(pairs, asked)
+        taught = [
+            self.turn.lead + self._control.mark(completion_of(line), "assistant") + self.turn.tail
+            for line in pairs
+        ]
+        whole = [before + after for before, after in zip(asked, taught, strict=True)]
+        ids = self._control.ids([*asked, *whole])
+        done = map(self._pair, ids, ids[len(pairs) :], taught)
+        return [self._dialogue(line) if line.turns[-1].role == "assistant" else next(done) for line in lines]
+
+    def _check_thinking(self, lines: Sequence[Item | Trace], asked: Sequence[str]) -> None:
+        mark = self.prompt.config.thinking_end
+        if mark is None:
+            return
+        for line, text in zip(lines, asked, strict=True):
+            if mark not in completion_of(line) and not text.rstrip().endswith(mark):
+                raise InputError(
+                    f"item {line.trace_id}: its completion does not hold prompt.thinking_end {mark!r}, so "
+                    "the model would learn never to end its thinking, and none of its answers would count. "
+                    "Give it a completion with the mark; or switch thinking off, often by "
+                    "template_args.enable_thinking = false."
+                )
+
+    def _pair(self, asked: list[int], whole: list[int], taught: str) -> EncodedTrace:
+        # Where a token would reach over the end of the prompt, it is cut there, since there the model begins.
+        whole_tokens = whole[: len(asked)] == asked
+        written = whole[len(asked) :] if whole_tokens else self._control.continued(taught)
+        return EncodedTrace(
+            [*self._lead, *asked, *written, self.ends[0]],
+            [False] * (len(self._lead) + len(asked)) + [True] * (len(written) + 1),
+        )
+
+    def _dialogue(self, line: Item | Trace) -> EncodedTrace:
+        """A conversation of which every assistant turn of the line's own is taught."""
+        turns = self._marked(conversation(line, self.prompt))
+        first = len(turns) - len(own_turns(line, self.prompt))
+        text, spans = self._taught(line, turns, first)
+        borders = sorted({0, *(place for span in spans for place in span)})
+        text = text[: borders[-1]]
+        starts = {start for start, _ in spans}
+        *prefixes, whole = self._control.ids([text[:border] for border in borders[1:]])
+        counts = [0, *map(len, prefixes), len(whole)]
+        if all(whole[: len(prefix)] == prefix for prefix in prefixes):
+            pieces = [whole[begin:stop] for begin, stop in pairwise(counts)]
+        else:
+            pieces = [
+                self._control.continued(text[begin:stop]) if begin else self._control.ids([text[:stop]])[0]
+                for begin, stop in pairwise(borders)
+            ]
+        encoded = EncodedTrace(list(self._lead), [False] * len(self._lead))
+        for border, piece in zip(borders, pieces, strict=False):
+            encoded.ids.extend(piece)
+            encoded.bears_loss.extend([border in starts] * len(piece))
+        if encoded.ids[-1] not in self._ends:
+            encoded.ids.append(self.ends[0])
+            encoded.bears_loss.append(True)
+        return encoded
+
+    def _taught(self, line: Item | Trace, turns: Turns, first: int) -> tuple[str, list[tuple[int, int]]]:
+        """A conversation as text, and begin and end of each part that is taught."""
+        text = self._render(line, turns, opens=False)
+        self._check_system(line, turns, text)
+        own = [place for place in range(first, len(turns)) if turns[place]["role"] == "assistant"]
+        if self.template.marks_generation:
+            spans = self.template.generated(turns).generated
+            if any(turn["role"] == "assistant" for turn in turns[:first]):
+                spans = self._own_spans(line, spans, turns, len(own))
+            return text, [(start, self._with_end(text, stop)) for start, stop in spans if stop > start]
+        ends = self._content_ends(line, turns, text, own)
+        spans = []
+        for place, stop in zip(own, ends, strict=True):
+            asked = self._render(line, turns[:place], opens=True)
+            if not text.startswith(asked) or len(asked) > stop:
+                raise self._unstable(line)
+            spans.append((len(asked), self._with_end(text, stop)))
+        return text, spans
+
+    def _own_spans(
+        self, line: Item | Trace, spans: list[tuple[int, int]], turns: Turns, own: int
+    ) -> list[tuple[int, int]]:
+        """Of the parts that the template marks those behind the solved examples."""
+        if len(spans) != sum(turn["role"] == "assistant" for turn in turns):
+            raise InputError(
+                f"item {line.trace_id}: {self.template.file} marks {len(spans)} parts as generated, so those "
+                "of the few-shot examples cannot be told from those that are taught. Leave prompt.few_shot "
+                "out."
+            )
+        return spans[-own:]
+
+    def _content_ends(self, line: Item | Trace, turns: Turns, text: str, places: Sequence[int]) -> list[int]:
+        """Where in the rendered text what is said in some turns ends. It is found by marks in it, which must
+        not change how it is rendered otherwise.
+        """
+        marked = [
+            {**turn, "content": _surrounded(turn["content"])} if place in places else turn
+            for place, turn in enumerate(turns)
+        ]
+        pieces = self._render(line, marked, opens=False).replace(_CONTENT, "").split(_CONTENT_END)
+        if "".join(pieces) != text or len(pieces) != len(places) + 1:
+            raise self._unstable(line)
+        ends, place = [], 0
+        for piece in pieces[:-1]:
+            place += len(piece)
+            ends.append(place)
+        return ends
+
+    def _with_end(self, text: str, stop: int) -> int:
+        """The end of a taught part, with the token that ends the turn, where it follows."""
+        for id_ in self._ends:
+            token = str(self.tokenizer.convert_ids_to_tokens(id_))
+            space = len(text[stop:]) - len(text[stop:].lstrip())
+            if text.startswith(token, stop + space):
+                return stop + space + len(token)
+        return stop
+
+    def _unstable(self, line: Item | Trace) -> InputError:
+        return InputError(
+            f"item {line.trace_id}: {self.template.file} writes assistant turns of the history differently "
+            "from how the model is asked for them, so what it should learn to write cannot be told apart. "
+            "Give one trace for each assistant turn, with the turns before it as messages and the turn as "
+            "completion; or mark the turns in the template with {% generation %} ... {% endgeneration %}."
+        )
+
+    def _marked(self, turns: Turns) -> Turns:
+        return [{**turn, "content": self._control.mark(turn["content"], turn["role"])} for turn in turns]
+
+    def _asked_text(self, line: Item | Trace, prompt: ResolvedPrompt | None = None) -> str:
+        """The prompt, with marks around text that looks like a control token."""
+        turns = self._marked(conversation(line, prompt or self.prompt))
+        text = self._render(line, turns, opens=True)
+        self._check_system(line, turns, text)
+        if not _holds(text, turns[-1]["content"]):
+            raise InputError(
+                f"item {line.trace_id}: {self.template.file} leaves out what the {turns[-1]['role']} says "
+                "last; it may be meant for messages of another form. Use a template that takes content as a "
+                "string."
+            )
+        return text
+
+    def _check_system(self, line: Item | Trace, turns: Turns, text: str) -> None:
+        if turns[0]["role"] == "system" and not _holds(text, turns[0]["content"]):
+            raise InputError(
+                f"item {line.trace_id}: {self.template.file} leaves the system text out. Put it into "
+                "prompt.instruction instead."
+            )
+
+    def _render(self, line: Item | Trace, turns: Turns, *, opens: bool) -> str:
+        try:
+            return self.template.render(turns, opens=opens)
+        except Exception as error:  # a template is a program, and anything may come of it
+            raise InputError(
+                f"item {line.trace_id}: {self.template.file} cannot render it: {_said(error)}. "
+                f"{self._remedy(turns, opens)}"
+            ) from error
+
+    def _remedy(self, turns: Turns, opens: bool) -> str:
+        without = [turn for turn in turns if turn["role"] != "system"]
+        if len(without) < len(turns) and self._renders(without, opens):
+            return "It takes no system text: put that into prompt.instruction."
+        if self._renders([{"role": "user", "content": "Hello"}], opens):
+            return "Its messages have an order or a role that the template does not take."
+        return "Not even one message can be rendered: it is at fault, or lacks prompt.template_args."
+
+    def _renders(self, turns: Sequence[Mapping[str, str]], opens: bool) -> bool:
+        try:
+            return bool(self.template.render(turns, opens=opens))
+        except Exception:
+            return False
+
+    def _assistant_turn(self) -> AssistantTurn:
+        """Look how the template writes an assistant's turn. One that cannot is met again with each item."""
+        if self.template.source is None:
+            return AssistantTurn()
+        turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": _surrounded("Hello")}]
+        try:
+            asked = self.template.render(turns[:1], opens=True)
+            before, said, after = self.template.render(turns, opens=False).partition(_surrounded("Hello"))
+        except Exception:
+            return AssistantTurn()
+        if not said or not before.startswith(asked):
+            asked = before
+        lead = before[len(asked) :]
+        tail = after[: len(after) - len(after.lstrip())]
+        tokens = {str(token): id_ for id_, token in self.tokenizer.added_tokens_decoder.items()}
+        found = [token for token in tokens if not token.isspace() and after.startswith(token, len(tail))]
+        if not found:
+            return AssistantTurn("" if lead.strip() else lead)
+        return AssistantTurn("" if lead.strip() else lead, tail, tokens[max(found, key=len)])
+
+
+def render_prompt(tokenizer: Any, line: Item | Trace, prompt: ResolvedPrompt = NO_SETTINGS) -> str:
+    r"""The text before the completion: by the chat template, or without one the prompt and a line feed.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer.
+        line: a golden item or a training trace.
+        prompt: how the model is asked.
+
+    Raises:
+        InputError: see `Renderer.text`.
+
+    Example:
+        >>> from transformers import AutoTokenizer
+        >>> tokenizer = AutoTokenizer.from_pretrained("golden/base/tiny-base")
+        >>> item = Item(trace_id="t", prompt="What is 47 + 38?", final_answer="85", category="sums")
+        >>> render_prompt(tokenizer, item)
+        'What is 47 + 38?\n'
+    """
+    return Renderer(tokenizer, prompt).text(line)
+
+
+def encode_prompt(tokenizer: Any, line: Item | Trace, prompt: ResolvedPrompt = NO_SETTINGS) -> list[int]:
+    """The token ids of a rendered prompt; see `Renderer.prompts`, which is faster for many."""
+    return Renderer(tokenizer, prompt).prompts([line])[0]
+
+
+def encode_traces(
+    tokenizer: Any,
+    traces: Sequence[Item | Trace],
+    prompt: ResolvedPrompt = NO_SETTINGS,
+) -> list[EncodedTrace]:
+    """Training examples as token ids; see `Renderer.traces`.
+
+    Args:
+        tokenizer: a Hugging Face tokenizer.
+        traces: the examples.
+        prompt: how the model is asked.
+
+    Raises:
+        InputError: see `Renderer.traces`.
+    """
+    return Renderer(tokenizer, prompt).traces(traces)
+
+
+def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int | None) -> int:
+    """How long completions may get, so that every reference fits: the longest, half as long again, and 32
+    tokens, rounded up to a multiple of 32; at least 64, and at most what the longest prompt leaves of the
+    context, of which a prompt may take three quarters.
+
+    Args:
+        renderer: for the model's tokenizer.
+        items: the golden items.
+        context: how many tokens the model can see; None for any number.
+
+    Raises:
+        InputError: an item cannot be rendered.
+    """
+    references = [
+        renderer.turn.lead + render_completion(item.steps, each) for item in items for each in item.accepted
+    ]
+    longest = max(map(len, renderer.encode(references)), default=0)
+    fit = max(64, -(-(longest * 3 // 2 + 32) // 32) * 32)
+    if context is None:
+        return fit
+    prompt = max(map(len, renderer.prompts(items)), default=0)
+    return max(1, min(fit, max(context - prompt, context // 4)))
+
+
+def _lead(tokenizer: Any) -> list[int]:
+    """The special tokens that a tokenizer puts before plain text. One behind it would end the prompt."""
+    text: list[int] = tokenizer.encode("a", add_special_tokens=False)
+    whole: list[int] = tokenizer.encode("a", add_special_tokens=True)
+    places = range(len(whole) - len(text) + 1)
+    return next((whole[:place] for place in places if whole[place : place + len(text)] == text), [])
+
+
+def _surrounded(content: str) -> str:
+    """Marks around what is said, inside of white space at its ends, which templates cut off."""
+    core = content.strip()
+    before, _, after = content.partition(core)
+    return f"{before}{_CONTENT}{core}{_CONTENT_END}{after}"
+
+
+def _holds(text: str, said: str) -> bool:
+    return said.strip() in text or "".join(said.split()) in "".join(text.split())
+
+
+def _said(error: Exception) -> str:
+    """The first line of an error's message, without a full stop."""
+    message = str(error).strip() or type(error).__name__
+    return message.splitlines()[0].removesuffix(".")

@@ -9,14 +9,17 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
     StringConstraints,
+    Tag,
     model_serializer,
     model_validator,
 )
 
-TRACE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}$"
+MAX_TRACE_ID = 128
+TRACE_ID_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._:\-]{{0,{MAX_TRACE_ID - 1}}}$"
 CATEGORY_PATTERN = r"^[a-z0-9][a-z0-9_\-]{0,63}$"
 GROUP_PATTERN = r"^\w[\w ._:/#@+\-]*$"
 """Names of documents and templates as they are, in any script; at most `MAX_GROUP` characters."""
@@ -29,6 +32,18 @@ NAMESPACE = uuid.UUID("6f1f2c1e-6d0b-5a55-9a0c-2f6b6e1d4a11")
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 
+A_STRING, A_LIST = "a string", "a list of strings"
+
+
+def _kind_of_answer(value: Any) -> str | None:
+    return A_STRING if isinstance(value, str) else A_LIST if isinstance(value, list) else None
+
+
+Answer = Annotated[
+    Annotated[Text, Tag(A_STRING)] | Annotated[list[Text], Field(min_length=1), Tag(A_LIST)],
+    Discriminator(_kind_of_answer),  # so that what is wrong is said of the one that was meant
+]
+"""The right answer, or a list of accepted ones, of which the first is the reference."""
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -47,7 +62,7 @@ class Message(BaseModel):
     content: Text
 
 
-class _Line(BaseModel):
+class DatasetLine(BaseModel):
     """What golden items and training traces have in common: an id and something that is asked."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -56,6 +71,9 @@ class _Line(BaseModel):
     prompt: Text | None = None
     messages: list[Message] | None = Field(default=None, min_length=1)
     system: Text | None = None
+    steps: list[Text] = Field(default_factory=list, description="worked steps, in order")
+    final_answer: Answer | None = None
+    category: Annotated[str, StringConstraints(pattern=CATEGORY_PATTERN)] | None = None
     group: Annotated[str, StringConstraints(pattern=GROUP_PATTERN, max_length=MAX_GROUP)] | None = None
     metadata: dict[str, Any] | None = None
 
@@ -69,8 +87,23 @@ class _Line(BaseModel):
         """What is asked, as one text: the prompt, or what is said in the turns before the last answer, one
         turn after another, without system text.
         """
-        asked = self.turns[:-1] if self.turns[-1].role == "assistant" else self.turns
+        if self.messages is None:
+            return self.prompt or ""
+        asked = self.messages[:-1] if self.messages[-1].role == "assistant" else self.messages
         return "\n".join(turn.content for turn in asked if turn.role != "system")
+
+    @property
+    def system_text(self) -> str | None:
+        """The system text of this line, given as `system` or as messages; None without any."""
+        said = [turn.content for turn in self.messages or () if turn.role == "system"]
+        return self.system or "\n".join(said) or None
+
+    @property
+    def accepted(self) -> list[str]:
+        """The accepted answers, the reference first; empty where a trace has none."""
+        if self.final_answer is None:
+            return []
+        return [self.final_answer] if isinstance(self.final_answer, str) else list(self.final_answer)
 
     @model_serializer(mode="wrap")
     def _as_it_was_read(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -83,12 +116,12 @@ class _Line(BaseModel):
 
     def _check_question(self) -> None:
         if (self.prompt is None) == (self.messages is None):
-            raise ValueError("needs either prompt or messages")
+            raise ValueError("prompt and messages: a line has one of them")
         if self.system is not None and any(turn.role == "system" for turn in self.messages or ()):
-            raise ValueError("system text is given twice: as system and as a message")
+            raise ValueError("system: system text is given twice, as system and as a message")
 
 
-class Item(_Line):
+class Item(DatasetLine):
     """One question with its worked steps and its answer.
 
     Attributes:
@@ -103,8 +136,7 @@ class Item(_Line):
         metadata: anything else worth keeping, as a JSON object; nothing here reads it.
     """
 
-    steps: list[Text] = Field(default_factory=list, description="worked steps, in order")
-    final_answer: Text | Annotated[list[Text], Field(min_length=1)]
+    final_answer: Answer
     category: Annotated[str, StringConstraints(pattern=CATEGORY_PATTERN)]
 
     @model_validator(mode="after")
@@ -112,14 +144,10 @@ class Item(_Line):
         self._check_question()
         if self.turns[-1].role != "user":
             raise ValueError(
-                f"the last message is the {self.turns[-1].role}'s; a question ends with the user's"
+                f"messages: the last one is of the role {self.turns[-1].role}; a question ends with the "
+                "user's"
             )
         return self
-
-    @property
-    def accepted(self) -> list[str]:
-        """The accepted answers, the reference first."""
-        return [self.final_answer] if isinstance(self.final_answer, str) else list(self.final_answer)
 
     @property
     def reference(self) -> str:
@@ -127,7 +155,7 @@ class Item(_Line):
         return self.accepted[0]
 
 
-class Trace(_Line):
+class Trace(DatasetLine):
     """One training example. An `Item` is one too: then its steps and its answer are the completion.
 
     Attributes:
@@ -145,9 +173,6 @@ class Trace(_Line):
     """
 
     completion: Text | None = None
-    steps: list[Text] = Field(default_factory=list, description="worked steps, in order")
-    final_answer: Text | Annotated[list[Text], Field(min_length=1)] | None = None
-    category: Annotated[str, StringConstraints(pattern=CATEGORY_PATTERN)] | None = None
 
     @model_validator(mode="after")
     def _teaches_something(self) -> Self:
@@ -159,7 +184,7 @@ class Trace(_Line):
         )
         if sum(taught) != 1:
             raise ValueError(
-                "needs one thing to teach: a last message of the assistant's, or completion, or final_answer"
+                "completion, final_answer, a last message of the assistant's: a trace has exactly one of them"
             )
         return self
 

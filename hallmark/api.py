@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from core.errors import InputError
 from hallmark.progress import progress_shown
 
 if TYPE_CHECKING:
@@ -214,7 +216,7 @@ def train(
         >>> hm.train("tiny-base", train={"steps": 100})
         <RunResult: run 20261124-102000-ef34ab, tiny-base trained golden-v1, judged by ..., finished: 61.7 %>
     """
-    from experiments.config import ExperimentConfig, configured
+    from experiments.config import training
     from experiments.plan import plan_key, plan_training, planned
     from experiments.workspace import open_workspace
     from hallmark.results import recorded_run
@@ -229,7 +231,7 @@ def train(
         limit_items=limit_items,
         train=train,
     )
-    wanted = configured(ExperimentConfig, config, settings).trained()
+    wanted = training(config, settings)
     with progress_shown():
         workspace = open_workspace()
         plan = plan_training(wanted, workspace)
@@ -310,18 +312,18 @@ def experiment(
     )
     wanted = configured(ExperimentConfig, config, with_suite(settings, suite))
     with progress_shown():
-        plans = plan_experiment(wanted, open_workspace())
-        with prefect_ready(), planned(plans):
+        plan = plan_experiment(wanted, open_workspace())
+        with prefect_ready(), planned(plan.plans):
             from flows.experiment import experiment as flow
 
-            return flow(wanted)
+            return flow(plan.config)
 
 
 def reproduce(target: str | HasRunId) -> Reproduction:
     """Repeat a recorded run from its manifest and compare the bytes of weights, predictions and scores.
 
     Args:
-        target: a run, a unique beginning of its id, or a model version as NAME@vN.
+        target: a run, a unique beginning or end of its id, or a model version as NAME@vN.
 
     Raises:
         InputError: the run, its model, its datasets or its judge are no longer to be had.
@@ -349,7 +351,7 @@ def rejudge(run: str | HasRunId, judge: str) -> RunResult:
     """Judge a run's predictions by another judge, as a new run; nothing is predicted again.
 
     Args:
-        run: a run, or a unique beginning of its id.
+        run: a run, or a unique beginning or end of its id.
         judge: as NAME@vN.
 
     Raises:
@@ -373,8 +375,8 @@ def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
     """Compare two finished runs item by item: delta, interval, p value, and each category.
 
     Args:
-        baseline: the run to beat, or a unique beginning of its id.
-        candidate: the run that would replace it, or a unique beginning of its id.
+        baseline: the run to beat, or a unique beginning or end of its id.
+        candidate: the run that would replace it, or a unique beginning or end of its id.
 
     Raises:
         InputError: a run is unknown or not finished, or the two are not comparable; names the fields that
@@ -393,7 +395,7 @@ def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
 
 def promote(
     run: str | HasRunId,
-    model_name: str = "tiny-reasoner",
+    model_name: str | None = None,
     *,
     against: str | HasRunId | None = None,
     gate: GateConfig | Mapping[str, Any] | None = None,
@@ -404,8 +406,9 @@ def promote(
     """Ask the gate about a recorded run, and promote it when the gate agrees; either answer is recorded.
 
     Args:
-        run: the candidate, or a unique beginning of its id.
-        model_name: name in the registry; a promoted model becomes its next version.
+        run: the candidate, or a unique beginning or end of its id.
+        model_name: name in the registry; a promoted model becomes its next version. None: that of a
+            registered base model, tiny-reasoner for the built-in tiny base; any other needs one.
         against: run to compare with; None means the champion's, else the newest of the base model.
         gate: the rule, as in {"alpha": 0.01}.
         suite: what must hold, as an object, a dictionary or the path of a TOML file; None asks for a gain on
@@ -494,27 +497,61 @@ def rollback(
         return AliasMove(chosen, alias, reason, head)
 
 
-def runs(limit: int = 20) -> RunList:
-    """The newest runs, newest first.
+def runs(
+    limit: int = 20,
+    *,
+    model: str | Path | None = None,
+    dataset: str | Path | None = None,
+    judge: str | None = None,
+    kind: str | None = None,
+    status: str | None = None,
+    since: str | datetime | timedelta | None = None,
+) -> RunList:
+    """The newest runs, newest first. None stands for any.
 
     Args:
         limit: how many, at most.
+        model: that a run judged or trained from, as it was named; also without `registry:`, without its
+            version or revision, or only its last part.
+        dataset: the golden dataset, as KEY-vN, as KEY, or the path of its file.
+        judge: NAME@vN, or NAME.
+        kind: baseline or trained.
+        status: running, finished, failed or interrupted.
+        since: only runs that were started since then: a time span as in "2d", or a date as in "2026-11-01".
+
+    Raises:
+        InputError: nothing was recorded of such a model, dataset or judge, which lists what was; or another
+            argument is none of these.
 
     Example:
         >>> [run.run_id for run in hm.runs(limit=2)]
         ['20261124-102000-ef34ab', '20261124-101500-ab12cd']
+        >>> [run.details for run in hm.runs(kind="trained", since="2d")]
+        ['full, 100 steps, lr 0.002, seed 0, on train-v1']
     """
     from experiments.workspace import open_workspace
     from hallmark.results import recorded_runs
+    from hallmark.since import since as point_in_time
 
-    return recorded_runs(open_workspace().registry, limit)
+    if kind not in (None, "baseline", "trained"):
+        raise InputError(f"kind {kind}: expected baseline or trained")
+    return recorded_runs(
+        open_workspace().registry,
+        limit,
+        status,
+        model=None if model is None else str(model),
+        dataset=None if dataset is None else str(dataset),
+        judge=judge,
+        kind=kind,
+        since=None if since is None else point_in_time(since),
+    )
 
 
 def run(reference: str) -> RunResult:
     """One recorded run with its metrics.
 
     Args:
-        reference: run id, or a unique beginning of one.
+        reference: run id, or a unique beginning or end of one.
 
     Raises:
         InputError: there is none, or more than one; lists them.

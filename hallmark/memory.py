@@ -9,9 +9,10 @@ from pathlib import Path
 from core.child_process import run_child
 from core.progress import current_listener
 from experiments.config import TrainRunConfig
+from experiments.defaults import filled
 from experiments.references import resolve_model
 from experiments.workspace import open_workspace
-from trainer.contract import PlanResult, PlanSpec
+from trainer.contract import PlanResult, PlanSpec, SettledTrainConfig
 
 
 def training_memory(config: TrainRunConfig, batches: Sequence[int], lengths: Sequence[int]) -> PlanResult:
@@ -26,7 +27,8 @@ def training_memory(config: TrainRunConfig, batches: Sequence[int], lengths: Seq
         InputError: the model cannot be trained.
     """
     found = resolve_model(config.base_model, open_workspace())
-    spec = PlanSpec(model=found.path, config=config.train, batches=list(batches), lengths=list(lengths))
+    settings = SettledTrainConfig.model_validate(filled(config.train).model_dump())
+    spec = PlanSpec(model=found.path, config=settings, batches=list(batches), lengths=list(lengths))
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"
         return run_child(

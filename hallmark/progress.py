@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from html import escape
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from core.progress import Listener, Progress, is_listened_to, listening
+from hallmark.console import plain_console
 
-err = Console(stderr=True, highlight=False)
+err = plain_console(stderr=True)
 
 LINE_EVERY_SECONDS = 5.0
 NOTEBOOK_EVERY_SECONDS = 0.5
@@ -76,7 +76,7 @@ class _Bars:
             self.known[progress.stage] = self.bars.add_task(progress.stage, total=progress.total, detail="")
         left = "" if not progress.seconds_left else f", {progress.seconds_left:.0f} s left"
         note = f", {progress.note}" if progress.note else ""
-        detail = f"{progress.rate:.1f} {progress.unit}/s{left}{note}"
+        detail = f"{progress.speed}{left}{note}"
         self.bars.update(
             self.known[progress.stage], completed=progress.done, total=progress.total, detail=detail
         )

@@ -4,11 +4,12 @@ notebook.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from core.errors import InputError
 from core.tabular import Row, Tabular, TabularList
 from evaluation.numbers import percent
 from experiments.runs import RunRef, current_status
@@ -16,6 +17,12 @@ from registry import ModelVersion, Registry, Run
 from registry.models import ModelSummary
 from registry.tables import Metric
 
+if TYPE_CHECKING:
+    from experiments.answers import Answers
+
+STATUSES = ("running", "finished", "failed", "interrupted")
+ALL = 1_000_000
+"""More runs than any registry has."""
 DOCUMENTS = {"id", "manifest", "predictions_meta", "files"}
 
 
@@ -28,12 +35,32 @@ class RunSummary(Tabular):
         status: running, finished, failed, or interrupted.
         metric: the overall metric; None while it has none.
         directory: the folder of its files.
+        dataset: what it was judged on, as KEY-vN.
+        training: what its manifest says of its training; empty for a run without one.
     """
 
     run: Run
     status: str
     metric: Metric | None
     directory: Path
+    dataset: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def details(self) -> str:
+        """How it was trained, in a few words; empty for a run without training."""
+        told = {**(self.training.get("config") or {}), "on": (self.training.get("dataset") or {}).get("name")}
+        forms = {
+            "method": "{}",
+            "steps": "{:,} steps",
+            "epochs": "{:g} epochs",
+            "learning_rate": "lr {:g}",
+            "seed": "seed {}",
+            "on": "on {}",
+        }
+        return ", ".join(
+            form.format(told[name]) for name, form in forms.items() if told.get(name) is not None
+        )
 
     @property
     def run_id(self) -> str:
@@ -52,6 +79,8 @@ class RunSummary(Tabular):
             "directory": str(self.directory),
             "status": self.status,
             "metric": self.metric.model_dump(exclude={"id", "run_id", "category"}) if self.metric else None,
+            "dataset": self.dataset,
+            "training": self.training.get("config"),
         }
 
     def table_caption(self) -> str:
@@ -68,6 +97,8 @@ class RunSummary(Tabular):
                 "items": self.metric.n if self.metric else None,
                 "kind": self.run.kind,
                 "name": self.run.name,
+                "dataset": self.dataset,
+                "training": self.details or None,
                 "judge": self.run.judge,
                 "started": self.run.started_at,
             }
@@ -112,6 +143,9 @@ class RunResult(Tabular):
         truncated: how many prompts and completions were cut off; None where that was not recorded.
         directory: the folder of its files.
         reused: it was recorded before, and nothing was computed.
+        rungs: where in the completions the judge found answers: how many right ones and how many others;
+            empty where it does not say.
+        hints: what most of the completions that are not right have in common, in whole sentences.
     """
 
     run: Run
@@ -121,6 +155,39 @@ class RunResult(Tabular):
     truncated: dict[str, int] | None
     directory: Path
     reused: bool = False
+    rungs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    hints: Sequence[str] = ()
+
+    def wrong(self, count: int = 5) -> Answers:
+        """The first answers without the full score: what was asked, found and expected.
+
+        Args:
+            count: how many, at most.
+
+        Example:
+            >>> hm.run("20261124-1015").wrong(1)[0].verdict
+            'wrong: found 75 (marker)'
+        """
+        return recorded_answers(self.run_id, wrong=count)
+
+    def right(self, count: int = 5) -> Answers:
+        """The first answers with the full score.
+
+        Args:
+            count: how many, at most.
+        """
+        return recorded_answers(self.run_id, right=count)
+
+    def answers(self, *trace_ids: str) -> Answers:
+        """The answers to some items.
+
+        Args:
+            trace_ids: of the items.
+
+        Raises:
+            InputError: the run has no such item.
+        """
+        return recorded_answers(self.run_id, items=trace_ids)
 
     @property
     def run_id(self) -> str:
@@ -142,6 +209,8 @@ class RunResult(Tabular):
             "counts": self.counts,
             "truncated": self.truncated,
             "reused": self.reused,
+            "rungs": {rung: {"right": right, "wrong": wrong} for rung, (right, wrong) in self.rungs.items()},
+            "hints": list(self.hints),
         }
 
     def table_caption(self) -> str:
@@ -234,13 +303,41 @@ def run_line(run: Run, status: str, score: float | None) -> str:
     return f"run {run.run_id}, {run.name}, judged by {run.judge}, {status}{ending}"
 
 
-def recorded_runs(registry: Registry, limit: int) -> RunList:
-    """The newest runs."""
+def recorded_runs(
+    registry: Registry, limit: int, status: str | None = None, **filters: str | None
+) -> RunList:
+    """The newest runs.
+
+    Args:
+        registry: holds them.
+        limit: how many, at most.
+        status: running, finished, failed, or interrupted; None for any.
+        filters: further arguments of `registry.runs.Runs.list`.
+
+    Raises:
+        InputError: the status is none of these; or see `registry.runs.Runs.list`.
+    """
+    if status not in (None, *STATUSES):
+        raise InputError(f"status {status}: expected one of {', '.join(STATUSES)}")
+    # An interrupted run is recorded as running. Few are, so that all of them can be looked at.
+    unended = status in ("running", "interrupted")
+    runs = registry.runs.list(ALL if unended else limit, status="running" if unended else status, **filters)
+    now = {run.run_id: current_status(run, registry) for run in runs}
+    runs = [run for run in runs if not unended or now[run.run_id] == status][:limit]
+    datasets, trainings = registry.runs.datasets(runs), registry.runs.trainings(runs)
     found = []
-    for run in registry.runs.list(limit=limit):
+    for run in runs:
         overall = (metric for metric in registry.runs.metrics(run.run_id) if metric.category == "")
-        directory = registry.runs.directory(run.run_id)
-        found.append(RunSummary(run, current_status(run, registry), next(overall, None), directory))
+        found.append(
+            RunSummary(
+                run=run,
+                status=now[run.run_id],
+                metric=next(overall, None),
+                directory=registry.runs.directory(run.run_id),
+                dataset=datasets[run.run_id],
+                training=trainings.get(run.run_id, {}),
+            )
+        )
     return RunList(found)
 
 
@@ -249,12 +346,17 @@ def recorded_run(registry: Registry, run: str | RunRef) -> RunResult:
 
     Args:
         registry: holds it.
-        run: run id, a unique beginning of one, or what a flow gave back.
+        run: run id, a unique beginning or end of one, or what a flow gave back.
 
     Raises:
         InputError: there is none, or more than one; lists them.
     """
+    from evaluation.form import in_order
+    from evaluation.hints import hints
+    from experiments.answers import count_answers
+
     row = registry.runs.get(run if isinstance(run, str) else run.run_id)
+    counts = count_answers(row, registry)
     return RunResult(
         run=row,
         status=current_status(row, registry),
@@ -263,7 +365,17 @@ def recorded_run(registry: Registry, run: str | RunRef) -> RunResult:
         truncated=truncated(registry, row),
         directory=registry.runs.directory(row.run_id),
         reused=not isinstance(run, str) and run.reused,
+        rungs={rung: counts.rungs[rung] for rung in in_order(counts.rungs)},
+        hints=hints(counts),
     )
+
+
+def recorded_answers(run: str, *, wrong: int = 0, right: int = 0, items: Sequence[str] = ()) -> Answers:
+    """Some answers of a run of the workspace; see `experiments.answers.answers`."""
+    from experiments.answers import answers
+    from experiments.workspace import open_workspace
+
+    return answers(run, open_workspace().registry, wrong=wrong, right=right, items=items)
 
 
 def truncated(registry: Registry, run: Run) -> dict[str, int] | None:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from core.config import Config
+from core.errors import InputError
 from golden.prompting import ResolvedPrompt
+
+LONGEST = 32_768
+"""The most that `max_new_tokens` may be."""
 
 
 class GenerationConfig(Config):
     """How predictions are made. Always greedy; only `max_new_tokens` and `dtype` are meant to change them."""
 
-    max_new_tokens: int = Field(default=128, ge=1, le=32_768, description="Longest completion, in tokens.")
+    max_new_tokens: Annotated[int, Field(ge=1, le=LONGEST)] | Literal["fit"] | None = Field(
+        default=None,
+        description="Longest completion, in tokens; fit: half as long again as the longest reference. "
+        "Default: fit; 128 for the built-in tiny base.",
+    )
     batch_size: int = Field(
         default=64,
         ge=1,
@@ -32,8 +40,57 @@ class GenerationConfig(Config):
     )
     on_truncation: Literal["record", "refuse"] = Field(
         default="record",
-        description="A prompt beyond the context: record cuts it on the left and records it; refuse stops.",
+        description="A prompt beyond the context: record leaves out the oldest of the history, then the "
+        "beginning of what the user says, and records it; refuse stops.",
     )
+
+    @field_validator("max_new_tokens", mode="before")
+    @classmethod
+    def _number_or_fit(cls, value: Any) -> Any:
+        if value in (None, "fit"):
+            return value
+        if isinstance(value, bool) or not str(value).isdecimal() or not 1 <= int(value) <= LONGEST:
+            raise ValueError(
+                f"generation.max_new_tokens: expected a number from 1 to {LONGEST:,}, or fit, got {value!r}"
+            )
+        return int(value)
+
+    @property
+    def longest(self) -> int:
+        """The longest completion, in tokens, once that is settled.
+
+        Raises:
+            InputError: it is not.
+        """
+        if not isinstance(self.max_new_tokens, int):
+            raise InputError(
+                f"generation.max_new_tokens: a number is needed, got {self.max_new_tokens or 'nothing'}."
+            )
+        return self.max_new_tokens
+
+
+class FitSpec(BaseModel):
+    """How long may completions get?
+
+    Attributes:
+        model: a checked local model directory.
+        datasets: files of golden items.
+        prompt: how the model is asked.
+    """
+
+    model: Path
+    datasets: list[Path]
+    prompt: ResolvedPrompt = ResolvedPrompt()
+
+
+class FitResult(BaseModel):
+    """The answer.
+
+    Attributes:
+        max_new_tokens: the longest completion, in tokens.
+    """
+
+    max_new_tokens: int
 
 
 class PredictSpec(BaseModel):
@@ -76,13 +133,20 @@ class PredictionMeta(BaseModel):
     """predictions_meta.json: how the predictions beside it came to be.
 
     Attributes:
-        generation: the generation config as used, special token ids included.
+        generation: the generation config as used, special token ids included: all ids at which an answer
+            ends, and the one that fills up shorter rows.
         prompt_template: `plain@v1` or the hash of the chat template.
+        template_name: `default` where the tokenizer has several templates by name.
+        date: what the template was told that today is; None where it does not ask.
+        stop: strings at which a completion ended too.
+        thinking_closed: the prompts themselves end thinking, so an answer need not.
+        batching: `padded`; or `equal_length` where padding would change the model's predictions, so that only
+            prompts of the same length go together; or `single` where any company would.
         tokenizer_sha256: sha256 over the tokenizer's files.
         items: number of predictions.
         prompt_tokens: sum over all prompts, as the model saw them.
         completion_tokens: sum over all completions, without the tokens that end them.
-        truncated_prompts: ids of items whose prompt was cut on the left to fit the context.
+        truncated_prompts: ids of items whose prompt was shortened to fit the context.
         reached_max_new_tokens: ids of items whose completion was cut off before it ended.
         device: cpu or cuda.
         dtype: what was computed in.
@@ -106,5 +170,10 @@ class PredictionMeta(BaseModel):
     batch_size_used: int
     predictions_sha256: str
     timing: dict[str, float]
+    template_name: str | None = None
+    date: str | None = None
+    stop: list[str] = []
+    thinking_closed: bool = False
+    batching: Literal["padded", "equal_length", "single"] = "padded"
     weights_bytes: int | None = None
     tensors_sha256: str | None = None

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from core.errors import InputError, ResourceError
-from core.files import sha256_bytes, sha256_file, sha256_tensors, write_json, write_jsonl
-from core.progress import Listener, Meter
+from core.files import sha256_bytes, sha256_file, write_json, write_jsonl
+from core.progress import Listener, Meter, announce
+from core.tensors import sha256_tensors
+from golden.chat_template import named_ends
 from golden.datasets import read_items
-from golden.rendering import encode_prompt, prompt_template_id
+from golden.rendering import Renderer
 from golden.schema import Item
+from inference.batching import Prompt, batches, find_batching, left_padded
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
-from inference.loading import generation_config, load, tokenizer_sha256
+from inference.decoding import Writing, generation_config, pad_token
+from inference.finite import FiniteLogits, refuse_unknown_ids
+from inference.loading import context_length, embedding_rows, load, tokenizer_sha256
 from inference.partial import PartialPredictions, Row
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """An item's prompt as token ids, cut on the left where it was longer than the context."""
-
-    trace_id: str
-    tokens: list[int]
-    truncated: bool
 
 
 def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
@@ -39,7 +34,9 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         listener: gets progress in items.
 
     Raises:
-        InputError: a prompt is longer than the context and the setting is to refuse it.
+        InputError: a prompt cannot be rendered, or is longer than the context and the setting is to refuse
+            it; nothing says where an answer ends; a prompt holds a token that the model has no embedding for;
+            or the model computes NaN.
         IntegrityError: the weights are damaged.
         ResourceError: no GPU though one was asked for, or too little memory on it for a single prompt.
     """
@@ -47,8 +44,14 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
 
     items = list(read_items(spec.dataset))
     tokenizer, model, device = load(spec)
-    config = generation_config(model, tokenizer, spec.generation.max_new_tokens)
-    prompts = _prompts(items, tokenizer, model, spec)
+    renderer = Renderer(tokenizer, spec.prompt, named_ends(spec.model))
+    prompts = _prompts(items, renderer, model, spec)
+    pad = pad_token(tokenizer, renderer.ends, embedding_rows(model))
+    writing = Writing(tokenizer, renderer.ends, spec.prompt.config.stop)
+    config = generation_config(renderer.ends, pad, spec.generation.longest)
+    model.generation_config = config
+    finite = FiniteLogits(config, spec.generation.dtype)
+    batching = find_batching(model, prompts, pad, spec.generation.longest)
     tensors = _tensors(spec.model)
     partial = PartialPredictions(spec.output / "predictions.partial.jsonl", _identity(spec, tensors))
     rows = partial.read()
@@ -57,19 +60,23 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     meter.update(resumed)
     started = time.monotonic()
     batch_size_used = spec.generation.batch_size
-    waiting = deque(length_sorted_batches([p for p in prompts if p.trace_id not in rows], batch_size_used))
+    left = [prompt for prompt in prompts if prompt.trace_id not in rows]
+    waiting = deque(batches(left, batch_size_used, batching))
     while waiting:
         batch = waiting.popleft()
         made: list[Row] | None = None
         try:
-            inputs = left_padded(batch, tokenizer).to(device)
+            ids, mask = (each.to(device) for each in left_padded([each.tokens for each in batch], pad))
+            finite.begin([prompt.trace_id for prompt in batch], ids.shape[1])
             with torch.inference_mode():
                 output = model.generate(
-                    input_ids=inputs["input_ids"],
-                    attention_mask=inputs["attention_mask"],
+                    input_ids=ids,
+                    attention_mask=mask,
                     generation_config=config,
+                    stopping_criteria=writing.stopping_criteria(ids.shape[1]),
+                    logits_processor=[finite],
                 )
-            made = completions(batch, output[:, inputs["input_ids"].shape[1] :].tolist(), tokenizer, config)
+            made = writing.completions(batch, output[:, ids.shape[1] :].tolist())
         except torch.cuda.OutOfMemoryError as error:
             _refuse_single(batch, error)
         if made is None:
@@ -91,7 +98,12 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         weights_bytes=sum(size for _, size, _ in tensors),
         tensors_sha256=sha256_tensors(spec.model),
         generation=_recorded(config),
-        prompt_template=prompt_template_id(tokenizer),
+        prompt_template=renderer.template.id,
+        template_name=renderer.template.name,
+        date=str(renderer.template.date) if renderer.template.prints_date else None,
+        stop=spec.prompt.config.stop,
+        thinking_closed=any(map(renderer.closes_thinking, items[:1])),
+        batching=batching,
         device=device,
         batch_size_used=batch_size_used,
         timing=_timing(seconds, ordered[resumed:] if resumed else ordered),
@@ -102,66 +114,37 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     )
 
 
-def _prompts(items: Sequence[Item], tokenizer: Any, model: Any, spec: PredictSpec) -> list[Prompt]:
-    """Every item's prompt, cut on the left to leave room for the longest completion.
+def _prompts(items: Sequence[Item], renderer: Renderer, model: Any, spec: PredictSpec) -> list[Prompt]:
+    """Every item's prompt, shortened where it leaves no room for the longest completion. All are made before
+    the first is answered, so that one that cannot be made is met at once.
 
     Raises:
-        InputError: no room is left, or a prompt must be cut and the setting is to refuse that.
+        InputError: one cannot be made; no room is left, or a prompt must be shortened and the setting is to
+            refuse that.
     """
     settings = spec.generation
-    context = int(getattr(model.config.get_text_config(), "max_position_embeddings", 1 << 30))
-    room = context - settings.max_new_tokens
+    context = context_length(model.config)
+    room = (context or 1 << 30) - settings.longest
     if room < 1:
         raise InputError(
-            f"generation.max_new_tokens: {settings.max_new_tokens} leaves no room for a prompt "
+            f"generation.max_new_tokens: {settings.longest} leaves no room for a prompt "
             f"in a context of {context} tokens."
         )
-    encoded = [(item.trace_id, encode_prompt(tokenizer, item, spec.prompt)) for item in items]
-    prompts = [Prompt(trace_id, tokens[-room:], truncated=len(tokens) > room) for trace_id, tokens in encoded]
-    cut = [prompt.trace_id for prompt in prompts if prompt.truncated]
+    for note in renderer.notes():
+        announce("prompt:", note)
+    encoded = renderer.prompts(items)
+    for item, tokens in zip(items, encoded, strict=True):
+        refuse_unknown_ids(tokens, embedding_rows(model), renderer.tokenizer, f"item {item.trace_id}")
+    cut = [item.trace_id for item, tokens in zip(items, encoded, strict=True) if len(tokens) > room]
     if cut and settings.on_truncation == "refuse":
         raise InputError(
             f"{len(cut)} prompts are longer than the context, the first is {cut[0]}. "
             "Lower generation.max_new_tokens, shorten the prompts, or set generation.on_truncation to record."
         )
-    return prompts
-
-
-def length_sorted_batches(prompts: Sequence[Prompt], size: int) -> Iterator[list[Prompt]]:
-    """Batches of prompts of like length, longest first: little padding; too large a batch fails at once."""
-    ordered = sorted(prompts, key=lambda prompt: (-len(prompt.tokens), prompt.trace_id))
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
-
-
-def left_padded(batch: Sequence[Prompt], tokenizer: Any) -> Any:
-    """Prompts as tensors, padded on the left, so that all completions of the batch begin at the same place.
-
-    Padding is masked and positions are counted from the first real token, so it changes no prediction.
-
-    Returns:
-        `input_ids` and `attention_mask`, int64 [batch, time]; the mask is 0 on padding.
-    """
-    return tokenizer.pad({"input_ids": [prompt.tokens for prompt in batch]}, return_tensors="pt")
-
-
-def completions(batch: Sequence[Prompt], written: list[list[int]], tokenizer: Any, config: Any) -> list[Row]:
-    """What the model wrote, as text, up to its end.
-
-    Args:
-        batch: the prompts.
-        written: the new token ids of each, all of the same length: what follows an end is padding.
-        tokenizer: decodes them.
-        config: names the tokens that end a completion.
-    """
-    ends = set(config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id])
-    rows = []
-    for prompt, tokens in zip(batch, written, strict=True):
-        end = next((place for place, token in enumerate(tokens) if token in ends), None)
-        kept = tokens[:end]
-        text = tokenizer.decode(kept, skip_special_tokens=True)
-        rows.append(Row(trace_id=prompt.trace_id, prediction=text, tokens=len(kept), cut_off=end is None))
-    return rows
+    fitted = [renderer.fitted(item, tokens, room) for item, tokens in zip(items, encoded, strict=True)]
+    return [
+        Prompt(item.trace_id, ids, shortened) for item, (ids, shortened) in zip(items, fitted, strict=True)
+    ]
 
 
 def _refuse_single(batch: Sequence[Prompt], error: Exception) -> None:

@@ -5,68 +5,138 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError, IntegrityError, ResourceError
+from core.errors import InputError, ResourceError
 from core.files import sha256_bytes, sha256_file
+from core.load_errors import explained
+from core.model_files import TEMPLATES
+from core.tensors import NonFinite, refuse_nonfinite
 from inference.contract import PredictSpec
-from inference.model_directory import TOKENIZER_FILES
+from inference.model_directory import check_model_directory
+from inference.tokenizer_files import TOKENIZER_FILES
 
 SEED = 0
 """Greedy decoding draws nothing, but a model's own code might."""
+
+
+OURS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""How everything is loaded: from where it is, and without code of its own."""
 
 
 def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     """Load tokenizer and model exactly as asked: these weights, this dtype, this device, no other code.
 
     Returns:
-        A Hugging Face tokenizer that pads on the left, the model in evaluation mode, and "cpu" or "cuda".
+        A Hugging Face tokenizer, the model in evaluation mode, and "cpu" or "cuda".
 
     Raises:
         InputError: transformers cannot load it, or config and weights disagree; names the tensor.
         IntegrityError: a safetensors file is damaged.
-        ResourceError: no GPU though one was asked for.
+        ResourceError: no GPU though one was asked for, or too little memory.
     """
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
+    path = spec.model
+    check_model_directory(path)  # also for what would be put on top of it
     device = _device(spec.generation.device)
     torch.manual_seed(SEED)
     torch.set_num_threads(spec.generation.threads)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            spec.model, local_files_only=True, trust_remote_code=False, padding_side="left"
-        )
+    load_config(path)
+    tokenizer = load_tokenizer(path)
+    with explained(path):
         model, report = AutoModelForCausalLM.from_pretrained(
-            spec.model,
-            local_files_only=True,
-            trust_remote_code=False,
+            path,
             use_safetensors=True,
             dtype=getattr(torch, spec.generation.dtype),
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # only so that the report below names the tensor
+            **OURS,
         )
-    except SafetensorError as error:
-        raise IntegrityError(
-            f"{spec.model}: damaged safetensors file: {error}. Fetch or export the model again."
-        ) from error
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{spec.model}: transformers cannot load this model: {first}") from error
-    _check_loading(spec.model, report)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer, model.to(device).eval(), device
+        _check_loading(path, report)
+        refuse_nonfinite(path, _nonfinite(model))
+        model = model.to(device).eval()
+    return tokenizer, model, device
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's.
+
+    Raises:
+        InputError: transformers cannot load it.
+    """
+    from transformers import AutoTokenizer
+
+    with explained(path, "tokenizer.json"):
+        return AutoTokenizer.from_pretrained(path, **OURS)
+
+
+def load_config(path: Path) -> Any:
+    """The configuration of a model directory, as transformers understands it.
+
+    Raises:
+        InputError: transformers cannot load it.
+    """
+    from transformers import AutoConfig
+
+    with explained(path, "config.json"):
+        return AutoConfig.from_pretrained(path, **OURS)
+
+
+def context_length(config: Any) -> int | None:
+    """How many tokens a model can see; None where its positions have no end.
+
+    Args:
+        config: of transformers, for the model.
+    """
+    text = config.get_text_config()
+    names = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "n_positions", "n_ctx")
+    return next((int(found) for name in names if isinstance(found := getattr(text, name, None), int)), None)
+
+
+def embedding_rows(model: Any) -> int:
+    """How many token ids a model has an embedding for."""
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
+DERIVED = (".rotary_emb.inv_freq", ".attention.bias", ".attn.bias", ".masked_bias")
+"""How buffers end that old checkpoints carry, and that follow from the config: positions and causal masks."""
+
+_DISAGREE = {
+    "mismatched_keys": "has another shape",
+    "missing_keys": "is missing, though config.json calls for it",
+    "unexpected_keys": "has no place in the model that config.json describes",
+}
 
 
 def _check_loading(path: Path, report: dict[str, Any]) -> None:
-    """Refuse tensors that are missing or misshapen: transformers fills them with random numbers."""
-    for problem in ("mismatched_keys", "missing_keys", "unexpected_keys"):
-        if found := sorted(map(_tensor, report.get(problem) or [])):
+    """Refuse tensors that are missing or misshapen, which transformers fills with random numbers, and those
+    that it leaves out.
+    """
+    for problem, sentence in _DISAGREE.items():
+        names = [entry for entry in report.get(problem) or [] if not str(entry).endswith(DERIVED)]
+        if found := sorted(map(_tensor, names)):
+            more = f" (and {len(found) - 1} more such tensors)" if len(found) > 1 else ""
             raise InputError(
-                f"{path}: config and weights disagree: {problem.replace('_', ' ')}: {', '.join(found[:5])}"
+                f"{path}: config and weights disagree: tensor {found[0]}"
+                f"{'' if problem == 'mismatched_keys' else ' ' + sentence}{more}. Take both from one place: "
+                "download the model again, or save it with save_pretrained."
             )
+
+
+def _nonfinite(model: Any) -> list[NonFinite]:
+    """Weights that are NaN or infinite as they were loaded: as stored, or beyond the dtype's range."""
+    import torch
+
+    found = []
+    for name, weight in model.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            bad = int((~torch.isfinite(weight)).sum())
+            found.append(
+                NonFinite(f"as {str(weight.dtype).removeprefix('torch.')}", name, bad, weight.numel())
+            )
+    return found
 
 
 def _tensor(entry: Any) -> str:
@@ -88,33 +158,17 @@ def _device(asked: str) -> str:
     return "cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def generation_config(model: Any, tokenizer: Any, max_new_tokens: int) -> Any:
-    """Plain greedy decoding. Of the model's own defaults only the end tokens are kept; penalties are not."""
-    from transformers import GenerationConfig
-
-    ends = model.generation_config.eos_token_id
-    if ends is None:
-        ends = tokenizer.eos_token_id
-    config = GenerationConfig(
-        do_sample=False,
-        num_beams=1,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=ends,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model.generation_config = config
-    return config
-
-
 def tokenizer_sha256(directory: Path) -> str:
-    """The sha256 over the tokenizer's files, chat template included."""
+    """The sha256 over the tokenizer's files, chat templates included."""
     names = (
         *TOKENIZER_FILES,
         "tokenizer_config.json",
         "special_tokens_map.json",
         "chat_template.jinja",
+        "chat_template.json",
         "merges.txt",
         "added_tokens.json",
+        *(f"{TEMPLATES}/{path.name}" for path in (directory / TEMPLATES).glob("*.jinja")),
     )
     found = [(name, sha256_file(directory / name)) for name in sorted(names) if (directory / name).is_file()]
     return sha256_bytes(repr(found).encode())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from core.progress import announce
 from core.sealed import SealedLines
+from core.text import whole_characters
 
 
 class Row(BaseModel):
@@ -15,13 +17,13 @@ class Row(BaseModel):
 
     Attributes:
         trace_id: the item.
-        prediction: what the model wrote.
+        prediction: what the model wrote, half characters replaced.
         tokens: how many it wrote, without the one that ends it.
         cut_off: it reached `max_new_tokens` before it ended.
     """
 
     trace_id: str
-    prediction: str
+    prediction: Annotated[str, BeforeValidator(whole_characters)]
     tokens: int
     cut_off: bool
 

@@ -11,11 +11,14 @@ from pydantic import ValidationError
 from core.errors import InputError
 from core.files import read_jsonl
 from core.progress import quiet_meter
+from core.text import cut, visible_lines
 from golden.schema import Item
 from judges.base import Judge, Score
 
 FIELDS = ("trace_id", "prediction")
 SHOWN_FAILURES = 5
+LONGEST_FAILURE = 500
+"""Characters of what a judge raised that are kept: it may quote what the model wrote."""
 
 
 class MissingPrediction(InputError):
@@ -74,11 +77,11 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
             score = best_score(judge, item, predictions[item.trace_id])
         except ValidationError as error:
             problem = error.errors()[0]
-            failures[item.trace_id] = (
+            failures[item.trace_id] = _shown(
                 f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, got {problem['input']!r}"
             )
         except Exception as error:
-            failures[item.trace_id] = f"{type(error).__name__}: {error}"
+            failures[item.trace_id] = _shown(f"{type(error).__name__}: {error}")
         else:
             if score.trace_id == item.trace_id:
                 yield score
@@ -87,6 +90,10 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
         meter.update(count)
     if failures:
         raise JudgeError(f"{judge.name}@{judge.version}", failures, count)
+
+
+def _shown(problem: str) -> str:
+    return cut(visible_lines(problem), LONGEST_FAILURE)
 
 
 def best_score(judge: Judge, item: Item, prediction: str) -> Score:
@@ -129,7 +136,7 @@ def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:
     known = {item.trace_id for item in items}
     lines: dict[str, int] = {}
     predictions: dict[str, str] = {}
-    for number, value in read_jsonl(path):
+    for number, value in read_jsonl(path, any_text=True):
         where = f"{path}:{number}"
         trace_id, prediction = _row(value, where)
         if trace_id in lines:

@@ -12,7 +12,7 @@ from sqlmodel import Session
 from core.errors import IntegrityError
 from core.files import canonical_json, sha256_bytes
 from registry.audit import CONTENT, is_recorded, newest_sha256
-from registry.runs import NOT_CONTENT, NOT_OLDER_CONTENT
+from registry.runs import NOT_CONTENT, NOT_OLDER_CONTENT, NOT_WHERE_NULL
 from registry.stored import any_text, read, stored_table
 from registry.tables import Run
 
@@ -58,7 +58,7 @@ def run_sha256(connection: Connection, row: StoredRow[Any]) -> str:
         of_run = f'WHERE run_id = (SELECT run_id FROM run WHERE run.id = :id) ORDER BY "{order}"'  # noqa: S608
         digest.update(b",[")
         for number, part in enumerate(read(connection, table, rest=of_run, id=row.id)):
-            digest.update((b"," if number else b"") + how.canonical_bytes(part, unnamed))
+            digest.update((b"," if number else b"") + how.canonical_bytes(part, unnamed, NOT_WHERE_NULL))
         digest.update(b"]")
     digest.update(b"]")
     return digest.hexdigest()

@@ -12,8 +12,10 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError, IntegrityError, TransientError
 from core.files import sha256_json
+from core.model_files import model_files
 from registry.alpha_entries import LEDGER, Entry
 from registry.alpha_ledger import Turn, comparison_sha256, spend, take_turn
+from registry.artifacts.checkouts import is_intact
 from registry.artifacts.store import Store
 from registry.artifacts.trees import TreeEntry
 from registry.audit import Head, check_recorded, head
@@ -361,7 +363,9 @@ def _opponent(
 
 def _store_weights(artifacts: Store, case: _Case) -> str:
     weights, run = case.offer.weights(), case.main.candidate
-    stored = artifacts.put(weights)
+    stored = artifacts.put(weights, files=model_files(weights))
+    if stored != run.model_sha256 and is_intact(weights, run.model_sha256 or ""):
+        stored = artifacts.put(weights)  # recorded when every file counted, whatever it was
     if stored != run.model_sha256:
         raise IntegrityError(
             f"{weights}: changed since run {run.run_id} judged these weights: "

@@ -35,6 +35,7 @@ class PredictionRow:
         score: in [0, 1].
         extracted: the answer that the judge found in the text, if any.
         reason: the judge's reason in a few words.
+        rung: where in the text the answer was found; None where the judge does not say.
     """
 
     trace_id: str
@@ -42,3 +43,4 @@ class PredictionRow:
     score: float
     extracted: str | None = None
     reason: str = ""
+    rung: str | None = None

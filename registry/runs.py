@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, bindparam, exists, func, insert
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, or_
 from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from core.errors import InputError
 from core.files import sha256_json
+from core.text import visible_lines
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.rows import MetricRow, PredictionRow
@@ -31,10 +33,31 @@ AT_ONCE = 100
 NOT_CONTENT = {"id", "content_sha256"}
 NOT_OLDER_CONTENT = NOT_CONTENT | {"finished_at", "files"}
 """What was left out of the content of a run before its files were recorded."""
+NOT_WHERE_NULL = {"rung"}
+"""Columns that are content only where they say something, so that runs from before there were any hash as
+they did; whatever is written there later, or taken away, changes the hash.
+"""
 
 WITHOUT_DOCUMENTS = tuple(
     defer(cast(Any, column)) for column in (Run.manifest, Run.predictions_meta, Run.files)
 )
+
+
+class AnswersCounted(NamedTuple):
+    """How many predictions of a run are alike.
+
+    Attributes:
+        rung: where the answer was found; None where none was, or the judge does not say.
+        found: whether an answer was found.
+        right: whether it got the full score.
+        empty: whether the model wrote nothing.
+    """
+
+    rung: str | None
+    found: bool
+    right: bool
+    empty: bool
+    number: int
 
 
 class Runs:
@@ -105,12 +128,16 @@ class Runs:
     def fail(self, run_id: str, reason: str) -> Run:
         """Record that a run failed. It keeps no score.
 
+        Args:
+            run_id: the run.
+            reason: why; it may quote anything, and control characters are recorded by their names.
+
         Raises:
             InputError: it is finished.
         """
         with self.database.writing() as session:
             run = _unfinished(session, run_id)
-            run.status, run.error, run.finished_at = "failed", reason, _end(run)
+            run.status, run.error, run.finished_at = "failed", visible_lines(reason), _end(run)
             session.add(run)
             return run
 
@@ -183,7 +210,7 @@ class Runs:
             return run
 
     def get(self, reference: str) -> Run:
-        """A run by its id, or by a beginning of it that no other run's id has.
+        """A run by its id, or by a beginning or an end of it that no other run's id has.
 
         Raises:
             InputError: there is none, or more than one; lists them.
@@ -256,6 +283,21 @@ class Runs:
         with self.database.reading() as session:
             return dict(sorted(session.exec(counted.group_by(Prediction.reason)).all()))
 
+    def rungs(self, run_id: str) -> dict[str, str]:
+        """Where in its text each answer of a run was found, by trace_id, in dataset order; without those
+        that had none. Empty where the judge does not say.
+
+        Example:
+            >>> registry.runs.rungs(run.run_id)
+            {}
+        """
+        said = select(Prediction.trace_id, Prediction.rung).where(
+            Prediction.run_id == run_id, col(Prediction.rung).is_not(None)
+        )
+        with self.database.reading() as session:
+            rows = session.exec(said.order_by(col(Prediction.position))).all()
+            return {trace_id: str(rung) for trace_id, rung in rows}
+
     def predictions(self, run_id: str) -> list[Prediction]:
         """A run's predictions with their scores, in dataset order.
 
@@ -273,6 +315,56 @@ class Runs:
             for row in session.exec(found.execution_options(yield_per=PAGE)):
                 session.expunge(row)
                 yield row
+
+    def some_predictions(self, run_id: str, full_score: bool, count: int) -> list[Prediction]:
+        """The first predictions of a run with the full score, or without it, in dataset order.
+
+        Example:
+            >>> [row.reason for row in registry.runs.some_predictions(run.run_id, False, 2)]
+            ['wrong', 'wrong']
+        """
+        scored = col(Prediction.score) >= 1 if full_score else col(Prediction.score) < 1
+        found = select(Prediction).where(Prediction.run_id == run_id, scored)
+        with self.database.reading() as session:
+            return list(session.exec(found.order_by(col(Prediction.position)).limit(count)))
+
+    def predictions_of(self, run_id: str, trace_ids: Sequence[str]) -> dict[str, Prediction]:
+        """The predictions for some items, by trace_id; without those that the run does not have.
+
+        Example:
+            >>> registry.runs.predictions_of(run.run_id, ["none"])
+            {}
+        """
+        found: dict[str, Prediction] = {}
+        with self.database.reading() as session:
+            for start in range(0, len(trace_ids), PAGE):
+                some = select(Prediction).where(
+                    Prediction.run_id == run_id,
+                    col(Prediction.trace_id).in_(trace_ids[start : start + PAGE]),
+                )
+                found.update({row.trace_id: row for row in session.exec(some)})
+        return found
+
+    def counted_answers(self, run_id: str) -> list[AnswersCounted]:
+        """How many predictions of a run are alike in where an answer was found, and whether it was right.
+
+        Example:
+            >>> sum(each.number for each in registry.runs.counted_answers(run.run_id) if each.right)
+            2
+        """
+        kinds: tuple[Any, ...] = (
+            col(Prediction.rung).label("of_rung"),
+            col(Prediction.extracted).is_not(None).label("is_found"),
+            (col(Prediction.score) >= 1).label("is_right"),
+            (col(Prediction.prediction) == "").label("is_empty"),
+        )
+        counted = sqlalchemy_select(*kinds, func.count()).where(col(Prediction.run_id) == run_id)
+        with self.database.reading() as session:
+            rows = session.connection().execute(counted.group_by(*(kind.name for kind in kinds))).all()
+        return [
+            AnswersCounted(rung, bool(found), bool(right), bool(empty), number)
+            for rung, found, right, empty, number in rows
+        ]
 
     def texts(self, run_id: str, trace_ids: Sequence[str]) -> dict[str, str]:
         """What the model wrote for some items, by trace_id; nothing else of the run is read.
@@ -330,7 +422,7 @@ class Runs:
 
     def judging(self, like: Run, dataset_sha256: str, judge: str) -> Run | None:
         """The newest finished run of a run's weights on a dataset by a judge, of those with its settings of
-        generation where there are any.
+        prompt and generation where there are any.
 
         Args:
             like: a finished run.
@@ -400,22 +492,138 @@ class Runs:
         with self.database.reading() as session:
             return session.exec(counted.where(Run.status == status) if status else counted).one()
 
-    def list(self, limit: int = 20, kind: str | None = None) -> Sequence[Run]:
+    def list(self, limit: int = 20, kind: str | None = None, **looked_for: str | None) -> Sequence[Run]:
         """The newest runs, newest first. Their manifests are not loaded; `get` gives one run with everything.
 
         Args:
             limit: how many, at most.
             kind: only `baseline` or only `trained` runs.
+            looked_for: the arguments of `RunFilter`; None stands for any.
+
+        Raises:
+            InputError: nothing was recorded of such a model, dataset or judge; lists what was.
 
         Example:
             >>> [(run.run_id, run.status) for run in registry.runs.list(limit=2)]
             [('20261127-020010-3c0ff1', 'finished'), ('20261126-020007-91be04', 'finished')]
         """
-        found = select(Run).order_by(col(Run.id).desc()).limit(limit)
+        filters = RunFilter(kind=kind, **looked_for)
         with self.database.reading() as session:
-            return session.exec(
-                (found.where(Run.kind == kind) if kind else found).options(*WITHOUT_DOCUMENTS)
-            ).all()
+            found = select(Run).where(*_conditions(session, filters)).order_by(col(Run.id).desc())
+            return session.exec(found.limit(limit).options(*WITHOUT_DOCUMENTS)).all()
+
+    def datasets(self, runs: Sequence[Run]) -> dict[str, str]:
+        """The names of the datasets that some runs were judged on, by run id.
+
+        Example:
+            >>> registry.runs.datasets([run])
+            {'20261124-101432-0f3e9a': 'golden-v1'}
+        """
+        with self.database.reading() as session:
+            ids = {run.dataset_id for run in runs}
+            names = {
+                row.id: row.name for row in session.exec(select(Dataset).where(col(Dataset.id).in_(ids)))
+            }
+        return {run.run_id: names[run.dataset_id] for run in runs}
+
+    def trainings(self, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+        """What the manifests of some runs say of their training, by run id; without runs that have none.
+
+        Example:
+            >>> registry.runs.trainings([run])
+            {}
+        """
+        # The manifests are read here: PostgreSQL finds no field in a document that holds a NUL anywhere.
+        ids = [run.run_id for run in runs if run.kind == "trained"]
+        found: dict[str, dict[str, Any]] = {}
+        with self.database.reading() as session:
+            for start in range(0, len(ids), AT_ONCE):
+                some = select(Run.run_id, Run.manifest).where(
+                    col(Run.run_id).in_(ids[start : start + AT_ONCE])
+                )
+                found.update(
+                    {run_id: manifest.get("training") or {} for run_id, manifest in session.exec(some)}
+                )
+        return found
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs are looked for. None stands for any.
+
+    Attributes:
+        kind: baseline or trained.
+        status: running, finished or failed.
+        model: the model that a run judged or trained from, as it was named; also without `registry:`, without
+            its version or revision, or only its last part: `org/small@a1b2c3`, `org/small` and `small` find
+            the same.
+        dataset: the golden dataset, as KEY-vN, as KEY, or as the path of a file with that name.
+        judge: NAME@vN, or NAME.
+        since: ISO 8601 text in UTC; only runs that were started then or later.
+    """
+
+    kind: str | None = None
+    status: str | None = None
+    model: str | None = None
+    dataset: str | None = None
+    judge: str | None = None
+    since: str | None = None
+
+
+def _conditions(session: Session, filters: RunFilter) -> list[ColumnElement[bool]]:
+    """A filter as SQL. What a run names in several ways is looked up first: there are few models, datasets
+    and judges, and an index has the runs of each.
+    """
+    found = [
+        column == value
+        for column, value in ((col(Run.kind), filters.kind), (col(Run.status), filters.status))
+        if value is not None
+    ]
+    if filters.since is not None:
+        found.append(col(Run.started_at) >= filters.since)
+    if filters.model is not None:
+        named = session.exec(select(Run.base_model).distinct()).all()
+        found.append(col(Run.base_model).in_(_fitting("model", filters.model, named, _model_names)))
+    if filters.judge is not None:
+        named = session.exec(select(Run.judge).distinct()).all()
+        fitting = _fitting("judge", filters.judge, named, lambda name: {name, name.partition("@")[0]})
+        found.append(col(Run.judge).in_(fitting))
+    if filters.dataset is not None:
+        datasets = {row.name: row for row in session.exec(select(Dataset))}
+        wanted = PurePath(filters.dataset).name.removesuffix(".jsonl")
+        fitting = _fitting("dataset", wanted, list(datasets), lambda name: {name, datasets[name].key})
+        found.append(col(Run.dataset_id).in_([datasets[name].id for name in fitting]))
+    return found
+
+
+def _model_names(reference: str) -> set[str]:
+    """What a model may be called for short.
+
+    Example:
+        >>> sorted(_model_names("org/small@a1b2"))
+        ['org/small', 'org/small@a1b2', 'small', 'small@a1b2']
+    """
+    plain = reference.rstrip("/")
+    whole = {reference, plain, plain.removeprefix("registry:"), plain.removeprefix("run:")}
+    last = {name.rpartition("/")[2] for name in whole}
+    return {short for name in whole | last for short in (name, name.partition("@")[0])}
+
+
+def _fitting(
+    what: str, wanted: str, recorded: Sequence[str], names: Callable[[str], set[str]]
+) -> Sequence[str]:
+    """What was recorded under a name.
+
+    Raises:
+        InputError: nothing was; lists what was.
+    """
+    if found := [each for each in recorded if wanted.rstrip("/") in names(each)]:
+        return found
+    some = ", ".join(sorted(recorded)[:CANDIDATES_SHOWN]) + (
+        ", ..." if len(recorded) > CANDIDATES_SHOWN else ""
+    )
+    there_are = f"Recorded are {some}." if recorded else "Nothing was run yet."
+    raise InputError(f"{what} {wanted[:80]}: no run is of it. {there_are}")
 
 
 # Statements that every promotion asks several times are built once: building one costs more than SQLite takes
@@ -449,16 +657,17 @@ def find_run(session: Session, reference: str) -> Run:
     exact = session.exec(_RUN, params={"run_id": reference}).first()
     if exact is not None:
         return exact
-    newest_first = select(Run).order_by(col(Run.id).desc())
-    starts = newest_first.where(col(Run.run_id).startswith(reference, autoescape=True)).limit(
-        CANDIDATES_SHOWN + 1
-    )
-    found = list(session.exec(starts)) if reference else []
+    named = col(Run.run_id)
+    fits = or_(named.startswith(reference, autoescape=True), named.endswith(reference, autoescape=True))
+    alike = select(Run.run_id).where(fits).order_by(col(Run.id).desc()).limit(CANDIDATES_SHOWN + 1)
+    found = session.exec(alike).all() if reference else []
     if len(found) == 1:
-        return found[0]
+        return session.exec(_RUN, params={"run_id": found[0]}).one()
     if found:
-        shown = ", ".join(run.run_id for run in found[:CANDIDATES_SHOWN])
-        raise InputError(f"run {reference}: several ids start with this: {shown}. Give more of the id.")
+        shown = ", ".join(found[:CANDIDATES_SHOWN]) + (", ..." if len(found) > CANDIDATES_SHOWN else "")
+        raise InputError(
+            f"run {reference}: several ids begin or end with this: {shown}. Give more of the id."
+        )
     newest = session.exec(select(Run.run_id).order_by(col(Run.id).desc()).limit(CANDIDATES_SHOWN)).all()
     there_are = f"The newest are {', '.join(newest)}." if newest else "Nothing was run yet."
     raise InputError(f"run {reference[:80]}: there is none. {there_are}")
@@ -479,7 +688,7 @@ def finished_run(session: Session, reference: str) -> Run:
 
 def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | None:
     """The newest finished run of some weights with the dataset and judge of another run, of those with the
-    same settings of generation where there are any.
+    same settings of prompt and generation where there are any.
     """
     same = {name: getattr(like, name) for name in ("dataset_id", "judge", "judge_fingerprint", "id")}
     found = session.exec(_LIKE_RUN, params={"model_sha256": model_sha256, **same}).all()
@@ -487,7 +696,8 @@ def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | Non
 
 
 def newest_alike(runs: Sequence[Run], like: Run) -> Run | None:
-    """The first of some runs that was generated with the settings of another one, else the first.
+    """The first of some runs that was asked and generated with the settings of another one, else the first
+    that was generated with them, else the first.
 
     Args:
         runs: newest first.
@@ -498,8 +708,11 @@ def newest_alike(runs: Sequence[Run], like: Run) -> Run | None:
         chosen = run.manifest.get("generation") or {}
         return {name: value for name, value in chosen.items() if name not in OF_SPEED}
 
-    wanted = settings(like)
-    return next((run for run in runs if settings(run) == wanted), runs[0] if runs else None)
+    def unlike(run: Run) -> tuple[bool, bool]:
+        asked = run.manifest.get("prompt") != like.manifest.get("prompt")
+        return settings(run) != settings(like), asked
+
+    return min(runs, key=unlike, default=None)  # the first of equals
 
 
 def run_scores(session: Session, run_id: str) -> dict[str, float]:
@@ -581,4 +794,8 @@ def _fields(row: MetricRow | PredictionRow) -> dict[str, Any]:
 
 def content_sha256(run: Run, metrics: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
     """The hash over a run that finishes: its row, its metrics and its predictions, with their ids."""
-    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, predictions])
+    said = [
+        {name: value for name, value in row.items() if value is not None or name not in NOT_WHERE_NULL}
+        for row in predictions
+    ]
+    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, said])

@@ -46,16 +46,23 @@ class Stored:
         forms = ", ".join(self.forms[name] for name in columns or self.forms)
         return text(f'SELECT {forms} FROM "{self.table}" {rest}')  # noqa: S608  names of our own
 
-    def canonical_bytes(self, row: Sequence[Any], without: Collection[str]) -> bytes:
+    def canonical_bytes(
+        self, row: Sequence[Any], without: Collection[str], without_null: Collection[str] = ()
+    ) -> bytes:
         """The canonical JSON of a row without some columns, as `core.files.canonical_json` gives it for the
         same row in Python.
 
         Its documents were written as canonical JSON, so they stand in it as they are.
+
+        Args:
+            row: as `read` gives it.
+            without: columns that are left out.
+            without_null: columns that are left out where they are null.
         """
         fields = ",".join(
             f'"{name}":{_json(value, name in self.documents)}'
             for name, value in zip(self.forms, row, strict=True)
-            if name not in without
+            if name not in without and not (value is None and name in without_null)
         )
         return f"{{{fields}}}".encode(errors="surrogateescape")
 

@@ -96,10 +96,10 @@ class Run(Row, table=True):
     kind: str = Field(sa_type=String(16))
     status: str = Field(default="running", sa_type=String(16))
     name: str
-    base_model: str
+    base_model: str = Field(index=True)
     model_sha256: str | None = Field(default=None, sa_type=String(64), index=True)
     parent_model_sha256: str | None = Field(default=None, sa_type=String(64))
-    dataset_id: int = Field(foreign_key="dataset.id")
+    dataset_id: int = Field(foreign_key="dataset.id", index=True)
     judge: str
     judge_fingerprint: str
     inputs_sha256: str = Field(sa_type=String(64), index=True)
@@ -108,7 +108,7 @@ class Run(Row, table=True):
     predictions_meta: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     content_sha256: str | None = Field(default=None, sa_type=String(64))
     manifest: dict[str, Any] = Field(sa_type=JSON)
-    started_at: str = Field(sa_type=String(32))
+    started_at: str = Field(sa_type=String(32), index=True)
     finished_at: str | None = Field(default=None, sa_type=String(32))
     error: str | None = None
     files: dict[str, str] | None = Field(default=None, sa_type=JSON(none_as_null=True))
@@ -135,7 +135,11 @@ class Metric(Row, table=True):
 
 
 class Prediction(Row, table=True):
-    """What the model of a finished run wrote for one item, and the score it got for it."""
+    """What the model of a finished run wrote for one item, and the score it got for it.
+
+    Attributes:
+        rung: where in the text the judge found the answer; null where it does not say.
+    """
 
     __table_args__ = (
         UniqueConstraint("run_id", "trace_id"),
@@ -152,6 +156,7 @@ class Prediction(Row, table=True):
     score: float
     extracted: str | None = Field(default=None, sa_type=ExactText)
     reason: str = Field(sa_type=ExactText)
+    rung: str | None = Field(default=None, sa_type=ExactText)
 
 
 class Comparison(Row, table=True):

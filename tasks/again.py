@@ -19,7 +19,7 @@ def rejudge(run: str, judge: str) -> RunRef:
     again = rejudging.rejudge(run, judge, open_workspace())
     if not again.reused:
         remember_flow_run(again)
-        show_metrics(again)
+        show_metrics(again, open_workspace().registry)
     return again
 
 

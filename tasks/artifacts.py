@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from core.files import read_json, write_json
 from evaluation.comparison import Comparison
+from experiments.answers import answers, count_answers
 from experiments.comparing import flips
 from experiments.reproducing import Reproduction
 from experiments.result import ExperimentResult
@@ -18,6 +19,7 @@ from tasks.retryable import harmless
 from trainer.contract import TrainResult
 
 SHOWN_FLIPS = 10
+SHOWN_WRONG = 10
 
 
 def remember_flow_run(run: RunRef) -> None:
@@ -40,12 +42,15 @@ def show_training(run: RunRef, result: TrainResult) -> None:
     )
 
 
-def show_metrics(run: RunRef) -> None:
-    """The scores of a run."""
+def show_metrics(run: RunRef, registry: Registry) -> None:
+    """The scores of a run, and what the model wrote where it was wrong."""
     from evaluation.metrics import MetricsSnapshot
 
     def text() -> str:
-        return report.metrics_report(MetricsSnapshot.model_validate(read_json(run.files.metrics)), run.run_id)
+        snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
+        counts = count_answers(registry.runs.get(run.run_id), registry)
+        wrong = answers(run.run_id, registry, wrong=SHOWN_WRONG)
+        return report.metrics_report(snapshot, run.run_id, counts, wrong)
 
     _publish("metrics", f"Scores of run {run.run_id}", text)
 

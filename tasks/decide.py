@@ -47,7 +47,7 @@ def promote_if_better(
 @retryable("gate and promote a recorded run")
 def promote_run(
     run: str,
-    model_name: str,
+    model_name: str | None,
     gate: GateConfig,
     against: str | None,
     force_reason: str | None,
@@ -59,5 +59,5 @@ def promote_run(
     )
     emit_outcome(result)
     reasons = result.decision.reasons if result.decision else []
-    task_logger().info("%s: %s. %s", model_name, result.outcome.replace("_", " "), " ".join(reasons))
+    task_logger().info("%s: %s. %s", result.model_name, result.outcome.replace("_", " "), " ".join(reasons))
     return result

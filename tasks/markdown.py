@@ -7,22 +7,13 @@ some escapes as they stand. Only in a code span do they leave a text alone.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from core.text import visible
+
 WORD = re.compile(r"\(?[-+]?[^\W_]+(?:(?:[-/'’]|(?<=\d)[.,](?=\d))[^\W_]+)*[).,:;?!]*|[=%/][.,;)]*")
 """A word that Markdown shows as it is: no dot but in a number and at the end, so that it is no address."""
-
-UNSEEN = ("Cc", "Cf", "Cs")
-"""Unicode's categories of characters without a look of their own: controls, format characters, half
-surrogates.
-"""
-
-JOINERS = "\u200c\u200d"
-"""Format characters that Persian, Indian scripts and emoji are written with, and which only join or part
-their neighbours.
-"""
 
 
 def code(text: str) -> str:
@@ -54,23 +45,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
-
-
-def visible(text: str) -> str:
-    r"""A text in one line, with a name for each character that could hide something or turn the line around.
-
-    Example:
-        >>> visible("safe\u202egpj.exe")
-        'safe⟨U+202E⟩gpj.exe'
-    """
-    return "".join(
-        f"⟨U+{ord(character):04X}⟩" if _is_unseen(character) else character
-        for character in " ".join(text.split())
-    )
-
-
-def _is_unseen(character: str) -> bool:
-    return unicodedata.category(character) in UNSEEN and character not in JOINERS
 
 
 def _span(text: str) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 
+from core.text import cut
 from evaluation.comparison import Comparison, Group
+from evaluation.form import FormAndSkill, in_order
 from evaluation.gate import COLUMNS, decision_rows
+from evaluation.hints import AnswerCounts, hints
 from evaluation.metrics import Metric, MetricsSnapshot
 from evaluation.numbers import p_text, percent, points
 from evaluation.plots import draw_comparison
 from evaluation.shown import largest, more_changed, more_largest, most_changed
+from experiments.answers import Answer
 from experiments.comparing import Flip
 from experiments.differences import shown
 from experiments.reproducing import Reproduction
@@ -27,8 +31,7 @@ def text_cell(text: str) -> str:
     """Somebody else's text, such as a prediction, as a table cell: one line, cut, and without any power over
     the page.
     """
-    line = " ".join(text.split())
-    return code(line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…")
+    return code(cut(" ".join(text.split()), SHOWN_TEXT))
 
 
 def picture(svg: bytes, description: str) -> str:
@@ -36,12 +39,17 @@ def picture(svg: bytes, description: str) -> str:
     return f"![{description}](data:image/svg+xml;base64,{base64.b64encode(svg).decode()})"
 
 
-def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
-    """The scores of a run, overall and by category, what the judge said how often, and how many were cut off.
+def metrics_report(
+    snapshot: MetricsSnapshot, run: str, counted: AnswerCounts | None = None, wrong: Sequence[Answer] = ()
+) -> str:
+    """The scores of a run, overall and by category, what the judge said how often, how many were cut off, and
+    some answers that are not right.
 
     Args:
         snapshot: of the run.
         run: its name, or a link to it.
+        counted: how its completions fared.
+        wrong: the answers.
     """
     categories = [(code(name), of) for name, of in snapshot.categories.items()]
     groups = [("overall", snapshot.overall), *largest(categories, lambda each: _size(each[1]))]
@@ -63,7 +71,28 @@ def metrics_report(snapshot: MetricsSnapshot, run: str) -> str:
     counts = table(["judged", "items"], judged)
     more = more_largest(len(categories), f"All: {code('hallmark runs show --json')}")
     shown_metrics = table(["metric", "category", "items", "value", "95 % interval"], rows)
-    return "\n\n".join([f"Run {run}", shown_metrics, *([more] if more else []), counts])
+    parts = [f"Run {run}", shown_metrics, *([more] if more else []), counts]
+    if counted is not None:
+        if counted.rungs:
+            where = [(text_cell(name), *map(str, counted.rungs[name])) for name in in_order(counted.rungs)]
+            parts.append(table(["answer found by", "right", "wrong"], where))
+        parts += map(prose, hints(counted))
+    if wrong:
+        asked = [_answer_cells(answer) for answer in wrong]
+        parts += ["### What it said", table(["item", "asked", "right answer", "judged", "answer"], asked)]
+        parts.append(f"More: {code(f'hallmark runs show {run} --wrong 50')}")
+    return "\n\n".join(parts)
+
+
+def _answer_cells(answer: Answer) -> tuple[str, ...]:
+    texts = (
+        answer.trace_id,
+        answer.asked[-1]["content"],
+        " or ".join(answer.accepted),
+        answer.verdict,
+        answer.prediction,
+    )
+    return tuple(map(text_cell, texts))
 
 
 def _size(metrics: Mapping[str, Metric]) -> tuple[int, float]:
@@ -86,10 +115,11 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         ("loss, first step", f"{result.first_loss:.4f}"),
         ("loss, mean of the last steps", f"{result.last_loss:.4f}"),
         ("held-out loss", "not watched" if result.held_out_loss is None else f"{result.held_out_loss:.4f}"),
-        ("completion tokens", f"{result.loss_tokens:,}"),
+        *_traces(result),
+        ("loss-bearing tokens", f"{result.loss_tokens:,}"),
         (
             "time",
-            f"{result.seconds:.1f} s, {_rate(result):,.0f} completion tokens/s",
+            f"{result.seconds:.1f} s, {_rate(result):,.0f} loss-bearing tokens/s",
         ),
         ("weights", f"sha256 `{result.model_sha256}`"),
     ]
@@ -100,6 +130,17 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         else f"The loss curve is in {code(curve_path)}."
     )
     return "\n\n".join([f"Run {run}", shown, table(["", ""], facts)])
+
+
+def _traces(result: TrainResult) -> list[tuple[str, str]]:
+    """How many traces there were; nothing for a run from before that was recorded."""
+    if result.traces is None or result.epochs is None:
+        return []
+    facts = [("traces", f"{result.traces:,}, each seen {result.epochs:.3g} times")]
+    for count, what in ((result.dropped, "dropped"), (result.truncated, "cut off at the end")):
+        if count:
+            facts.append((f"too long, {what}", f"{count:,}"))
+    return facts
 
 
 def _rate(result: TrainResult) -> float:
@@ -142,6 +183,8 @@ def comparison_report(
         *map(prose, comparison.notes),
         picture(draw_comparison(comparison), "scores with intervals, overall and by category"),
     ]
+    if comparison.form is not None:
+        parts += ["### Where the answers were found", _rungs(comparison.form)]
     for title, groups in (("By category", comparison.categories), ("By difficulty", comparison.bands)):
         if groups:
             parts += [f"### {title}", _groups(most_changed(groups))]
@@ -153,6 +196,18 @@ def comparison_report(
     ):
         parts += [f"### {title}: {len(ids)}", _flips(examples) if examples else "None."]
     return "\n\n".join(parts)
+
+
+def _rungs(form: FormAndSkill) -> str:
+    columns = ["found by", "baseline, right", "baseline, wrong", "candidate, right", "candidate, wrong"]
+    rows = [
+        (
+            text_cell(row.rung),
+            *map(str, (row.baseline_right, row.baseline_wrong, row.candidate_right, row.candidate_wrong)),
+        )
+        for row in form.rungs
+    ]
+    return table(columns, rows)
 
 
 def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:

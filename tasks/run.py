@@ -9,7 +9,7 @@ from experiments import phases, runs
 from experiments import plan as planning
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.phases import Judged
-from experiments.plan import Plans, RunPlan
+from experiments.plan import ExperimentPlan, RunPlan
 from experiments.runs import RunRef
 from experiments.workspace import open_workspace
 from inference.contract import PredictResult
@@ -19,7 +19,7 @@ from trainer.contract import TrainResult
 
 
 @retryable("plan the experiment")
-def plan_experiment(config: ExperimentConfig) -> Plans:
+def plan_experiment(config: ExperimentConfig) -> ExperimentPlan:
     """Settle both runs before anything is computed: a bad training set is found before the base model
     predicts.
     """
@@ -80,7 +80,7 @@ def predict(run: RunRef, plan: RunPlan) -> PredictResult:
 def judge(run: RunRef, plan: RunPlan) -> Judged:
     """Score every prediction once; write scores.jsonl and metrics.json."""
     judged = phases.judge_run(run, plan)
-    if (warning := phases.cut_warning(judged, plan.generation.max_new_tokens)) is not None:
+    if (warning := phases.cut_warning(judged, plan.generation.longest)) is not None:
         announce("cut off:", warning)
     return judged
 
@@ -88,6 +88,7 @@ def judge(run: RunRef, plan: RunPlan) -> Judged:
 @retryable("record")
 def record(run: RunRef, plan: RunPlan, judged: Judged) -> RunRef:
     """Put metrics, predictions and scores into the registry in one transaction."""
-    phases.record_run(run, plan, judged, open_workspace().registry)
-    show_metrics(run)
+    registry = open_workspace().registry
+    phases.record_run(run, plan, judged, registry)
+    show_metrics(run, registry)
     return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -14,6 +14,7 @@ GB = 1e9
 """Bytes in a gigabyte, as GPUs are sold."""
 
 LoraTarget = Literal["q", "k", "v", "o", "gate", "up", "down"]
+OnTooLong = Literal["refuse", "drop", "truncate"]
 LORA_TARGETS: tuple[LoraTarget, ...] = get_args(LoraTarget)
 
 
@@ -32,11 +33,28 @@ class LoraConfig(Config):
     )
 
 
+class WeightedDataset(Config):
+    """One training set of several."""
+
+    dataset: str = Field(description="A built-in name, or the path of a .jsonl file.")
+    weight: float = Field(
+        default=1.0,
+        gt=0,
+        le=1000,
+        description="How often each of its traces is seen per epoch: 2 twice, 0.5 a seeded half of them.",
+    )
+
+
 class TrainConfig(Config):
-    """How the model is trained."""
+    """How the model is trained. What is not given suits the model and the data, and is settled before
+    anything starts; see `experiments.defaults`.
+    """
 
     dataset: str = Field(
         default="train-v1", description="Training dataset: a built-in name, or the path of a .jsonl file."
+    )
+    mix: list[WeightedDataset] = Field(
+        default_factory=list, description="Several training sets with weights, instead of `dataset`."
     )
     method: Literal["full", "lora"] = Field(
         default="full",
@@ -44,15 +62,44 @@ class TrainConfig(Config):
         "PEFT's format too.",
     )
     lora: LoraConfig = Field(default_factory=LoraConfig)
-    steps: int = Field(default=200, ge=1, le=10_000_000, description="Optimizer steps.")
-    batch_size: int = Field(default=32, ge=1, le=65_536, description="Packed rows per step.")
+    steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000_000,
+        description="Optimizer steps. Default: those that `epochs` takes; 200 for the built-in tiny base.",
+    )
+    epochs: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_000,
+        description="How often the training set is seen, instead of `steps`. Default: once.",
+    )
+    batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_536,
+        description="Packed rows per step. Default: about 4,096 tokens in all; 32 rows for the built-in tiny "
+        "base.",
+    )
     accumulation_steps: int = Field(
         default=1,
         ge=1,
         le=65_536,
         description="Parts in which the rows of a step are computed. More parts need less memory.",
     )
-    sequence_length: int = Field(default=128, ge=8, le=1_048_576, description="Tokens per packed row.")
+    sequence_length: int | None = Field(
+        default=None,
+        ge=8,
+        le=1_048_576,
+        description="Tokens per packed row. Default: what the longest trace needs, up to the model's "
+        "context; 128 for the built-in tiny base.",
+    )
+    on_too_long: OnTooLong = Field(
+        default="refuse",
+        description="A trace of more tokens than a row holds: refuse stops before anything is trained; drop "
+        "leaves it out; truncate cuts its end off, the end token included. What was dropped and cut is "
+        "recorded.",
+    )
     packing: bool = Field(
         default=True,
         description="Pack several examples into one row; off: one example per row, the rest padding.",
@@ -60,11 +107,18 @@ class TrainConfig(Config):
     optimizer: Literal["adamw", "adafactor"] = Field(
         default="adamw", description="adafactor keeps about half as many states as adamw."
     )
-    learning_rate: float = Field(
-        default=2e-3, gt=0, le=1, description="Peak learning rate; after the warm-up it decays to a tenth."
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Peak learning rate; after the warm-up it decays to a tenth. Default: 2e-5, for lora "
+        "2e-4; 2e-3 for the built-in tiny base.",
     )
-    warmup_steps: int = Field(
-        default=10, ge=0, description="Steps of linear warm-up before the cosine decay."
+    warmup_steps: int | None = Field(
+        default=None,
+        ge=0,
+        description="Steps of linear warm-up before the cosine decay. Default: 3 % of the steps, at most 10; "
+        "10 for the built-in tiny base.",
     )
     weight_decay: float = Field(
         default=0.01,
@@ -133,13 +187,97 @@ class TrainConfig(Config):
         description="Train although training items overlap with the golden dataset; the gate then refuses.",
     )
 
+    @property
+    def parts(self) -> int:
+        """In how many equal parts the rows of a step are shared out."""
+        return self.accumulation_steps * self.data_parallel * self.fsdp
+
     @model_validator(mode="after")
-    def _divides(self) -> TrainConfig:
-        parts = self.accumulation_steps * self.data_parallel * self.fsdp
-        if self.batch_size % parts:
+    def _divides(self) -> Self:
+        if self.batch_size is not None and self.batch_size % self.parts:
             product = "accumulation_steps x data_parallel x fsdp"
-            raise ValueError(f"batch_size {self.batch_size} must be a multiple of {product} = {parts}")
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of {product} = {self.parts}")
         return self
+
+    @model_validator(mode="after")
+    def _one_duration(self) -> Self:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(
+                f"train.steps = {self.steps} and train.epochs = {self.epochs:g} both say how long to train. "
+                "Leave one out."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.mix and self.dataset != type(self).model_fields["dataset"].default:
+            raise ValueError(
+                f"train.dataset = {self.dataset} and train.mix both name training sets. Leave one out."
+            )
+        return self
+
+
+class SettledTrainConfig(TrainConfig):
+    """The same with nothing left open: what is trained by, recorded and hashed."""
+
+    steps: int
+    batch_size: int
+    sequence_length: int
+    learning_rate: float
+    warmup_steps: int
+
+
+class SettleSpec(BaseModel):
+    """What a training run would be.
+
+    Attributes:
+        base: a checked local model directory.
+        dataset: the training .jsonl file.
+        prompt: how the model is asked.
+        config: the settings, which may leave some open.
+    """
+
+    base: Path
+    dataset: Path
+    prompt: ResolvedPrompt = ResolvedPrompt()
+    config: TrainConfig
+
+
+class Settling(BaseModel):
+    """The settings, settled, and what they come from.
+
+    Attributes:
+        config: the settings.
+        traces: traces that are trained on or held out.
+        longest: tokens of the longest trace of the training set.
+        typical: tokens that 99 % of the traces do not exceed.
+        dropped: traces that are left out, since they are too long.
+        truncated: traces whose end is cut off.
+        epochs: how often the traces are seen.
+    """
+
+    config: SettledTrainConfig
+    traces: int
+    longest: int
+    typical: int
+    dropped: int
+    truncated: int
+    epochs: float
+
+    @property
+    def sentence(self) -> str:
+        """What will be done, for the plan."""
+        config = self.config
+        lost = "".join(
+            f", {count:,} traces {verb}"
+            for count, verb in ((self.dropped, "dropped"), (self.truncated, "cut off"))
+            if count
+        )
+        return (
+            f"learning rate {config.learning_rate:g}, sequence length {config.sequence_length:,} (longest "
+            f"trace {self.longest:,} tokens){lost}, {self.epochs:.3g} epochs of {self.traces:,} traces = "
+            f"{config.steps:,} steps of {config.batch_size:,} rows"
+        )
 
 
 CHECKPOINTS, TOKENS = "checkpoints", "tokens"
@@ -153,6 +291,7 @@ class TrainSpec(BaseModel):
     Attributes:
         base: a checked local model directory to start from.
         base_label: what to call it in the model card.
+        base_on_hub: its hub id and commit; None where it is not from there.
         dataset: the training .jsonl file.
         dataset_label: what the model card calls it; empty for the file's name.
         output: the run's directory; `model/`, `training.jsonl` and the checkpoints are written there.
@@ -165,10 +304,11 @@ class TrainSpec(BaseModel):
 
     base: Path
     base_label: str
+    base_on_hub: tuple[str, str] | None = None
     dataset: Path
     dataset_label: str = ""
     output: Path
-    config: TrainConfig
+    config: SettledTrainConfig
     prompt: ResolvedPrompt = ResolvedPrompt()
     inputs: dict[str, Any] = {}
     cache: Path | None = None
@@ -182,14 +322,19 @@ class TrainResult(BaseModel):
         steps: steps taken in total.
         best_step: whose weights were kept: that of the lowest held-out loss, or the last where nothing is
             held out.
-        first_loss: mean loss of the first step, in nats per completion token.
-        last_loss: mean loss of the last ten steps, in nats per completion token.
-        held_out_loss: at the best step, in nats per completion token; None where nothing is held out.
-        loss_tokens: completion tokens seen in total.
+        first_loss: mean loss of the first step, in nats per loss-bearing token.
+        last_loss: mean loss of the last ten steps, in nats per loss-bearing token.
+        held_out_loss: at the best step, in nats per loss-bearing token; None where nothing is held out.
+        loss_tokens: loss-bearing tokens seen in total.
         seconds: time that this attempt took, compilation included.
         resumed: the step from which this attempt resumed; 0 for none.
         stopped_early: patience ended it before its last step.
         memory_bytes: what the compiled step needs on each device.
+        traces: traces that were trained on or held out; None in results from before it was counted, as with
+            the following three.
+        dropped: traces that were left out, since they were too long for a row.
+        truncated: traces whose end was cut off.
+        epochs: how often the traces were seen.
     """
 
     model_sha256: str
@@ -203,6 +348,10 @@ class TrainResult(BaseModel):
     resumed: int
     stopped_early: bool
     memory_bytes: int
+    traces: int | None = None
+    dropped: int | None = None
+    truncated: int | None = None
+    epochs: float | None = None
 
 
 class PlanSpec(BaseModel):
@@ -216,7 +365,7 @@ class PlanSpec(BaseModel):
     """
 
     model: Path
-    config: TrainConfig
+    config: SettledTrainConfig
     batches: list[int]
     lengths: list[int]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from core.errors import HallmarkError
 from core.files import atomic_writer, canonical_json
 from core.progress import announce
+from trainer.contract import SettledTrainConfig
+
+SHOWN_LOSSES = 3
 
 
 class StepRecord(BaseModel):
@@ -17,12 +21,12 @@ class StepRecord(BaseModel):
 
     Attributes:
         step: from 1.
-        loss: mean cross entropy of the step's completion tokens, in nats per token.
+        loss: mean cross entropy of the step's loss-bearing tokens, in nats per token.
         learning_rate: as applied.
         gradient_norm: global norm before clipping.
-        loss_tokens: completion tokens of the step.
-        held_out_loss: mean cross entropy of the held-out traces after this step, in nats per completion
-            token; None where they were not evaluated.
+        loss_tokens: loss-bearing tokens of the step.
+        held_out_loss: mean cross entropy of the held-out traces after this step, in nats per
+            loss-bearing token; None where they were not evaluated.
     """
 
     step: int
@@ -68,6 +72,45 @@ def _line(record: StepRecord) -> bytes:
     return canonical_json(record.model_dump()).encode() + b"\n"
 
 
+def not_finite(
+    number: int,
+    loss: float,
+    norm: float,
+    config: SettledTrainConfig,
+    records: Sequence[StepRecord],
+    moved: bool,
+) -> HallmarkError:
+    """Why training stops when a number is NaN or infinite: what the likely cause is, and what to do.
+
+    The weights were finite and all token ids known, since both are checked before; so it is either the
+    learning rate, or the base model itself.
+
+    Args:
+        number: of the step.
+        loss: of the step, in nats per loss-bearing token.
+        norm: of its gradients.
+        config: the settings.
+        records: of the steps before.
+        moved: whether any step before changed a weight; with a warm-up the first one does not.
+    """
+    what = (
+        f"training stopped: the loss became {loss} and the gradient norm {norm} at step {number} of "
+        f"{config.steps}. Nothing was kept."
+    )
+    if moved:
+        last = ", ".join(f"{record.loss:.3f} (step {record.step})" for record in records[-SHOWN_LOSSES:])
+        return HallmarkError(
+            f"{what} Before that the loss was {last}: the training diverged. Lower train.learning_rate (now "
+            f"{config.learning_rate:g}) or raise train.warmup_steps (now {config.warmup_steps})."
+        )
+    lower = " Compute in float32: train.dtype is bfloat16." if config.dtype == "bfloat16" else ""
+    return HallmarkError(
+        f"{what} No weight had been changed until then, so the learning rate is not the cause: the base "
+        f"model itself gives no finite loss on these traces.{lower} Does `hallmark evaluate` get sensible "
+        "answers from it? If not, fetch or export it again."
+    )
+
+
 def draw_curve(records: Iterable[StepRecord], path: Path, smoothing: int = 20) -> None:
     """Draw loss and held-out loss over the steps as an SVG. The same records give the same bytes.
 
@@ -100,7 +143,7 @@ def draw_curve(records: Iterable[StepRecord], path: Path, smoothing: int = 20) -
                 markersize=3,
                 label="held-out traces",
             )
-        axes.set(xlabel="step", ylabel="loss (nats per completion token)", ylim=(0, None))
+        axes.set(xlabel="step", ylabel="loss (nats per loss-bearing token)", ylim=(0, None))
         axes.legend(frameon=False)
         with atomic_writer(path) as file:
             figure.savefig(file, format="svg", metadata={"Date": None})

@@ -14,8 +14,8 @@ from core.progress import Listener, Meter
 from trainer.checkpoints import Checkpoints
 from trainer.contract import CHECKPOINTS, TOKENS, TrainResult, TrainSpec
 from trainer.curve import Curve, StepRecord, draw_curve
-from trainer.data.stream import held_out
-from trainer.data.tokens import tokenize
+from trainer.data.stream import held_out, rows_per_epoch
+from trainer.data.tokens import Fitted, check_ids, fit, load_tokenizer, tokenize
 from trainer.huggingface.model_card import write_model_card
 from trainer.huggingface.weights import load_decoder, save_decoder
 from trainer.loop import Trained, Training
@@ -23,7 +23,7 @@ from trainer.memory import check_memory
 from trainer.mesh import make_mesh
 from trainer.model.architecture import Architecture, read_architecture
 from trainer.model.decoder import Decoder
-from trainer.model.lora import merge_into, save_adapter
+from trainer.model.lora import AdapterBase, merge_into, save_adapter
 from trainer.step import TrainStep, trainable_decoder
 
 TAIL = 10
@@ -54,15 +54,17 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
     arch = read_architecture(spec.base)
     step = TrainStep(arch, config, make_mesh(config))
     memory = check_memory(step, arch)
-    dataset = tokenize(spec.dataset, load_tokenizer(spec.base), spec.output / TOKENS, listener)
-    dataset.check_lengths(config.sequence_length)
+    tokenizer = load_tokenizer(spec.base)
+    dataset = tokenize(spec.dataset, tokenizer, spec.output / TOKENS, spec.prompt, listener)
+    check_ids(dataset, tokenizer, arch.vocab_size)
+    fitted = fit(dataset, config.sequence_length, config.on_too_long, arch.context)
     model = load_decoder(spec.base, arch, dtype=config.dtype, remat=config.remat)
     state = step.start(trainable_decoder(model, config))
     curve, latest, best = _records(spec)
-    train_on, kept_out = held_out(dataset, config.held_out, config.seed)
+    train_on, kept_out = held_out(fitted.dataset, config.held_out, config.seed)
     training = Training(
         step=step,
-        dataset=dataset,
+        dataset=fitted.dataset,
         train_on=train_on,
         held_out=kept_out,
         curve=curve,
@@ -75,10 +77,23 @@ def run_training(spec: TrainSpec, listener: Listener) -> TrainResult:
         taken = len(curve.records)
         note = f"stopped early, keeping the weights of step {trained.step}"
         Meter("train", taken, "steps", listener).update(taken, note=note)
-    _export(spec, arch, step.decoder(trained.state), trained, curve)
+    _export(spec, arch, step.decoder(trained.state), trained, curve, fitted)
     for checkpoints in (latest, best):
         checkpoints.close()
-    return _result(spec, trained, curve, time.monotonic() - started, memory.total)
+    rows = rows_per_epoch(
+        fitted.dataset, train_on, length=config.sequence_length, seed=config.seed, packing=config.packing
+    )
+    return _result(
+        spec,
+        trained,
+        curve,
+        seconds=time.monotonic() - started,
+        memory_bytes=memory.total,
+        traces=len(fitted.dataset),
+        dropped=fitted.dropped,
+        truncated=fitted.truncated,
+        epochs=len(curve.records) * config.batch_size / rows,
+    )
 
 
 def _set_up_jax(spec: TrainSpec) -> None:
@@ -100,15 +115,8 @@ def _records(spec: TrainSpec) -> tuple[Curve, Checkpoints, Checkpoints]:
     )
 
 
-def load_tokenizer(directory: Path) -> Any:
-    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's."""
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-
-
 class _Reporter:
-    """Turns records into progress: loss, learning rate and completion tokens per second."""
+    """Turns records into progress: loss, learning rate and loss-bearing tokens per second."""
 
     def __init__(self, spec: TrainSpec, listener: Listener) -> None:
         self.steps = spec.config.steps
@@ -127,27 +135,44 @@ class _Reporter:
             self.tokens += record.loss_tokens
         rate = self.tokens / max(time.monotonic() - self.since, 1e-9)
         held = "" if record.held_out_loss is None else f", held-out {record.held_out_loss:.3f}"
-        note = f"loss {record.loss:.3f}{held}, lr {record.learning_rate:.1e}, {rate:,.0f} tokens/s"
+        note = (
+            f"loss {record.loss:.3f}{held}, lr {record.learning_rate:.1e}, {rate:,.0f} loss-bearing tokens/s"
+        )
         self.meter.update(record.step, note=note)
 
 
-def _export(spec: TrainSpec, arch: Architecture, decoder: Decoder, trained: Trained, curve: Curve) -> None:
+def _export(
+    spec: TrainSpec, arch: Architecture, decoder: Decoder, trained: Trained, curve: Curve, fitted: Fitted
+) -> None:
     """Write the model directory and the curve. Adapters are merged in float32, and also kept apart."""
     if spec.config.method == "lora":
-        save_adapter(decoder, spec.config.lora, spec.base_label, spec.output / "adapter")
+        save_adapter(decoder, spec.config.lora, _adapter_base(spec), spec.output / "adapter")
         merged = load_decoder(spec.base, arch)
         merge_into(decoder, merged)
         decoder = merged
     last = curve.records[trained.step - 1]
 
     def describe(directory: Path) -> None:
-        write_model_card(directory, spec, sha256_file(spec.dataset), last)
+        write_model_card(directory, spec, sha256_file(spec.dataset), last, fitted)
 
     save_decoder(decoder, spec.base, spec.output / "model", describe)
     draw_curve(curve.records, spec.output / "loss_curve.svg")
 
 
-def _result(spec: TrainSpec, trained: Trained, curve: Curve, seconds: float, memory: int) -> TrainResult:
+def _adapter_base(spec: TrainSpec) -> AdapterBase:
+    hub_id, revision = spec.base_on_hub or (None, None)
+    return AdapterBase(spec.base.absolute(), hub_id, revision)
+
+
+def _result(spec: TrainSpec, trained: Trained, curve: Curve, **about: Any) -> TrainResult:
+    """The result.
+
+    Args:
+        spec: the job.
+        trained: what training ended in.
+        curve: its records.
+        about: the fields of `TrainResult` that follow from none of these.
+    """
     records = curve.records
     tail = records[-TAIL:]
     return TrainResult(
@@ -158,8 +183,7 @@ def _result(spec: TrainSpec, trained: Trained, curve: Curve, seconds: float, mem
         last_loss=sum(record.loss for record in tail) / len(tail),
         held_out_loss=records[trained.step - 1].held_out_loss,
         loss_tokens=sum(record.loss_tokens for record in records),
-        seconds=seconds,
         resumed=trained.resumed,
         stopped_early=trained.stopped_early,
-        memory_bytes=memory,
+        **about,
     )

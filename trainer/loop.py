@@ -10,11 +10,11 @@ from typing import Any
 
 import optax
 
-from core.errors import HallmarkError, IntegrityError
+from core.errors import IntegrityError
 from core.progress import announce
 from trainer.checkpoints import Checkpoints
-from trainer.contract import TrainConfig
-from trainer.curve import Curve, StepRecord
+from trainer.contract import SettledTrainConfig
+from trainer.curve import Curve, StepRecord, not_finite
 from trainer.data.packing import Int64Array
 from trainer.data.stream import PackedStream, evaluation_batches
 from trainer.data.tokens import TokenizedDataset
@@ -27,7 +27,7 @@ class EarlyStopping:
     """What the held-out traces have shown so far.
 
     Attributes:
-        best_loss: lowest held-out loss, in nats per completion token.
+        best_loss: lowest held-out loss, in nats per loss-bearing token.
         best_step: where it was; 0 before the first evaluation.
         evaluations_since_best: evaluations without a lower one.
     """
@@ -95,7 +95,7 @@ class Training:
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
 
     @property
-    def config(self) -> TrainConfig:
+    def config(self) -> SettledTrainConfig:
         """The training configuration."""
         return self.step.config
 
@@ -178,12 +178,8 @@ class Training:
         loss = float(measured["loss"])
         norm = float(measured["gradient_norm"])
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            config = self.config
-            raise HallmarkError(
-                f"training stopped: the loss became {loss} and the gradient norm {norm} at step {number} of "
-                f"{config.steps}. Nothing was kept. Lower train.learning_rate (now {config.learning_rate:g}) "
-                f"or raise train.warmup_steps (now {config.warmup_steps})."
-            )
+            moved = any(float(self.rates(taken)) > 0 for taken in range(number - 1))
+            raise not_finite(number, loss, norm, self.config, self.curve.records, moved)
         return StepRecord(
             step=number,
             loss=loss,

@@ -19,11 +19,11 @@ from typing import Any
 from core.progress import Progress
 from golden.datasets import load_dataset
 from golden.generate import Banded, questions, write_dataset
-from trainer.contract import TrainConfig, TrainSpec
+from trainer.contract import SettledTrainConfig, TrainSpec
 
 SEED = 20_261_103
 PER_BAND, HARDER = 3000, 500
-CONFIG = TrainConfig(
+CONFIG = SettledTrainConfig(
     steps=1200,
     batch_size=32,
     sequence_length=128,

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from core.child_process import answering
 from core.errors import ResourceError
 from core.progress import Listener, Meter
-from trainer.contract import GB, Memory, PlanResult, PlanRow, PlanSpec, TrainConfig
+from trainer.contract import GB, Memory, PlanResult, PlanRow, PlanSpec, SettledTrainConfig
 from trainer.mesh import make_mesh
 from trainer.model.architecture import Architecture, read_architecture
 from trainer.step import TrainStep
@@ -39,7 +39,7 @@ def memory_of(step: TrainStep) -> Memory:
     )
 
 
-def budget(config: TrainConfig) -> int | None:
+def budget(config: SettledTrainConfig) -> int | None:
     """The memory of one device, in bytes: as configured, else as it reports; None for a CPU."""
     if config.memory_gb is not None:
         return int(config.memory_gb * GB)
@@ -64,7 +64,7 @@ def check_memory(step: TrainStep, arch: Architecture) -> Memory:
     )
 
 
-def _remedies(arch: Architecture, config: TrainConfig, mesh: Mesh, limit: int) -> list[str]:
+def _remedies(arch: Architecture, config: SettledTrainConfig, mesh: Mesh, limit: int) -> list[str]:
     """One line for each change of the settings that needs less, for all of them, and with half the length."""
     rows_per_device = config.batch_size // (config.data_parallel * config.fsdp)
     possible: list[dict[str, Any]] = [
@@ -81,7 +81,9 @@ def _remedies(arch: Architecture, config: TrainConfig, mesh: Mesh, limit: int) -
     return [_remedy(arch, config, mesh, limit, change) for change in changes]
 
 
-def _remedy(arch: Architecture, config: TrainConfig, mesh: Mesh, limit: int, change: dict[str, Any]) -> str:
+def _remedy(
+    arch: Architecture, config: SettledTrainConfig, mesh: Mesh, limit: int, change: dict[str, Any]
+) -> str:
     needed = memory_of(TrainStep(arch, config.model_copy(update=change), mesh)).total
     settings = " ".join(f"train.{name}={str(value).lower()}" for name, value in change.items())
     return f"{settings}: {needed / GB:.2f} GB, {'fits' if needed <= limit else 'does not fit'}"

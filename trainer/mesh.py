@@ -9,13 +9,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from core.errors import ResourceError
-from trainer.contract import TrainConfig
+from trainer.contract import SettledTrainConfig
 
 ROWS = PartitionSpec(None, ("data", "fsdp"), None)
 """Batches are [parts, rows, time]; rows are shared out over both axes."""
 
 
-def make_mesh(config: TrainConfig) -> Mesh:
+def make_mesh(config: SettledTrainConfig) -> Mesh:
     """The devices that train, as [data, fsdp].
 
     Raises:

@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import optax
 
-from trainer.contract import TrainConfig
+from trainer.contract import SettledTrainConfig
 
 BETA_2 = 0.95
 """Decay of AdamW's second moment, as usual for language models (Brown et al. 2020, arXiv:2005.14165)."""
 
 
-def learning_rates(config: TrainConfig) -> optax.Schedule:
+def learning_rates(config: SettledTrainConfig) -> optax.Schedule:
     """Learning rate by steps taken: linear warm-up from 0, then cosine decay to a tenth of the peak.
 
     The decay is that of Loshchilov & Hutter 2017, arXiv:1608.03983.
@@ -27,7 +27,7 @@ def learning_rates(config: TrainConfig) -> optax.Schedule:
     )
 
 
-def optimizer(config: TrainConfig) -> optax.GradientTransformation:
+def optimizer(config: SettledTrainConfig) -> optax.GradientTransformation:
     """AdamW or Adafactor on clipped gradients; decoupled weight decay of matrices, not of norms and biases.
 
     AdamW: Loshchilov & Hutter 2019, arXiv:1711.05101. Adafactor: Shazeer & Stern 2018, arXiv:1804.04235,

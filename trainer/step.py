@@ -14,7 +14,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
-from trainer.contract import TrainConfig
+from trainer.contract import SettledTrainConfig
 from trainer.data.packing import HostBatch
 from trainer.mesh import ROWS, placed, sharding_of, shardings
 from trainer.model.architecture import Architecture
@@ -80,7 +80,7 @@ jax.tree_util.register_dataclass(
 
 
 def train_step(
-    graph: Graph, config: TrainConfig, state: TrainState, number: Array, batch: DeviceBatch
+    graph: Graph, config: SettledTrainConfig, state: TrainState, number: Array, batch: DeviceBatch
 ) -> tuple[TrainState, dict[str, Array]]:
     """One optimizer step.
 
@@ -102,12 +102,13 @@ def train_step(
 
 
 def loss_and_gradients(
-    graph: Graph, config: TrainConfig, state: TrainState, number: Array, batch: DeviceBatch
+    graph: Graph, config: SettledTrainConfig, state: TrainState, number: Array, batch: DeviceBatch
 ) -> tuple[Array, Tree]:
-    """Mean cross entropy of a batch's completion tokens, and its gradients.
+    """Mean cross entropy of a batch's loss-bearing tokens, and its gradients.
 
-    Parts are computed one after another and summed (gradient accumulation). Each is divided by the completion
-    tokens of the whole batch and not by its own, else tokens of parts with few of them would weigh more.
+    Parts are computed one after another and summed (gradient accumulation). Each is divided by the
+    loss-bearing tokens of the whole batch and not by its own, else tokens of parts with few of them would
+    weigh more.
 
     Returns:
         float32 scalar, in nats; float32 gradients, a tree like `state.trainable`.
@@ -142,7 +143,7 @@ def _renewed(keys: Tree, number: Array) -> Tree:
 
 
 def summed_loss(model: Decoder, batch: DeviceBatch, chunk: int | None = None) -> Array:
-    """Cross entropy summed over the completion tokens of a batch, with the logits of some of them at a time.
+    """Cross entropy summed over the loss-bearing tokens of a batch, with the logits of some at a time.
 
     Args:
         model: the decoder.
@@ -176,13 +177,13 @@ def _summed(model: Decoder, hidden: Array, targets: Array) -> Array:
     return jnp.sum(losses * (targets >= 0))
 
 
-def evaluation_loss(graph: Graph, config: TrainConfig, state: TrainState, batch: DeviceBatch) -> Array:
+def evaluation_loss(graph: Graph, config: SettledTrainConfig, state: TrainState, batch: DeviceBatch) -> Array:
     """The summed loss of a batch of one part, without dropout: float32 scalar, in nats."""
     model = nnx.merge(graph, state.trainable, state.dropout_keys, state.frozen)
     return summed_loss(model, batch.part(0), config.loss_chunk)
 
 
-def trainable_decoder(model: Decoder, config: TrainConfig) -> Decoder:
+def trainable_decoder(model: Decoder, config: SettledTrainConfig) -> Decoder:
     """The decoder as the method wants it: for LoRA with adapters, its own weights in the compute dtype."""
     if config.method == "lora":
         for _, parameter in nnx.iter_graph(model):
@@ -204,7 +205,7 @@ class TrainStep:
         abstract: the state as `jax.ShapeDtypeStruct` with shardings.
     """
 
-    def __init__(self, arch: Architecture, config: TrainConfig, mesh: Mesh) -> None:
+    def __init__(self, arch: Architecture, config: SettledTrainConfig, mesh: Mesh) -> None:
         def random_decoder() -> Decoder:
             decoder = Decoder(arch, nnx.Rngs(0), dtype=config.dtype, remat=config.remat)
             return trainable_decoder(decoder, config)
@@ -270,7 +271,7 @@ class TrainStep:
         return after, measured
 
     def held_out_loss(self, state: TrainState, batches: Iterator[HostBatch]) -> float:
-        """Mean cross entropy of held-out batches, in nats per completion token."""
+        """Mean cross entropy of held-out batches, in nats per loss-bearing token."""
         total = 0.0
         count = 0
         for batch in batches:

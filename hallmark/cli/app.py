@@ -16,6 +16,7 @@ from hallmark.cli.down import down
 from hallmark.cli.env import env
 from hallmark.cli.evaluate import baseline, evaluate
 from hallmark.cli.experiment import experiment
+from hallmark.cli.init import init
 from hallmark.cli.promote import promote
 from hallmark.cli.rejudge import rejudge
 from hallmark.cli.reproduce import reproduce
@@ -55,6 +56,7 @@ def root(
 
 
 for command in (
+    init,
     experiment,
     baseline,
     train,

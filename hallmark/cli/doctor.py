@@ -29,6 +29,14 @@ def doctor(
         str | None,
         typer.Option("--model", help="Model to plan for: a directory, registry:NAME@ALIAS, or a hub id."),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", "-d", help="Show how the model is asked on this golden dataset."),
+    ] = None,
+    train_dataset: Annotated[
+        str | None,
+        typer.Option("--train-dataset", help="Show also what this training dataset teaches it."),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the memory that training the model needs.")
     ] = False,
@@ -39,15 +47,23 @@ def doctor(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="With --plan: a training setting, as in train.remat=true."
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting, as in prompt.system='Be brief.'; with --plan, as in train.remat=true.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Check packages, GPU, disk, registry and built-in data, and say what to do about what is not right.
 
-    With --model and --plan: the memory that each way of training the model needs, against the GPU's.
+    With --model and --dataset: how the model is asked, with the first item token by token. With --model and
+    --plan: the memory that each way of training the model needs, against the GPU's.
     """
+    if dataset or train_dataset:
+        if plan:
+            raise InputError("--plan shows memory and --dataset prompts: one at a time")
+        _prompts(model or "tiny-base", dataset, train_dataset, settings, json)
+        return
     if plan or model:
         _memory(
             model or "tiny-base", _numbers("--batch", batch), _numbers("--length", length), settings, json
@@ -80,6 +96,23 @@ def _memory(
         emit(result.model_dump(mode="json"))
     else:
         show_memory(model, result, config.train.dtype)
+
+
+def _prompts(
+    model: str, dataset: str | None, train_dataset: str | None, settings: list[str] | None, json: bool
+) -> None:
+    from experiments.config import TrainRunConfig, configured
+    from hallmark.cli.options import parse_settings
+    from hallmark.cli.show.prompt import show_prompt
+    from hallmark.prompts import preview_prompts
+
+    given = {"base_model": model, "dataset": dataset, "train.dataset": train_dataset}
+    config = configured(TrainRunConfig, None, {**given, **parse_settings(settings)})
+    found = preview_prompts(config, traces=train_dataset is not None)
+    if json:
+        emit(found.model_dump(mode="json"))
+    else:
+        show_prompt(model, config.dataset, found)
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hallmark.cli import power
+from hallmark.cli import importing, power
 from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, emit, out
 from hallmark.progress import progress_shown
 
 app = typer.Typer(
-    no_args_is_help=True, help="Frozen datasets: list, check, freeze, power, guard against contamination."
+    no_args_is_help=True,
+    help="Frozen datasets: import, check, freeze, power, guard against leaks, export.",
 )
+app.command("import")(importing.import_file)
+app.command("export")(importing.export_file)
 app.command("power")(power.power)
 
 File = Annotated[

@@ -47,6 +47,8 @@ OPTIONS = (
     Option(("--learning-rate",), ("train.learning_rate",)),
     Option(("--seed",), ("train.seed",)),
     Option(("--judge",), ("judge",)),
+    Option(("--system",), ("prompt.system",)),
+    Option(("--instruction",), ("prompt.instruction",)),
     Option(("--max-new-tokens",), ("generation.max_new_tokens",)),
     Option(("--batch-size",), ("generation.batch_size",)),
     Option(("--threads",), ("generation.threads", "train.threads")),
@@ -208,7 +210,9 @@ def option(kind: type[BaseModel], name: str, *flags: str) -> Any:
     shown = "" if default is None else str(default)
     if isinstance(default, bool):
         shown = flags[0].split("/")[0 if default else -1].strip("-") if "/" in flags[0] else ""
-    metavar = "|".join(choices(field)) or None
+    metavar = (
+        "|".join(("NUMBER", *words(field)) if bounded(field) and words(field) else choices(field)) or None
+    )
     text = f"{field.description} [default: {shown}]" if shown else str(field.description)
     return typer.Option(*flags, metavar=metavar, help=escape(text), show_default=False)
 
@@ -217,17 +221,34 @@ def option_type(field: FieldInfo) -> Any:
     """What Typer converts a field's text to; pydantic checks bounds and choices, with everything else, at
     once.
     """
-    if choices(field):
+    parts = _parts(field)
+    if words(field):
         return str
-    parts = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
-    kind = next((part for part in parts if part is not type(None)), field.annotation)
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return get_args(parts[0])[0] if get_origin(parts[0]) is Annotated else parts[0]
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
     """The values of a field that may only have some."""
-    parts = (field.annotation, *get_args(field.annotation))
+    return () if bounded(field) else words(field)
+
+
+def words(field: FieldInfo) -> tuple[str, ...]:
+    """The words that a field may be, perhaps beside numbers; or those of which a list of them is made."""
+    parts = [each for part in _parts(field) for each in (part, *get_args(part))]
     return next((get_args(part) for part in parts if get_origin(part) is Literal), ())
+
+
+def bounded(field: FieldInfo) -> list[Any]:
+    """The bounds of the numbers that a field may be."""
+    within = [each for part in _parts(field) if get_origin(part) is Annotated for each in get_args(part)[1:]]
+    bounds = [*field.metadata, *(bound for each in within for bound in getattr(each, "metadata", [each]))]
+    return [bound for bound in bounds if type(bound).__name__ in ("Ge", "Gt", "Le", "Lt")]
+
+
+def _parts(field: FieldInfo) -> tuple[Any, ...]:
+    """The types that a field may have beside None."""
+    parts = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
+    return tuple(part for part in parts if part is not type(None)) or (field.annotation,)
 
 
 def field_of(kind: type[BaseModel], name: str) -> FieldInfo:

@@ -10,15 +10,13 @@ from core.errors import InputError
 from evaluation.gate import GateConfig
 from experiments.config import ExperimentConfig, nested
 from hallmark import api
-from hallmark.cli.options import SuiteFile, field_of, option
+from hallmark.cli.options import SuiteFile, option
 from hallmark.cli.terminal import Alias, Json, RunId, emit
-
-MODEL_NAME: str = field_of(ExperimentConfig, "model_name").default
 
 
 def promote(
     run: RunId,
-    model_name: Annotated[str, option(ExperimentConfig, "model_name", "--model-name", "-n")] = MODEL_NAME,
+    model_name: Annotated[str | None, option(ExperimentConfig, "model_name", "--model-name", "-n")] = None,
     against: Annotated[
         str | None,
         typer.Option(help="Run to compare with. \\[default: the champion's, else the base model's]"),

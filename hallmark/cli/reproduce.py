@@ -14,7 +14,9 @@ from hallmark.cli.terminal import Json, emit
 def reproduce(
     target: Annotated[
         str,
-        typer.Argument(metavar="RUN|NAME@vN", help="Run id, a unique beginning of one, or a model version."),
+        typer.Argument(
+            metavar="RUN|NAME@vN", help="Run id, a unique beginning or end of one, or a model version."
+        ),
     ],
     json: Json = False,
 ) -> None:

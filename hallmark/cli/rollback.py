@@ -7,18 +7,18 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from experiments.config import ExperimentConfig
+from experiments.defaults import TINY_MODEL_NAME
 from experiments.result import log_line
 from hallmark import api
-from hallmark.cli.options import option
-from hallmark.cli.promote import MODEL_NAME
 from hallmark.cli.terminal import Alias, Json, Reason, emit, out
 
 
 def rollback(
     version: Annotated[int, typer.Argument(help="Version number to serve again.", min=1)],
     reason: Reason,
-    model_name: Annotated[str, option(ExperimentConfig, "model_name", "--model-name", "-n")] = MODEL_NAME,
+    model_name: Annotated[
+        str, typer.Option("--model-name", "-n", help="Name in the registry.")
+    ] = TINY_MODEL_NAME,
     alias: Alias = "champion",
     json: Json = False,
 ) -> None:

@@ -14,26 +14,72 @@ app = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show.")
 
 @app.command("list")
 def list_runs(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Model that was judged or trained from, as it was named, or its short name."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", help="Golden dataset: KEY-vN, KEY, or its file.")
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help="NAME@vN, or NAME.")] = None,
+    kind: Annotated[str | None, typer.Option(help="baseline or trained.")] = None,
+    status: Annotated[str | None, typer.Option(help="running, finished, failed or interrupted.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Started since then: 12h, 2d, 1w, or a date such as 2026-11-01 (UTC).")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Newest runs to show.")] = 20,
     json: Json = False,
 ) -> None:
     """List the newest runs."""
+    from rich.text import Text
+
     from hallmark.cli.show.tables import plain_table
 
-    found = api.runs(limit)
+    chosen = {"model": model, "dataset": dataset, "judge": judge, "kind": kind, "status": status}
+    found = api.runs(limit, since=since, **chosen)
     if json:
         emit([summary.document() for summary in found])
         return
     table = plain_table(["run", "status", "score", "what"], right=(2,))
+    table.columns[-1].no_wrap = False
+    table.columns[-1].overflow = "fold"
     for summary in found:
         score = "" if summary.score is None else f"{100 * summary.score:.1f} %"
-        table.add_row(summary.run_id, summary.status, score, summary.run.name)
-    out.print(table if found else "no runs yet: hallmark experiment")
+        what = Text(summary.run.name)
+        if summary.details:
+            what.append(f"\n{summary.details}", "dim")
+        table.add_row(summary.run_id, summary.status, score, what)
+    filtered = since is not None or any(chosen.values())
+    out.print(table if found else "no such runs" if filtered else "no runs yet: hallmark experiment")
 
 
 @app.command("show")
-def show(run: RunId, json: Json = False) -> None:
-    """Show one run: inputs, metrics, files."""
-    from hallmark.cli.show.run import report_run
+def show(
+    run: RunId,
+    wrong: Annotated[
+        int, typer.Option(min=0, help="Show this many answers without the full score, whole in --json.")
+    ] = 0,
+    right: Annotated[int, typer.Option(min=0, help="Show this many answers with the full score.")] = 0,
+    item: Annotated[
+        list[str] | None,
+        typer.Option("--item", metavar="TRACE_ID", help="Show the answer to this item. Repeatable."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show one run: inputs, metrics, files; and what the model answered."""
+    from hallmark.cli.show.answers import show_answers
+    from hallmark.cli.show.run import report_run, show_run
+    from hallmark.results import recorded_answers
 
-    report_run(api.run(run), json)
+    found = api.run(run)
+    if not (wrong or right or item):
+        report_run(found, json)
+        return
+    answers = recorded_answers(found.run_id, wrong=wrong, right=right, items=item or ())
+    if json:
+        emit({**found.document(), "answers": [answer.model_dump(mode="json") for answer in answers]})
+        return
+    show_run(found)
+    show_answers(answers)

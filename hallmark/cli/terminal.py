@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from core.errors import HallmarkError
 from core.settings import get_settings
+from hallmark.console import plain_console
 from hallmark.progress import err
 
-out = Console(highlight=False, soft_wrap=False)
+out = plain_console()
 
 Json = Annotated[
     bool,
@@ -26,7 +27,10 @@ Json = Annotated[
     ),
 ]
 
-RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning of one.")]
+_ACTING = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters that JSON leaves as they are, and those that turn a line around."""
+
+RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning or end of one.")]
 Model = Annotated[str, typer.Argument(help="Registered model.")]
 Alias = Annotated[str, typer.Option(help="Which alias moves.")]
 PublicKeys = Annotated[
@@ -52,9 +56,12 @@ def counted(number: int, what: str) -> str:
 
 
 def emit(value: Any) -> None:
-    """Print a JSON document, piece by piece, since it may be large."""
+    """Print a JSON document, piece by piece, since it may be large. Characters that would do something to a
+    terminal are escaped.
+    """
     encoder = json.JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str)
-    sys.stdout.writelines(encoder.iterencode(value))
+    for piece in encoder.iterencode(value):
+        sys.stdout.write(_ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", piece))
     sys.stdout.write("\n")
 
 

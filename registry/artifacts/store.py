@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from pathlib import Path
@@ -79,7 +79,7 @@ class Store:
         """Where `get` puts an artifact, for people to look at."""
         return self.checkouts / sha256
 
-    def put(self, source: Path, *, checkout: bool = True) -> str:
+    def put(self, source: Path, *, checkout: bool = True, files: Mapping[str, Path] | None = None) -> str:
         """Keep a copy of a directory, atomically. What is kept is not sent again; a damaged copy is replaced.
 
         Each file is read once, hashed while it is copied. Compare the result with the hash that you expect.
@@ -87,9 +87,10 @@ class Store:
         Args:
             source: a directory of regular files.
             checkout: it will be read soon, so a copy stays where `get` would put it.
+            files: those of its files that are kept, by name; None for all.
 
         Returns:
-            Its sha256, the same as `core.files.sha256_tree`.
+            Its sha256, the same as `core.files.sha256_tree` of a directory that holds these files alone.
 
         Raises:
             InputError: it holds a link, a special file or a name that is refused.
@@ -100,7 +101,7 @@ class Store:
             >>> registry.artifacts.has(sha256)
             True
         """
-        files = safe_tree_files(source)
+        files = safe_tree_files(source, files)
         parent = self.checkouts if self.url.folder is None else self.url.folder
         needed = 0
         try:

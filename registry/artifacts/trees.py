@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,15 +81,20 @@ def unsafe(name: str) -> str:
     return ""
 
 
-def safe_tree_files(directory: Path) -> dict[str, Path]:
+def safe_tree_files(directory: Path, files: Mapping[str, Path] | None = None) -> Mapping[str, Path]:
     """The files of a directory that is to be stored, by name.
+
+    Args:
+        directory: where they are.
+        files: which they are; None for all.
 
     Raises:
         InputError: it is no directory, or holds a link, a special file, or a name that the store refuses.
     """
     if not directory.is_dir():
         raise InputError(f"{directory}: is not a directory")
-    files = tree_files(directory)
+    if files is None:
+        files = tree_files(directory)
     for name, path in files.items():
         if not _is_utf8(name):
             raise InputError(f"{str(path)!r}: a file name that is not UTF-8 is refused; rename it")

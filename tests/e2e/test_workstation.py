@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.markdown import visible
+from core.text import visible
 from tests.support.recorded_runs import recorded_run, workspace_at
 from tests.support.workstation import TOKEN, Workstation, kill, listening_for_messages, message_server
 
@@ -211,7 +211,7 @@ def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(
     assert shown["progress-train"]["data"] == 100
     for key, expected in (
         ("comparison", ["By category", "By difficulty", "Got better", "Got worse", "substitution"]),
-        ("loss-curve", ["loss, first step", "completion tokens/s"]),
+        ("loss-curve", ["loss, first step", "loss-bearing tokens/s"]),
         ("decision", ["PROMOTED: from-the-form v1 is champion now", "is significant", "sha256"]),
     ):
         page.goto(f"{place.address}/artifacts/artifact/{shown[key]['id']}")

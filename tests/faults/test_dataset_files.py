@@ -40,11 +40,19 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     "an unknown field": (line(answer="2"), [":1: answer: unknown field"]),
     "answer is null": (
         GOOD + line(trace_id="a-2", final_answer=None),
-        [":2: final_answer: expected a string, got null"],
+        [":2: final_answer: expected a string or a list of strings, got null"],
     ),
-    "answer is a number": (line(final_answer=2), [":1: final_answer: expected a string, got a number"]),
+    "answer is a number": (
+        line(final_answer=2),
+        [":1: final_answer: expected a string or a list of strings, got a number"],
+    ),
     "steps is a string": (line(steps="1+1=2"), [":1: steps: expected an array of strings, got a string"]),
     "a step is a number": (line(steps=["ok", 3]), [":1: steps.1: expected a string, got a number"]),
+    "answers is a list with a number": (
+        line(final_answer=["2", 2]),
+        [":1: final_answer.1: expected a string"],
+    ),
+    "no answer in a list": (line(final_answer=[]), [":1: final_answer: is empty"]),
     "empty prompt": (line(prompt=""), [":1: prompt: is empty"]),
     "blank prompt": (line(prompt="  \t "), [":1: prompt: is empty"]),
     "empty answer": (GOOD + SECOND + line(trace_id="a-3", final_answer=""), [":3: final_answer: is empty"]),
@@ -76,7 +84,9 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
 def test_every_broken_dataset_is_refused_with_file_line_and_field(case, hallmark, tmp_path: Path) -> None:
     content, expected = BROKEN[case]
     (tmp_path / "broken-v1.jsonl").write_bytes(content)
-    assert_refused(hallmark("golden", "guard", "broken-v1.jsonl"), 2, "broken-v1.jsonl", *expected)
+    assert_refused(
+        hallmark("golden", "guard", "train-v1", "broken-v1.jsonl"), 2, "broken-v1.jsonl", *expected
+    )
 
 
 @pytest.mark.parametrize("case", BROKEN)
@@ -88,8 +98,13 @@ def test_every_broken_dataset_is_shown_with_line_and_field(case, tmp_path: Path)
     assert any(all(part in each for part in expected) for each in shown), shown
 
 
-def test_a_missing_file_is_named(hallmark) -> None:
-    assert_refused(hallmark("golden", "check", "data/none-v1.jsonl"), 2, "data/none-v1.jsonl: no such file")
+def test_a_missing_file_is_named_with_where_it_was_looked_for(hallmark, tmp_path: Path) -> None:
+    assert_refused(
+        hallmark("golden", "check", "data/none-v1.jsonl"),
+        2,
+        "data/none-v1.jsonl: no such file",
+        f"Looked for {tmp_path}/data/none-v1.jsonl; there is no folder {tmp_path}/data",
+    )
 
 
 def test_a_directory_is_named(hallmark, tmp_path: Path) -> None:
@@ -122,6 +137,28 @@ def test_a_file_of_another_name_is_refused_with_the_allowed_one(hallmark, tmp_pa
 
 def test_an_unknown_dataset_lists_the_built_in_ones(hallmark) -> None:
     assert_refused(hallmark("golden", "check", "golden-v7"), 2, "golden-v7", "golden-v1, train-v1")
+
+
+def test_a_file_of_a_name_like_it_is_shown(hallmark, tmp_path: Path) -> None:
+    (tmp_path / "support-v1.jsonl").write_bytes(GOOD)
+    assert_refused(
+        hallmark("golden", "check", "suport-v1.jsonl"),
+        2,
+        f"Looked for {tmp_path}/suport-v1.jsonl; that folder has support-v1.jsonl",
+    )
+    assert_refused(
+        hallmark("golden", "check", "support-v1"),
+        2,
+        "not built in",
+        "Did you mean the file support-v1.jsonl?",
+    )
+
+
+def test_a_file_that_has_to_be_imported_first_is_told_how(hallmark, tmp_path: Path) -> None:
+    (tmp_path / "tickets.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "test.jsonl").write_bytes(GOOD)
+    for file in ("tickets.csv", "test.jsonl"):
+        assert_refused(hallmark("golden", "check", file), 2, f"hallmark golden import {file} --name NAME")
 
 
 def test_a_changed_frozen_dataset_shows_both_hashes(hallmark, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
 from inference.contract import GenerationConfig, PredictSpec
 from tests.support.child_process import run_child_process
-from trainer.contract import TrainConfig, TrainSpec
+from tests.support.training import tiny_training
+from trainer.contract import TrainSpec
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
@@ -40,7 +41,7 @@ def resize(disk: Path, size: str) -> None:
 def test_predictions_go_on_when_the_disk_has_room_again(small_disk: Path, dataset, tmp_path: Path) -> None:
     def predict(output: Path) -> dict[str, Any]:
         output.mkdir(exist_ok=True)
-        generation = GenerationConfig(batch_size=8)
+        generation = GenerationConfig(max_new_tokens=128, batch_size=8)
         spec = PredictSpec(
             model=TINY_BASE_DIRECTORY,
             dataset=dataset("golden-v1", 60),
@@ -70,7 +71,7 @@ def test_a_checkpoint_that_does_not_fit_stops_the_training_which_then_goes_on(
 
     def train(output: Path) -> dict[str, Any]:
         output.mkdir(exist_ok=True)
-        config = TrainConfig(steps=6, batch_size=8, checkpoint_every=2)
+        config = tiny_training(steps=6, batch_size=8, checkpoint_every=2)
         spec = TrainSpec(
             base=TINY_BASE_DIRECTORY,
             base_label="tiny-base",

@@ -137,11 +137,12 @@ def test_a_trained_run_is_taken_until_something_is_decided_on_it_and_only_while_
 ) -> None:
     workspace = open_workspace()
     config = ExperimentConfig(dataset=str(small_dataset(tmp_path)))
-    plan = plan_experiment(config, workspace)[plan_key(config.trained())]
+    found = plan_experiment(config, workspace)
+    plan = found.plans[plan_key(found.config.trained())]
     first, second = (record_planned(workspace, plan, right_for(0.5), "trained") for _ in range(2))
     assert find_reusable(plan, workspace.registry) == second.model_copy(update={"reused": True})
     fresh = plan_experiment(config.model_copy(update={"reuse_baseline": False}), workspace)
-    assert find_reusable(fresh[plan_key(config.trained())], workspace.registry) is None
+    assert find_reusable(fresh.plans[plan_key(fresh.config.trained())], workspace.registry) is None
     record_baseline(workspace, dataset=config.dataset)
     promote_run(second.run_id, "m", GateConfig(), workspace)
     found = find_reusable(plan, workspace.registry)

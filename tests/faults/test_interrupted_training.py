@@ -18,7 +18,8 @@ from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
 from tests.support.child_process import run_child_process
 from tests.support.damage import damage_one_file
-from trainer.contract import RESUMABLE, TrainConfig, TrainSpec
+from tests.support.training import tiny_training
+from trainer.contract import RESUMABLE, TrainSpec
 
 pytestmark = pytest.mark.model
 
@@ -36,7 +37,7 @@ def job(output: Path, dataset: Path, **changes: Any) -> TrainSpec:
         **changes.pop("settings", {}),
     }
     fields = {"inputs": {"uv_lock_sha256": "a" * 64}, **changes}
-    config = TrainConfig.model_validate(settings)
+    config = tiny_training(**settings)
     return TrainSpec(
         base=TINY_BASE_DIRECTORY,
         base_label="tiny-base",

@@ -69,7 +69,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         missing_shard,
         ["names weights that are not there", "model-00001-of-00002.safetensors"],
     ),
-    "a link": (link_outside, ["tokenizer.json: a link inside a model directory is refused"]),
+    "a link": (link_outside, ["tokenizer.json: a link out of the model directory is refused"]),
 }
 
 

@@ -15,7 +15,8 @@ from core.locks import holder
 from experiments.references import TINY_BASE_DIRECTORY
 from inference.contract import GenerationConfig, PredictSpec
 from tests.support.child_process import run_child_process
-from trainer.contract import PlanSpec, TrainConfig
+from tests.support.training import tiny_training
+from trainer.contract import PlanSpec
 
 pytestmark = [
     pytest.mark.gpu,
@@ -32,7 +33,7 @@ def test_a_gpu_predicts_what_the_cpu_predicts(tmp_path: Path, small_dataset) -> 
     for device in ("cpu", "cuda"):
         output = tmp_path / device
         output.mkdir()
-        generation = GenerationConfig(device=device, dtype="float32", batch_size=16)
+        generation = GenerationConfig(max_new_tokens=128, device=device, dtype="float32", batch_size=16)
         spec = PredictSpec(
             model=TINY_BASE_DIRECTORY, dataset=dataset, output=output, label="predict", generation=generation
         )
@@ -44,7 +45,7 @@ def test_a_gpu_predicts_what_the_cpu_predicts(tmp_path: Path, small_dataset) -> 
 
 
 def test_training_may_use_what_the_gpu_says_it_has(tmp_path: Path) -> None:
-    spec = PlanSpec(model=TINY_BASE_DIRECTORY, config=TrainConfig(), batches=[8], lengths=[128])
+    spec = PlanSpec(model=TINY_BASE_DIRECTORY, config=tiny_training(), batches=[8], lengths=[128])
     answer = run_child_process("trainer.memory", spec)
     assert answer["event"] == "result", answer
     plan = answer["body"]

@@ -24,7 +24,7 @@ def spec(output: Path, dataset: Path, model: Path = TINY_BASE_DIRECTORY, **gener
         dataset=dataset,
         output=output,
         label="predict",
-        generation=GenerationConfig.model_validate(generation),
+        generation=GenerationConfig.model_validate({"max_new_tokens": 128, **generation}),
     )
 
 
@@ -122,7 +122,8 @@ def test_a_batch_beyond_gpu_memory_is_halved_and_predicts_the_same(
     memory_for_three_prompts.clear()
     result, seen = predict(spec(tmp_path / "halved", dataset, batch_size=10, max_new_tokens=24))
     assert result.predictions_sha256 == undisturbed.predictions_sha256
-    assert memory_for_three_prompts == [10, 5, 2, 3, 5, 2, 3, 2]
+    probed = [1, 2]
+    assert memory_for_three_prompts == [*probed, 10, 5, 2, 3, 5, 2, 3, 2]
     assert [progress.done for progress in seen][-1] == 12
     used = {
         name: json.loads((tmp_path / name / "predictions_meta.json").read_text())["batch_size_used"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
-from trainer.contract import TrainConfig, TrainResult, TrainSpec
+from tests.support.training import tiny_training
+from trainer.contract import TrainResult, TrainSpec
 
 pytestmark = pytest.mark.model
 
@@ -20,7 +21,7 @@ def train(output: Path, dataset: Path, lora: dict[str, object], **settings: obje
     from trainer.job import run_training
 
     output.mkdir(exist_ok=True)
-    config = TrainConfig.model_validate({**SETTINGS, **settings, "lora": lora})
+    config = tiny_training(**{**SETTINGS, **settings, "lora": lora})
     return run_training(
         TrainSpec(
             base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=dataset, output=output, config=config
@@ -56,18 +57,38 @@ def test_merged_adapters_are_the_base_plus_their_product(tmp_path: Path, small_d
         np.testing.assert_allclose(merged[name], base[name] + delta, atol=1e-6)
 
 
-def test_peft_reads_the_adapter_and_gives_the_merged_model(tmp_path: Path, small_dataset) -> None:
+def test_peft_reads_the_adapter_with_its_base_offline_and_gives_the_merged_model(
+    tmp_path: Path, small_dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     peft = pytest.importorskip("peft")
+    import huggingface_hub.constants
     import torch
     from transformers import AutoModelForCausalLM
 
     train(tmp_path / "run", small_dataset("train-v1", 60), {"rank": 4})
-    base = AutoModelForCausalLM.from_pretrained(TINY_BASE_DIRECTORY, dtype=torch.float32)
-    adapted = peft.PeftModel.from_pretrained(base, tmp_path / "run" / "adapter")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    adapted = peft.AutoPeftModelForCausalLM.from_pretrained(tmp_path / "run" / "adapter", dtype=torch.float32)
+    assert str(TINY_BASE_DIRECTORY) in (tmp_path / "run" / "adapter" / "README.md").read_text()
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model", dtype=torch.float32)
     tokens = torch.arange(4, 40)[None]
     with torch.inference_mode():
         assert torch.allclose(adapted(tokens).logits, merged(tokens).logits, atol=1e-4)
+
+
+def test_an_adapter_of_a_hub_model_names_it_with_its_commit(tmp_path: Path) -> None:
+    from flax import nnx
+
+    from trainer.contract import LoraConfig
+    from trainer.huggingface.weights import load_decoder
+    from trainer.model.architecture import read_architecture
+    from trainer.model.lora import AdapterBase, add_lora, save_adapter
+
+    config = LoraConfig(rank=2)
+    model = load_decoder(TINY_BASE_DIRECTORY, read_architecture(TINY_BASE_DIRECTORY))
+    add_lora(model, config, nnx.Rngs(0))
+    save_adapter(model, config, AdapterBase(TINY_BASE_DIRECTORY, "org/name", "a" * 40), tmp_path)
+    written = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert (written["base_model_name_or_path"], written["revision"]) == ("org/name", "a" * 40)
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
 from tests.support.child_process import run_child_process
-from trainer.contract import TrainConfig, TrainSpec
+from tests.support.training import tiny_training
+from trainer.contract import TrainSpec
 
 pytestmark = pytest.mark.model
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.model
 def train(output: Path, dataset: Path, devices: int, **settings: object) -> dict[str, Any]:
     """Train in a process that sees so many devices; gives its last message."""
     output.mkdir()
-    config = TrainConfig.model_validate({"steps": 8, "batch_size": 16, "warmup_steps": 1, **settings})
+    config = tiny_training(**{"steps": 8, "batch_size": 16, "warmup_steps": 1, **settings})
     spec = TrainSpec(
         base=TINY_BASE_DIRECTORY, base_label="tiny-base", dataset=dataset, output=output, config=config
     )

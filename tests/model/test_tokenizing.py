@@ -13,7 +13,9 @@ from core.errors import InputError
 from core.progress import Progress
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset, read_items
-from golden.rendering import encode_completion, encode_items, encode_prompt
+from golden.prompting import PromptConfig, ResolvedPrompt
+from golden.rendering import encode_prompt, encode_traces, render_completion
+from golden.schema import Item
 from trainer.data.stream import PackedStream, TokenizedDataset, tokenize
 
 pytestmark = pytest.mark.model
@@ -38,17 +40,23 @@ def stamp(folder: Path) -> int:
 
 
 def trace(dataset: TokenizedDataset, index: int) -> list[int]:
-    return dataset.tokens[dataset.offsets[index] : dataset.offsets[index + 1]].tolist()
+    begin = dataset.begins[index]
+    return dataset.tokens[begin : begin + dataset.sizes[index]].tolist()
+
+
+def completion(tokenizer: Any, item: Item) -> list[int]:
+    text = render_completion(item.steps, item.reference)
+    ids = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+    return [*ids, tokenizer.eos_token_id]
 
 
 def test_many_at_once_are_the_same_as_each_alone(tokenizer: Any) -> None:
     items = list(load_dataset("golden-v1").items())
     odd = items[0].model_copy(update={"prompt": "<eos> é 漢\n\n" + "x" * 400, "final_answer": " <pad>\t7 "})
-    for item, encoded in zip([*items, odd], encode_items(tokenizer, [*items, odd]), strict=True):
-        assert encoded == (
-            encode_prompt(tokenizer, item.prompt),
-            encode_completion(tokenizer, item.steps, item.final_answer),
-        )
+    for item, encoded in zip([*items, odd], encode_traces(tokenizer, [*items, odd]), strict=True):
+        asked, taught = encode_prompt(tokenizer, item), completion(tokenizer, item)
+        assert encoded.ids == asked + taught
+        assert encoded.bears_loss == [False] * len(asked) + [True] * len(taught)
 
 
 def test_the_files_hold_every_trace_and_the_prompt_bears_no_loss(
@@ -56,18 +64,15 @@ def test_the_files_hold_every_trace_and_the_prompt_bears_no_loss(
 ) -> None:
     path = small_dataset("train-v1", 50)
     seen: list[Progress] = []
-    dataset = tokenize(path, tokenizer, tmp_path / "tokens", seen.append)
+    dataset = tokenize(path, tokenizer, tmp_path / "tokens", listener=seen.append)
     assert dataset.tokens.dtype == np.uint16
     assert (seen[-1].done, seen[-1].total) == (50, 50)
     completions = []
     for index, item in enumerate(read_items(path)):
-        prompt, completion = (
-            encode_prompt(tokenizer, item.prompt),
-            encode_completion(tokenizer, item.steps, item.final_answer),
-        )
-        assert trace(dataset, index) == prompt + completion
+        taught = completion(tokenizer, item)
+        assert trace(dataset, index) == encode_prompt(tokenizer, item) + taught
         assert dataset.trace_id(index) == item.trace_id
-        completions.append(completion)
+        completions.append(taught)
     batch = next(PackedStream(dataset, batch=50, length=128, seed=0, packing=False))
     assert sorted(row[row >= 0].tolist() for row in batch.targets) == sorted(completions)
     assert dataset.loss_tokens == sum(map(len, completions))
@@ -83,6 +88,8 @@ def test_a_second_call_opens_what_is_there_and_other_inputs_make_it_again(
     assert stamp(folder) == made
     assert np.array_equal(again.tokens, first.tokens)
 
+    asked = ResolvedPrompt(config=PromptConfig(instruction="Think."))
+    assert trace(tokenize(path, tokenizer, folder, asked), 0) != trace(first, 0)
     tokenizer.chat_template = "{{ messages[0].content }}!"
     assert trace(tokenize(path, tokenizer, folder), 0) != trace(first, 0)
     tokenizer.add_tokens(["c="])
@@ -95,12 +102,14 @@ def test_a_second_call_opens_what_is_there_and_other_inputs_make_it_again(
 def test_a_bad_line_leaves_nothing_behind(tokenizer: Any, small_dataset, tmp_path: Path) -> None:
     path = small_dataset("train-v1", 20)
     path.write_text(path.read_text() + json.dumps({"trace_id": "x"}) + "\n")
-    with pytest.raises(InputError, match=r":21: prompt: missing field"):
+    with pytest.raises(InputError, match=r":21: "):
         tokenize(path, tokenizer, tmp_path / "out" / "tokens")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_tokenizer_without_an_end_is_refused(tokenizer: Any, small_dataset, tmp_path: Path) -> None:
     tokenizer.eos_token = None
-    with pytest.raises(InputError, match="names no eos_token"):
+    tokenizer.chat_template = None
+    tokenizer.name_or_path = str(tmp_path)  # where no config.json names one either
+    with pytest.raises(InputError, match="nothing says where an answer ends: neither the chat template"):
         tokenize(small_dataset("train-v1", 5), tokenizer, tmp_path / "tokens")

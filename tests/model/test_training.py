@@ -10,7 +10,8 @@ import pytest
 from core.errors import HallmarkError, InputError, ResourceError
 from core.progress import Progress
 from experiments.references import TINY_BASE_DIRECTORY
-from trainer.contract import TrainConfig, TrainResult, TrainSpec
+from tests.support.training import tiny_training
+from trainer.contract import TrainResult, TrainSpec
 
 pytestmark = pytest.mark.model
 
@@ -21,7 +22,7 @@ def train(
     from trainer.job import run_training
 
     output.mkdir(exist_ok=True)
-    settings = TrainConfig.model_validate({"steps": 6, "batch_size": 8, "warmup_steps": 1, **config})
+    settings = tiny_training(**{"steps": 6, "batch_size": 8, "warmup_steps": 1, **config})
     spec = TrainSpec(base=base, base_label="tiny-base", dataset=dataset, output=output, config=settings)
     seen: list[Progress] = []
     result = run_training(spec, seen.append)
@@ -83,7 +84,9 @@ def test_a_loss_that_is_no_number_stops_the_training_and_leaves_no_model(
 
 
 def test_a_training_item_that_does_not_fit_is_named(tmp_path: Path, small_dataset) -> None:
-    with pytest.raises(InputError, match="do not fit into train.sequence_length 16"):
+    with pytest.raises(
+        InputError, match="60 of 60 traces have more tokens than train.sequence_length = 16: the longest"
+    ):
         train(tmp_path / "run", small_dataset("train-v1", 60), sequence_length=16)
 
 

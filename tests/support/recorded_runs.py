@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from core.files import sha256_file, sha256_tensors, write_json, write_jsonl
+from core.files import sha256_file, write_json, write_jsonl
 from core.sealed import seal
+from core.tensors import sha256_tensors
 from experiments import phases
 from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation, plan_training
@@ -20,7 +21,7 @@ from golden.rendering import render_completion
 from golden.schema import Item
 from inference.contract import PredictionMeta
 from registry import Run, open_registry
-from trainer.contract import TrainConfig
+from tests.support.training import tiny_training
 
 Answers = Callable[[int, Item], str]
 
@@ -60,7 +61,7 @@ def record_trained(
     """
     plan = plan_evaluation(EvaluateConfig.model_validate(settings), workspace)
     training = TrainingPlan(
-        config=TrainConfig(), dataset=dataset_ref(load_dataset("train-v1"), 9600), overlaps=[]
+        config=tiny_training(), dataset=dataset_ref(load_dataset("train-v1"), 9600), overlaps=[]
     )
     run = record_planned(
         workspace, plan.model_copy(update={"kind": "trained", "training": training}), answers, weights

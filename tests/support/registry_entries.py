@@ -97,7 +97,7 @@ def finish(registry: Registry, run: Run, weights: Path, score: float = 0.5) -> R
             MetricRow("answer_correctness", 1.0, 1, "addition"),
         ],
         predictions=[
-            PredictionRow("t1", "Answer: 1\0é", 1.0, "1", "correct"),
+            PredictionRow("t1", "Answer: 1\0é", 1.0, "1", "correct", "marker"),
             PredictionRow("t0", "", 0.0, None, "empty"),
         ],
     )

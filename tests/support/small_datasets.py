@@ -15,10 +15,23 @@ from trainer.data.stream import TokenizedDataset
 
 def tokenized(traces: Sequence[tuple[list[int], int]], source: Path = Path("none.jsonl")) -> TokenizedDataset:
     """Traces, given as token ids and the length of the prompt, as a dataset."""
-    ids = [np.array(tokens, np.uint32) for tokens, _ in traces]
-    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    return marked(
+        [(tokens, [place >= prompt for place in range(len(tokens))]) for tokens, prompt in traces], source
+    )
+
+
+def marked(
+    traces: Sequence[tuple[list[int], list[bool]]], source: Path = Path("none.jsonl")
+) -> TokenizedDataset:
+    """Traces, given as token ids and which of them bear loss, as a dataset."""
+    sizes = np.array([len(tokens) for tokens, _ in traces], np.int64)
     return TokenizedDataset(
-        np.concatenate(ids), offsets, np.array([prompt for _, prompt in traces], np.int32), source
+        tokens=np.concatenate([np.array(tokens, np.uint32) for tokens, _ in traces]),
+        bears_loss=np.concatenate([np.array(bears, np.bool_) for _, bears in traces]),
+        begins=np.cumsum(sizes) - sizes,
+        sizes=sizes,
+        lines=np.arange(len(traces)),
+        source=source,
     )
 
 

@@ -80,6 +80,24 @@ def test_a_row_that_is_written_past_the_log_is_named(full: Registry) -> None:
 
 
 @pytest.mark.parametrize(
+    ("where", "rung"),
+    [
+        ("rung IS NOT NULL", "NULL"),
+        ("rung IS NOT NULL", "'null'"),
+        ("rung IS NOT NULL", "'\"boxed\"'"),
+        ("rung IS NULL", "'\"marker\"'"),
+        ("rung IS NULL", "'null'"),
+        ("rung IS NULL", "''"),
+    ],
+)
+def test_a_rung_that_was_changed_added_or_taken_away_is_named(where: str, rung: str, full: Registry) -> None:
+    of_one = f"SELECT min(id) FROM prediction WHERE {where}"
+    edit(full, f"UPDATE prediction SET rung = {rung} WHERE id = ({of_one})")
+    [problem] = problems(full)
+    assert "its metrics or its predictions were changed after it finished" in problem
+
+
+@pytest.mark.parametrize(
     ("statement", "named"),
     [
         ("DELETE FROM run WHERE run_id = 'failed'", "run failed: was removed"),
@@ -143,12 +161,13 @@ def test_what_is_no_head_is_refused(text: str) -> None:
     assert Head.parse(str(head)) == head
 
 
+@pytest.mark.parametrize("revision", ["0003", "0004"])
 def test_both_databases_have_the_same_hashes_of_the_same_rows(
-    tmp_path: Path, home: Path, registry_url: str | None
+    revision: str, tmp_path: Path, home: Path, registry_url: str | None
 ) -> None:
     seen = []
     for place, url in ((home, registry_url), (tmp_path / "sqlite", None)):
-        make_registry(place, url, "0003")
+        make_registry(place, url, revision)
         upgrade(place, url)
         registry = open_registry(place, url)
         with registry.database.reading() as session:

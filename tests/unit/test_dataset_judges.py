@@ -12,8 +12,9 @@ from core.files import canonical_json, sha256_file
 from experiments.config import EvaluateConfig
 from experiments.plan import plan_evaluation
 from experiments.workspace import open_workspace
-from golden.datasets import BUILT_IN, load_dataset, parse_item
+from golden.datasets import BUILT_IN, load_dataset
 from golden.freezing import freeze
+from golden.lines import parse_line
 from golden.manifest import read_manifest, write_manifest
 from golden.schema import Item
 from tests.support.small_datasets import small_dataset
@@ -63,8 +64,8 @@ def test_a_manifest_without_a_judge_is_written_as_before(name: str, tmp_path: Pa
 
 def test_group_and_metadata_are_read_and_written() -> None:
     full = {**ROW, "group": "第一 doc/3", "metadata": {"source": "a", "page": [1, None]}}
-    assert parse_item(full, "f:1").model_dump() == full
-    assert json.loads(parse_item(full, "f:1").model_dump_json()) == full
+    assert parse_line(full, "f:1", Item).model_dump() == full
+    assert json.loads(parse_line(full, "f:1", Item).model_dump_json()) == full
 
 
 def test_an_item_without_them_is_written_as_before() -> None:
@@ -82,7 +83,7 @@ def test_an_item_without_them_is_written_as_before() -> None:
 )
 def test_a_bad_group_or_metadata_is_refused(field: str, value: object, problem: str) -> None:
     with pytest.raises(InputError, match=f"^f:1: {field}: .*{problem}"):
-        parse_item({**ROW, field: value}, "f:1")
+        parse_line({**ROW, field: value}, "f:1", Item)
 
 
 def test_the_help_says_which_judge_is_the_default(hallmark) -> None:

@@ -17,10 +17,10 @@ from core.files import (
     parse_json,
     raise_for_os_error,
     read_jsonl,
-    sha256_tensors,
     sha256_tree,
     write_jsonl,
 )
+from core.tensors import sha256_tensors
 
 pytestmark = pytest.mark.unit
 

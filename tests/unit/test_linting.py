@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import InputError
+from evaluation.groups import group_of
 from evaluation.power import power_plan
 from evaluation.statistics import holm, mcnemar_exact
 from experiments.lint_rules import Finding, Lines, same_prompts, small_categories, too_long, unanswerable
@@ -221,13 +222,12 @@ def broken_file(folder: Path) -> Path:
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     report = lint(broken_file(tmp_path))
-    assert places(report.errors, "not_an_item") == [[5]] * 5 + [[6], [7], [8]]
+    assert places(report.errors, "not_an_item") == [[5]] * 4 + [[6], [7], [8]]
     assert [finding.problem for finding in report.errors if finding.lines == [5]] == [
-        "prompt: expected a string, got a number",
-        "steps: missing field",
-        "final_answer: expected a string, got null",
         "category: missing field",
         "stps: unknown field",
+        "prompt: expected a string, got a number",
+        "final_answer: expected a string or a list of strings, got null",
     ]
     assert places(report.errors, "repeated_id") == [[4]]
     assert places(report.errors, "unanswerable") == [[1]]
@@ -235,12 +235,75 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     assert report.items == 4
 
 
+def test_the_same_problem_of_many_lines_is_one_finding(tmp_path: Path) -> None:
+    path = tmp_path / "mine-v1.jsonl"
+    rows = [{"id": f"q-{n}", "question": f"{n}?", "answer": "1", "topic": "c"} for n in range(30)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = [finding for finding in lint(path).errors if finding.rule == "not_an_item"]
+    assert [finding.problem for finding in found] == [
+        "prompt: missing field; your `question` looks like it",
+        "trace_id: missing field; your `id` looks like it",
+        "final_answer: missing field; your `answer` looks like it",
+        "category: missing field; your `topic` looks like it",
+        "id: unknown field; it looks like `trace_id`",
+        "question: unknown field; it looks like `prompt`",
+        "answer: unknown field; it looks like `final_answer`",
+        "topic: unknown field; it looks like `category`",
+    ]
+    assert {len(finding.lines) for finding in found} == {30}
+
+
+def test_every_accepted_answer_must_score_1() -> None:
+    accepted = item(1, "Which?").model_copy(update={"final_answer": ["5", "five", "<"]})
+    [finding] = unanswerable(lines(accepted, item(2, "fine?")), JUDGE)
+    assert finding.lines == [1]
+    assert finding.problem.startswith('"<", written out, scores 0')
+
+
+def test_answers_contradict_only_where_none_is_shared() -> None:
+    def asked(number: int, *answers: str) -> Item:
+        return item(number, "Capital?").model_copy(update={"final_answer": list(answers)})
+
+    [copy] = same_prompts(
+        lines(asked(1, "Bern", "Berne"), asked(2, "Berne"), item(3, "capital", "Bern")), JUDGE
+    )
+    assert copy.rule == "contradiction"  # 2 accepts nothing that 3 does
+    assert copy.lines == [2, 3, 1]
+    [copy] = same_prompts(lines(asked(1, "Bern", "Berne"), asked(2, "Berne")), JUDGE)
+    assert copy.rule == "copy"
+    [copy] = same_prompts(lines(asked(1, "Bern", "4"), asked(2, "4.0", "Rome")), JUDGE)
+    assert copy.rule == "copy"
+
+
+def test_system_text_is_part_of_what_is_asked_but_not_of_the_group() -> None:
+    items = [
+        item(1, "Capital?", "Bern", system="Of Switzerland."),
+        item(2, "Capital?", "Rome", system="Of Italy."),
+    ]
+    items.append(
+        Item.model_validate(
+            {
+                "trace_id": "q-3",
+                "messages": [
+                    {"role": "system", "content": "of italy"},
+                    {"role": "user", "content": "Capital?"},
+                ],
+                "final_answer": "Milan",
+                "category": "c",
+            }
+        )
+    )
+    found = list(same_prompts(lines(*items), JUDGE))
+    assert [(finding.rule, finding.lines) for finding in found] == [("contradiction", [2, 3])]
+    assert set(group_of(items).values()) == {"q-1"}
+
+
 def test_check_exits_with_2_on_errors_and_with_0_on_warnings(hallmark, tmp_path: Path) -> None:
     broken = broken_file(tmp_path)
     result = hallmark("golden", "check", str(broken))
     assert result.returncode == 2
     assert "error: prompts with contradicting answers: 1\n  lines 2 (q-2), 3 (q-3)" in result.stdout
-    assert "and 3 more" in result.stdout
+    assert "line 8: line longer than 1048576 bytes" in result.stdout
     assert "then check again: hallmark golden check" in result.stdout
     assert all(len(line) <= 80 for line in result.stdout.splitlines() if "/" not in line)
     whole = hallmark("golden", "check", str(broken), "--json")

@@ -80,7 +80,7 @@ def test_a_workspace_that_cannot_be_opened_is_not_chosen(home: Path) -> None:
         ("hm.evaluate('nowhere')", "nowhere: "),
         (
             "hm.evaluate(generation={'max_new_tokens': 0})",
-            "generation.max_new_tokens: Input should be greater",
+            "generation.max_new_tokens: expected a number from 1",
         ),
         ("hm.evaluate(judge='nobody@v1')", "nobody@v1"),
         ("hm.experiment(train={'steps': 0, 'speed': 3})", "train.speed: unknown setting"),

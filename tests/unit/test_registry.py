@@ -96,7 +96,7 @@ def test_an_unfinished_run_is_found_by_its_inputs_and_can_go_on(registry: Regist
 def test_a_run_reference_that_fits_several_or_none_lists_the_runs(registry: Registry) -> None:
     for run_id in ("20260101-a", "20260101-b"):
         start(registry, run_id)
-    with pytest.raises(InputError, match="several ids start with this: 20260101-b, 20260101-a"):
+    with pytest.raises(InputError, match="several ids begin or end with this: 20260101-b, 20260101-a"):
         registry.runs.get("2026")
     with pytest.raises(InputError, match="there is none. The newest are 20260101-b"):
         registry.runs.get("1999")

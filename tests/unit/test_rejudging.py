@@ -12,6 +12,7 @@ from core.errors import InputError, IntegrityError
 from core.files import read_json, sha256_file, sha256_tree
 from experiments.comparing import compare_runs
 from experiments.environment import code_sha256
+from experiments.phases import after_thinking
 from experiments.promoting import weights_of
 from experiments.rejudging import plan_rejudging, rejudge
 from experiments.runs import find_reusable, why_not_reused
@@ -253,3 +254,36 @@ def _installed() -> str:
     import importlib.util
 
     return "math" if importlib.util.find_spec("math_verify") else ""
+
+
+THOUGHTS = {
+    0: "Is it 1? Answer: 2</think>Answer: 1",
+    1: "first</think>Answer: 9</think>Answer: 2",
+    2: "Answer: 3",  # the mark never came
+    3: "never mind</think>",
+}
+
+
+def thinking(number: int, _item: object) -> str:
+    return THOUGHTS[number]
+
+
+def test_only_what_follows_the_end_of_thinking_is_judged_and_all_of_it_is_kept(
+    place: Workspace, dataset: str
+) -> None:
+    run = recorded_run(place, thinking, dataset=dataset, prompt={"thinking_end": "</think>"})
+    assert list(place.registry.runs.scores(run.run_id).values()) == [1, 1, 0, 0]
+    assert place.registry.runs.reasons(run.run_id) == {"correct": 2, "unfinished thinking": 1, "empty": 1}
+    kept = [json.loads(line)["prediction"] for line in run.files.predictions.read_text().splitlines()]
+    assert kept == list(THOUGHTS.values())
+    again = rejudge(run.run_id, "exact_match@v1", place)
+    assert list(place.registry.runs.scores(again.run_id).values()) == [1, 1, 0, 0]
+    plain = recorded_run(place, thinking, dataset=dataset)
+    assert list(place.registry.runs.scores(plain.run_id).values()) == [1, 1, 1, 0]
+
+
+def test_where_the_prompt_ends_thinking_an_answer_need_not() -> None:
+    said = {"a": "Answer: 3", "b": "hm</think>Answer: 4"}
+    assert after_thinking(said, "</think>", closed=True) == {"a": "Answer: 3", "b": "Answer: 4"}
+    assert after_thinking(said, "</think>", closed=False) == {"a": "", "b": "Answer: 4"}
+    assert after_thinking(said, None, closed=False) == said

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from core.text import cut, visible
 from evaluation.comparison import Comparison, RunScores, compare
 from evaluation.metrics import Metric, MetricsSnapshot
 from evaluation.plots import draw_comparison
@@ -22,7 +23,7 @@ from experiments.comparing import Flip
 from experiments.differences import Difference
 from experiments.reproducing import Changed, Reproduction
 from tasks import retryable
-from tasks.markdown import code, prose, table, visible
+from tasks.markdown import code, prose, table
 from tasks.report import (
     SHOWN_TEXT,
     comparison_report,
@@ -91,7 +92,7 @@ def test_a_large_curve_is_named_instead_of_shown() -> None:
     )
     small = training_report(result, b"<svg/>", "/home/loss_curve.svg", "r")
     assert "data:image/svg" in small
-    assert "1,000 completion tokens/s" in small
+    assert "1,000 loss-bearing tokens/s" in small
     large = training_report(result, b"x" * 1_000_000, "/home/loss_curve.svg", "r")
     assert "data:image/svg" not in large
     assert "`/home/loss_curve.svg`" in large
@@ -167,8 +168,7 @@ def test_a_prediction_has_no_power_over_the_page(text: str) -> None:
 def test_any_text_stays_one_cell_of_its_table(text: str) -> None:
     row = cells(table(["prediction", ""], [[text_cell(text), "next"]]))
     assert len(row) == 2
-    line = " ".join(text.split())
-    assert_shown(row[0], visible(line if len(line) <= SHOWN_TEXT else f"{line[: SHOWN_TEXT - 1]}…"))
+    assert_shown(row[0], visible(cut(" ".join(text.split()), SHOWN_TEXT)))
 
 
 @given(anything)

@@ -1,5 +1,5 @@
-"""Training data loses no trace, mixes no traces, puts loss on completions only, continues where it stood, and
-stays small.
+"""Training data loses no trace unasked, mixes no traces, puts loss on what is taught alone, continues where
+it stood, and stays small.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from core.errors import InputError
 from golden.datasets import read_items
-from tests.support.small_datasets import tokenized
+from tests.support.small_datasets import marked, tokenized
 from trainer.data.packing import HostBatch, pack
 from trainer.data.stream import PackedStream, TokenizedDataset, evaluation_batches, held_out
+from trainer.data.tokens import Fitted, check_ids, fit
 
 pytestmark = pytest.mark.unit
 
@@ -28,13 +29,13 @@ LENGTHS = st.integers(12, 40)
 
 @st.composite
 def datasets(draw: st.DrawFn) -> TokenizedDataset:
-    """Trace n has the tokens 100 n, 100 n + 1, ..."""
-    lengths = draw(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), min_size=1, max_size=30))
-    return tokenized(
-        [
-            ([100 * number + place for place in range(prompt + completion)], prompt)
-            for number, (prompt, completion) in enumerate(lengths)
-        ]
+    """Trace n has the tokens 100 n, 100 n + 1, ...; any of them may bear loss."""
+    marks = draw(
+        st.lists(st.lists(st.booleans(), min_size=1, max_size=12), min_size=1, max_size=30),
+        label="bears loss",
+    )
+    return marked(
+        [([100 * number + place for place in range(len(bears))], bears) for number, bears in enumerate(marks)]
     )
 
 
@@ -80,7 +81,7 @@ def assert_same(one: HostBatch, two: HostBatch) -> None:
 
 
 @given(datasets(), LENGTHS, st.integers(1, 4), st.integers(0, 5), st.booleans())
-def test_every_segment_is_one_whole_trace_with_loss_on_its_completion_alone(
+def test_every_segment_is_one_whole_trace_with_loss_on_what_is_taught_alone(
     dataset: TokenizedDataset, length: int, rows: int, seed: int, packing: bool
 ) -> None:
     for batch in islice(PackedStream(dataset, batch=rows, length=length, seed=seed, packing=packing), 3):
@@ -89,10 +90,11 @@ def test_every_segment_is_one_whole_trace_with_loss_on_its_completion_alone(
             assert getattr(batch, name).dtype == np.int32
         for tokens, positions, targets in segments([batch]):
             trace = tokens[0] // 100
-            assert tokens == dataset.tokens[dataset.offsets[trace] : dataset.offsets[trace + 1]].tolist()
+            begin = dataset.begins[trace]
+            assert tokens == dataset.tokens[begin : begin + dataset.sizes[trace]].tolist()
             assert positions == list(range(len(tokens)))
-            prompt = max(int(dataset.prompt_lengths[trace]), 1)
-            assert targets == [-1] * (prompt - 1) + tokens[prompt:] + [-1]
+            bears = dataset.bears_loss[begin + 1 : begin + dataset.sizes[trace]].tolist()
+            assert targets == [*(t if b else -1 for t, b in zip(tokens[1:], bears, strict=True)), -1]
         assert (batch.targets[batch.segments == 0] == -1).all()
         assert packing or batch.segments.max() == 1
 
@@ -198,12 +200,41 @@ def test_a_trace_that_does_not_fit_is_named_with_the_length_it_needs(tmp_path: P
     source = tmp_path / "mine-v1.jsonl"
     source.write_text('{"trace_id": "short"}\n{"trace_id": "long"}\n{"trace_id": "other"}\n')
     dataset = tokenized([([1, 2], 1), (list(range(9)), 3), ([1], 0)], source)
-    expected = (
-        r"training item long: 9 tokens do not fit into train.sequence_length 8. "
-        r"Set it to 9 or more, or shorten the item."
-    )
-    with pytest.raises(InputError, match=expected):
+    with pytest.raises(InputError) as caught:
         PackedStream(dataset, batch=1, length=8, seed=0)
+    assert str(caught.value) == (
+        f"{source}: 1 of 3 traces have more tokens than train.sequence_length = 8: the longest is long with "
+        '9. train.sequence_length = 64 holds all of them; train.on_too_long = "drop" leaves out 1; '
+        '"truncate" cuts their ends off, the end token included.'
+    )
+
+
+def test_traces_that_are_too_long_are_dropped_or_cut_and_counted() -> None:
+    """The second is too long by its answer, the third by its question, which leaves nothing to learn."""
+    dataset = tokenized([([1, 2, 3], 1), ([4, 5, 6, 7, 8, 9], 2), ([10, 11, 12, 13, 14, 15], 5)])
+    assert fit(dataset, 6, "refuse") == Fitted(dataset)
+    dropped, cut = fit(dataset, 4, "drop"), fit(dataset, 4, "truncate")
+    assert (dropped.dropped, dropped.truncated) == (2, 0)
+    assert (cut.dropped, cut.truncated) == (1, 1)
+    for found, expected in ((dropped, [[1, 2, 3]]), (cut, [[1, 2, 3], [4, 5, 6, 7]])):
+        batches = one_epoch(PackedStream(found.dataset, batch=1, length=4, seed=0, packing=False))
+        assert sorted(tokens for tokens, _, _ in segments(batches)) == expected
+    with pytest.raises(InputError, match="no trace is left to train on: all 3 have more tokens than 2"):
+        fit(dataset, 2, "drop")
+
+
+def test_an_id_beyond_the_embedding_is_named_before_anything_is_trained(tmp_path: Path) -> None:
+    source = tmp_path / "mine-v1.jsonl"
+    source.write_text('{"trace_id": "a"}\n{"trace_id": "b"}\n')
+    dataset = tokenized([([1, 2], 1), ([3, 64], 1)], source)
+
+    class Names:
+        def convert_ids_to_tokens(self, token: int) -> str:
+            return f"<t{token}>"
+
+    check_ids(dataset, Names(), rows=65)
+    with pytest.raises(InputError, match=r"trace b has token '<t64>' with id 64, .* embedding has 64 rows"):
+        check_ids(dataset, Names(), rows=64)
 
 
 def test_two_hundred_thousand_traces_are_streamed_in_little_memory(
@@ -212,9 +243,12 @@ def test_two_hundred_thousand_traces_are_streamed_in_little_memory(
     monkeypatch.setattr("trainer.data.stream.WINDOW_TRACES", 10_000)
     count = 200_000
     sizes = np.random.default_rng(0).integers(10, 60, count)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    tokens = np.lib.format.open_memmap(tmp_path / "tokens.npy", "w+", np.uint16, (int(offsets[-1]),))
-    dataset = TokenizedDataset(tokens, offsets, np.full(count, 5, np.int32), tmp_path / "none.jsonl")
+    total = int(sizes.sum())
+    tokens = np.lib.format.open_memmap(tmp_path / "tokens.npy", "w+", np.uint16, (total,))
+    bears_loss = np.lib.format.open_memmap(tmp_path / "loss.npy", "w+", np.bool_, (total,))
+    dataset = TokenizedDataset(
+        tokens, bears_loss, np.cumsum(sizes) - sizes, sizes, np.arange(count), tmp_path / "none.jsonl"
+    )
     tracemalloc.start()
     try:
         stream = PackedStream(dataset, batch=32, length=128, seed=0)

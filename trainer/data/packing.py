@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class HostBatch:
         positions: each token's place in its own trace, from 0.
         segments: which trace of its row a token belongs to, from 1; 0 on padding. Tokens see their own
             segment only.
-        targets: the next token of the same trace, or -1 where there is no loss: on prompts and padding.
+        targets: the next token of the same trace where that one bears loss, else -1.
     """
 
     tokens: Int32Array
@@ -92,17 +93,19 @@ def _best_fill(stock: dict[int, list[int]], descending: list[int], room: int) ->
 
 def lay_out(
     tokens: NDArray[Any],
-    offsets: Int64Array,
-    prompt_lengths: Int32Array,
+    bears_loss: BoolArray,
+    begins: Int64Array,
+    sizes: Int64Array,
     rows: Sequence[Int64Array],
     length: int,
 ) -> HostBatch:
     """Lay traces side by side, all rows at once: no loop over tokens or traces.
 
     Args:
-        tokens: unsigned integers [tokens], the token ids of all traces one after another.
-        offsets: int64 [traces + 1], where each trace begins and ends in `tokens`.
-        prompt_lengths: int32 [traces], how many tokens of each trace bear no loss.
+        tokens: unsigned integers [tokens], the token ids of all traces.
+        bears_loss: bool [tokens], which of them the model is taught to write.
+        begins: int64 [traces], where each trace begins in `tokens`.
+        sizes: int64 [traces], how many tokens it has.
         rows: int64 indices of the traces of each row; a row may be empty.
         length: tokens per row.
 
@@ -112,23 +115,24 @@ def lay_out(
     # For every trace, in the order in which they are laid out: int64 [laid-out traces].
     traces = np.concatenate(rows)
     counts = np.array([len(row) for row in rows], np.int64)  # traces of each row
-    sizes = offsets[traces + 1] - offsets[traces]
-    begins = np.cumsum(sizes) - sizes  # of each trace, if all rows were one without padding
-    row_sizes = np.bincount(np.repeat(np.arange(len(rows)), counts), sizes, len(rows)).astype(np.int64)
+    lengths = sizes[traces]
+    places = np.cumsum(lengths) - lengths  # of each trace, if all rows were one without padding
+    row_sizes = np.bincount(np.repeat(np.arange(len(rows)), counts), lengths, len(rows)).astype(np.int64)
     # How far padding at the end of earlier rows moves a row's traces, in the flattened [rows * length].
     shifts = np.repeat(np.arange(len(rows)) * length - (np.cumsum(row_sizes) - row_sizes), counts)
     segments = np.arange(1, len(traces) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
 
     def spread(values: NDArray[Any]) -> NDArray[Any]:
         """One value per trace to one value per token."""
-        return np.repeat(values, sizes)
+        return np.repeat(values, lengths)
 
     # For every token that is laid out: [laid-out tokens].
-    place = np.arange(int(sizes.sum()))
-    position = place - spread(begins)
-    token = tokens[place + spread(offsets[traces] - begins)].astype(np.int32)
+    place = np.arange(int(lengths.sum()))
+    position = place - spread(places)
+    index = place + spread(begins[traces] - places)
+    token = tokens[index].astype(np.int32)
     # A token bears loss as the target of the one before it, so the last token of a prompt has a target.
-    next_bears_loss = (position + 1 >= spread(prompt_lengths[traces])) & (position + 1 < spread(sizes))
+    next_bears_loss = np.append(bears_loss[index[1:]], False) & (position + 1 < spread(lengths))
     cells = place + spread(shifts)
 
     def rectangle(values: NDArray[Any], padding: int = 0) -> Int32Array:

@@ -110,6 +110,10 @@ class PackedStream(Iterator[HostBatch]):
         """Where the next batch begins, as JSON values."""
         return self._place._asdict()
 
+    def rows_in_first_epoch(self) -> int:
+        """How many rows its first epoch has."""
+        return sum(len(self._window_rows(0, window)) for window in range(self._windows))
+
     def __next__(self) -> HostBatch:
         place = self._place
         rows: Rows = []
@@ -138,6 +142,19 @@ class PackedStream(Iterator[HostBatch]):
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, _random(_ORDER, self._seed, epoch).permutation(len(self._indices))
         return self._order[1]
+
+
+def rows_per_epoch(
+    dataset: TokenizedDataset, indices: Int64Array, *, length: int, seed: int, packing: bool = True
+) -> int:
+    """How many rows the first epoch of a `PackedStream` with these arguments has. Others have about as many.
+
+    Raises:
+        InputError: a trace is longer than a row, or there is no trace.
+    """
+    return PackedStream(
+        dataset, indices, batch=1, length=length, seed=seed, packing=packing
+    ).rows_in_first_epoch()
 
 
 def evaluation_batches(
@@ -186,9 +203,8 @@ def _share_out(dataset: TokenizedDataset, traces: Int64Array, length: int, packi
     """Some traces as rows, whose indices are into the dataset."""
     if not packing:
         return [traces[number : number + 1] for number in range(len(traces))]
-    sizes = dataset.offsets[traces + 1] - dataset.offsets[traces]
-    return [traces[row] for row in pack(sizes, length)]
+    return [traces[row] for row in pack(dataset.sizes[traces], length)]
 
 
 def _batch(dataset: TokenizedDataset, rows: Rows, length: int) -> HostBatch:
-    return lay_out(dataset.tokens, dataset.offsets, dataset.prompt_lengths, rows, length)
+    return lay_out(dataset.tokens, dataset.bears_loss, dataset.begins, dataset.sizes, rows, length)

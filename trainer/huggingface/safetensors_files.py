@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from core.errors import InputError, IntegrityError
-from core.files import atomic_writer, read_json
+from core.files import atomic_writer
+from core.tensors import weight_files
+from trainer.huggingface.tensor_names import DTYPES
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 CODES = {name: code for code, name in DTYPES.items()}
 
 
@@ -46,21 +46,6 @@ class Stored:
     def size(self) -> int:
         """Bytes it takes."""
         return math.prod(self.shape) * jnp.dtype(self.dtype).itemsize
-
-
-def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files of a model directory, in the order of their names.
-
-    Raises:
-        InputError: there are none, or the index is broken.
-    """
-    if (directory / WEIGHTS).is_file():
-        return [directory / WEIGHTS]
-    index = read_json(directory / INDEX)
-    places = index.get("weight_map") if isinstance(index, dict) else None
-    if not places or not isinstance(places, dict):
-        raise InputError(f"{directory / INDEX}: weight_map: expected an object of tensor names and files")
-    return [directory / Path(name).name for name in sorted(set(places.values()))]
 
 
 def open_tensors(directory: Path) -> dict[str, Callable[[], jax.Array]]:

@@ -12,62 +12,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from core.errors import InputError
 from core.files import read_json, write_json
-from trainer.huggingface.safetensors_files import (
-    INDEX,
-    WEIGHTS,
-    Stored,
-    open_tensors,
-    stored_tensors,
-    weight_files,
-    write_tensors,
+from core.model_files import model_files
+from core.tensors import INDEX, WEIGHTS, weight_files
+from trainer.huggingface.safetensors_files import Stored, open_tensors, stored_tensors, write_tensors
+from trainer.huggingface.tensor_names import (
+    EMBEDDING,
+    HARMLESS,
+    HEAD,
+    LINEAR,
+    NORM,
+    SANDWICH_NORM,
+    check_tensors,
 )
 from trainer.model.architecture import Architecture
 from trainer.model.decoder import Decoder
 
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-HARMLESS = ".rotary_emb.inv_freq"
-"""Ending of tensors that old checkpoints carry and nothing reads: they follow from the config."""
-
-CARRIED_OVER = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "generation_config.json",
-    "chat_template.jinja",
-    "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
-)
-
-LINEAR = {
-    "self_attn.q_proj": "attention.q",
-    "self_attn.k_proj": "attention.k",
-    "self_attn.v_proj": "attention.v",
-    "self_attn.o_proj": "attention.o",
-    "mlp.gate_proj": "mlp.gate",
-    "mlp.up_proj": "mlp.up",
-    "mlp.down_proj": "mlp.down",
-}
-NORM = {
-    "self_attn.q_norm": "attention.q_norm",
-    "self_attn.k_norm": "attention.k_norm",
-    "input_layernorm": "attention_norm",
-    "post_attention_layernorm": "mlp_norm",
-}
-SANDWICH_NORM = {
-    **NORM,
-    "post_attention_layernorm": "attention_post_norm",
-    "pre_feedforward_layernorm": "mlp_norm",
-    "post_feedforward_layernorm": "mlp_post_norm",
-}
+OWN = ("config.json", "README.md", INDEX)
+"""Files of a model that are written anew for the trained one, as its weights are."""
 
 
 def parameter_names(model: Decoder) -> Iterator[tuple[str, nnx.Param[Any], bool]]:
@@ -106,17 +73,21 @@ def load_decoder(directory: Path, arch: Architecture, **decoder_options: Any) ->
         decoder_options: handed to `Decoder`: dtype, remat.
 
     Raises:
-        InputError: a tensor is missing, surplus, or of another shape or dtype than can be trained; names the
-            tensor.
+        InputError: a tensor is missing, surplus, not finite, or of another shape or dtype than can be
+            trained; names the tensor.
         IntegrityError: a safetensors file is damaged; names the file.
     """
+    check_tensors(directory, arch)
     tensors = open_tensors(directory)
     model = nnx.eval_shape(lambda: Decoder(arch, nnx.Rngs(0), **decoder_options))
     for name, parameter, transposed in parameter_names(model):  # one tensor in memory at a time
-        if name not in tensors:
-            raise InputError(f"{directory}: tensor {name} is missing, though config.json calls for it")
-        value = tensors.pop(name)()
-        _fill(parameter, value.T if transposed else value, f"{directory}: tensor {name}", transposed)
+        value = jnp.asarray(tensors.pop(name)(), dtype=jnp.float32)
+        if not jnp.isfinite(value).all():
+            raise InputError(
+                f"{directory}: tensor {name} holds NaN or infinities, so nothing can be trained from it. "
+                "Take an earlier checkpoint, or convert the model again."
+            )
+        parameter.set_value(value.T if transposed else value)
     if arch.tied_embeddings and HEAD in tensors:
         head = tensors.pop(HEAD)()
         if not np.array_equal(head, model.embed.embedding[...]):
@@ -124,17 +95,7 @@ def load_decoder(directory: Path, arch: Architecture, **decoder_options: Any) ->
                 f"{directory}: tensor {HEAD} differs from {EMBEDDING}, though config.json says "
                 "tie_word_embeddings: true. Set it to false to train both."
             )
-    if surplus := [name for name in tensors if not name.endswith(HARMLESS)]:
-        raise InputError(f"{directory}: tensor {min(surplus)} does not belong to {arch.name}")
     return model
-
-
-def _fill(parameter: nnx.Param[Any], value: jax.Array, where: str, transposed: bool) -> None:
-    """Give a parameter its value as float32; shapes in the message are as Hugging Face has them."""
-    if value.shape != parameter.shape:
-        expected, found = (shape[::-1] if transposed else shape for shape in (parameter.shape, value.shape))
-        raise InputError(f"{where} has shape {list(found)}, but config.json says {list(expected)}")
-    parameter.set_value(jnp.asarray(value, dtype=jnp.float32))
 
 
 def save_decoder(
@@ -145,7 +106,8 @@ def save_decoder(
     *,
     dtype: str | None = None,
 ) -> None:
-    """Write a Hugging Face directory: the weights as safetensors, and the base's config and tokenizer.
+    """Write a Hugging Face directory: the weights as safetensors, and every other file of the base: config,
+    tokenizer, templates, licence.
 
     The directory appears atomically.
 
@@ -163,9 +125,10 @@ def save_decoder(
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     config.pop("torch_dtype", None)
     write_json(temporary / "config.json", {**config, "dtype": stored})
-    for name in CARRIED_OVER:
-        if (base / name).is_file():
-            shutil.copyfile(base / name, temporary / name)
+    for name, file in model_files(base).items():
+        if name not in OWN and not name.endswith(".safetensors"):
+            (temporary / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, temporary / name)
     if describe is not None:
         describe(temporary)
     shutil.rmtree(directory, ignore_errors=True)

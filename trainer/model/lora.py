@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,21 @@ PEFT_NAMES = {
 
 class DropoutKey(nnx.Variable[Array]):
     """A random key, uint32 [2], that the training step renews; nothing else changes it."""
+
+
+@dataclass(frozen=True)
+class AdapterBase:
+    """The model that adapters belong to.
+
+    Attributes:
+        directory: where it is on this machine.
+        hub_id: its id on the hub; None where it is not from there.
+        revision: its commit there.
+    """
+
+    directory: Path
+    hub_id: str | None = None
+    revision: str | None = None
 
 
 class LoraLinear(nnx.Module):
@@ -89,13 +105,14 @@ def merge_into(trained: Decoder, base: Decoder) -> None:
         kernel.set_value(jnp.asarray(np.asarray(kernel.get_value()) + adapter.delta()))
 
 
-def save_adapter(model: Decoder, config: LoraConfig, base: str, directory: Path) -> None:
-    """Write the adapters as PEFT reads them: adapter_config.json and adapter_model.safetensors.
+def save_adapter(model: Decoder, config: LoraConfig, base: AdapterBase, directory: Path) -> None:
+    """Write the adapters as PEFT reads them: adapter_config.json and adapter_model.safetensors, and how to
+    load them.
 
     Args:
         model: a decoder with adapters.
         config: what they were made with.
-        base: name of the model they belong to.
+        base: the model that they belong to.
         directory: where to write.
     """
     from safetensors.numpy import save
@@ -112,13 +129,17 @@ def save_adapter(model: Decoder, config: LoraConfig, base: str, directory: Path)
     with atomic_writer(directory / "adapter_model.safetensors") as file:
         file.write(save(tensors, metadata={"format": "pt"}))
     write_json(directory / "adapter_config.json", _peft_config(config, base))
+    with atomic_writer(directory / "README.md") as file:
+        file.write(_readme(base).encode())
 
 
-def _peft_config(config: LoraConfig, base: str) -> dict[str, Any]:
+def _peft_config(config: LoraConfig, base: AdapterBase) -> dict[str, Any]:
+    # PEFT looks a name that is no path up on the hub: a bare label could load a stranger's model.
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
+        "base_model_name_or_path": base.hub_id or str(base.directory),
+        "revision": base.revision,
         "r": config.rank,
         "lora_alpha": config.alpha,
         "lora_dropout": config.dropout,
@@ -127,3 +148,29 @@ def _peft_config(config: LoraConfig, base: str) -> dict[str, Any]:
         "fan_in_fan_out": False,
         "inference_mode": True,
     }
+
+
+def _readme(base: AdapterBase) -> str:
+    name = base.hub_id or base.directory
+    revision = f", revision={base.revision!r}" if base.revision else ""
+    commit = f" at commit `{base.revision}`" if base.revision else ""
+    return f"""---
+library_name: peft
+tags: [hallmark, lora]
+---
+
+# LoRA adapters
+
+They belong to `{name}`{commit}
+and to no other model. `../model` is that model with them merged in. To put them on the base yourself:
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+base = AutoModelForCausalLM.from_pretrained({str(name)!r}{revision})
+model = PeftModel.from_pretrained(base, "adapter")
+```
+
+Where the base lies elsewhere, give its folder there.
+"""

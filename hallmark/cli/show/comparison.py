@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from core.text import cut
 from evaluation.comparison import Comparison
 from experiments.comparing import flips
 from experiments.workspace import open_workspace
-from hallmark.cli.show.tables import comparison_table, more_categories
+from hallmark.cli.show.tables import comparison_table, more_categories, rungs_table
 from hallmark.cli.terminal import out
+
+SHOWN_TEXT = 400
+"""Characters of a text that are printed."""
 
 
 def show_comparison(comparison: Comparison, every_category: bool = False) -> None:
@@ -24,6 +28,9 @@ def show_comparison(comparison: Comparison, every_category: bool = False) -> Non
     out.print(comparison_table(comparison, "first", "second", every_category))
     if not every_category and (more := more_categories(comparison, "All: --all-categories, or --json")):
         out.print(more)
+    if comparison.form is not None:
+        out.print()
+        out.print(rungs_table(comparison.form, "first", "second"))
     for note in comparison.notes:
         out.print()
         out.print(note, markup=False)
@@ -45,11 +52,10 @@ def show_flips(comparison: Comparison, count: int) -> None:
         out.print(Text(f"{len(ids)} {title}", "bold"))
         for flip in changed:
             out.print(
-                Text(f"  {flip.prompt}", "cyan"),
-                Text(f"  right: {flip.answer}  ({flip.trace_id})", "dim"),
+                Text(f"  {cut(flip.prompt, SHOWN_TEXT)}", "cyan"),
+                Text(f"  right: {cut(flip.answer, SHOWN_TEXT)}  ({flip.trace_id})", "dim"),
                 soft_wrap=True,
             )
             for label, text in (("first ", flip.before), ("second", flip.after)):
-                out.print(
-                    f"    {label} {' | '.join(text.split(chr(10)))[:400]}", markup=False, soft_wrap=True
-                )
+                line = cut(" | ".join(text.split("\n")), SHOWN_TEXT)
+                out.print(f"    {label} {line}", markup=False, soft_wrap=True)

@@ -15,6 +15,8 @@ from golden.manifest import DEFAULT_JUDGE
 from hallmark.cli.terminal import out
 
 SHOWN = 5
+SHOWN_PROBLEMS = 20
+"""Of lines that are not items more is shown, so that all is repaired in one round."""
 
 TITLES: dict[Rule, str] = {
     "not_an_item": "problems in lines that are not items",
@@ -28,6 +30,7 @@ TITLES: dict[Rule, str] = {
     "small_category": "categories that could not fall significantly if every answer were lost",
 }
 ADVICE: dict[Rule, str] = {
+    "not_an_item": "`hallmark golden import` makes items of rows with other fields, of CSV, of Parquet.",
     "unanswerable": "Change the answer, or name the judge that the set is meant for (--judge).",
     "cut_answer": "No model can give them. Raise --max-new-tokens, here and in the experiment.",
     "copy": "Copies add nothing: statistics count each prompt once.",
@@ -90,11 +93,12 @@ def show_copies(findings: Sequence[Finding]) -> None:
 
 def show_findings(findings: Sequence[Finding]) -> None:
     """The first few of one kind, and how many more there are."""
-    for finding in findings[:SHOWN]:
+    shown = SHOWN_PROBLEMS if findings[0].rule == "not_an_item" else SHOWN
+    for finding in findings[:shown]:
         place = f"{finding.where()}: " if finding.lines and finding.rule != "small_category" else ""
         out.print(Padding(Text(place + finding.problem), (0, 0, 0, 2), expand=False))
-    if len(findings) > SHOWN:
-        out.print(f"  and {len(findings) - SHOWN} more (--json shows all)", markup=False)
+    if len(findings) > shown:
+        out.print(f"  and {len(findings) - shown} more (--json shows all)", markup=False)
     if advice := ADVICE.get(findings[0].rule):
         out.print(Padding(Text(advice, "dim"), (0, 0, 0, 2), expand=False))
 

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from evaluation.gate import CUT_SHARE, GateDecision
 from experiments.result import ExperimentResult, PromotionResult, log_line
-from hallmark.cli.show.tables import comparison_table, decision_table, more_categories
+from hallmark.cli.show.tables import comparison_table, decision_table, more_categories, rungs_table
 from hallmark.cli.terminal import out, relative
 
 
@@ -29,6 +29,9 @@ def show_result(result: ExperimentResult, console: Console = out) -> None:
     console.print(comparison_table(comparison, "base", "trained"))
     if more := more_categories(comparison, "All: hallmark compare --all-categories"):
         console.print(more)
+    if comparison.form is not None:
+        console.print()
+        console.print(rungs_table(comparison.form, "base", "trained"))
     for note in comparison.notes:
         console.print()
         console.print(note, markup=False)

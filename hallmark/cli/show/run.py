@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich.text import Text
+
 from evaluation.shown import SHOWN, largest, more_largest
 from experiments.run_files import is_here
 from hallmark.cli.show.tables import plain_table
@@ -12,15 +14,19 @@ from hallmark.results import RunResult
 
 
 def report_run(result: RunResult, json: bool) -> None:
-    """Print a run as JSON or as text."""
+    """Print a run as JSON or as text, and how to see what the model wrote."""
     if json:
         emit(result.document())
-    else:
-        show_run(result)
+        return
+    show_run(result)
+    if result.score is not None and result.score < 1:
+        out.print()
+        out.print(Text("What did it say? ", "bold"), end="")
+        out.print(Text(f"hallmark runs show {result.run_id} --wrong 5", "cyan"), soft_wrap=True)
 
 
 def show_run(result: RunResult) -> None:
-    """Print a run's state, inputs, metrics and files."""
+    """Print a run's state, inputs, metrics, hints and files."""
     run, place = result.run, result.directory
     out.print(f"[bold]run {run.run_id}[/]  {result.status}", end="")
     out.print("  (reused: same inputs)" if result.reused else "")
@@ -57,11 +63,16 @@ def show_run(result: RunResult) -> None:
             out.print(more)
         out.print()
         out.print(f"judged    {_reasons(result.counts)}", markup=False)
+        if result.rungs:
+            found = ", ".join(f"{right + wrong} {rung}" for rung, (right, wrong) in result.rungs.items())
+            out.print(f"found by  {found}", markup=False, soft_wrap=True)
         if (cut := result.truncated) is not None:
             below = f"{cut['completions_below_one']} of them without the full score"
             completions = f"{cut['completions']} completions at max_new_tokens ({below})"
             prompts = f"{cut['prompts']} prompts to fit the context"
             out.print(f"cut off   {completions}, {prompts}", soft_wrap=True)
+    for hint in result.hints:
+        out.print(Text.assemble(("hint      ", "yellow"), hint), soft_wrap=True)
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

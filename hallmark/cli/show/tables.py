@@ -12,6 +12,7 @@ from evaluation.numbers import p_text, percent, points
 
 if TYPE_CHECKING:  # they import numpy, and a list of models has no need of it
     from evaluation.comparison import Comparison, Group
+    from evaluation.form import FormAndSkill
     from evaluation.gate import GateDecision
 
 
@@ -55,6 +56,16 @@ def more_categories(comparison: Comparison, remedy: str) -> str | None:
     from evaluation.shown import more_changed
 
     return more_changed(comparison.categories, remedy)
+
+
+def rungs_table(form: FormAndSkill, left: str, right: str) -> Table:
+    """Where the answers of both sides were found, and how many of them were right."""
+    columns = ["answer found by", f"{left}: right", "wrong", f"{right}: right", "wrong"]
+    table = plain_table(columns, right=(1, 2, 3, 4))
+    for row in form.rungs:
+        counts = (row.baseline_right, row.baseline_wrong, row.candidate_right, row.candidate_wrong)
+        table.add_row(Text(row.rung), *map(str, counts))
+    return table
 
 
 def decision_table(decision: GateDecision) -> Table:

@@ -1,0 +1,75 @@
+"""Text that is not ours, such as a model's answer: made fit to be stored and to be shown."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+UNSEEN = ("Cc", "Cf", "Cs")
+"""Unicode's categories of characters without a look of their own: controls, format characters, half
+surrogates.
+"""
+
+JOINERS = "\u200c\u200d"
+"""Format characters that Persian, Indian scripts and emoji are written with, and which only join or part
+their neighbours.
+"""
+
+_PLAIN = re.compile(r"[\x20-\x7e\xa1-\xac\xae-\u05ff]*")
+"""Characters that are seen, and are most of what is written: looked through at once."""
+
+
+def visible(text: str) -> str:
+    r"""A text in one line, with a name for each character that could hide something or turn the line around.
+
+    Example:
+        >>> visible("safe\u202egpj.exe")
+        'safe⟨U+202E⟩gpj.exe'
+    """
+    return _named(" ".join(text.split()), "")
+
+
+def visible_lines(text: str) -> str:
+    r"""The same for a text of several lines, which stay lines; tabs stay too.
+
+    Example:
+        >>> visible_lines("one\ntwo\x1b[2J")
+        'one\ntwo⟨U+001B⟩[2J'
+    """
+    return _named(text, "\n\t")
+
+
+def cut(text: str, characters: int) -> str:
+    """A text, shortened where it is longer, with how many characters are left out.
+
+    Example:
+        >>> cut("Answer: 12", 20), cut("1234567890", 4)
+        ('Answer: 12', '1234 … 6 more characters')
+    """
+    if len(text) <= characters:
+        return text
+    return f"{text[:characters]} … {len(text) - characters:,} more characters"
+
+
+def whole_characters(text: str) -> str:
+    r"""A text without half characters (unpaired surrogates), which no file and no database can hold: each
+    becomes U+FFFD, as bytes do that are no character.
+
+    Example:
+        >>> whole_characters("a\ud800b")
+        'a\ufffdb'
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _named(text: str, kept: str) -> str:
+    if _PLAIN.fullmatch(text):
+        return text
+    return "".join(
+        f"⟨U+{ord(character):04X}⟩" if _is_unseen(character) and character not in kept else character
+        for character in text
+    )
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in UNSEEN and character not in JOINERS

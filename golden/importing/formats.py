@@ -1,0 +1,253 @@
+"""The formats in which questions and training examples are passed around, and what their columns mean."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+from core.errors import InputError
+from golden.importing.rows import Values
+from golden.importing.values import Asked, Fields, RowError, json_list, kind, text_of
+from golden.lines import USUAL_NAMES
+from golden.schema import Trace
+
+FormatName = Literal[
+    "hallmark", "gsm8k", "multiple_choice", "sharegpt", "messages", "alpaca", "prompt_completion", "columns"
+]
+FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)
+FIELDS = tuple(Trace.model_fields)
+ANSWER_LIST = "final_answers"
+"""The column of an exported table that holds lists of accepted answers."""
+CHOICES = ("choices", "options", "endings", "answer_choices")
+RIGHT_CHOICE = (
+    "answer",
+    "answer_key",
+    "label",
+    "answer_idx",
+    "answer_index",
+    "correct_answer",
+    "correct",
+    "target",
+)
+ASKED = ("question", "prompt", "query", "problem", "input", "ctx", "stem", "sentence")
+LETTERS = ("a", "b", "c", "d", "e")
+COMPLETIONS = ("completion", "response", "output", "chosen")
+IN_EVERY_FORMAT = {
+    "trace_id": ("trace_id", *USUAL_NAMES["trace_id"]),
+    "category": ("category", "topic", "subject", "skill", "domain", "type", "task"),
+    "group": ("group", "group_id"),
+    "system": ("system", *USUAL_NAMES["system"]),
+    "metadata": ("metadata",),
+}
+"""Columns that mean the same whatever the format."""
+_ANNOTATION = re.compile(r"<<[^<>]*>>")
+_THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
+
+
+def known_format(name: str | None) -> FormatName | None:
+    """A format by its name.
+
+    Raises:
+        InputError: there is none of this name; lists them.
+    """
+    if name is None:
+        return None
+    for each in FORMAT_NAMES:
+        if each == name:
+            return each
+    raise InputError(f"format {name}: unknown; known are {', '.join(FORMAT_NAMES)}")
+
+
+class Format(NamedTuple):
+    """A format.
+
+    Attributes:
+        roles: part of a row -> what its column may be called, in plain names, the likeliest first.
+        optional: those of them that may be missing.
+        fields: the line that a row's parts make.
+        fits: whether these rows are of it, where the columns are there.
+    """
+
+    roles: Mapping[str, Sequence[str]]
+    fields: Callable[[Values, Asked], Fields]
+    optional: frozenset[str] = frozenset()
+    fits: Callable[[list[Values]], bool] = lambda rows: True
+
+
+def _as_it_is(parts: Values, asked: Asked) -> Fields:
+    fields = {name: value for name, value in parts.items() if value is not None}
+    for name in ("messages", "steps", "metadata", ANSWER_LIST):
+        if isinstance(text := fields.get(name), str) and text.lstrip()[:1] in ("[", "{"):
+            try:
+                fields[name] = json.loads(text)
+            except ValueError as error:
+                raise RowError(f"{name}: not valid JSON: {error}") from None
+    if ANSWER_LIST in fields:
+        fields["final_answer"] = fields.pop(ANSWER_LIST)
+    return fields
+
+
+def _gsm8k(parts: Values, asked: Asked) -> Fields:
+    worked, mark, answer = text_of(parts["answer"], "answer").rpartition("####")
+    if not mark:
+        raise RowError("answer: has no ####, behind which the final answer stands")
+    answer = answer.strip()
+    if _THOUSANDS.fullmatch(answer):
+        answer = answer.replace(",", "")
+    steps = [_ANNOTATION.sub("", step).strip() for step in worked.splitlines()]
+    return {
+        "prompt": parts["question"],
+        "steps": [step for step in steps if step],
+        "final_answer": answer,
+    }
+
+
+def _multiple_choice(parts: Values, asked: Asked) -> Fields:
+    choices, labels = _choices(parts)
+    if not 2 <= len(choices) <= len(string.ascii_uppercase):
+        raise RowError(f"choices: has {len(choices)}, and a choice is among 2 to 26")
+    place = _right(parts["answer"], choices, labels)
+    shown = "\n".join(
+        f"{letter}. {choice}" for letter, choice in zip(string.ascii_uppercase, choices, strict=False)
+    )
+    question = text_of(parts["question"], "question")
+    return {"prompt": f"{question}\n\n{shown}", "final_answer": string.ascii_uppercase[place]}
+
+
+def _choices(parts: Values) -> tuple[list[str], list[str]]:
+    """The texts of the choices, and what they are called."""
+    given = parts.get("choices")
+    if given is None:
+        given = [parts[letter] for letter in LETTERS if parts.get(letter) is not None]
+    labels: Any = None
+    if isinstance(given, str):
+        given = json_list(given) or given
+    if isinstance(given, dict) and "text" in given:
+        given, labels = given["text"], given.get("label")
+    elif isinstance(given, dict):
+        given, labels = list(given.values()), list(given)
+    elif isinstance(given, list) and given and all(isinstance(each, dict) for each in given):
+        labels = [each.get("label") or each.get("key") for each in given]
+        given = [each.get("text") or each.get("value") for each in given]
+    if not isinstance(given, list):
+        raise RowError(f"choices: expected a list of texts, got {kind(given)}")
+    texts = [text_of(each, "choices") for each in given]
+    if not isinstance(labels, list) or len(labels) != len(texts):
+        labels = list(string.ascii_uppercase[: len(texts)])
+    return texts, [str(label) for label in labels]
+
+
+def _right(answer: Any, choices: list[str], labels: list[str]) -> int:
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        place = answer
+    else:
+        text = text_of(answer, "answer").strip()
+        bare = text.strip("().").upper()
+        upper = [label.upper() for label in labels]
+        if bare in upper:
+            place = upper.index(bare)
+        elif text in choices:
+            place = choices.index(text)
+        elif text.isdecimal():
+            place = int(text)
+        else:
+            raise RowError(f"answer: {text[:60]!r} is neither a choice nor the letter or number of one")
+    if not 0 <= place < len(choices):
+        raise RowError(f"answer: {place} is the number of no choice; there are {len(choices)}, from 0")
+    return place
+
+
+def _conversation(parts: Values, asked: Asked) -> Fields:
+    return {"messages": parts["messages"]}
+
+
+def _alpaca(parts: Values, asked: Asked) -> Fields:
+    instruction, given = text_of(parts["instruction"], "instruction"), parts.get("input")
+    prompt = instruction if given is None else f"{instruction}\n\n{text_of(given, 'input')}"
+    return {"prompt": prompt, ("completion" if asked.train else "final_answer"): parts["output"]}
+
+
+def _prompt_completion(parts: Values, asked: Asked) -> Fields:
+    prompt, completion = parts["prompt"], parts["completion"]
+    if isinstance(prompt, list) and isinstance(completion, list):
+        return {"messages": [*prompt, *completion]}
+    return {"prompt": prompt, ("completion" if asked.train else "final_answer"): completion}
+
+
+def _plain(parts: Values, asked: Asked) -> Fields:
+    return dict(parts)
+
+
+FORMATS: dict[FormatName, Format] = {
+    "hallmark": Format(
+        {name: (name,) for name in (*FIELDS, ANSWER_LIST)},
+        _as_it_is,
+        frozenset({*FIELDS, ANSWER_LIST} - {"trace_id"}),
+    ),
+    "gsm8k": Format(
+        {"question": ("question",), "answer": ("answer",)},
+        _gsm8k,
+        fits=lambda rows: _most(rows, lambda row: "####" in str(row["answer"])),
+    ),
+    "multiple_choice": Format(
+        {
+            "question": ASKED,
+            "choices": CHOICES,
+            "answer": RIGHT_CHOICE,
+            **{each: (each,) for each in LETTERS},
+        },
+        _multiple_choice,
+        frozenset({"choices", *LETTERS}),
+        lambda rows: _most(rows, _has_choices),
+    ),
+    "sharegpt": Format(
+        {"messages": ("conversations", "conversation")},
+        _conversation,
+        fits=lambda rows: _most(rows, lambda row: _has_turns(row["messages"], "from")),
+    ),
+    "messages": Format(
+        {"messages": ("messages", *USUAL_NAMES["messages"])},
+        _conversation,
+        fits=lambda rows: _most(rows, lambda row: _has_turns(row["messages"], "role")),
+    ),
+    "alpaca": Format(
+        {"instruction": ("instruction",), "input": ("input",), "output": ("output", "response")},
+        _alpaca,
+        frozenset({"input"}),
+    ),
+    "prompt_completion": Format(
+        {"prompt": ("prompt",), "completion": ("completion", "response", "chosen")}, _prompt_completion
+    ),
+    "columns": Format(
+        {
+            "prompt": ("prompt", *USUAL_NAMES["prompt"]),
+            "completion": COMPLETIONS,
+            "final_answer": ("final_answer", *USUAL_NAMES["final_answer"], *COMPLETIONS),
+            "steps": ("steps", *USUAL_NAMES["steps"]),
+        },
+        _plain,
+        frozenset({"prompt", "completion", "final_answer", "steps"}),
+    ),
+}
+"""From the most particular to the most general, which is the order in which they are tried."""
+
+
+def _most(rows: list[Values], fits: Callable[[Values], bool]) -> bool:
+    return 2 * sum(map(fits, rows)) > len(rows)
+
+
+def _has_choices(row: Values) -> bool:
+    if row.get("answer") is None:
+        return False
+    return isinstance(row.get("choices"), list | dict) or all(
+        row.get(each) is not None for each in LETTERS[:2]
+    )
+
+
+def _has_turns(value: Any, name: str) -> bool:
+    if isinstance(value, str):
+        value = json_list(value)
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and name in value[0]

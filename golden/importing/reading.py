@@ -1,0 +1,197 @@
+"""How the rows of a file are read: found out from the first ones, and settled once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+from core.errors import InputError
+from golden.importing.formats import (
+    ANSWER_LIST,
+    COMPLETIONS,
+    FIELDS,
+    FORMAT_NAMES,
+    FORMATS,
+    IN_EVERY_FORMAT,
+    FormatName,
+)
+from golden.importing.rows import Values
+from golden.importing.values import MAX_SHORT, Asked, Fields, listed, named_in, settled, value_of
+from golden.lines import line_or_problems, plain_name
+from golden.schema import Item, Trace
+
+INSTEAD = {
+    "messages": ("prompt", "completion"),
+    "completion": ("final_answer", "steps"),
+    "final_answer": ("completion",),
+}
+"""What is not looked for where a field is mapped."""
+
+
+@dataclass
+class Reading:
+    """How the rows of a file are read: settled once, for all of them.
+
+    Attributes:
+        format: which.
+        detected: whether it was found, not given.
+        columns: part of a row -> column, of the format.
+        mapped: our field -> column, as given; these win.
+        rest: columns that become metadata, as far as they are known.
+    """
+
+    format: FormatName
+    detected: bool
+    columns: dict[str, str]
+    mapped: dict[str, str]
+    rest: list[str] = field(default_factory=list)
+
+    def line(self, row: Values, asked: Asked) -> Fields:
+        """The fields of the line that a row makes.
+
+        Raises:
+            RowError: it makes none.
+        """
+        parts = {role: value_of(row, column) for role, column in self.columns.items()}
+        fields = FORMATS[self.format].fields(parts, asked)
+        if self.format == "hallmark" and not self.mapped and _is_line(fields, asked):
+            return fields  # as it is, to the last character
+        for name in IN_EVERY_FORMAT:
+            if name in parts:
+                fields.setdefault(name, parts[name])
+        for name, column in self.mapped.items():
+            fields[name] = value_of(row, column)
+        used = self.used
+        rest = {name: row[name] for name in row if name not in used and value_of(row, name) is not None}
+        return settled(fields, rest, asked)
+
+    @cached_property
+    def used(self) -> set[str]:
+        """The columns that do not become metadata."""
+        return {*self.columns.values(), *chain.from_iterable(map(named_in, self.mapped.values()))}
+
+
+def reading(
+    rows: list[Values],
+    columns: Sequence[str],
+    train: bool,
+    format: FormatName | None = None,  # noqa: A002 - what the option is called
+    mapped: Mapping[str, str] | None = None,
+) -> Reading:
+    """Find out how the rows of a file are to be read.
+
+    Args:
+        rows: the first ones.
+        columns: the names of its columns, where it says them; else those of the rows count.
+        train: whether training examples are wanted.
+        format: None to find it.
+        mapped: our field -> column, as given.
+
+    Raises:
+        InputError: no format fits, or a column is not there; lists the columns.
+    """
+    names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
+    mapped = dict(mapped or {})
+    for ours, theirs in mapped.items():
+        if ours not in FIELDS:
+            raise InputError(f"--map {ours}={theirs}: {ours} is no field; fields are {', '.join(FIELDS)}")
+        if not set(named_in(theirs)) & set(names):
+            raise InputError(f"--map {ours}={theirs}: no column {theirs}; columns are {listed(names)}")
+    taken = set(chain.from_iterable(map(named_in, mapped.values())))
+    free = [name for name in names if name not in taken]
+    if format is None:
+        complete = _is_complete(mapped, train)
+        candidates = [] if complete else [name for name in FORMAT_NAMES if name != "columns"]
+        fitting = (name for name in candidates if _fits(name, rows, free, mapped, train))
+        chosen: FormatName = next(fitting, "columns")
+    else:
+        chosen = format
+    found = _columns(chosen, rows, free, mapped, train)
+    kind = FORMATS[chosen]
+    missing = [role for role in kind.roles if role not in found and role not in kind.optional]
+    if chosen == "columns":
+        missing = [] if _is_complete({**found, **mapped}, train) else ["prompt and final_answer"]
+        missing = ["prompt, and completion or final_answer"] if missing and train else missing
+    elif _is_complete(mapped, train):
+        missing = []
+    if missing:
+        raise InputError(
+            f"{'no column looks like' if chosen == 'columns' else f'format {chosen}: no column for'} "
+            f"{', '.join(missing)}; columns are {listed(names)}. Name them: --map "
+            f"prompt=COLUMN,{'completion' if train else 'final_answer'}=COLUMN"
+        )
+    settled_reading = Reading(chosen, format is None, found, mapped)
+    settled_reading.rest += [name for name in names if name not in settled_reading.used]
+    return settled_reading
+
+
+def _is_line(fields: Fields, asked: Asked) -> bool:
+    kind = Trace if asked.train else Item
+    return not isinstance(line_or_problems({"trace_id": "t", **fields}, kind), list)
+
+
+def _is_complete(fields: Mapping[str, Any], train: bool) -> bool:
+    if not {"prompt", "messages"} & fields.keys():
+        return False
+    if train:
+        return bool({"completion", "final_answer", "messages"} & fields.keys())
+    return bool({"final_answer", "messages"} & fields.keys())
+
+
+def _fits(
+    name: FormatName, rows: list[Values], columns: list[str], mapped: Mapping[str, str], train: bool
+) -> bool:
+    kind = FORMATS[name]
+    found = _columns(name, rows, columns, mapped, train)
+    if any(role not in found for role in kind.roles if role not in kind.optional):
+        return False
+    if name == "hallmark":
+        return set(columns) <= {*FIELDS, ANSWER_LIST} and bool({"prompt", "messages"} & set(columns))
+    parts = [{role: value_of(row, column) for role, column in found.items()} for row in rows]
+    return kind.fits(parts)
+
+
+def _columns(
+    name: FormatName, rows: list[Values], columns: list[str], mapped: Mapping[str, str], train: bool
+) -> dict[str, str]:
+    """Part of a row -> column, for the parts that there are and that are not mapped."""
+    by_plain_name: dict[str, str] = {}
+    for each in columns:
+        by_plain_name.setdefault(plain_name(each), each)
+    found: dict[str, str] = {}
+    roles = dict(FORMATS[name].roles)
+    if name == "columns":
+        if train:
+            roles["final_answer"] = [each for each in roles["final_answer"] if each not in COMPLETIONS]
+        else:
+            roles.pop("completion")
+    if name != "hallmark":
+        roles |= IN_EVERY_FORMAT
+    given = {*mapped, *chain.from_iterable(INSTEAD.get(ours, ()) for ours in mapped)}
+    free = IN_EVERY_FORMAT if name not in ("columns", "hallmark") else roles
+    roles = {role: usual for role, usual in roles.items() if role not in given or role not in free}
+    for role, usual in roles.items():
+        for each in usual:
+            if each not in by_plain_name or (column := by_plain_name[each]) in found.values():
+                continue
+            if role in ("category", "group", "trace_id") and name != "hallmark" and not _short(rows, column):
+                continue
+            found[role] = column
+            break
+    if name == "columns" and train and "completion" in found:
+        found.pop("final_answer", None)
+    return found
+
+
+def _short(rows: list[Values], column: str) -> bool:
+    """Whether a column holds names, not texts."""
+    values = [value_of(row, column) for row in rows]
+    return all(
+        value is None
+        or (isinstance(value, str) and len(value) <= MAX_SHORT and "\n" not in value)
+        or (isinstance(value, int) and not isinstance(value, bool))
+        for value in values
+    )

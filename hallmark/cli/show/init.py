@@ -1,0 +1,39 @@
+"""What `hallmark init` found and wrote, as text."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from experiments.importing import ImportReport
+from hallmark.cli.show.tables import plain_table
+from hallmark.cli.terminal import counted, out
+from hallmark.preparing import Prepared
+
+
+def show_prepared(prepared: Prepared) -> None:
+    """Print model, machine, data, the settings with their reasons, and the next command."""
+    facts = {
+        "model": f"{prepared.model}, {prepared.parameters / 1e6:,.1f} M parameters",
+        "machine": prepared.machine,
+        "golden set": _imported(prepared.golden, "item"),
+        "training set": _imported(prepared.train, "trace") if prepared.train else "none",
+    }
+    for name, fact in facts.items():
+        out.print(f"{name:<13} {fact}", markup=False, soft_wrap=True)
+    if prepared.untrained:
+        out.print(Text(f"Nothing is trained: {prepared.untrained}", "yellow"), soft_wrap=True)
+    out.print(" ".join(prepared.golden.can_show[:1]), markup=False)
+    out.print()
+    table = plain_table(["setting", "value", "why"])
+    table.columns[1].no_wrap = table.columns[2].no_wrap = False
+    for setting in prepared.settings:
+        table.add_row(setting.name, Text(str(setting.value), overflow="fold"), Text(setting.why, "dim"))
+    out.print(table)
+    out.print()
+    out.print(f"{prepared.config} is written: look at it, change what you like. Then run:", markup=False)
+    out.print(Text(f"  {prepared.command}", "bold"), soft_wrap=True)
+
+
+def _imported(report: ImportReport, what: str) -> str:
+    left_out = f", {report.refused:,} rows left out" if report.refused else ""
+    return f"{report.path}, {counted(report.taken, what)} of {counted(report.rows, 'row')}{left_out}"

@@ -1,0 +1,94 @@
+"""How a model is asked, token by token, as text in 80 columns."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rich.text import Text
+
+from hallmark.cli.show.tables import plain_table
+from hallmark.cli.terminal import counted, out, relative
+from inference.preview import Lengths, Preview, PreviewLine, PreviewToken
+
+SHOWN_TOKENS = 120
+"""Of longer lines the middle is left out; --json has all."""
+
+
+def show_prompt(model: str, dataset: str, found: Preview) -> None:
+    """Print what a preview found.
+
+    Args:
+        model: as it was asked for.
+        dataset: its name.
+        found: the preview.
+    """
+    out.print(Text(f"How {model} is asked on {dataset}", "bold"))
+    table = plain_table(["", ""])
+    table.columns[1].no_wrap, table.columns[1].overflow = False, "fold"
+    for name, text in _facts(found):
+        table.add_row(name, Text(text))
+    out.print(table)
+    _show_line("first item", found.item)
+    if found.trace is not None:
+        _show_line("first trace", found.trace)
+
+
+def _facts(found: Preview) -> list[tuple[str, str]]:
+    template = re.sub(r"(sha256:.{16}).*", r"\1...", found.template)
+    facts = [("template", template if found.template_name is None else f"{template}, {found.template_name}")]
+    if not found.template.startswith("plain"):
+        facts.append(("", relative(Path(found.template_file))))
+    if found.date is not None:
+        facts.append(("date", f"{found.date}, which the template prints"))
+    facts.append(("ends at", ", ".join(f"{as_seen(end)} ({end.id})" for end in found.ends)))
+    if found.stop:
+        facts.append(("stops at", ", ".join(map(repr, found.stop))))
+    if found.thinking_end is not None:
+        where = "the prompt ends with it" if found.thinking_closed else "only what follows it is judged"
+        facts.append(("thinking", f"ends at {found.thinking_end}: {where}"))
+    context = "no limit" if found.context is None else f"{found.context:,} tokens"
+    facts.append(("context", f"{context}, of which an answer may take {found.max_new_tokens:,}"))
+    facts.append(("prompts", _lengths(found.prompts)))
+    if found.shortened:
+        facts.append(("", f"{counted(found.shortened, 'prompt')} too long: shortened, and recorded"))
+    if found.traces is not None:
+        facts.append(("traces", _lengths(found.traces)))
+    return [*facts, *(("note", note) for note in found.notes)]
+
+
+def _lengths(lengths: Lengths) -> str:
+    return (
+        f"{lengths.count:,} of {lengths.shortest:,} to {lengths.longest:,} tokens; half have at most "
+        f"{lengths.median:,}, 95 % at most {lengths.most:,}"
+    )
+
+
+def _show_line(title: str, line: PreviewLine) -> None:
+    taught = sum(token.bears_loss for token in line.tokens)
+    loss = f", of which {taught:,} bear loss" if taught else ""
+    out.print()
+    out.print(Text(f"{title} {line.trace_id}: {counted(len(line.tokens), 'token')}{loss}", "bold"))
+    out.print(Text(line.text), soft_wrap=True)
+    out.print()
+    table = plain_table(["", "id", "token", ""], right=(0, 1))
+    left_out = len(line.tokens) - SHOWN_TOKENS
+    for place, token in enumerate(line.tokens):
+        if left_out > 0 and SHOWN_TOKENS // 2 <= place < SHOWN_TOKENS // 2 + left_out:
+            if place == SHOWN_TOKENS // 2:
+                table.add_row("", "", Text(f"... {counted(left_out, 'token')} more: --json", "dim"))
+            continue
+        text = Text(as_seen(token), "green" if token.bears_loss else "")
+        table.add_row(str(place), str(token.id), text, "loss" if token.bears_loss else "")
+    out.print(table)
+
+
+def as_seen(token: PreviewToken) -> str:
+    r"""A token's text, with its spaces and line feeds to be seen.
+
+    Example:
+        >>> as_seen(PreviewToken(id=7, text=" two\n"))
+        '·two⏎'
+    """
+    text = token.text.replace(" ", "·").replace("\n", "⏎").replace("\t", "→")
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -1,0 +1,363 @@
+"""What a model is shown is what its chat template says, token by token, in training as in inference."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable
+from functools import cache
+from itertools import groupby, takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import InputError
+from golden.prompting import PromptConfig, ResolvedPrompt
+from golden.rendering import Renderer, conversation, encode_prompt, encode_traces, fit_max_new_tokens
+from golden.schema import Item, Message, Trace
+from tests.support.small_tokenizers import FAMILIES, make_tokenizer
+
+pytestmark = pytest.mark.model
+
+CHAT_FAMILIES = [name for name, family in FAMILIES.items() if family.template is not None]
+IN_TEMPLATES = {"date_string": "01 Jan 2026"}
+"""What the tokenizers' own call gets where ours gives the fixed date."""
+
+family_tokenizer = cache(make_tokenizer)
+
+
+def item(prompt: str | None = "What is 47 + 38?", **fields: Any) -> Item:
+    return Item.model_validate(
+        {"trace_id": "t", "prompt": prompt, "final_answer": "85", "category": "sums", **fields}
+    )
+
+
+def talk(*contents: str, system: str | None = None) -> list[Message]:
+    """A conversation: user and assistant in turn."""
+    said = [
+        Message(role=("user", "assistant")[place % 2], content=content)
+        for place, content in enumerate(contents)
+    ]
+    return [Message(role="system", content=system), *said] if system else said
+
+
+def asked(examples: list[Item] | None = None, **settings: Any) -> ResolvedPrompt:
+    return ResolvedPrompt(config=PromptConfig(**settings), examples=examples or [])
+
+
+def own_ids(tokenizer: Any, turns: list[dict[str, str]], **arguments: Any) -> list[int]:
+    encoded = tokenizer.apply_chat_template(turns, tokenize=True, **IN_TEMPLATES, **arguments)
+    ids: list[int] = encoded["input_ids"]
+    return ids
+
+
+def taught_parts(tokenizer: Any, trace: Any) -> list[str]:
+    """What is taught, part by part."""
+    marked = zip(trace.ids, trace.bears_loss, strict=True)
+    parts = groupby(marked, key=lambda pair: pair[1])
+    return [tokenizer.decode([id_ for id_, _ in part]) for taught, part in parts if taught]
+
+
+QUESTIONS = {
+    "a question": (item(), asked()),
+    "odd text": (item(" \n Was kostet é 漢字 🙂?\n\n  1,234 $\t"), asked()),
+    "a history": (item(prompt=None, messages=talk("2 + 2?", "4", "And 1 more?", "5", "And 3?")), asked()),
+    "an instruction and examples": (
+        item(),
+        asked([item("2 + 2?", final_answer="4", steps=["1+1+1+1"])], instruction="End with the answer."),
+    ),
+    "system text": (item(), asked(system="Be brief.")),
+    "system text of its own": (item(system="Say yes."), asked(system="Be brief.")),
+    "a system message": (item(prompt=None, messages=talk("2 + 2?", system="Say no.")), asked([item()])),
+}
+
+
+@pytest.mark.parametrize("family", CHAT_FAMILIES)
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_prompts_are_what_the_tokenizer_makes_of_the_conversation(family: str, question: str) -> None:
+    line, prompt = QUESTIONS[question]
+    turns = conversation(line, prompt)
+    if turns[0]["role"] == "system" and not FAMILIES[family].takes_system:
+        with pytest.raises(
+            InputError, match=r"item t: .*System role not supported\. It takes no system text"
+        ):
+            encode_prompt(family_tokenizer(family), line, prompt)
+        return
+    tokenizer = family_tokenizer(family)
+    assert encode_prompt(tokenizer, line, prompt) == own_ids(tokenizer, turns, add_generation_prompt=True)
+
+
+def test_a_system_text_comes_first_and_the_items_own_wins() -> None:
+    example = item("2 + 2?", final_answer="4", system="of the example")
+    prompt = asked([example], system="of the settings", instruction="Be brief.")
+    shown = [
+        {"role": "user", "content": "2 + 2?\n\nBe brief."},
+        {"role": "assistant", "content": "Answer: 4"},
+    ]
+    own = {"role": "user", "content": "What is 47 + 38?\n\nBe brief."}
+    for line, text in (
+        (item(), "of the settings"),
+        (item(system="own"), "own"),
+        (item(prompt=None, messages=talk("What is 47 + 38?", system="own")), "own"),
+    ):
+        assert conversation(line, prompt) == [{"role": "system", "content": text}, *shown, own]
+
+
+def test_without_a_template_a_question_ends_with_a_line_feed_and_other_turns_with_two() -> None:
+    renderer = Renderer(family_tokenizer("plain"), asked([item("2 + 2?", final_answer="4")], system="Add."))
+    assert renderer.text(item()) == "Add.\n\n2 + 2?\nAnswer: 4\n\nWhat is 47 + 38?\n"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_completion_is_taught_with_an_end_at_which_inference_stops(family: str) -> None:
+    tokenizer, line = family_tokenizer(family), item(steps=["40+30=70"])
+    renderer = Renderer(tokenizer)
+    trace = encode_traces(tokenizer, [line])[0]
+    first = trace.bears_loss.index(True)
+    assert trace.ids[:first] == encode_prompt(tokenizer, line)
+    assert all(trace.bears_loss[first:])
+    assert trace.ids[-1] == tokenizer.convert_tokens_to_ids(FAMILIES[family].end) == renderer.ends[0]
+    assert tokenizer.decode(trace.ids[first:-1]).strip() == "40+30=70\nAnswer: 85"
+    verbatim = Trace(trace_id="t", prompt="What is 47 + 38?", completion="40+30=70\nAnswer: 85")
+    assert encode_traces(tokenizer, [verbatim, line]) == [trace, trace]
+
+
+@pytest.mark.parametrize("family", [name for name in CHAT_FAMILIES if name not in ("qwen_3", "deepseek")])
+def test_a_completion_is_what_the_template_makes_of_an_assistants_turn(family: str) -> None:
+    tokenizer, line = family_tokenizer(family), item()
+    turns = [*conversation(line), {"role": "assistant", "content": "Answer: 85"}]
+    ids = encode_traces(tokenizer, [line])[0].ids
+    assert own_ids(tokenizer, turns)[: len(ids)] == ids
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_assistant_turn_of_a_conversation_is_taught_as_it_is_asked_for(family: str) -> None:
+    tokenizer = family_tokenizer(family)
+    said = talk("2 + 2?", "It is 4", "And 1 more?", "yes, 5")
+    line = Trace(trace_id="t", messages=said)
+    if family == "deepseek":  # it opens thinking for the next turn, and forgets it in the history
+        with pytest.raises(InputError, match="item t: .* Give one trace for each assistant turn"):
+            encode_traces(tokenizer, [line])
+        return
+    prompt = asked([item("1 + 1?", final_answer="2")], instruction="Be brief.")
+    trace = encode_traces(tokenizer, [line], prompt)[0]
+    end = FAMILIES[family].end
+    parts = [part.replace("<think>\n\n</think>\n\n", "") for part in taught_parts(tokenizer, trace)]
+    first_end = "" if FAMILIES[family].template is None else end
+    assert [part.replace(" ", "") for part in parts] == [f"Itis4{first_end}", f"yes,5{end}"]
+    assert parts[0].strip().startswith("It is 4")
+    for place in (1, 3):
+        history = item(prompt=None, messages=said[:place])
+        ids = encode_prompt(tokenizer, history, prompt)
+        assert trace.ids[: len(ids)] == ids
+        assert trace.bears_loss[len(ids) - 1 : len(ids) + 1] == [False, True]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_text_that_looks_like_a_control_token_stays_text(family: str) -> None:
+    tokenizer, about = family_tokenizer(family), FAMILIES[family]
+    typed = "".join(about.special) + " end " + " ".join(about.special)
+    renderer = Renderer(tokenizer)
+    control = tokenizer.convert_tokens_to_ids(list(about.special))
+
+    def count(ids: list[int]) -> list[int]:
+        return [ids.count(id_) for id_ in control]
+
+    ordinary, odd = item("Which of them?"), item(f"Which of {typed} them?")
+    ids = renderer.prompts([odd])[0]
+    assert count(ids) == count(renderer.prompts([ordinary])[0])
+    assert "".join(typed.split()) in "".join(tokenizer.decode(ids).split())
+    assert typed in renderer.text(odd)
+    lines = [
+        Trace(trace_id="t", prompt="Which?", completion=f"It is {typed}"),
+        Trace(trace_id="t", messages=talk("Which?", f"It is {typed}")),
+    ]
+    for trace in renderer.traces(lines if family != "deepseek" else lines[:1]):
+        taught = [id_ for id_, bears in zip(trace.ids, trace.bears_loss, strict=True) if bears]
+        assert [id_ for id_ in taught if id_ in control] == [renderer.ends[0]]
+        assert "".join(typed.split()) in "".join(tokenizer.decode(taught).split())
+
+
+def test_marks_of_thinking_in_an_answer_are_tokens_and_in_a_question_text() -> None:
+    tokenizer = make_tokenizer("chatml")
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [*tokenizer.all_special_tokens, "[THINK]", "[/THINK]"]}
+    )
+    begin, end = tokenizer.convert_tokens_to_ids(["[THINK]", "[/THINK]"])
+    line = Trace(trace_id="t", prompt="Is [/THINK] odd?", completion="[THINK]yes[/THINK]no")
+    ids = encode_traces(tokenizer, [line], asked(thinking_end="[/THINK]"))[0].ids
+    assert (ids.count(begin), ids.count(end)) == (1, 1)
+    assert not {begin, end} & set(encode_traces(tokenizer, [line])[0].ids)
+
+
+def test_a_completion_that_never_ends_its_thinking_is_refused() -> None:
+    tokenizer, prompt = family_tokenizer("qwen_3"), asked(thinking_end="</think>")
+    with pytest.raises(
+        InputError, match="item t: its completion does not hold prompt.thinking_end '</think>'"
+    ):
+        encode_traces(tokenizer, [item()], prompt)
+    off = asked(thinking_end="</think>", template_args={"enable_thinking": False})
+    assert Renderer(tokenizer, off).closes_thinking(item())
+    assert not Renderer(tokenizer, prompt).closes_thinking(item())
+    assert encode_traces(tokenizer, [item()], off)
+
+
+def test_the_templates_own_marks_decide_what_is_taught_and_its_end_is_taught_too() -> None:
+    tokenizer = make_tokenizer("olmo")
+    line = Trace(trace_id="t", messages=talk("2 + 2?", "4", "And 1 more?", "5"))
+    before = encode_traces(tokenizer, [line])[0]
+    assert taught_parts(tokenizer, before) == ["4<|endoftext|>", "5<|endoftext|>"]
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "m['content'] + eos_token }}{% endgeneration %}", "m['content'] }}{% endgeneration %}{{ eos_token }}"
+    )
+    assert encode_traces(tokenizer, [line])[0] == before
+
+
+BROKEN = {
+    "no template for two questions in a row": (
+        FAMILIES["gemma"].template,
+        item(prompt=None, messages=[Message(role="user", content="a"), Message(role="user", content="b")]),
+        r"item t: .* cannot render it: Conversation roles must alternate.* Its messages have an order",
+    ),
+    "a syntax error": ("{% for m in messages %}", item(), "Not even one message can be rendered"),
+    "an unknown name": ("{{ tools | length }}{{ messages[0]['content'] }}", item(), "Not even one message"),
+    "system text left out": (
+        "{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}",
+        item(system="Be brief."),
+        "leaves the system text out. Put it into prompt.instruction instead",
+    ),
+    "a template for lists of parts": (
+        "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}",
+        item(),
+        "leaves out what the user says last",
+    ),
+    "several templates without a default": (
+        {"rag": "{{ messages }}", "tool_use": "{{ messages }}"},
+        item(),
+        "has the chat templates rag, tool_use, and none of them is named default",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_template_that_cannot_be_used_is_an_error_that_names_item_file_and_remedy(
+    case: str, tmp_path: Path
+) -> None:
+    template, line, message = BROKEN[case]
+    tokenizer = make_tokenizer("chatml")
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(tmp_path)
+    tokenizer.name_or_path = str(tmp_path)
+    with pytest.raises(InputError, match=message) as caught:
+        encode_prompt(tokenizer, line)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_of_several_templates_the_default_is_used() -> None:
+    tokenizer = make_tokenizer("chatml")
+    alone = Renderer(tokenizer).template
+    tokenizer.chat_template = {"tool_use": "{{ tools }}", "default": tokenizer.chat_template}
+    several = Renderer(tokenizer)
+    assert (several.template.id, several.template.name, alone.name) == (alone.id, "default", None)
+    assert several.text(item()).startswith("<|im_start|>user\nWhat is 47")
+
+
+def test_a_template_that_prints_the_date_prints_that_of_the_settings() -> None:
+    tokenizer = family_tokenizer("llama_3")
+    assert "Today Date: 01 Jan 2026\n" in Renderer(tokenizer).text(item())
+    later = Renderer(tokenizer, asked(date=datetime.date(2027, 10, 9)))
+    assert "Today Date: 09 Oct 2027\n" in later.text(item())
+    assert later.notes() == []
+    own = make_tokenizer("llama_3")
+    own.chat_template = (
+        "{{ date_string if date_string is defined else '26 Jul 2024' }} {{ messages[0].content }}"
+    )
+    renderer = Renderer(own, asked(date=datetime.date(2027, 10, 9)))
+    assert renderer.text(item()) == "26 Jul 2024 What is 47 + 38?"
+    assert renderer.notes() == [
+        f"date changes nothing: {renderer.template.file} does not ask for today's date"
+    ]
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%A, %B %d, %Y", "%-d/%-m/%y", "%H:%M %j", "%d %b %Y %Z"])
+def test_every_form_of_the_date_is_that_of_strftime(form: str) -> None:
+    date = datetime.date(2027, 3, 4)
+    tokenizer = make_tokenizer("chatml")
+    tokenizer.chat_template = f"{{{{ strftime_now('{form}') }}}}|{{{{ messages[0].content }}}}"
+    expected = datetime.datetime.combine(date, datetime.time()).strftime(form)
+    assert Renderer(tokenizer, asked(date=date)).text(item()).partition("|")[0] == expected
+
+
+def test_an_argument_that_the_template_does_not_mention_is_said() -> None:
+    used = asked(template_args={"enable_thinking": False})
+    assert Renderer(family_tokenizer("qwen_3"), used).notes() == []
+    notes = Renderer(family_tokenizer("chatml"), used).notes()
+    assert [note.partition(": ")[0] for note in notes] == ["template_args.enable_thinking changes nothing"]
+
+
+@pytest.fixture
+def without_eos(tmp_path: Path) -> Callable[..., Any]:
+    def make(template: str | None, **configs: dict[str, Any]) -> Any:
+        tokenizer = make_tokenizer("plain")
+        tokenizer.eos_token = None
+        tokenizer.chat_template = template
+        tokenizer.name_or_path = str(tmp_path)
+        for name, content in configs.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        return tokenizer
+
+    return make
+
+
+def test_an_end_is_taken_from_wherever_one_is_named_and_none_is_refused(
+    without_eos: Callable[..., Any],
+) -> None:
+    with pytest.raises(
+        InputError, match="nothing says where an answer ends: neither the chat template, nor eos"
+    ):
+        encode_traces(without_eos(None), [item()])
+    assert Renderer(without_eos(None, config={"eos_token_id": [7, 5]})).ends == [7, 5]
+    assert Renderer(without_eos(None, generation_config={"eos_token_id": 3})).ends == [3, 7, 5]
+    template = "{% for m in messages %}{{ m.content + '<|endoftext|>' }}{% endfor %}"
+    tokenizer = without_eos(template)
+    assert Renderer(tokenizer).ends == [tokenizer.convert_tokens_to_ids("<|endoftext|>"), 3, 7, 5]
+    with pytest.raises(InputError, match="eos_token_id: expected token ids, got 'x'"):
+        Renderer(without_eos(None, config={"eos_token_id": "x"}))
+
+
+def common(one: list[int], other: list[int]) -> int:
+    """How many tokens two prompts begin with in common."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_prompt_that_is_too_long_loses_history_and_the_beginning_of_the_question_only(family: str) -> None:
+    tokenizer, prompt = family_tokenizer(family), asked([item("6 + 6?")], instruction="Be brief.")
+    renderer = Renderer(tokenizer, prompt)
+    line = item(prompt=None, messages=talk("2 + 2?", "It is 4", "yes " * 200 + "and what is 9?"))
+    short = Renderer(tokenizer, asked(instruction="Be brief."))
+    whole, bare = renderer.prompts([line])[0], short.prompts([item("9?")])[0]
+    ids, shortened = renderer.fitted(line, whole, room := len(bare) + 20)
+    assert shortened
+    assert room - 4 <= len(ids) <= room
+    text = tokenizer.decode(ids)
+    assert "It is 4" not in text
+    assert "6 + 6?" not in text
+    assert text.split("9?")[1].strip().startswith("Be brief.")
+    assert common(ids, whole) >= common(bare, whole), "its beginning is that of every prompt"
+    assert renderer.fitted(line, whole, len(whole)) == (whole, False)
+    with pytest.raises(
+        InputError, match="item t: system text, instruction and chat template alone take more"
+    ):
+        renderer.fitted(line, whole, 3)
+
+
+def test_max_new_tokens_fit_the_longest_reference() -> None:
+    renderer = Renderer(family_tokenizer("plain"))
+    items = [item(), item(final_answer=["85", "x" * 200])]
+    assert fit_max_new_tokens(renderer, items[:1], None) == 64
+    assert fit_max_new_tokens(renderer, items, None) in range(320, 385, 32)
+    prompt = len(renderer.prompts(items[:1])[0])
+    assert fit_max_new_tokens(renderer, items, 100) == 100 - prompt
+    assert fit_max_new_tokens(renderer, items, 16) == 4

@@ -1,0 +1,34 @@
+"""A real pretrained chat model, SmolLM2-135M-Instruct, where the tool that makes it is at hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.gsm8k import SHARED
+
+
+def real_model(folder: Path) -> Path:
+    """The model's directory below `folder`, made once; the test that asks for it is skipped where the tool is
+    absent.
+
+    Args:
+        folder: one that all workers of a test run share.
+    """
+    tool = SHARED / "tools" / "real_model"
+    if not tool.is_file():
+        pytest.skip(f"{tool} is not here; HALLMARK_SHARED names the folder that holds tools/real_model")
+    place = folder / "SmolLM2-135M-Instruct"
+    if not (place / "config.json").is_file():
+        made = subprocess.run(
+            [tool, place, sys.executable],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            check=False,
+        )
+        assert made.returncode == 0, made.stderr
+    return place
