@@ -17,6 +17,9 @@ from golden.schema import Item, Trace
 __all__ = ["PLAIN_TEMPLATE", "EncodedTrace", "Renderer", "conversation", "encode_prompt", "encode_traces"]
 
 NO_SETTINGS = ResolvedPrompt()
+THINKING = 2048
+"""Tokens that `fit` leaves for thinking."""
+
 _CONTENT, _CONTENT_END = "\U0010fff2", "\U0010fff3"
 """Stand around what an assistant says, to find it again in what a template makes of it."""
 
@@ -523,7 +526,8 @@ def encode_traces(
 def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int | None) -> int:
     """How long completions may get, so that every reference fits: the longest, half as long again, and 32
     tokens, rounded up to a multiple of 32; at least 64, and at most what the longest prompt leaves of the
-    context, of which a prompt may take three quarters.
+    context, of which a prompt may take three quarters. No reference thinks, so that a model that does gets
+    `THINKING` tokens more.
 
     Args:
         renderer: for the model's tokenizer.
@@ -538,6 +542,8 @@ def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int |
     ]
     longest = max(map(len, renderer.encode(references)), default=0)
     fit = max(64, -(-(longest * 3 // 2 + 32) // 32) * 32)
+    if renderer.prompt.config.thinking_end and not any(map(renderer.closes_thinking, items[:1])):
+        fit += THINKING
     if context is None:
         return fit
     prompt = max(map(len, renderer.prompts(items)), default=0)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from core.child_process import answering
-from core.load_errors import explained
-from golden.chat_template import named_ends
 from golden.datasets import read_items
 from golden.rendering import Renderer, fit_max_new_tokens
-from inference.contract import FitResult, FitSpec
-from inference.loading import context_length
+from inference.contract import LONGEST, FitResult, FitSpec
+from inference.loading import context_length, load_config, load_tokenizer
 
 
 def fit(spec: FitSpec) -> FitResult:
@@ -20,15 +18,10 @@ def fit(spec: FitSpec) -> FitResult:
     Raises:
         InputError: the tokenizer cannot be loaded, or an item is bad or cannot be rendered.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
-    with explained(spec.model):
-        tokenizer = AutoTokenizer.from_pretrained(spec.model, local_files_only=True, trust_remote_code=False)
-        config = AutoConfig.from_pretrained(spec.model, local_files_only=True, trust_remote_code=False)
-    renderer = Renderer(tokenizer, spec.prompt, named_ends(spec.model))
-    context = context_length(config)
+    context = context_length(load_config(spec.model))
+    renderer = Renderer(load_tokenizer(spec.model), spec.prompt)
     found = (fit_max_new_tokens(renderer, list(read_items(path)), context) for path in spec.datasets)
-    return FitResult(max_new_tokens=max(found))
+    return FitResult(max_new_tokens=min(LONGEST, max(found)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from core.errors import InputError, ResourceError
 from core.files import sha256_bytes, sha256_file, write_json, write_jsonl
 from core.progress import Listener, Meter, announce
 from core.tensors import sha256_tensors
-from golden.chat_template import named_ends
 from golden.datasets import read_items
 from golden.rendering import Renderer
 from golden.schema import Item
@@ -44,7 +43,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
 
     items = list(read_items(spec.dataset))
     tokenizer, model, device = load(spec)
-    renderer = Renderer(tokenizer, spec.prompt, named_ends(spec.model))
+    renderer = Renderer(tokenizer, spec.prompt)
     prompts = _prompts(items, renderer, model, spec)
     pad = pad_token(tokenizer, renderer.ends, embedding_rows(model))
     writing = Writing(tokenizer, renderer.ends, spec.prompt.config.stop)

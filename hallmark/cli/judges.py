@@ -67,7 +67,8 @@ def try_judge(
     json: Json = False,
 ) -> None:
     """Show what a judge says of one text: what it found, on which rung, the score and the reason."""
-    from golden.datasets import parse_item
+    from golden.lines import parse_line
+    from golden.schema import Item
     from judges import judge_items, load_judge
 
     values = {"trace_id": "try", "prompt": "?", "final_answer": reference, "category": "try"}
@@ -76,7 +77,7 @@ def try_judge(
             values["metadata"] = loads(metadata)
         except ValueError as error:
             raise InputError(f"--metadata: not JSON: {error}") from None
-    item, used = parse_item(values, "--reference"), load_judge(judge_with(judge, judge_arg) or judge)
+    item, used = parse_line(values, "--reference", Item), load_judge(judge_with(judge, judge_arg) or judge)
     written = sys.stdin.read() if text == "-" else text
     [score] = judge_items([item], {item.trace_id: written}, used)
     if json:

@@ -14,7 +14,14 @@ import pytest
 
 from core.errors import InputError
 from golden.prompting import PromptConfig, ResolvedPrompt
-from golden.rendering import Renderer, conversation, encode_prompt, encode_traces, fit_max_new_tokens
+from golden.rendering import (
+    THINKING,
+    Renderer,
+    conversation,
+    encode_prompt,
+    encode_traces,
+    fit_max_new_tokens,
+)
 from golden.schema import Item, Message, Trace
 from tests.support.small_tokenizers import FAMILIES, make_tokenizer
 
@@ -358,6 +365,9 @@ def test_max_new_tokens_fit_the_longest_reference() -> None:
     items = [item(), item(final_answer=["85", "x" * 200])]
     assert fit_max_new_tokens(renderer, items[:1], None) == 64
     assert fit_max_new_tokens(renderer, items, None) in range(320, 385, 32)
-    prompt = len(renderer.prompts(items[:1])[0])
-    assert fit_max_new_tokens(renderer, items, 100) == 100 - prompt
+    assert fit_max_new_tokens(renderer, items, 100) == 100 - len(renderer.prompts(items[:1])[0])
     assert fit_max_new_tokens(renderer, items, 16) == 4
+    off = {"enable_thinking": False}
+    for arguments, fit in (({}, 64 + THINKING), (off, 64)):
+        prompt = asked(thinking_end="</think>", template_args=arguments)
+        assert fit_max_new_tokens(Renderer(family_tokenizer("qwen_3"), prompt), items[:1], None) == fit
