@@ -24,7 +24,7 @@ from core.errors import InputError
 from golden.schema import Item
 from judges.answer_ladder import find
 from judges.answer_text import folded, plain
-from judges.base import Parameters, Score
+from judges.base import JudgeParameters, Score
 
 CALLED = r"(?:option|choice|letter|answer|alternative)"
 ALONE = re.compile(r"[(\[]?([A-Za-z])[)\].:,;!]{0,2}")
@@ -47,7 +47,7 @@ class ChoiceV1:
     name = "choice"
     version = "v1"
 
-    class Parameters(Parameters):
+    class Parameters(JudgeParameters):
         """Where the options are."""
 
         options: str = Field(

@@ -15,7 +15,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from golden.schema import Item
 from judges.answer_text import plain
-from judges.base import Parameters, Score
+from judges.base import JudgeParameters, Score
 
 Part = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 
@@ -26,7 +26,7 @@ class ContainsV1:
     name = "contains"
     version = "v1"
 
-    class Parameters(Parameters):
+    class Parameters(JudgeParameters):
         """What must, may and must not be in the text."""
 
         all: list[Part] = Field(default=[], description="Each of these must be in the text.")

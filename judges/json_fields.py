@@ -21,7 +21,7 @@ from pydantic import Field
 
 from core.errors import InputError
 from golden.schema import Item
-from judges.base import Parameters, Score
+from judges.base import JudgeParameters, Score
 from judges.comparing import COMPARE_HELP, Compare, equal
 
 FENCED = re.compile(r"^[ \t]*```[\w+-]*[ \t]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
@@ -35,7 +35,7 @@ class JsonFieldsV1:
     name = "json_fields"
     version = "v1"
 
-    class Parameters(Parameters):
+    class Parameters(JudgeParameters):
         """Which fields, and how they are compared."""
 
         fields: list[str] = Field(

@@ -17,7 +17,7 @@ import re2
 from pydantic import Field, model_validator
 
 from golden.schema import Item
-from judges.base import Parameters, Score
+from judges.base import JudgeParameters, Score
 from judges.comparing import COMPARE_HELP, equal
 
 
@@ -28,7 +28,7 @@ class RegexV1:
     version = "v1"
     libraries = ("google-re2",)
 
-    class Parameters(Parameters):
+    class Parameters(JudgeParameters):
         """What is searched, and how it is compared."""
 
         pattern: str = Field(
