@@ -99,7 +99,7 @@ def refuse_quick_look(run: Run) -> None:
     Raises:
         InputError: it did.
     """
-    if (limit := run.manifest["dataset"].get("limit_items")) is not None:
+    if (limit := run.manifest.get("dataset", {}).get("limit_items")) is not None:
         raise InputError(
             f"run {run.run_id}: judged only the first {limit} items, and nothing is promoted on a quick "
             "look. Judge the model on all of them, without --limit."

@@ -15,9 +15,8 @@ from core.errors import InputError
 from core.files import sha256_file
 from core.progress import announce, current_listener
 from experiments.references import REGISTRY_PREFIX, TINY_BASE, TINY_BASE_DIRECTORY
-from golden.datasets import Dataset
 from golden.prompting import ResolvedPrompt
-from golden.rendering import render_completion
+from golden.rendering import completion_of
 from golden.schema import Trace
 from inference.contract import FitResult, FitSpec, GenerationConfig
 from trainer.contract import SettledTrainConfig, SettleSpec, Settling, TrainConfig
@@ -110,23 +109,26 @@ def settle_generation(
 
 
 def settle_training(
-    config: TrainConfig, model: Path, train: Dataset, prompt: ResolvedPrompt, home: Path
+    config: TrainConfig, model: Path, train: Path, prompt: ResolvedPrompt, home: Path, *, characters: int
 ) -> SettledTrainConfig:
     """The training settings with nothing left open.
 
     Args:
         config: what a person chose.
         model: the directory of the base model.
-        train: the training set.
+        train: file of the training set.
         prompt: how the model is asked.
         home: what libraries print is kept below it.
+        characters: of the longest trace. The tokens of the tiny base are single characters, so there is often
+            no need to load its tokenizer.
 
     Raises:
         InputError: the training set does not suit the model or the settings, as where traces are too long.
     """
     if is_tiny(model):
         config = filled(config)
-        if config.steps is not None and prompt == ResolvedPrompt() and _surely_fit(config, train):
+        fits = prompt == ResolvedPrompt() and characters < (config.sequence_length or 0)
+        if fits and config.steps is not None:
             return SettledTrainConfig.model_validate(config.model_dump())
     found = measure_training(config, model, train, prompt, home)
     announce("plan:", found.sentence)
@@ -134,14 +136,14 @@ def settle_training(
 
 
 def measure_training(
-    config: TrainConfig, model: Path, train: Dataset, prompt: ResolvedPrompt, home: Path
+    config: TrainConfig, model: Path, train: Path, prompt: ResolvedPrompt, home: Path
 ) -> Settling:
     """Tokenise a training set in a process of its own, and settle what the settings leave open.
 
     Args:
         config: what a person chose.
         model: the directory of the base model.
-        train: the training set.
+        train: file of the training set.
         prompt: how the model is asked.
         home: what libraries print is kept below it.
 
@@ -150,7 +152,7 @@ def measure_training(
     """
     return run_child(
         "trainer.settling",
-        SettleSpec(base=model, dataset=train.path, prompt=prompt, config=config),
+        SettleSpec(base=model, dataset=train, prompt=prompt, config=config),
         Settling,
         threads=config.threads,
         log=home / LOG,
@@ -166,16 +168,10 @@ def filled(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update=open_)
 
 
-def _surely_fit(config: TrainConfig, train: Dataset) -> bool:
-    """Whether all traces fit into rows of the tiny base, whose tokens are single characters: then there is no
-    need to load its tokenizer.
+def characters(trace: Trace) -> int:
+    """At least as many as there are tokens in a trace, where each is a character: plain text needs a few more
+    between the turns and at the end.
     """
-    length = config.sequence_length or 0
-    return all(_characters(trace) < length for trace in train.traces())
-
-
-def _characters(trace: Trace) -> int:
-    """At least as many as a trace has tokens of a character each."""
-    said = sum(len(turn.content) + 2 for turn in trace.turns) + len(trace.system or "") + 2
-    answer = trace.final_answer if isinstance(trace.final_answer, str) else (trace.final_answer or [""])[0]
-    return said + len(trace.completion or render_completion(trace.steps, answer)) + 1
+    taught = "" if trace.turns[-1].role == "assistant" else completion_of(trace)
+    said = [trace.system or "", *(turn.content for turn in trace.turns), taught]
+    return sum(len(text) + 2 for text in said) + 1

@@ -149,7 +149,10 @@ def _token_counter(model: str) -> TokenCounter | str:
     path = TINY_BASE_DIRECTORY if model == TINY_BASE else resolve_model(model, open_workspace()).path
     if not (path / "tokenizer.json").is_file():
         return f"{model} has no tokenizer.json"
-    tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    try:
+        tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    except Exception as error:  # the library has no class of its own for this
+        return f"{path / 'tokenizer.json'} cannot be read ({error})"
 
     def count(texts: Sequence[str]) -> list[int]:
         return [len(found) for found in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]

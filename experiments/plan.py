@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
@@ -18,7 +18,7 @@ from core.progress import announce
 from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.datasets import TrainingSource, first_items, training_dataset
-from experiments.defaults import settle_generation, settle_training
+from experiments.defaults import characters, settle_generation, settle_training
 from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
@@ -375,14 +375,16 @@ def plan_training(
     check_tensors(plan.model.path, read_architecture(plan.model.path))
     base = check_base(plan.model, golden, config.train, workspace)
     train, sources = training_dataset(config.train, workspace.home)
-    traces = _Counted(train.traces())
+    traces = _Counted(train.traces(), characters)
     items = _Counted(golden.items())
     overlaps, twins = _sorted_out(find_overlaps(traces, items))
     if overlaps and not config.train.allow_contamination:
         raise _contaminated(train, golden, overlaps)
     wanted = config.train.model_copy(update={"dataset": train.name, "mix": []}) if sources else config.train
     training = TrainingPlan(
-        config=settle_training(wanted, plan.model.path, train, plan.prompt, workspace.home),
+        config=settle_training(
+            wanted, plan.model.path, train.path, plan.prompt, workspace.home, characters=traces.longest
+        ),
         dataset=dataset_ref(train, traces.count),
         sources=sources,
         overlaps=overlaps,
@@ -468,16 +470,21 @@ def _settle(
 
 
 class _Counted(Generic[Line]):
-    """Counts the lines that somebody else reads. A bad line is found there, before anything heavy starts."""
+    """Counts the lines that somebody else reads, and measures the longest. A bad line is found there, before
+    anything heavy starts.
+    """
 
-    def __init__(self, items: Iterator[Line]) -> None:
-        self.items = items
+    def __init__(self, lines: Iterator[Line], measure: Callable[[Line], int] = lambda _: 0) -> None:
+        self.lines = lines
+        self.measure = measure
         self.count = 0
+        self.longest = 0
 
     def __iter__(self) -> Iterator[Line]:
-        for item in self.items:
+        for line in self.lines:
             self.count += 1
-            yield item
+            self.longest = max(self.longest, self.measure(line))
+            yield line
 
 
 def dataset_ref(dataset: Dataset, items: int) -> DatasetRef:

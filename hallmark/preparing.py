@@ -20,7 +20,6 @@ from experiments.importing import ImportReport, import_prepared
 from experiments.importing import Prepared as PreparedImport
 from experiments.references import ResolvedModel, resolve_model
 from experiments.workspace import Workspace, open_workspace
-from golden.datasets import load_dataset
 from golden.importing.sources import HUB_PREFIX
 from golden.prompting import PromptConfig, ResolvedPrompt
 from hallmark.memory import training_memory
@@ -232,13 +231,12 @@ def _settings(
     ]
     if train is None:
         return settings
-    dataset = load_dataset(train.path)
 
     def settle(**given: Any) -> Settling:
         config = TrainConfig(dataset=str(train.path), **given)
         if is_tiny(model.path):
             config = filled(config)
-        return measure_training(config, model.path, dataset, prompt, workspace.home)
+        return measure_training(config, model.path, train.path, prompt, workspace.home)
 
     method = _method(wanted.model, settle, machine)
     return [

@@ -1,6 +1,6 @@
 """Judges: pure functions that score one prediction. Found by entry point, so that a user can add one."""
 
-from judges.base import Judge, Parameters, Score
+from judges.base import Judge, JudgeParameters, Score
 from judges.fingerprint import judge_fingerprint, library_versions
 from judges.judging import JudgeError, MissingPrediction, judge_items, read_predictions
 from judges.plugins import (
@@ -16,8 +16,8 @@ __all__ = [
     "Judge",
     "JudgeError",
     "JudgeInfo",
+    "JudgeParameters",
     "MissingPrediction",
-    "Parameters",
     "Score",
     "available_judges",
     "describe_judges",

@@ -31,7 +31,7 @@ class Score(BaseModel):
     rung: str | None = None
 
 
-class Parameters(BaseModel):
+class JudgeParameters(BaseModel):
     """Base of a judge's parameters: unknown names, NaN and infinity are refused, types are not guessed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
@@ -45,7 +45,7 @@ class Judge(Protocol):
         version: as in v1.
         libraries: optional; names of the installed packages whose versions decide its scores, for its
             fingerprint to cover.
-        Parameters: optional; a subclass of `Parameters`. The judge is made with one, and keeps it as
+        Parameters: optional; a subclass of `JudgeParameters`. The judge is made with one, and keeps it as
             `parameters`. What differs from the defaults is part of its reference and of its fingerprint.
     """
 

@@ -520,9 +520,9 @@ class Runs:
             {'20261124-101432-0f3e9a': 'golden-v1'}
         """
         with self.database.reading() as session:
-            ids = {run.dataset_id for run in runs}
             names = {
-                row.id: row.name for row in session.exec(select(Dataset).where(col(Dataset.id).in_(ids)))
+                number: session.exec(select(Dataset).where(Dataset.id == number)).one().name
+                for number in {run.dataset_id for run in runs}
             }
         return {run.run_id: names[run.dataset_id] for run in runs}
 

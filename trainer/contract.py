@@ -273,9 +273,10 @@ class Settling(BaseModel):
             for count, verb in ((self.dropped, "dropped"), (self.truncated, "cut off"))
             if count
         )
+        epochs = f"{self.epochs:.3g} epoch{'' if f'{self.epochs:.3g}' == '1' else 's'}"
         return (
             f"learning rate {config.learning_rate:g}, sequence length {config.sequence_length:,} (longest "
-            f"trace {self.longest:,} tokens){lost}, {self.epochs:.3g} epochs of {self.traces:,} traces = "
+            f"trace {self.longest:,} tokens){lost}, {epochs} of {self.traces:,} traces = "
             f"{config.steps:,} steps of {config.batch_size:,} rows"
         )
 

@@ -102,7 +102,7 @@ def rows_per_step(length: int, parts: int) -> int:
         >>> rows_per_step(384, 1), rows_per_step(384, 3), rows_per_step(8192, 1)
         (8, 9, 1)
     """
-    rows = 1 << (max(1, TOKENS_PER_STEP // length).bit_length() - 1)
+    rows = 1 << max(0, round(math.log2(TOKENS_PER_STEP / length)))
     return -(-rows // parts) * parts
 
 

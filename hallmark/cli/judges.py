@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from json import loads
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
+from core.errors import InputError
+from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, emit, out
 
 if TYPE_CHECKING:
     from judges import JudgeInfo
 
-app = typer.Typer(no_args_is_help=True, help="Judges: list, show.")
+app = typer.Typer(no_args_is_help=True, help="Judges: list, show, try.")
 
 
 @app.callback()
 def _judges() -> None:
-    """Judges: list, show."""
+    """Judges: list, show, try."""
 
 
 @app.command("list")
@@ -47,6 +51,41 @@ def show_judge(
     for info in found:
         _show(info)
         out.print(Text("\n" + info.specification), soft_wrap=True)
+
+
+@app.command("try")
+def try_judge(
+    judge: Annotated[str, typer.Argument(help="NAME@vN, or NAME@vN{JSON} with its parameters.")],
+    text: Annotated[str, typer.Argument(help="What a model could have written; - reads standard input.")],
+    reference: Annotated[
+        list[str], typer.Option("--reference", "-r", help="The right answer. Repeatable: all are accepted.")
+    ],
+    judge_arg: JudgeArguments = None,
+    metadata: Annotated[
+        str | None, typer.Option(help="""The item's metadata, as in '{"options": ["Paris", "Rome"]}'.""")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what a judge says of one text: what it found, on which rung, the score and the reason."""
+    from golden.lines import parse_line
+    from golden.schema import Item
+    from judges import judge_items, load_judge
+
+    values = {"trace_id": "try", "prompt": "?", "final_answer": reference, "category": "try"}
+    if metadata is not None:
+        try:
+            values["metadata"] = loads(metadata)
+        except ValueError as error:
+            raise InputError(f"--metadata: not JSON: {error}") from None
+    item, used = parse_line(values, "--reference", Item), load_judge(judge_with(judge, judge_arg) or judge)
+    written = sys.stdin.read() if text == "-" else text
+    [score] = judge_items([item], {item.trace_id: written}, used)
+    if json:
+        emit(score.model_dump(exclude={"trace_id"}))
+        return
+    found = "no answer found" if score.extracted is None else f"found {score.extracted!r}"
+    where = f" ({score.rung})" if score.rung else ""
+    out.print(f"{score.score:g}  {score.reason}: {found}{where}", markup=False, soft_wrap=True)
 
 
 def _show(info: JudgeInfo) -> None:

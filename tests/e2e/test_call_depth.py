@@ -26,7 +26,7 @@ reads = []
 def profile(frame, event, argument):
     name = frame.f_code.co_name
     first = event == "call" and frame.f_lasti <= 5  # a generator is called again for each item
-    if first and name in ("read_items", "model_entries"):
+    if first and name in ("read_items", "read_traces", "model_entries"):
         reads.append([name, str(frame.f_locals.get("path") or frame.f_locals.get("directory"))])
 
 def wait_for_the_child(event, arguments):
@@ -87,5 +87,5 @@ def test_the_base_model_and_each_dataset_are_read_once_before_it(found: dict[str
     assert reads == {
         ("model_entries", "tiny-base"): 1,
         ("read_items", "few-v1.jsonl"): 1,
-        ("read_items", "train-v1.jsonl"): 1,
+        ("read_traces", "train-v1.jsonl"): 1,
     }

@@ -17,6 +17,9 @@ from tests.support.refusals import assert_refused
 
 pytestmark = pytest.mark.unit
 
+NAMED = ("--model-name", "tiny-reasoner")
+"""Only the tiny base itself, and registered models, go without a name."""
+
 
 @pytest.fixture
 def place(home: Path) -> Workspace:
@@ -45,7 +48,7 @@ def test_an_experiment_from_a_leaked_run_is_refused_before_it_begins(
     place: Workspace, leaked: Run, hallmark: Any
 ) -> None:
     for base in (f"{place.runs / leaked.run_id}/model", f"run:{leaked.run_id}"):
-        result = hallmark("experiment", "--base-model", base, "--steps", 5)
+        result = hallmark("experiment", "--base-model", base, "--model-name", "m", "--steps", 5)
         assert_refused(result, 2, *named(leaked), "allow_contamination")
     assert place.registry.runs.count() == 2
 
@@ -59,7 +62,7 @@ def test_clean_steps_after_a_leaked_run_are_refused_by_the_gate(
         place, f"{place.runs / leaked.run_id}/model", right_for(0.85), "clean steps", train=train
     )
     base = place.registry.runs.list(limit=1, kind="baseline")[0]
-    result = hallmark("promote", clean.run_id, "--against", base.run_id, "--json")
+    result = hallmark("promote", clean.run_id, "--against", base.run_id, *NAMED, "--json")
     assert result.returncode == 0, result.stderr
     answer = json.loads(result.stdout)
     assert answer["outcome"] == "refused"
@@ -74,7 +77,7 @@ def test_the_leaked_weights_in_another_folder_are_refused_by_the_gate(
     folder = Path(shutil.copytree(f"{place.runs / leaked.run_id}/model", tmp_path / "new-model"))
     base = place.registry.runs.list(limit=1, kind="baseline")[0]
     judged = record_baseline(place, right_for(0.8), model=str(folder))
-    refused = hallmark("promote", judged.run_id, "--against", base.run_id)
+    refused = hallmark("promote", judged.run_id, "--against", base.run_id, *NAMED)
     assert refused.returncode == 0, refused.stderr
     told = " ".join(refused.stdout.split())
     for part in ("NOT PROMOTED", *named(leaked)):
@@ -104,7 +107,7 @@ def test_a_model_of_unknown_training_is_promoted_and_its_decision_and_card_say_s
     folder = Path(shutil.copytree(TINY_BASE_DIRECTORY, tmp_path / "somebodys"))
     (folder / "README.md").write_text("from somewhere")
     judged = record_baseline(place, right_for(0.8), model=str(folder))
-    result = hallmark("promote", judged.run_id, "--against", base.run_id, "--json")
+    result = hallmark("promote", judged.run_id, "--against", base.run_id, *NAMED, "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["outcome"] == "promoted"
     decision = place.registry.models.history("tiny-reasoner")[-1].decision

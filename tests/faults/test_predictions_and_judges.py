@@ -81,7 +81,7 @@ def test_an_empty_answer_is_wrong_and_counted_apart() -> None:
     [
         (
             "bleu@v1",
-            "there is no judge bleu. Available: answer_correctness@v1, exact_match@v1, math_equivalence@v1",
+            "there is no judge bleu. Available: answer_correctness@v1, answer_correctness@v2, ",
         ),
         ("answer_correctness@v9", "answer_correctness has no version v9. Available: answer_correctness@v1"),
         ("answer_correctness", "expected NAME@vN"),

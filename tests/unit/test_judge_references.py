@@ -24,12 +24,12 @@ pytestmark = pytest.mark.unit
 
 PICKY = PLUGIN.replace(
     "from judges.base import Score\n",
-    "from pydantic import Field\nfrom judges.base import Parameters, Score\n",
+    "from pydantic import Field\nfrom judges.base import JudgeParameters, Score\n",
 ).replace(
     '    """Says yes whenever the right answer occurs."""\n',
     '''    """Says yes whenever the right answer occurs."""
 
-    class Parameters(Parameters):
+    class Parameters(JudgeParameters):
         """What it can be given."""
 
         mark: str = Field(description="What stands before the answer.")

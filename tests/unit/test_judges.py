@@ -216,9 +216,7 @@ def test_a_plugin_that_cannot_be_loaded_is_listed_with_the_reason(tmp_path: Path
 
 def test_an_unknown_judge_lists_the_plugins_too(tmp_path: Path, hallmark) -> None:
     result = hallmark("baseline", "--judge", "bleu@v1", **install_plugin(tmp_path / "site"))
-    assert_refused(
-        result, 2, "there is no judge bleu. Available: answer_correctness@v1, exact_match@v1, generous@v1"
-    )
+    assert_refused(result, 2, "there is no judge bleu. Available: answer_correctness@v1, ", "generous@v1")
 
 
 def test_a_library_that_a_judge_needs_is_named_before_anything_starts(tmp_path: Path, hallmark) -> None:

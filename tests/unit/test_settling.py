@@ -10,7 +10,7 @@ import pytest
 from core.errors import HallmarkError, InputError
 from experiments.config import ExperimentConfig, configured, training
 from experiments.datasets import training_dataset
-from experiments.defaults import TINY_TRAINING, is_tiny, model_name_for, settle_training
+from experiments.defaults import TINY_TRAINING, characters, is_tiny, model_name_for, settle_training
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
 from golden.prompting import ResolvedPrompt
@@ -93,8 +93,10 @@ def test_steps_and_epochs_or_two_sources_together_are_refused() -> None:
 
 def test_the_tiny_base_has_the_settings_that_it_always_had(tmp_path: Path) -> None:
     assert is_tiny(TINY_BASE_DIRECTORY)
+    train = load_dataset("train-v1")
+    longest = max(map(characters, train.traces()))
     found = settle_training(
-        config(), TINY_BASE_DIRECTORY, load_dataset("train-v1"), ResolvedPrompt(), tmp_path
+        config(), TINY_BASE_DIRECTORY, train.path, ResolvedPrompt(), tmp_path, characters=longest
     )
     assert found == tiny_training()
     assert dict(TINY_TRAINING) == found.model_dump(include=set(TINY_TRAINING))
