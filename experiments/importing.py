@@ -32,7 +32,7 @@ from golden.importing.rows import Places, Row
 from golden.importing.sources import HUB_PREFIX, Source, open_source
 from golden.importing.values import Asked, Notes, RowError
 from golden.lines import line_or_problems
-from golden.manifest import DEFAULT_JUDGE, Manifest, Origin, manifest_path, write_manifest
+from golden.manifest import Manifest, Origin, manifest_path, write_manifest
 from golden.schema import TRACE_ID_PATTERN, Item, Trace, trace_id_for
 from judges import Judge, judge_reference, load_judge
 
@@ -42,6 +42,9 @@ PREVIEW = 3
 LISTED = 1000
 """So many refused rows and duplicates are listed; all are counted."""
 UNKNOWN = "unknown"
+IMPORT_JUDGE = "answer_correctness@v2"
+JUDGES = {"multiple_choice": "choice@v1"}
+"""Formats whose items have a judge of their own."""
 
 
 class Refusal(Record):
@@ -243,7 +246,8 @@ def import_prepared(
             training set must hold nothing.
         licence: SPDX identifier of the data's licence.
         made_by: how the items were made.
-        judge: NAME@vN that a golden set is meant for; its answers are proved by it.
+        judge: NAME@vN that a golden set is meant for; its answers are proved by it. Default: what suits the
+            format, see `judge_for`.
         skip_bad: leave refused rows out; else they stop the import.
 
     Raises:
@@ -251,12 +255,14 @@ def import_prepared(
         ResourceError: the hub or a package is missing.
     """
     key, version = _key(name)
-    used = None if train else load_judge(judge or DEFAULT_JUDGE)
+    if judge is not None and not train:
+        load_judge(judge)  # before anything is read
     known = known_format(format)
     others = [load_dataset(other) for other in against]
     opened = open_source(str(source), encoding, split)
     first = [row for table in opened.tables for row in islice(table.read(), FIRST_ROWS)]
     read = _settle(opened, first, train, known, columns)
+    used = None if train else load_judge(judge or judge_for(read.format))
     with tempfile.TemporaryDirectory(prefix="hallmark-import-") as folder:
         work = _Work(Path(folder), opened, read, train, key)
         work.read()
@@ -321,11 +327,24 @@ def import_prepared(
             categories=categories,
             licence=licence or UNKNOWN,
             made_by=made_by or f"hallmark golden import {origin.source}",
-            judge=judge and used and judge_reference(used),
+            judge=used and judge_reference(used),
             purpose="training" if train else "golden",
             origin=origin,
         )
         yield Prepared(report, lines, manifest)
+
+
+def judge_for(format: FormatName) -> str:  # noqa: A002 - what it is called everywhere
+    """The judge that imported items are meant for where nobody names one.
+
+    Args:
+        format: how the columns were read.
+
+    Example:
+        >>> judge_for("multiple_choice"), judge_for("gsm8k")
+        ('choice@v1', 'answer_correctness@v2')
+    """
+    return JUDGES.get(format, IMPORT_JUDGE)
 
 
 def _key(name: str) -> tuple[str, str | None]:

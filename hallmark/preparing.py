@@ -56,7 +56,7 @@ class Wanted(BaseModel):
     train_data: str | None = None
     name: str | None = None
     golden_items: int | None = None
-    judge: str = "answer_correctness@v2"
+    judge: str | None = None
     columns: dict[str, str] = {}
     format: str | None = None
     skip_bad: bool = False
@@ -213,7 +213,7 @@ def _settings(
 ) -> list[Setting]:
     parameters = parameter_count(model.path)
     generation = propose_generation(parameters, machine)
-    instruction = instruction_for(wanted.judge)
+    instruction = instruction_for(golden.judge or "")
     prompt = ResolvedPrompt(config=PromptConfig(instruction=instruction))
     fit = settle_generation(
         GenerationConfig(max_new_tokens="fit"), model.path, [golden.path], prompt, workspace.home
@@ -224,7 +224,7 @@ def _settings(
     settings = [
         Setting("base_model" if train else "model", wanted.model, ""),
         *([Setting("model_name", name, "in the registry")] if train else []),
-        Setting("dataset", str(golden.path), f"{golden.taken:,} questions, judged by {wanted.judge}"),
+        Setting("dataset", str(golden.path), f"{golden.taken:,} questions, judged by {golden.judge}"),
         *told,
         Setting("generation.max_new_tokens", fit.max_new_tokens, "from the longest reference answer"),
         *generation,

@@ -114,7 +114,11 @@ def _multiple_choice(parts: Values, asked: Asked) -> Fields:
         f"{letter}. {choice}" for letter, choice in zip(string.ascii_uppercase, choices, strict=False)
     )
     question = text_of(parts["question"], "question")
-    return {"prompt": f"{question}\n\n{shown}", "final_answer": string.ascii_uppercase[place]}
+    return {
+        "prompt": f"{question}\n\n{shown}",
+        "final_answer": string.ascii_uppercase[place],
+        "metadata": {"options": choices},
+    }
 
 
 def _choices(parts: Values) -> tuple[list[str], list[str]]:

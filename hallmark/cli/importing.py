@@ -79,7 +79,11 @@ def import_file(
         str | None, typer.Option(help="How the items were made, for readers of the results.")
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(help="NAME@vN that a golden set is meant for; its answers are proved by it.")
+        str | None,
+        typer.Option(
+            help="NAME@vN that a golden set is meant for; its answers are proved by it. Default: "
+            "answer_correctness@v2, and choice@v1 for multiple choice."
+        ),
     ] = None,
     judge_arg: JudgeArguments = None,
     skip_bad: Annotated[

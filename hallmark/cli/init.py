@@ -36,7 +36,9 @@ def init(
         int | None,
         typer.Option(min=1, help="Questions in the golden set, drawn at random. Default: at most 300."),
     ] = None,
-    judge: Annotated[str, typer.Option(help="Judge of the golden set.")] = "answer_correctness@v2",
+    judge: Annotated[
+        str | None, typer.Option(help="Judge of the golden set. Default: what suits its format.")
+    ] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="FIELD=COLUMN", help="As in golden import. Separated by commas."),

@@ -457,7 +457,7 @@ def test_every_bad_row_is_refused_with_line_and_reason_and_none_is_dropped(case:
     path = tmp_path / "rows.jsonl"
     good = b'{"prompt": "What is %d?", "answer": "%d"}\n'
     path.write_bytes(good % (1, 1) + good % (2, 2) + bad + b"\n" + good % (3, 3))
-    report = looked_at(path, tmp_path)
+    report = looked_at(path, tmp_path, judge="answer_correctness@v1")
     assert (report.rows, report.refused, report.taken, report.blocked) == (4, 1, 3, True)
     assert report.refusals[0].where == "line 3"
     assert reason in report.refusals[0].reason
