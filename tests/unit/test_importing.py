@@ -292,7 +292,7 @@ FORMATS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]]
     ),
     "multiple_choice": (
         {"question": "Which is even?", "choices": ["1", "2", "3"], "answer": 1},
-        {"prompt": ASKED, "final_answer": "B"},
+        {"prompt": ASKED, "final_answer": "B", "metadata": {"options": ["1", "2", "3"]}},
         None,
     ),
     "columns": (
@@ -343,7 +343,9 @@ def test_the_help_names_every_format(hallmark) -> None:
 def test_multiple_choice_as_it_is_passed_around(row: dict[str, Any], tmp_path: Path) -> None:
     report = taken(jsonl(tmp_path, row), tmp_path)
     assert report.format == "multiple_choice"
-    assert items(report) == [{"prompt": ASKED, "final_answer": "B", "category": "mine"}]
+    options = {"options": ["1", "2", "3"]}
+    assert items(report) == [{"prompt": ASKED, "final_answer": "B", "category": "mine", "metadata": options}]
+    assert report.judge == "choice@v1"
 
 
 def test_columns_are_mapped_and_the_others_are_kept(tmp_path: Path) -> None:
@@ -451,20 +453,23 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 }
 
 
+V1 = "answer_correctness@v1"
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_every_bad_row_is_refused_with_line_and_reason_and_none_is_dropped(case: str, tmp_path: Path) -> None:
     bad, reason = REFUSED[case]
     path = tmp_path / "rows.jsonl"
     good = b'{"prompt": "What is %d?", "answer": "%d"}\n'
     path.write_bytes(good % (1, 1) + good % (2, 2) + bad + b"\n" + good % (3, 3))
-    report = looked_at(path, tmp_path, judge="answer_correctness@v1")
+    report = looked_at(path, tmp_path, judge=V1)
     assert (report.rows, report.refused, report.taken, report.blocked) == (4, 1, 3, True)
     assert report.refusals[0].where == "line 3"
     assert reason in report.refusals[0].reason
     with pytest.raises(InputError, match=r"1 of 4 rows are refused:\n  line 3: "):
-        taken(path, tmp_path)
+        taken(path, tmp_path, judge=V1)
     assert list(tmp_path.glob("mine*")) == []
-    left_out = taken(path, tmp_path, skip_bad=True)
+    left_out = taken(path, tmp_path, skip_bad=True, judge=V1)
     assert [item["final_answer"] for item in items(left_out)] == ["1", "2", "3"]
     manifest = load_dataset(left_out.path).manifest
     assert manifest is not None
