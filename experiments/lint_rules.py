@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal
 
 from core.config import Record
 from core.errors import InputError
@@ -17,7 +17,7 @@ from evaluation.gate import GateConfig
 from evaluation.groups import group_of, independent
 from evaluation.statistics import holm, mcnemar_exact
 from golden.guard import find_near_copies
-from golden.lines import line_or_problems
+from golden.lines import Line, line_or_problems
 from golden.rendering import render_completion
 from golden.schema import Item
 from golden.words import normalise
@@ -74,15 +74,15 @@ class Finding(Record):
 
 
 @dataclass
-class Lines:
-    """The lines of a dataset that are items.
+class Lines(Generic[Line]):
+    """The lines of a dataset that are items, or traces of a training set.
 
     Attributes:
         items: the items.
         numbers: the line of each, from 1.
     """
 
-    items: list[Item] = field(default_factory=list)
+    items: list[Line] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
 
     def finding(self, rule: Rule, places: Iterable[int], problem: str) -> Finding:
@@ -92,21 +92,25 @@ class Lines:
         return Finding(rule=rule, lines=lines, ids=ids, problem=problem)
 
 
-def read_lines(path: Path) -> tuple[Lines, list[Finding]]:
+def read_lines(path: Path, kind: type[Line]) -> tuple[Lines[Line], list[Finding]]:
     """The lines that are items, and everything that is wrong with each other one; a problem that many lines
     have is one finding.
+
+    Args:
+        path: the dataset's file.
+        kind: `Item`, or `Trace` for a training set.
 
     Raises:
         InputError: the file cannot be read.
     """
-    lines, findings = Lines(), list[Finding]()
+    lines, findings = Lines[Line](), list[Finding]()
     used: dict[str, int] = {}
     unusable: dict[str, list[int]] = defaultdict(list)
     for number, value in read_every_line(path):
         if isinstance(value, InputError):
-            item: Item | list[str] = [str(value).removeprefix(f"{path}:{number}: ")]
+            item: Line | list[str] = [str(value).removeprefix(f"{path}:{number}: ")]
         else:
-            item = line_or_problems(value, Item)
+            item = line_or_problems(value, kind)
         if isinstance(item, list):
             for problem in item:
                 unusable[problem].append(number)
@@ -127,7 +131,7 @@ def read_lines(path: Path) -> tuple[Lines, list[Finding]]:
     ]
 
 
-def unanswerable(lines: Lines, judge: Judge) -> Iterator[Finding]:
+def unanswerable(lines: Lines[Item], judge: Judge) -> Iterator[Finding]:
     """Items with an accepted answer that, as the completion that a model should write, does not score 1."""
     answers = [(place, answer) for place, item in enumerate(lines.items) for answer in item.accepted]
     items = [
@@ -156,7 +160,7 @@ def unanswerable(lines: Lines, judge: Judge) -> Iterator[Finding]:
             )
 
 
-def same_prompts(lines: Lines, judge: Judge) -> Iterator[Finding]:
+def same_prompts(lines: Lines[Item], judge: Judge) -> Iterator[Finding]:
     """Equal prompts under equal system text: a contradiction where the judge would take no accepted answer of
     one for one of the other, else copies.
     """
@@ -197,7 +201,7 @@ def _agree(first: Item, second: Item, judge: Judge) -> bool:
         return False
 
 
-def near_copies(lines: Lines) -> Iterator[Finding]:
+def near_copies(lines: Lines[Item]) -> Iterator[Finding]:
     """Prompts that nearly repeat other ones of no common group. See `find_near_copies`."""
     place = {item.trace_id: number for number, item in enumerate(lines.items)}
     for overlap in find_near_copies(lines.items):
@@ -211,7 +215,7 @@ def near_copies(lines: Lines) -> Iterator[Finding]:
             yield lines.finding("near_copy", sorted((earlier, later)), problem)
 
 
-def too_long(lines: Lines, count: TokenCounter, longest: int) -> Iterator[Finding]:
+def too_long(lines: Lines[Item], count: TokenCounter, longest: int) -> Iterator[Finding]:
     """References of more tokens than a model may write: with their steps, or even the answer alone.
 
     Args:
@@ -233,7 +237,7 @@ def too_long(lines: Lines, count: TokenCounter, longest: int) -> Iterator[Findin
         meter.update(start + len(items))
 
 
-def small_categories(lines: Lines, level: float | None = None) -> Iterator[Finding]:
+def small_categories(lines: Lines[Item], level: float | None = None) -> Iterator[Finding]:
     """Categories in which not even a fall of every item would be significant, by the rule of the gate.
 
     Args:

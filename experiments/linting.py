@@ -30,7 +30,7 @@ from experiments.workspace import open_workspace
 from golden.datasets import Dataset, load_dataset
 from golden.freezing import freeze, refuse_frozen
 from golden.manifest import DEFAULT_JUDGE, Manifest
-from golden.schema import Item
+from golden.schema import Item, Trace
 from inference.contract import LONGEST
 from judges import Judge, judge_reference, load_judge
 
@@ -45,6 +45,8 @@ class Lint(Record):
         path: the file.
         sha256: of the file.
         frozen: whether a manifest pins it.
+        train: whether it was looked at as a training set: only whether each line is a trace, with an id of
+            its own.
         judge: NAME@vN; its answers were proved by it.
         model: whose tokenizer counted tokens.
         max_new_tokens: the longest completion that fits.
@@ -60,6 +62,7 @@ class Lint(Record):
     path: str
     sha256: str
     frozen: bool
+    train: bool = False
     judge: str
     model: str
     max_new_tokens: int
@@ -86,7 +89,11 @@ class Frozen(Record):
 
 
 def lint(
-    reference: str | Path, judge: str | None = None, model: str = TINY_BASE, max_new_tokens: int | None = None
+    reference: str | Path,
+    judge: str | None = None,
+    model: str = TINY_BASE,
+    max_new_tokens: int | None = None,
+    train: bool = False,
 ) -> Lint:
     """Find everything that is wrong with a golden dataset, or worth a look.
 
@@ -96,6 +103,7 @@ def lint(
         model: whose tokenizer counts the tokens of the answers.
         max_new_tokens: the longest completion that fits; by default that of an experiment with the tiny
             base; with any other model all that there may be, since an experiment fits it to the references.
+        train: look at it as a training set, as at one whose manifest says so.
 
     Raises:
         InputError: no such dataset, model or judge. What is wrong inside the file is a finding.
@@ -109,8 +117,10 @@ def lint(
     dataset = load_dataset(reference)
     used = load_judge(judge or dataset.judge)
     longest = max_new_tokens or (TINY_MAX_NEW_TOKENS if model == TINY_BASE else LONGEST)
+    if train or (dataset.manifest and dataset.manifest.purpose == "training"):
+        return _training_lint(dataset, judge_reference(used), model, longest)
     counter = _token_counter(model)
-    lines, findings = read_lines(dataset.path)
+    lines, findings = read_lines(dataset.path, Item)
     findings += [*unanswerable(lines, used), *same_prompts(lines, used)]
     if not isinstance(counter, str):
         findings += too_long(lines, counter, longest)
@@ -129,6 +139,26 @@ def lint(
         warnings=[finding for finding in findings if not finding.is_error],
         skipped={"cut_steps": counter} if isinstance(counter, str) else {},
         can_show=can_show(dataset.name, lines.items),
+    )
+
+
+def _training_lint(dataset: Dataset, judge: str, model: str, longest: int) -> Lint:
+    lines, findings = read_lines(dataset.path, Trace)
+    return Lint(
+        name=dataset.name,
+        path=str(dataset.path),
+        sha256=dataset.sha256,
+        frozen=dataset.manifest is not None,
+        train=True,
+        judge=judge,
+        model=model,
+        max_new_tokens=longest,
+        items=len(lines.items),
+        categories=dict(sorted(Counter(trace.category for trace in lines.items if trace.category).items())),
+        errors=findings,
+        warnings=[],
+        skipped={},
+        can_show=[],
     )
 
 
@@ -160,7 +190,9 @@ def _token_counter(model: str) -> TokenCounter | str:
     return count
 
 
-def freeze_dataset(reference: str | Path, licence: str, made_by: str, judge: str | None = None) -> Frozen:
+def freeze_dataset(
+    reference: str | Path, licence: str, made_by: str, judge: str | None = None, train: bool = False
+) -> Frozen:
     """Prove that a dataset can be won, and write its manifest.
 
     Args:
@@ -168,6 +200,7 @@ def freeze_dataset(reference: str | Path, licence: str, made_by: str, judge: str
         licence: SPDX identifier of the data's licence.
         made_by: how the items were made.
         judge: NAME@vN of the judge that the set is meant for; it becomes the default for the set.
+        train: it is a training set, of which nothing has to be proved.
 
     Raises:
         InputError: it is frozen already; an item is unusable; an item's own reference, rendered as a
@@ -175,6 +208,8 @@ def freeze_dataset(reference: str | Path, licence: str, made_by: str, judge: str
     """
     dataset = load_dataset(reference)
     refuse_frozen(dataset)
+    if train:
+        return Frozen(manifest=freeze(dataset, licence, made_by, train=True), warnings=[], can_show=[])
     items = list(dataset.items())
     lines = Lines(items, list(range(1, len(items) + 1)))
     used = load_judge(judge or DEFAULT_JUDGE)
@@ -183,7 +218,7 @@ def freeze_dataset(reference: str | Path, licence: str, made_by: str, judge: str
     return Frozen(manifest=manifest, warnings=warnings, can_show=can_show(dataset.name, lines.items))
 
 
-def _proved(dataset: Dataset, lines: Lines, judge: Judge) -> list[Finding]:
+def _proved(dataset: Dataset, lines: Lines[Item], judge: Judge) -> list[Finding]:
     findings = [*unanswerable(lines, judge), *same_prompts(lines, judge)]
     if errors := [finding for finding in findings if finding.is_error]:
         shown = "".join(f"\n  {error.where()}: {error.problem}" for error in errors[:NAMED_AT_FREEZE])

@@ -9,16 +9,22 @@ from golden.datasets import Dataset
 from golden.manifest import Manifest, manifest_path, write_manifest
 
 
-def category_counts(dataset: Dataset) -> dict[str, int]:
-    """How many items each category has, by name. Every item is read and checked.
+def category_counts(dataset: Dataset, train: bool = False) -> Counter[str | None]:
+    """How many items each category has. Every item is read and checked.
+
+    Args:
+        dataset: any.
+        train: whether it is a training set, whose lines may lack a category: they are counted under None.
 
     Raises:
         InputError: names file, line and field of the first problem.
     """
-    return dict(sorted(Counter(item.category for item in dataset.items()).items()))
+    return Counter(line.category for line in (dataset.traces() if train else dataset.items()))
 
 
-def freeze(dataset: Dataset, licence: str, made_by: str, judge: str | None = None) -> Manifest:
+def freeze(
+    dataset: Dataset, licence: str, made_by: str, judge: str | None = None, train: bool = False
+) -> Manifest:
     """Check every item and write the manifest beside the file.
 
     Args:
@@ -26,20 +32,22 @@ def freeze(dataset: Dataset, licence: str, made_by: str, judge: str | None = Non
         licence: SPDX identifier of the data's licence.
         made_by: how the items were made, for whoever reads the results.
         judge: NAME@vN of the judge that the set is meant for; None for the default.
+        train: whether it is a training set.
 
     Raises:
         InputError: it is frozen already, or an item is unusable.
     """
     refuse_frozen(dataset)
-    categories = category_counts(dataset)
+    counts = category_counts(dataset, train)
     manifest = Manifest(
         name=dataset.name,
-        items=sum(categories.values()),
+        items=counts.total(),
         sha256=dataset.sha256,
-        categories=categories,
+        categories=dict(sorted((name, count) for name, count in counts.items() if name is not None)),
         licence=licence,
         made_by=made_by,
         judge=judge,
+        purpose="training" if train else "golden",
     )
     write_manifest(dataset.path, manifest)
     return manifest

@@ -72,12 +72,15 @@ def line_or_problems(value: Any, kind: type[Line]) -> Line | list[str]:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        found = [_explain(problem) for problem in error.errors() if not _is_of_names(problem)]
-    return [*_names(value, kind), *found]
+        problems = error.errors()
+    named = _names(value, kind)
+    return [*named, *(_explain(problem) for problem in problems if not _is_said(problem, named))]
 
 
-def _is_of_names(problem: Any) -> bool:
-    """Whether `_names` says it, of all fields at once."""
+def _is_said(problem: Any, named: list[str]) -> bool:
+    """Whether `_names` says it, of all fields at once: names, and what follows from a missing field."""
+    if problem["type"] == "value_error" and not problem["loc"]:
+        return bool(named)
     return len(problem["loc"]) == 1 and problem["type"] in ("missing", "extra_forbidden")
 
 

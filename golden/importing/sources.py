@@ -15,7 +15,7 @@ from golden.importing.rows import Table
 from golden.importing.text import text_table
 
 HUB_PREFIX = "hf:"
-HUB = re.compile(r"hf:(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?(:(?P<split>[\w./-]+))?", re.ASCII)
+HUB = re.compile(r"hf:(?P<id>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?(:(?P<split>[\w./-]+))?", re.ASCII)
 TEXTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pq")
 SUFFIXES = (*TEXTS, *PARQUET, ".arrow")

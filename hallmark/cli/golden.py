@@ -66,6 +66,9 @@ def check(
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Longest completion, in tokens. Default: as in an experiment.")
     ] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Look at it as a training set; one that was imported as such is.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Find everything that is wrong with a golden dataset, or worth a look. Exits with 2 on errors.
@@ -78,7 +81,7 @@ def check(
     from hallmark.cli.show.lint import show_lint
 
     with progress_shown():
-        found = lint(file, judge_with(judge, judge_arg), model, max_new_tokens)
+        found = lint(file, judge_with(judge, judge_arg), model, max_new_tokens, train)
     if json:
         emit(found.model_dump(mode="json"))
     else:
@@ -94,6 +97,9 @@ def freeze(
     made_by: Annotated[str, typer.Option(help="How the items were made, for readers of the results.")],
     judge: Judge = None,
     judge_arg: JudgeArguments = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="It is a training set; nothing has to be proved of it.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Prove that each answer can score 1, and write the manifest that pins the sha256 and names the judge."""
@@ -102,7 +108,7 @@ def freeze(
     from hallmark.cli.show.lint import show_copies
 
     with progress_shown():
-        frozen = freeze_dataset(file, licence, made_by, judge_with(judge, judge_arg))
+        frozen = freeze_dataset(file, licence, made_by, judge_with(judge, judge_arg), train)
     manifest = frozen.manifest
     if json:
         emit({**manifest.model_dump(), "can_show": frozen.can_show})
@@ -110,7 +116,8 @@ def freeze(
     show_copies(frozen.warnings)
     pinned = f"{manifest.items} items, sha256 {manifest.sha256}"
     out.print(f"{manifest_path(Path(file))}: {manifest.name} is frozen, {pinned}", markup=False)
-    out.print(" ".join(frozen.can_show), markup=False)
+    if frozen.can_show:
+        out.print(" ".join(frozen.can_show), markup=False)
 
 
 @app.command()

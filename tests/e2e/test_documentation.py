@@ -34,7 +34,8 @@ def test_the_python_page_runs_from_top_to_bottom_and_leaves_standard_output_alon
     assert headline == "NOT PROMOTED: the gate said no"
     assert refusal.startswith("configuration: train.steps: Input should be greater than or equal to 1, got 0")
     assert "train: 20/20 steps" in done.stderr, "progress is shown"
-    assert {path.name for path in tmp_path.iterdir()} == {"my-experiments"}
+    imported = {"tickets.csv", "support-v1.jsonl", "support-v1.manifest.json", "support.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"my-experiments", *imported}
 
 
 def test_the_first_notebook_runs_and_shows_tables(tmp_path: Path) -> None:

@@ -136,6 +136,8 @@ def test_every_item_is_a_trace(tmp_path) -> None:
                 "final_answer: expected a string or a list of strings, got an object",
             ],
         ),
+        ({"trace_id": "a", "final_answer": "1", "category": "c"}, Item, ["prompt: missing field"]),
+        ({"trace_id": "a", "prompt": "x"}, Trace, ["completion: missing field"]),
         (
             {"trace_id": "a", "prompt": "x", "messages": turns("x"), "final_answer": "1", "category": "c"},
             Item,

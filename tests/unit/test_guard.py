@@ -403,7 +403,8 @@ def test_a_clean_copy_of_nothing_is_refused(hallmark, tmp_path: Path) -> None:
 def test_a_run_refuses_leaks_and_records_twins(allowed: bool, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
     train, golden, _ = leaking(tmp_path)
-    settings = {"dataset": str(golden), "train": {"dataset": str(train), "allow_contamination": allowed}}
+    wanted = {"dataset": str(train), "allow_contamination": allowed, "sequence_length": 256}
+    settings = {"dataset": str(golden), "train": wanted}
     config = configured(TrainRunConfig, None, settings)
     if not allowed:
         with pytest.raises(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
+import os
+import pty
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import hallmark as hm
 from core.errors import InputError
 from core.files import write_jsonl
 from experiments.importing import ImportReport, import_prepared
@@ -808,3 +815,57 @@ def test_gsm8k_is_imported_as_it_is(tmp_path: Path) -> None:
         assert "," not in item.reference
         assert math.isfinite(float(item.reference))
     assert all(isinstance(item, Item) for item in read_items(report.path))
+
+
+def test_on_a_terminal_a_person_is_asked_first(home: Path, tmp_path: Path) -> None:
+    path = jsonl(tmp_path, {"prompt": "a?", "answer": "1"})
+    command = [
+        str(Path(sys.executable).with_name("hallmark")),
+        "golden",
+        "import",
+        str(path),
+        "--name",
+        "mine",
+    ]
+    for answer, written in (("n", False), ("y", True)):
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path) as process:
+            os.close(theirs)
+            os.write(ours, f"{answer}\n".encode())
+            shown = b""
+            with contextlib.suppress(OSError):  # what a terminal gives when the program has ended
+                while piece := os.read(ours, 1 << 16):
+                    shown += piece
+            os.close(ours)
+        assert process.returncode == 0
+        assert b"Write mine-v1.jsonl?" in shown
+        assert (tmp_path / "mine-v1.jsonl").exists() == written
+        assert (b"Nothing was written." in shown) != written
+
+
+def test_a_dataset_is_imported_and_exported_from_python(tmp_path: Path) -> None:
+    source = jsonl(tmp_path, {"prompt": "a?", "answer": ["1", "one"]}, {"prompt": "b?", "answer": "2"})
+    report = hm.import_dataset(source, "mine", out=tmp_path, sample=1)
+    assert (report.taken, report.written) == (1, True)
+    assert report.to_frame()[["question", "answer"]].values.tolist() in ([["a?", "1 | one"]], [["b?", "2"]])
+    assert hm.export_dataset(report.path, tmp_path / "out.csv") == 1
+    with pytest.raises(hm.InputError, match="1 of 1 rows are refused"):
+        hm.import_dataset(jsonl(tmp_path, {"prompt": "a?", "answer": None}), "other", out=tmp_path)
+
+
+def test_the_example_of_the_documentation_runs(hallmark, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "golden.md").read_text()
+    section = page.partition("## Import\n")[2]
+    table, commands = (re.search(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("csv", "sh"))
+    assert table
+    assert commands
+    (tmp_path / "tickets.csv").write_text(table[1])
+    for command in commands[1].splitlines():
+        result = hallmark(*shlex.split(command)[1:])
+        assert result.returncode == 0, result.stderr
+    assert [item.category for item in read_items(tmp_path / "support-v1.jsonl")] == [
+        "keys",
+        "paths",
+        "limits",
+    ]
+    assert (tmp_path / "support.parquet").is_file()

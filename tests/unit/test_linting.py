@@ -393,3 +393,26 @@ def test_a_model_without_a_tokenizer_file_skips_the_lengths(tmp_path: Path, monk
     report = lint(write(tmp_path, item(1, "a?", "y" * 200)))
     assert "tokenizers" in report.skipped["cut_steps"]
     assert places(report.errors, "cut_answer") == []
+
+
+def test_a_training_set_is_checked_and_frozen_as_one(hallmark, tmp_path: Path) -> None:
+    path = tmp_path / "learn-v1.jsonl"
+    rows: list[dict[str, Any]] = [{"trace_id": "a", "prompt": "2 + 2?", "completion": "4"}]
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    rows.append({"trace_id": "b", "messages": turns})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert hallmark("golden", "check", str(path)).returncode == 2
+    checked = hallmark("golden", "check", str(path), "--train")
+    assert checked.returncode == 0
+    assert "good: every line is an item; ids are unique" in checked.stdout
+    made = ("--licence", "MIT", "--made-by", "hand", "--train")
+    assert hallmark("golden", "freeze", str(path), *made).returncode == 0
+    manifest = read_manifest(path)
+    assert manifest is not None
+    assert (manifest.items, manifest.categories, manifest.purpose) == (2, {}, "training")
+    assert hallmark("golden", "check", str(path)).returncode == 0
+    with path.open("a") as file:
+        file.write('{"trace_id": "a", "prompt": "x"}\n')
+    manifest_path(path).unlink()
+    found = lint(path, train=True)
+    assert [finding.problem for finding in found.errors] == ["completion: missing field"]

@@ -50,6 +50,9 @@ GOOD: dict[Rule, str] = {
 }
 
 
+OF_TRAINING_SETS = frozenset[Rule]({"not_an_item", "repeated_id"})
+
+
 def show_lint(lint: Lint, file: str) -> None:
     """Print what was found, what is good, and what to do next.
 
@@ -76,7 +79,12 @@ def show_lint(lint: Lint, file: str) -> None:
     if "cut_answer" in found:
         found |= {"cut_steps"}  # the answer is part of what is said to fit
     # of no items nothing is good
-    good = [text.format(**about) for rule, text in GOOD.items() if rule not in found and lint.items]
+    looked_at = OF_TRAINING_SETS if lint.train else GOOD.keys()
+    good = [
+        text.format(**about)
+        for rule, text in GOOD.items()
+        if rule in looked_at and rule not in found and lint.items
+    ]
     if good:
         out.print(Text.assemble(("good: ", "green"), "; ".join(good)))
     if lint.can_show:
@@ -106,6 +114,8 @@ def show_findings(findings: Sequence[Finding]) -> None:
 def _next(lint: Lint, file: str) -> str:
     if lint.errors:
         return f"Repair {len(lint.errors)}, then check again: hallmark golden check {shlex.quote(file)}"
+    if lint.train:
+        return f"well formed; `hallmark golden guard {shlex.quote(file)} GOLDEN` looks for golden items in it"
     verdict = "fit to decide on, with warnings" if lint.warnings else "all good"
     if any("too small" in sentence for sentence in lint.can_show):
         verdict = "well formed, but too small to decide much"
