@@ -30,7 +30,7 @@ from golden.importing.rows import Places, Row
 from golden.importing.sources import HUB_PREFIX, Source, open_source
 from golden.importing.values import Asked, Notes, RowError
 from golden.lines import line_or_problems
-from golden.manifest import DEFAULT_JUDGE, Manifest, Origin, manifest_path, write_manifest
+from golden.manifest import IMPORTED_JUDGE, Manifest, Origin, manifest_path, write_manifest
 from golden.schema import TRACE_ID_PATTERN, DatasetLine, Item, Trace, trace_id_for
 from golden.words import normalise
 from judges import Judge, judge_reference, load_judge
@@ -232,7 +232,7 @@ def import_prepared(
         ResourceError: the hub or a package is missing.
     """
     key, version = _key(name)
-    used = None if train else load_judge(judge or DEFAULT_JUDGE)
+    used = None if train else load_judge(judge or IMPORTED_JUDGE)
     known = known_format(format)
     others = [load_dataset(other) for other in against]
     opened = open_source(str(source), encoding, split)
@@ -304,7 +304,7 @@ def import_prepared(
             categories=categories,
             licence=licence or UNKNOWN,
             made_by=made_by or f"hallmark golden import {origin.source}",
-            judge=judge and used and judge_reference(used),
+            judge=used and judge_reference(used),
             purpose="training" if train else "golden",
             origin=origin,
         )

@@ -72,10 +72,17 @@ ENUMERATED = re.compile(r"^[ \t>#*-]{0,8}(?:step[ ])?[0-9]{1,3}[.):](?=[ \t*]+\S
 DIGIT = re.compile("[0-9]")
 BOLD = re.compile(r"\*\*([^*\n]*[^*\n:])\*\*")
 SENTENCE = re.compile(r"[.!?](?=\s|$)|[\u3002\uff01\uff1f]")
-ALTERNATIVES = re.compile(
-    r"[0-9][^0-9\n]{0,40}?(?<![^\W_])(?:or|oder|ou|or even)(?![^\W_])[^0-9\n]{0,20}[0-9]"
+OTHERWISE = r"[0-9][^0-9]{0,40}?(?<![^\W_])(?:or|oder|ou)(?![^\W_])[^0-9]{0,20}"
+ALTERNATIVES = re.compile(OTHERWISE + r"[0-9]|\bbetween\s[^0-9]{0,10}[0-9]|[0-9]\s(?:to|until)\s[$€£¥]?[0-9]")
+LAST_OF_SEVERAL = re.compile(OTHERWISE + "$")
+CORRECTED = re.compile(
+    r"(?<![^\W_])(?:no|wait|actually|correction|sorry|oops|hmm|rather)(?![^\W_])", re.IGNORECASE
+)
+DENIED = re.compile(
+    r"(?<![^\W_])(?:not|never|neither|nor|none|nothing|no)(?![^\W_])|n['\u2019]t\b", re.IGNORECASE
 )
 GOES_ON = re.compile(r"\s*[-+*/x^=<>≤≥]\s*[$€£¥(]?\s*\.?[0-9]")
+OF_IT = re.compile(r"\s+of\s+[$€£¥]?[0-9]")
 LISTED = re.compile(r"\s*[,;&]\s*[$€£¥]?[-+]?[0-9]|(?:\s+[^\W\d_]+){0,2}\s+and\s+[$€£¥]?[-+]?[0-9]")
 ABOUT = {
     "",
@@ -282,12 +289,17 @@ def said_number(text: str, last: bool = False) -> Said:
         number = spoken(bare(line))
         return Said(number, bare(line), "leading" if number else "none")
     if last:
-        return _said(line, [each for each in found if each.value is not None][-1], "last")
-    if ALTERNATIVES.search(line):
+        number = [each for each in found if each.value is not None][-1]
+        several = LAST_OF_SEVERAL.search(line[max(0, number.start - 80) : number.start])
+        return Said(None, line[-80:], "alternatives") if several else _said(line, number, "last")
+    if ALTERNATIVES.search(line) and len({each.value for each in found}) > 1:
         return Said(None, line, "alternatives")
     first = found[0]
+    if CORRECTED.search(line, first.end) and len(found) > 1:
+        return _said(line, found[-1], "last")
     before = line[: first.start].strip(" (*_`\"'")
-    if before in ABOUT and not GOES_ON.match(line, first.end):
+    is_part = "=" in line and OF_IT.match(line, first.end)  # 10% of 180 = 18
+    if before in ABOUT and not is_part and not GOES_ON.match(line, first.end):
         if LISTED.match(line, first.end):
             return Said(None, line, "alternatives")
         return _said(line, first, "leading")
@@ -295,12 +307,12 @@ def said_number(text: str, last: bool = False) -> Said:
     if len(sides) > 1:
         behind = len(line) - len(sides[-1])
         right = [each for each in found if each.start >= behind]
+        if len(sides) == 2 and len(right) > 1 and len(found) == len(right) + 1 and before in ABOUT:
+            return _said(line, first, "leading")
         if len(right) == 1 or (right and not GOES_ON.match(line, right[0].end)):
             if LISTED.match(line, right[0].end):
                 return Said(None, line, "alternatives")
             return _said(line, right[0], "equals")
-        if len(found) > 1 and before in ABOUT:
-            return _said(line, first, "leading")
     how = "emphasis" if emphasised else "only" if len(found) == 1 else "last"
     return _said(line, found[-1], how)
 
@@ -325,13 +337,13 @@ def readings(text: str) -> Iterator[str]:
     if (inner := statement(text)) is not None:
         yield inner.text
         text = inner.text
-    sentence = SENTENCE.split(text, maxsplit=1)[0]
-    for part in dict.fromkeys((text, sentence)):
+    sentence, *rest = SENTENCE.split(text, maxsplit=1)
+    for part in (text,) if rest and CORRECTED.search(rest[0]) else dict.fromkeys((text, sentence)):
         yield part
         yield re.split(
             r"[,;.]?\s+(?:because|since|as it|as they)(?![^\W_])", part, maxsplit=1, flags=re.IGNORECASE
         )[0]
-        tail = re.split(r"(?<![^\W_])(?:is|are|was|were)\s|\s=\s", part, flags=re.IGNORECASE)[-1]
-        yield tail
-    if not re.search(r"\b(?:not|never|neither)\b|n['\u2019]t\b", text, re.IGNORECASE):
+        if not DENIED.search(part):
+            yield re.split(r"(?<![^\W_])(?:is|are|was|were)\s|\s=\s", part, flags=re.IGNORECASE)[-1]
+    if not DENIED.search(text):
         yield from BOLD.findall(text)[-1:]

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from core.errors import InputError
+from golden.manifest import IMPORTED_JUDGE
 from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, counted, emit, out, relative
 from hallmark.progress import progress_shown
@@ -79,7 +80,11 @@ def import_file(
         str | None, typer.Option(help="How the items were made, for readers of the results.")
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(help="NAME@vN that a golden set is meant for; its answers are proved by it.")
+        str | None,
+        typer.Option(
+            help="NAME@vN that a golden set is meant for; its answers are proved by it. "
+            f"Default: {IMPORTED_JUDGE}."
+        ),
     ] = None,
     judge_arg: JudgeArguments = None,
     skip_bad: Annotated[

@@ -459,14 +459,15 @@ def test_every_bad_row_is_refused_with_line_and_reason_and_none_is_dropped(case:
     path = tmp_path / "rows.jsonl"
     good = b'{"prompt": "What is %d?", "answer": "%d"}\n'
     path.write_bytes(good % (1, 1) + good % (2, 2) + bad + b"\n" + good % (3, 3))
-    report = looked_at(path, tmp_path)
+    judge = "answer_correctness@v1"  # reads no answer in <
+    report = looked_at(path, tmp_path, judge=judge)
     assert (report.rows, report.refused, report.taken, report.blocked) == (4, 1, 3, True)
     assert report.refusals[0].where == "line 3"
     assert reason in report.refusals[0].reason
     with pytest.raises(InputError, match=r"1 of 4 rows are refused:\n  line 3: "):
-        taken(path, tmp_path)
+        taken(path, tmp_path, judge=judge)
     assert list(tmp_path.glob("mine*")) == []
-    left_out = taken(path, tmp_path, skip_bad=True)
+    left_out = taken(path, tmp_path, skip_bad=True, judge=judge)
     assert [item["final_answer"] for item in items(left_out)] == ["1", "2", "3"]
     manifest = load_dataset(left_out.path).manifest
     assert manifest is not None
