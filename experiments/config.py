@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Self, TypeVar, cast
 
-from pydantic import Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
 from core.config import MODEL_NAME_PATTERN, Config, read_toml, validated
 from core.errors import InputError
@@ -15,7 +15,7 @@ from core.judge_reference import JudgeReference, parse_judge
 from evaluation.gate import GateConfig
 from evaluation.suite import Limit, Requirement, Suite, check_suite, in_order
 from experiments.defaults import TINY_MODEL_NAME, model_name_for
-from experiments.references import TINY_BASE, short_name
+from experiments.references import REGISTRY_PREFIX, TINY_BASE, short_name
 from golden.manifest import DEFAULT_JUDGE
 from golden.prompting import PromptConfig
 from inference.contract import GenerationConfig
@@ -33,6 +33,11 @@ JUDGE_HELP = (
     f"Default: the one that the dataset's manifest names, else {DEFAULT_JUDGE}."
 )
 
+NEEDS_NAME_SCHEMA: dict[str, Any] = {
+    "if": {"properties": {"base_model": {"pattern": f"^({TINY_BASE}$|{REGISTRY_PREFIX})"}}},
+    "else": {"required": ["model_name"], "properties": {"model_name": {"type": "string"}}},
+}
+"""What a form can check before anything runs: any base model but these needs a name for its versions."""
 MODEL_NAME_SCHEMA = {"anyOf": [{"type": "string", "pattern": MODEL_NAME_PATTERN}, {"type": "null"}]}
 
 LIMIT_HELP = (
@@ -96,6 +101,8 @@ class TrainRunConfig(Config):
 
 class ExperimentConfig(TrainRunConfig):
     """Base against trained, judged on the same items; the better one may become champion."""
+
+    model_config = ConfigDict(json_schema_extra=NEEDS_NAME_SCHEMA)
 
     # Always a string once validated; a form may leave it empty.
     model_name: Annotated[str, WithJsonSchema(MODEL_NAME_SCHEMA)] = Field(

@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from core.config import Record
 from core.errors import InputError
-from core.files import MAX_LINE_BYTES, atomic_writer, canonical_json, sha256_bytes, sha256_file
+from core.files import MAX_LINE_BYTES, atomic_writer, canonical_json, read_jsonl, sha256_bytes, sha256_file
+from core.tabular import Row as TableRow
+from core.tabular import Tabular
 from experiments.lint_rules import Finding, Lines, same_prompts, unanswerable
 from experiments.linting import can_show
 from golden.datasets import Dataset, load_dataset, parse_name, read_items, read_traces
@@ -31,8 +33,7 @@ from golden.importing.sources import HUB_PREFIX, Source, open_source
 from golden.importing.values import Asked, Notes, RowError
 from golden.lines import line_or_problems
 from golden.manifest import IMPORTED_JUDGE, Manifest, Origin, manifest_path, write_manifest
-from golden.schema import TRACE_ID_PATTERN, DatasetLine, Item, Trace, trace_id_for
-from golden.words import normalise
+from golden.schema import TRACE_ID_PATTERN, Item, Trace, trace_id_for
 from judges import Judge, judge_reference, load_judge
 
 FIRST_ROWS = 200
@@ -67,7 +68,7 @@ class Mapped(Record):
     column: str
 
 
-class ImportReport(Record):
+class ImportReport(Tabular, Record):
     """What an import takes, and what it does not.
 
     Attributes:
@@ -136,6 +137,24 @@ class ImportReport(Record):
     written: bool = False
     was_there: bool = False
     next: str
+
+    def table_caption(self) -> str:
+        """What was made of what."""
+        left_out = f", {self.refused:,} of {self.rows:,} rows refused" if self.refused else ""
+        return f"{self.name}: {self.taken:,} items of {self.source}{left_out}"
+
+    def table_rows(self) -> list[TableRow]:
+        """The first items."""
+        traces = [Trace.model_validate(item) for item in self.preview]
+        return [
+            {
+                "trace_id": trace.trace_id,
+                "category": trace.category,
+                "question": trace.question,
+                "answer": " | ".join(_taught(trace)),
+            }
+            for trace in traces
+        ]
 
     @property
     def blocked(self) -> bool:
@@ -243,8 +262,6 @@ def import_prepared(
         work.read()
         if used is not None:
             work.prove(used)
-        else:
-            work.count_contradictions()
         work.compare(others)
         if sample is not None:
             work.draw(sample, seed)
@@ -293,7 +310,7 @@ def import_prepared(
             sha256=sha256,
             judge=used and judge_reference(used),
             licence=licence or UNKNOWN,
-            can_show=[] if train else can_show(path.stem, list(read_items(lines)) if work.taken else []),
+            can_show=[] if train else can_show(path.stem, work.kept_items()),
             was_there=was_there,
             next=_next(path, train),
         )
@@ -387,6 +404,9 @@ class _Work:
     Attributes:
         folder: for the lines so far.
         dropped: for each line there whether it is refused, or not in the sample; uint8.
+        ids: those that the file gives, as long as they can be used.
+        items: the lines of a golden set.
+        answers: what a training set answers to each prompt, as hashes; empty where there are several.
     """
 
     folder: Path
@@ -407,6 +427,9 @@ class _Work:
     categories: Counter[str] = field(default_factory=Counter)
     preview: list[dict[str, Any]] = field(default_factory=list)
     dropped: bytearray = field(default_factory=bytearray)
+    ids: list[str] | None = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    answers: dict[bytes, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.places = Places(self.source.tables)
@@ -426,7 +449,6 @@ class _Work:
 
     def read(self) -> None:
         """Read every row, and write those that make a line, each once."""
-        ids: list[str] | None = []  # those of the file, as long as they can be used
         lines: dict[bytes, int] = {}
         asked = Asked(self.train, None if self.train else self.key, self.notes)
         with self.file.open("wb") as file:
@@ -435,44 +457,57 @@ class _Work:
                 for row in table.read():
                     self.rows += 1
                     where = self.places.of(table, row.number)
-                    line, given, problem = self._line(row, asked)
-                    if line is None:
-                        self.refuse(where, problem)
+                    try:
+                        line, given = self._line(row, asked)
+                        text = _text_of(line)
+                    except RowError as error:
+                        self.refuse(where, str(error))
                         continue
-                    mark = uuid.UUID(line.trace_id).bytes
-                    if (first := lines.setdefault(mark, len(self.dropped))) != len(self.dropped):
+                    place = len(self.dropped)
+                    if (first := lines.setdefault(uuid.UUID(line.trace_id).bytes, place)) != place:
                         self._repeat(where, first)
                         continue
-                    self._write(file, line)
+                    file.write(text)
+                    self.dropped.append(0)
                     self.places.append(row.number)
-                    ids = _with(ids, given)
-        if ids and self._usable(ids):
-            self._rename(ids)
+                    if given is None:
+                        self.ids = None
+                    elif self.ids is not None:
+                        self.ids.append(given)
+                    if self.train:
+                        self._learn(line)
+        if self.ids is not None and not self._usable(self.ids):
+            self.ids = None
 
-    def _line(self, row: Row, asked: Asked) -> tuple[DatasetLine | None, str | None, str]:
-        """The line that a row makes and the id that the file gives it; or why it makes none."""
+    def _line(self, row: Row, asked: Asked) -> tuple[Item | Trace, str | None]:
+        """The line that a row makes, with an id of its content, and the id that the file gives it.
+
+        Raises:
+            RowError: it makes none.
+        """
         if isinstance(row.values, InputError):
-            return None, None, str(row.values)
-        try:
-            fields = self.reading.line(row.values, asked)
-        except RowError as error:
-            return None, None, str(error)
+            raise RowError(str(row.values))
+        fields = self.reading.line(row.values, asked)
         given = fields.pop("trace_id", None)
-        line = line_or_problems({"trace_id": "none", **fields}, Trace if self.train else Item)
+        fields["trace_id"] = "none"
+        line: Item | Trace | list[str]
+        line = line_or_problems(fields, Trace) if self.train else line_or_problems(fields, Item)
         if isinstance(line, list):
-            return None, None, "; ".join(line)
-        if (problem := _unwritable(line)) is not None:
-            return None, None, problem
-        return line.model_copy(update={"trace_id": _content_id(line)}), given, ""
-
-    def _write(self, file: IO[bytes], line: DatasetLine) -> None:
-        file.write(canonical_json(line.model_dump()).encode() + b"\n")
-        self.dropped.append(0)
+            raise RowError("; ".join(line))
+        return line.model_copy(update={"trace_id": _content_id(line)}), given
 
     def _repeat(self, where: str, first: int) -> None:
         self.duplicates += 1
         if len(self.repeated) < LISTED:
             self.repeated.append(Refusal(where=where, reason=f"repeats {self.places.where(first)}"))
+
+    def _learn(self, line: Item | Trace) -> None:
+        """Count the prompts of a training set that have several answers."""
+        asked = _digest(line.system_text or "", line.question)
+        answer = _digest(*(turn.content for turn in line.turns if turn.role == "assistant"), *_taught(line))
+        if self.answers.setdefault(asked, answer) not in (answer, b""):
+            self.answers[asked] = b""
+            self.contradictions += 1
 
     def _usable(self, ids: list[str]) -> bool:
         """Whether the ids of the file can be those of the dataset; else says why not."""
@@ -485,20 +520,10 @@ class _Work:
             return False
         return True
 
-    def _rename(self, ids: list[str]) -> None:
-        renamed = self.folder / "renamed.jsonl"
-        with renamed.open("wb") as file:
-            for line, trace_id in zip(read_traces(self.file), ids, strict=True):
-                fields = {**line.model_dump(), "trace_id": trace_id}
-                file.write(canonical_json(fields).encode() + b"\n")
-        self.file = renamed
-
     def prove(self, judge: Judge) -> None:
         """Refuse items that cannot be won by the judge, and prompts with contradicting answers."""
-        if not self.dropped:
-            return
-        items = list(read_items(self.file))
-        lines = Lines(items, list(range(1, len(items) + 1)))
+        self.items = list(read_items(self.file)) if self.dropped else []
+        lines = Lines(self.items, list(range(1, len(self.items) + 1)))
         for finding in unanswerable(lines, judge):
             named = judge_reference(judge)
             self._drop_found(finding, f"by {named} no model can be right: {finding.problem}")
@@ -514,22 +539,11 @@ class _Work:
         for line in finding.lines:
             self.drop(line - 1, reason)
 
-    def count_contradictions(self) -> None:
-        """Count the prompts of a training set that have several answers."""
-        taught: dict[bytes, bytes] = {}
-        several: set[bytes] = set()
-        for trace in _lines_of(self.file, self.dropped):
-            asked = _digest(normalise(trace.question), normalise(trace.system_text or ""))
-            answer = _digest(_taught(trace))
-            if taught.setdefault(asked, answer) != answer:
-                several.add(asked)
-        self.contradictions = len(several)
-
     def compare(self, others: Sequence[Dataset]) -> None:
         """Refuse golden items that the training sets hold, or training examples that hold golden items."""
         for other in others:
             if self.train:
-                found = find_overlaps(_lines_of(self.file, self.dropped), other.items())
+                found = find_overlaps((trace for _, trace in self.kept()), other.items())
                 self._drop_overlapping(
                     {
                         each.train_id: f"holds item {each.golden_id} of {other.name} ({each.kind})"
@@ -539,8 +553,7 @@ class _Work:
                 continue
             again = True
             while again:  # a training example is shown with one golden item, and may hold more
-                kept = (Item.model_validate(each.model_dump()) for each in _lines_of(self.file, self.dropped))
-                found = find_overlaps(other.traces(), kept)
+                found = find_overlaps(other.traces(), self.kept_items())
                 again = self._drop_overlapping(
                     {
                         each.golden_id: f"{other.name} holds it: item {each.train_id} ({each.kind})"
@@ -558,8 +571,8 @@ class _Work:
 
     def _drop_overlapping(self, reasons: Mapping[str, str]) -> bool:
         if reasons:
-            for place, trace in enumerate(read_traces(self.file)):
-                if trace.trace_id in reasons and not self.dropped[place]:
+            for place, trace in self.kept():
+                if trace.trace_id in reasons:
                     self.overlaps += 1
                     self.drop(place, reasons[trace.trace_id])
         return bool(reasons)
@@ -569,14 +582,22 @@ class _Work:
         order of the file.
         """
         ranked = sorted(
-            (sha256_bytes(f"{seed}:{trace.trace_id}".encode()), place)
-            for place, trace in enumerate(read_traces(self.file) if self.dropped else ())
-            if not self.dropped[place]
+            (sha256_bytes(f"{seed}:{trace.trace_id}".encode()), place) for place, trace in self.kept()
         )
         if count > len(ranked):
             raise InputError(f"--sample {count}: only {len(ranked)} items can be taken")
         for _, place in ranked[count:]:
             self.dropped[place] = 1
+
+    def kept(self) -> Iterator[tuple[int, Trace]]:
+        """The lines that are not dropped, with their places; as traces, which every line is."""
+        for place, trace in enumerate(read_traces(self.file) if self.dropped else ()):
+            if not self.dropped[place]:
+                yield place, trace
+
+    def kept_items(self) -> list[Item]:
+        """The items of a golden set that are not dropped."""
+        return [item for item, dropped in zip(self.items, self.dropped, strict=True) if not dropped]
 
     def finish(self) -> Path:
         """Write the lines that are left, as the dataset will have them."""
@@ -584,58 +605,54 @@ class _Work:
         with path.open("wb") as file, self.file.open("rb") as lines:
             for place, line in enumerate(lines):
                 if not self.dropped[place]:
-                    file.write(line)
-        for trace in read_traces(path) if not all(self.dropped) else ():
+                    file.write(line if self.ids is None else _renamed(line, self.ids[place]))
+        for _, value in read_jsonl(path):
             self.taken += 1
-            if trace.category is not None:
-                self.categories[trace.category] += 1
+            if "category" in value:
+                self.categories[value["category"]] += 1
             if len(self.preview) < PREVIEW:
-                self.preview.append(trace.model_dump())
+                self.preview.append(value)
         return path
 
 
-def _with(ids: list[str] | None, given: str | None) -> list[str] | None:
-    if ids is None or given is None:
-        return None
-    ids.append(given)
-    return ids
+def _renamed(line: bytes, trace_id: str) -> bytes:
+    """A line with another id, which is the last of its fields, as they are sorted."""
+    before, _, _ = line.rpartition(b'"trace_id":')
+    return before + f'"trace_id":{canonical_json(trace_id)}}}\n'.encode()
 
 
-def _lines_of(path: Path, dropped: bytearray) -> Iterator[Trace]:
-    """The lines that are not dropped, as traces, which every line is."""
-    if dropped:
-        for place, trace in enumerate(read_traces(path)):
-            if not dropped[place]:
-                yield trace
-
-
-def _taught(trace: Trace) -> str:
-    turns = [turn.content for turn in trace.turns if turn.role == "assistant"]
-    return "\n".join([*turns, trace.completion or "", *trace.accepted])
+def _taught(line: Item | Trace) -> list[str]:
+    """What a line answers: its completion, its accepted answers, or the last turn of its conversation."""
+    if isinstance(line, Trace) and line.completion is not None:
+        return [line.completion]
+    return line.accepted or [line.turns[-1].content]
 
 
 def _digest(*texts: str) -> bytes:
     return bytes.fromhex(sha256_bytes("\x1f".join(texts).encode()))[:16]
 
 
-def _unwritable(line: DatasetLine) -> str | None:
-    """Why a line cannot stand in a dataset's file, though its fields are right; None where it can."""
+def _text_of(line: Item | Trace) -> bytes:
+    """A line as it stands in a dataset's file.
+
+    Raises:
+        RowError: it cannot, though its fields are right.
+    """
     try:
-        text = canonical_json(line.model_dump())
-        size = len(text.encode())
+        text = canonical_json(line.model_dump()).encode() + b"\n"
     except UnicodeEncodeError as error:
         found = str(error.object)[error.start]
-        return f"holds \\u{ord(found):04x}, half of a character (an unpaired surrogate)"
+        raise RowError(f"holds \\u{ord(found):04x}, half of a character (an unpaired surrogate)") from None
     except ValueError:
-        return "metadata: holds a number that JSON does not have"
-    if "\\u0000" in text.replace("\\\\", ""):
-        return "holds NUL"
-    if size > MAX_LINE_BYTES:
-        return f"would be a line of {size:,} bytes; at most {MAX_LINE_BYTES:,} are read"
-    return None
+        raise RowError("metadata: holds a number that JSON does not have") from None
+    if b"\\u0000" in text.replace(b"\\\\", b""):
+        raise RowError("holds NUL")
+    if len(text) > MAX_LINE_BYTES:
+        raise RowError(f"would be a line of {len(text):,} bytes; at most {MAX_LINE_BYTES:,} are read")
+    return text
 
 
-def _content_id(line: DatasetLine) -> str:
+def _content_id(line: Item | Trace) -> str:
     """The UUIDv5 of what a line asks and answers: rows of one content have one id, and are taken once. What a
     golden item is worked out by is none of it, what a training example teaches is.
     """

@@ -48,7 +48,7 @@ class ChatTemplate:
         file: where it is written.
 
     Raises:
-        InputError: there are several by name, and none of them is `default`.
+        InputError: see `chosen_template`.
     """
 
     def __init__(
@@ -124,9 +124,14 @@ def chosen_template(tokenizer: Any) -> tuple[str | None, str | None]:
     """A tokenizer's template, and its name where there are several.
 
     Raises:
-        InputError: there are several, and none of them is `default`.
+        InputError: there are several, and none of them is `default`; or it is where tokenizers do not look.
     """
     found = tokenizer.chat_template
+    if not found and template_file(tokenizer).endswith("chat_template.json"):
+        raise InputError(
+            f"{template_file(tokenizer)}: the chat template is in a file that tokenizers do not read, so "
+            "prompts would go without it. Save it as chat_template.jinja."
+        )
     if not isinstance(found, dict):
         return found or None, None
     if "default" not in found:

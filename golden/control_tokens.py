@@ -22,7 +22,8 @@ class ControlTokens:
         tokenizer: a Hugging Face tokenizer.
         template: its chat template; None without one.
         ends: ids at which a completion ends.
-        thinking_end: the mark that ends thinking. An assistant writes it, and the one that begins thinking.
+        thinking_end: the mark that ends thinking, of one or more tokens. An assistant writes it, and the one
+            that begins thinking.
     """
 
     def __init__(
@@ -32,12 +33,12 @@ class ControlTokens:
         added = tokenizer.added_tokens_decoder
         known = set(ends)
         special = {str(token) for id_, token in added.items() if token.special or id_ in known}
+        names = {str(token) for token in added.values()} - special
         named = {
-            str(token)
-            for token in added.values()
-            if str(token) in (template or "") and not str(token).isspace()
+            name for name in names if name in (template or "") and not (name.isspace() or name.isalnum())
         }
-        written = special - ({thinking_end, thinking_end.replace("/", "")} if thinking_end else set())
+        marks = (thinking_end or "", (thinking_end or "").replace("/", ""))
+        written = {name for name in special if not any(name in mark for mark in marks)}
         self._asked, self._written = _any_of(special | named), _any_of(written)
         self._marked = re.compile(f"{_BEGIN}({_any_of(special | named).pattern}){_END}|{_MARKS.pattern}")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evaluation.gate import GateConfig
     from evaluation.suite import Suite
     from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
+    from experiments.importing import ImportReport
     from experiments.reproducing import Reproduction
     from experiments.result import ExperimentResult, PromotionResult
     from experiments.verifying import Verification
@@ -36,6 +37,8 @@ __all__ = [
     "evaluate",
     "experiment",
     "export",
+    "export_dataset",
+    "import_dataset",
     "models",
     "open",
     "promote",
@@ -608,6 +611,102 @@ def export(reference: str, directory: str | Path, *, force: bool = False) -> Exp
         version = registry.models.get(reference)
         files = write(registry, version, target, key=key, force=force)
         return ExportResult(version.model, version.number, target.absolute(), files)
+
+
+def import_dataset(
+    source: str | Path,
+    name: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,  # noqa: A002 - as the option is called
+    out: str | Path = ".",
+    train: bool = False,
+    against: Sequence[str | Path] = (),
+    split: str | None = None,
+    encoding: str | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    licence: str | None = None,
+    made_by: str | None = None,
+    judge: str | None = None,
+    skip_bad: bool = False,
+) -> ImportReport:
+    """Make a frozen dataset of a file (JSONL, JSON, CSV, TSV, Parquet), of a directory, or of one on the hub.
+
+    Args:
+        source: a file, a directory, or `hf:ORG/NAME@REVISION:SPLIT`.
+        name: key of the dataset; its version is 1, or the next one that is free.
+        columns: field -> column, as in {"prompt": "question"}, where they are not found.
+        format: what the columns mean, as in gsm8k; None to find it.
+        out: folder of the dataset.
+        train: make a training set, not a golden one.
+        against: training sets that must not hold the golden items; with `train`, golden sets of which the
+            training set must hold nothing.
+        split: part of a directory, of a hub dataset or of a JSON object.
+        encoding: of a text file; None to find it.
+        sample: take only so many items, drawn by `seed`.
+        seed: decides the sample.
+        licence: SPDX identifier of the data's licence.
+        made_by: how the items were made.
+        judge: as NAME@vN: who a golden set is meant for; its answers are proved by it.
+        skip_bad: leave refused rows out.
+
+    Raises:
+        InputError: the file cannot be read, no format fits, or rows are refused; names the first.
+        ResourceError: the hub or a package is missing, or nothing can be written.
+
+    Example:
+        >>> report = hm.import_dataset("tickets.csv", "support", columns={"prompt": "subject+text"})
+        >>> report.taken, report.path
+        (412, PosixPath('support-v1.jsonl'))
+    """
+    from experiments.importing import import_prepared
+
+    with (
+        progress_shown(),
+        import_prepared(
+            source,
+            name,
+            columns=columns,
+            format=format,
+            out=Path(out),
+            train=train,
+            against=against,
+            split=split,
+            encoding=encoding,
+            sample=sample,
+            seed=seed,
+            licence=licence,
+            made_by=made_by,
+            judge=judge,
+            skip_bad=skip_bad,
+        ) as prepared,
+    ):
+        return prepared.write()
+
+
+def export_dataset(dataset: str | Path, file: str | Path, *, force: bool = False) -> int:
+    """Write a dataset to a file for other programs; imported again, it has equal rows.
+
+    Args:
+        dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
+        file: ends in .jsonl, .json, .csv, .tsv or .parquet.
+        force: replace a file that is there.
+
+    Returns:
+        How many items it has.
+
+    Raises:
+        InputError: there is no such dataset, the ending is another one, or the file is there.
+
+    Example:
+        >>> hm.export_dataset("golden-v1", "golden.csv")
+        360
+    """
+    from golden.exporting import export_dataset as write
+
+    with progress_shown():
+        return write(dataset, Path(file), force)
 
 
 def verify(

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
+from core.progress import Meter
 from inference.batching import Prompt
 from inference.partial import Row
 
@@ -40,6 +41,36 @@ def pad_token(tokenizer: Any, ends: Sequence[int], rows: int) -> int:
     """
     usual = (tokenizer.pad_token_id, *ends)
     return next((int(id_) for id_ in usual if id_ is not None and 0 <= id_ < rows), 0)
+
+
+class TokenProgress:
+    """Says how far a batch is, whose items are all done at once: on a slow machine that takes minutes.
+
+    Called by transformers for every token of a batch, as a logits processor that changes nothing.
+
+    Args:
+        meter: of the items.
+        done: items that are done.
+        prompt_length: tokens of each row that were not generated.
+        longest: the longest completion, in tokens.
+    """
+
+    def __init__(self, meter: Meter, done: int, prompt_length: int, longest: int) -> None:
+        self.meter = meter
+        self.done = done
+        self.prompt_length = prompt_length
+        self.longest = longest
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Return float [batch, vocabulary] scores as they are.
+
+        Args:
+            input_ids: int64 [batch, time], prompts and what was written so far.
+            scores: the logits of the next token.
+        """
+        written = input_ids.shape[1] - self.prompt_length
+        self.meter.update(self.done, note=f"token {written:,} of at most {self.longest:,}")
+        return scores
 
 
 class Writing:

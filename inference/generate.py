@@ -17,7 +17,7 @@ from golden.rendering import Renderer
 from golden.schema import Item
 from inference.batching import Prompt, batches, find_batching, left_padded
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
-from inference.decoding import Writing, generation_config, pad_token
+from inference.decoding import TokenProgress, Writing, generation_config, pad_token
 from inference.finite import FiniteLogits, refuse_unknown_ids
 from inference.loading import context_length, embedding_rows, load, tokenizer_sha256
 from inference.partial import PartialPredictions, Row
@@ -67,13 +67,14 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         try:
             ids, mask = (each.to(device) for each in left_padded([each.tokens for each in batch], pad))
             finite.begin([prompt.trace_id for prompt in batch], ids.shape[1])
+            told = TokenProgress(meter, len(rows), ids.shape[1], spec.generation.longest)
             with torch.inference_mode():
                 output = model.generate(
                     input_ids=ids,
                     attention_mask=mask,
                     generation_config=config,
                     stopping_criteria=writing.stopping_criteria(ids.shape[1]),
-                    logits_processor=[finite],
+                    logits_processor=[finite, told],
                 )
             made = writing.completions(batch, output[:, ids.shape[1] :].tolist())
         except torch.cuda.OutOfMemoryError as error:

@@ -39,6 +39,7 @@ LONGEST_SHOWN = 400
 ARTICLE = re.compile(r"^(?:the|an|a)\s+(?=\S)")
 LETTER = re.compile(r"(?:option |choice )?\(?([a-z])\)?[.:]?")
 CASED = re.compile(r"[0-9]\s*(m(?:w|v|a|pa|j)|[kmgt]b)(?![^\W_])", re.IGNORECASE)
+REASONED = re.compile(r"(?:[,.;:!]|\s+-)\s")
 BOOLEANS = {"yes", "no", "true", "false"}
 
 
@@ -126,7 +127,7 @@ def stated_text(wanted: str, text: str) -> str | None:
             return given
         if letter is not None and _chooses(given, letter[1]):
             return given
-        if right in BOOLEANS and re.match(rf"{right}(?:[,.;:!]|\s+-)\s", given + " "):
+        if right in BOOLEANS and REASONED.match(given[len(right) :] + " ") and given.startswith(right):
             return given
     return None
 

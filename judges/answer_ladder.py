@@ -41,17 +41,20 @@ WORD = (
     r"|উত্তর|సమాధానం|คำตอบ"
 )
 MARKER = re.compile(
-    rf"(?:{WORD})(?:\s{{0,2}}\([^()\n]{{0,60}}\))?[*_`]{{0,3}}\s{{0,8}}{COLON}"
-    r"|^[ \t>#*_]{0,8}(?:the[ ])?(?:final[ ]|correct[ ])?answer[ \t*_#]{0,6}$"
+    "(?:"
+    + WORD
+    + r")(?:\s{0,2}\([^()\n]{0,60}\))?[*_`]{0,3}\s{0,8}"
+    + COLON
+    + r"|^[ \t>#*_]{0,8}(?:the[ ])?(?:final[ ]|correct[ ])?answer[ \t*_#]{0,6}$"
     r"|<answer>",
     re.IGNORECASE | re.MULTILINE,
 )
-AT_MARKER = re.compile(rf"(?:{WORD})[*_`]{{0,3}}\s{{0,8}}{COLON}[*_`]{{0,3}}\s*$", re.IGNORECASE)
+AT_MARKER = re.compile("(?:" + WORD + r")[*_`]{0,3}\s{0,8}" + COLON + r"[*_`]{0,3}\s*$", re.IGNORECASE)
 HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*(?=\S)([^\n]*)")
 PHRASE = re.compile(
     r"(?<![^\W_])answer(?:[ ]to[ ][^.:\n]{1,80}?)?"
     r"[ ](?:is|are|was|would[ ]be|will[ ]be|should[ ]be|must[ ]be|equals|=)"
-    rf"(?![^\W_])(?:[ ](?:therefore|thus|then|simply|indeed|also))?(?:\s{{0,2}}{COLON})?"
+    r"(?![^\W_])(?:[ ](?:therefore|thus|then|simply|indeed|also))?(?:\s{0,2}" + COLON + ")?"
     r"|(?<![^\W_])(?:la[ ]respuesta(?:[ ]final|[ ]correcta)?[ ]es|la[ ]réponse(?:[ ]finale)?[ ]est"
     r"|la[ ]risposta[ ]è|die[ ]antwort[ ](?:ist|lautet)|a[ ]resposta[ ]é|het[ ]antwoord[ ]is)(?![^\W_])"
     r"|答案是|答案为|答えは",
@@ -59,15 +62,16 @@ PHRASE = re.compile(
 )
 QUESTION = re.compile(
     r"^[ \t>#*]{0,6}(?:question|q|problem|user|human|instruction|example|frage|pregunta|问题|問題|質問)"
-    rf"(?:[ ]?[0-9]{{1,4}})?[*]{{0,2}}\s{{0,2}}{COLON}",
+    r"(?:[ ]?[0-9]{1,4})?[*]{0,2}\s{0,2}" + COLON,
     re.IGNORECASE | re.MULTILINE,
 )
 STATED = re.compile(
-    rf"(?:{MARKER.pattern})|(?<!#)####(?!#)|(?:{PHRASE.pattern})|\\boxed", re.IGNORECASE | re.MULTILINE
+    "(?:" + MARKER.pattern + ")|(?<!#)####(?!#)|(?:" + PHRASE.pattern + r")|\\boxed",
+    re.IGNORECASE | re.MULTILINE,
 )
 BOX = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{|[{}]")
 FENCE = re.compile(r"[ \t]*(?:```|~~~)[\w+-]*[ \t]*")
-NOTHING = re.compile(rf"[\s*_#`>|.:$\\{UNSEEN}-]*")
+NOTHING = re.compile(r"[\s*_#`>|.:$\\" + UNSEEN + "-]*")
 ENUMERATED = re.compile(r"^[ \t>#*-]{0,8}(?:step[ ])?[0-9]{1,3}[.):](?=[ \t*]+\S)", re.IGNORECASE)
 DIGIT = re.compile("[0-9]")
 BOLD = re.compile(r"\*\*([^*\n]*[^*\n:])\*\*")

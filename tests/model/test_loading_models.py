@@ -140,7 +140,7 @@ def test_a_model_that_computes_nan_ends_with_the_item_and_no_score_of_zero(
 
 
 def test_a_prompt_with_a_token_that_has_no_row_names_it(model: Path, tmp_path: Path) -> None:
-    add_token(model, "<image>", 99)
+    add_token(model, "<image>", 99, special=False)  # a special one would be read as text
     dataset = tmp_path / "with-image-v1.jsonl"
     item = {"trace_id": "t1", "prompt": "What is <image>?", "steps": [], "final_answer": "x", "category": "c"}
     dataset.write_text(json.dumps(item) + "\n")

@@ -198,6 +198,31 @@ def test_marks_of_thinking_in_an_answer_are_tokens_and_in_a_question_text() -> N
     assert not {begin, end} & set(encode_traces(tokenizer, [line])[0].ids)
 
 
+def test_a_mark_of_thinking_may_be_several_tokens() -> None:
+    tokenizer = make_tokenizer("chatml")
+    tokens = ["<|channel|>", "<|message|>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": [*tokenizer.all_special_tokens, *tokens]})
+    mark = "<|channel|>final<|message|>"
+    line = Trace(trace_id="t", prompt=f"What is {mark}?", completion=f"hm{mark}no")
+    ids = encode_traces(tokenizer, [line], asked(thinking_end=mark))[0].ids
+    assert [ids.count(each) for each in tokenizer.convert_tokens_to_ids(tokens)] == [1, 1]
+
+
+def test_an_added_word_is_no_control_token() -> None:
+    tokenizer = make_tokenizer("chatml")
+    tokenizer.add_tokens(["assistant"])
+    turns = conversation(line := item("Which assistant is it?"))
+    assert encode_prompt(tokenizer, line) == own_ids(tokenizer, turns, add_generation_prompt=True)
+
+
+def test_a_template_that_tokenizers_do_not_read_is_refused(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer("plain")
+    (tmp_path / "chat_template.json").write_text('{"chat_template": "{{ messages }}"}')
+    tokenizer.name_or_path = str(tmp_path)
+    with pytest.raises(InputError, match=r"chat_template\.json: .* Save it as chat_template\.jinja"):
+        encode_prompt(tokenizer, item())
+
+
 def test_a_completion_that_never_ends_its_thinking_is_refused() -> None:
     tokenizer, prompt = family_tokenizer("qwen_3"), asked(thinking_end="</think>")
     with pytest.raises(

@@ -152,11 +152,11 @@ def _lone_tokenizer(name: str) -> Callable[[Path], object]:
     return lambda model: (model / "tokenizer.json").rename(model / name)
 
 
-def add_token(model: Path, content: str, number: int, **settings: object) -> None:
+def add_token(model: Path, content: str, number: int, *, special: bool = True, **settings: object) -> None:
     """Give the tokenizer one more token, and its configuration some settings."""
     tokenizer = json.loads((model / "tokenizer.json").read_text())
     tokenizer["added_tokens"].append(
-        {"id": number, "content": content, "special": True, "single_word": False, "lstrip": False}
+        {"id": number, "content": content, "special": special, "single_word": False, "lstrip": False}
         | {"rstrip": False, "normalized": False}
     )
     (model / "tokenizer.json").write_text(json.dumps(tokenizer))

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from golden.exporting import WRITERS, export_dataset
 from golden.importing.formats import FORMAT_NAMES
 from golden.importing.values import SPEAKERS
 from golden.schema import Item, Trace
+from hallmark.cli.importing import column_map
 from tests.support.gsm8k import SHARED
 from tests.support.hub import COMMIT, dataset_hub
 from tests.support.refusals import assert_refused
@@ -381,16 +383,12 @@ def test_columns_are_mapped_and_the_others_are_kept(tmp_path: Path) -> None:
         ("category=antwort", "no column looks like prompt and final_answer; columns are frage, antwort"),
     ],
 )
-def test_a_map_that_does_not_fit_is_refused_with_what_there_is(
-    given, problem, hallmark, tmp_path: Path
-) -> None:
+def test_a_map_that_does_not_fit_is_refused_with_what_there_is(given, problem, tmp_path: Path) -> None:
     path = jsonl(tmp_path, {"frage": "2 + 2?", "antwort": 4})
-    result = hallmark("golden", "import", path, "--name", "mine", "--map", given)
-    assert_refused(result, 2, problem)
-    mapped = hallmark(
-        "golden", "import", path, "--name", "mine", "--map", "prompt=frage,final_answer=antwort"
-    )
-    assert mapped.returncode == 0
+    with pytest.raises(InputError, match=problem):
+        looked_at(path, tmp_path, columns=column_map([given]))
+    mapped = looked_at(path, tmp_path, columns=column_map(["prompt=frage,final_answer=antwort"]))
+    assert mapped.taken == 1
 
 
 @pytest.mark.parametrize(
@@ -446,7 +444,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "NUL": (b'{"prompt": "x \\u0000?", "answer": "1"}', "NUL"),
     "5 MB": (
         b'{"prompt": "%s", "answer": "1"}' % (b"x" * 5_000_000),
-        "a line of 5,000,068 bytes; at most",
+        "a line of 5,000,101 bytes; at most",
     ),
     "nothing can win": (b'{"prompt": "x?", "answer": "<"}', "no model can be right"),
     "nested too deeply": (b"[" * 100_000, "nested too deeply"),
@@ -501,10 +499,11 @@ FILES: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_file_that_cannot_be_read_is_refused_by_name(case: str, hallmark, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_refused_by_name(case: str, tmp_path: Path) -> None:
     name, content, problem = FILES[case]
     (tmp_path / name).write_bytes(content)
-    assert_refused(hallmark("golden", "import", name, "--name", "mine"), 2, name, problem)
+    with pytest.raises(InputError, match=f"{re.escape(name)}.*{re.escape(problem)}"):
+        looked_at(tmp_path / name, tmp_path)
 
 
 def test_a_missing_file_says_where_it_was_looked_for(hallmark, tmp_path: Path) -> None:
@@ -588,8 +587,8 @@ def test_contradictions_are_refused_with_both_lines(tmp_path: Path) -> None:
     report = looked_at(path, tmp_path)
     assert (report.contradictions, report.refused, report.taken) == (1, 2, 1)
     assert '"2 + 2?" is answered "4" and "5" (line 1 and line 3)' in report.refusals[0].reason
-    taught = looked_at(path, tmp_path, train=True)
-    assert (taught.contradictions, taught.refused, taught.taken) == (1, 0, 3)
+    taught = looked_at(jsonl(tmp_path, *rows, {**rows[0], "answer": "four"}), tmp_path, train=True)
+    assert (taught.contradictions, taught.refused, taught.taken) == (1, 0, 4)
 
 
 def test_overlap_is_refused_on_either_side(tmp_path: Path) -> None:

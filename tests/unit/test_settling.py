@@ -168,3 +168,28 @@ def test_a_loss_that_is_no_number_is_blamed_on_the_learning_rate_only_where_it_c
     at_once = str(not_finite(1, float("inf"), 1.0, tiny_training(dtype="bfloat16"), [], moved=False))
     assert "the learning rate is not the cause" in at_once
     assert "Compute in float32" in at_once
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({}, None),
+        ({"base_model": "tiny-base", "model_name": None}, None),
+        ({"base_model": "registry:support@champion"}, None),
+        ({"base_model": "models/base", "model_name": "support"}, None),
+        ({"base_model": "models/base"}, "model_name"),
+        ({"base_model": "models/base", "model_name": None}, "model_name"),
+    ],
+)
+def test_a_form_without_a_needed_name_is_refused_when_it_is_sent(
+    given: dict[str, object], field: str | None
+) -> None:
+    from prefect.utilities.callables import parameter_schema
+    from prefect.utilities.schema_tools.validation import validate
+
+    from flows.experiment import experiment
+
+    schema = parameter_schema(experiment.fn).model_dump_for_openapi()
+    errors = validate({"config": given}, schema, allow_none_with_default=True)
+    assert bool(errors) == (field is not None)
+    assert all(field in str(error.message) + error.json_path for error in errors if field)

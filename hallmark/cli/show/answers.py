@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from core.text import cut
@@ -16,6 +16,7 @@ SHOWN_TEXT = 2_000
 SHOWN_TURN = 400
 """Characters of each earlier turn that are printed."""
 SHOWN_TURNS = 4
+LABEL = 10
 
 
 def show_answers(answers: Answers) -> None:
@@ -40,7 +41,8 @@ def _asked(answer: Answer) -> Iterator[tuple[str, str]]:
 
 
 def _labelled(label: str, text: str, style: str) -> None:
-    first, *others = text.split("\n")
-    out.print(Text.assemble(f"  {label:<9} ", (first, style)), soft_wrap=True)
-    for line in others:
-        out.print(Padding(Text(line, style), (0, 0, 0, 12), expand=False), soft_wrap=True)
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=LABEL)
+    table.add_column(overflow="fold")
+    table.add_row(Text(f"  {label}"), Text(text, style))
+    out.print(table)
