@@ -32,7 +32,7 @@ from golden.importing.rows import Places, Row
 from golden.importing.sources import HUB_PREFIX, Source, open_source
 from golden.importing.values import Asked, Notes, RowError
 from golden.lines import line_or_problems
-from golden.manifest import Manifest, Origin, manifest_path, write_manifest
+from golden.manifest import IMPORTED_JUDGE, Manifest, Origin, manifest_path, write_manifest
 from golden.schema import TRACE_ID_PATTERN, Item, Trace, trace_id_for
 from judges import Judge, judge_reference, load_judge
 
@@ -42,7 +42,7 @@ PREVIEW = 3
 LISTED = 1000
 """So many refused rows and duplicates are listed; all are counted."""
 UNKNOWN = "unknown"
-IMPORT_JUDGE = "answer_correctness@v2"
+
 JUDGES = {"multiple_choice": "choice@v1"}
 """Formats whose items have a judge of their own."""
 
@@ -344,7 +344,7 @@ def judge_for(format: FormatName) -> str:  # noqa: A002 - what it is called ever
         >>> judge_for("multiple_choice"), judge_for("gsm8k")
         ('choice@v1', 'answer_correctness@v2')
     """
-    return JUDGES.get(format, IMPORT_JUDGE)
+    return JUDGES.get(format, IMPORTED_JUDGE)
 
 
 def _key(name: str) -> tuple[str, str | None]:

@@ -14,6 +14,9 @@ from core.judge_reference import JudgeReference
 DEFAULT_JUDGE = "answer_correctness@v1"
 """Judges the datasets whose manifest names no other."""
 
+IMPORTED_JUDGE = "answer_correctness@v2"
+"""Named by the manifest of an imported golden set, where nobody names another."""
+
 
 class Origin(BaseModel):
     """What a dataset was imported from.

@@ -21,14 +21,25 @@ from __future__ import annotations
 import re
 
 from golden.schema import Item
-from judges.answer_ladder import AT_MARKER, Found, find, flat, readings, said_number, until_another_question
+from judges.answer_ladder import (
+    AT_MARKER,
+    LONGEST_LINE,
+    Found,
+    find,
+    flat,
+    readings,
+    said_number,
+    until_another_question,
+)
 from judges.answer_numbers import Number, agree, whole_number
-from judges.answer_text import bare, folded, squeezed
+from judges.answer_text import bare, folded, plain, squeezed
 from judges.base import Score
 
 LONGEST_SHOWN = 400
 ARTICLE = re.compile(r"^(?:the|an|a)\s+(?=\S)")
 LETTER = re.compile(r"(?:option |choice )?\(?([a-z])\)?[.:]?")
+CASED = re.compile(r"[0-9]\s*(m(?:w|v|a|pa|j)|[kmgt]b)(?![^\W_])", re.IGNORECASE)
+REASONED = re.compile(r"(?:[,.;:!]|\s+-)\s")
 BOOLEANS = {"yes", "no", "true", "false"}
 
 
@@ -90,10 +101,18 @@ def verbatim(wanted: str, prediction: str, numeric: bool) -> str | None:
 
 def same_number(wanted: str, number: Number, found: Found) -> tuple[bool, str]:
     """Whether what was found states the wanted number, and what it states."""
+    if other_case(wanted, found.text):
+        return False, folded(found.text)
     if folded(found.text) == folded(wanted):
         return True, folded(found.text)
     said = said_number(found.text, last=found.rung == "last_number")
     return said.number is not None and agree(number, said.number), said.text
+
+
+def other_case(wanted: str, text: str) -> bool:
+    """Whether two texts have a unit that means another thing in another case, as mW and MW, differently."""
+    units = [CASED.search(plain(each)) for each in (wanted, text[-LONGEST_LINE:])]
+    return None not in units and len({unit[1] for unit in units if unit}) == 2
 
 
 def stated_text(wanted: str, text: str) -> str | None:
@@ -108,7 +127,7 @@ def stated_text(wanted: str, text: str) -> str | None:
             return given
         if letter is not None and _chooses(given, letter[1]):
             return given
-        if right in BOOLEANS and re.match(rf"{right}(?:[,.;:!]|\s+-)\s", given + " "):
+        if right in BOOLEANS and REASONED.match(given[len(right) :] + " ") and given.startswith(right):
             return given
     return None
 

@@ -41,17 +41,20 @@ WORD = (
     r"|উত্তর|సమాధానం|คำตอบ"
 )
 MARKER = re.compile(
-    rf"(?:{WORD})(?:\s{{0,2}}\([^()\n]{{0,60}}\))?[*_`]{{0,3}}\s{{0,8}}{COLON}"
-    r"|^[ \t>#*_]{0,8}(?:the[ ])?(?:final[ ]|correct[ ])?answer[ \t*_#]{0,6}$"
+    "(?:"
+    + WORD
+    + r")(?:\s{0,2}\([^()\n]{0,60}\))?[*_`]{0,3}\s{0,8}"
+    + COLON
+    + r"|^[ \t>#*_]{0,8}(?:the[ ])?(?:final[ ]|correct[ ])?answer[ \t*_#]{0,6}$"
     r"|<answer>",
     re.IGNORECASE | re.MULTILINE,
 )
-AT_MARKER = re.compile(rf"(?:{WORD})[*_`]{{0,3}}\s{{0,8}}{COLON}[*_`]{{0,3}}\s*$", re.IGNORECASE)
+AT_MARKER = re.compile("(?:" + WORD + r")[*_`]{0,3}\s{0,8}" + COLON + r"[*_`]{0,3}\s*$", re.IGNORECASE)
 HASHES = re.compile(r"(?<!#)####(?!#)[ \t]*(?=\S)([^\n]*)")
 PHRASE = re.compile(
     r"(?<![^\W_])answer(?:[ ]to[ ][^.:\n]{1,80}?)?"
     r"[ ](?:is|are|was|would[ ]be|will[ ]be|should[ ]be|must[ ]be|equals|=)"
-    rf"(?![^\W_])(?:[ ](?:therefore|thus|then|simply|indeed|also))?(?:\s{{0,2}}{COLON})?"
+    r"(?![^\W_])(?:[ ](?:therefore|thus|then|simply|indeed|also))?(?:\s{0,2}" + COLON + ")?"
     r"|(?<![^\W_])(?:la[ ]respuesta(?:[ ]final|[ ]correcta)?[ ]es|la[ ]réponse(?:[ ]finale)?[ ]est"
     r"|la[ ]risposta[ ]è|die[ ]antwort[ ](?:ist|lautet)|a[ ]resposta[ ]é|het[ ]antwoord[ ]is)(?![^\W_])"
     r"|答案是|答案为|答えは",
@@ -59,23 +62,31 @@ PHRASE = re.compile(
 )
 QUESTION = re.compile(
     r"^[ \t>#*]{0,6}(?:question|q|problem|user|human|instruction|example|frage|pregunta|问题|問題|質問)"
-    rf"(?:[ ]?[0-9]{{1,4}})?[*]{{0,2}}\s{{0,2}}{COLON}",
+    r"(?:[ ]?[0-9]{1,4})?[*]{0,2}\s{0,2}" + COLON,
     re.IGNORECASE | re.MULTILINE,
 )
 STATED = re.compile(
-    rf"(?:{MARKER.pattern})|(?<!#)####(?!#)|(?:{PHRASE.pattern})|\\boxed", re.IGNORECASE | re.MULTILINE
+    "(?:" + MARKER.pattern + ")|(?<!#)####(?!#)|(?:" + PHRASE.pattern + r")|\\boxed",
+    re.IGNORECASE | re.MULTILINE,
 )
 BOX = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{|[{}]")
 FENCE = re.compile(r"[ \t]*(?:```|~~~)[\w+-]*[ \t]*")
-NOTHING = re.compile(rf"[\s*_#`>|.:$\\{UNSEEN}-]*")
+NOTHING = re.compile(r"[\s*_#`>|.:$\\" + UNSEEN + "-]*")
 ENUMERATED = re.compile(r"^[ \t>#*-]{0,8}(?:step[ ])?[0-9]{1,3}[.):](?=[ \t*]+\S)", re.IGNORECASE)
 DIGIT = re.compile("[0-9]")
 BOLD = re.compile(r"\*\*([^*\n]*[^*\n:])\*\*")
 SENTENCE = re.compile(r"[.!?](?=\s|$)|[\u3002\uff01\uff1f]")
-ALTERNATIVES = re.compile(
-    r"[0-9][^0-9\n]{0,40}?(?<![^\W_])(?:or|oder|ou|or even)(?![^\W_])[^0-9\n]{0,20}[0-9]"
+OTHERWISE = r"[0-9][^0-9]{0,40}?(?<![^\W_])(?:or|oder|ou)(?![^\W_])[^0-9]{0,20}"
+ALTERNATIVES = re.compile(OTHERWISE + r"[0-9]|\bbetween\s[^0-9]{0,10}[0-9]|[0-9]\s(?:to|until)\s[$€£¥]?[0-9]")
+LAST_OF_SEVERAL = re.compile(OTHERWISE + "$")
+CORRECTED = re.compile(
+    r"(?<![^\W_])(?:no|wait|actually|correction|sorry|oops|hmm|rather)(?![^\W_])", re.IGNORECASE
+)
+DENIED = re.compile(
+    r"(?<![^\W_])(?:not|never|neither|nor|none|nothing|no)(?![^\W_])|n['\u2019]t\b", re.IGNORECASE
 )
 GOES_ON = re.compile(r"\s*[-+*/x^=<>≤≥]\s*[$€£¥(]?\s*\.?[0-9]")
+OF_IT = re.compile(r"\s+of\s+[$€£¥]?[0-9]")
 LISTED = re.compile(r"\s*[,;&]\s*[$€£¥]?[-+]?[0-9]|(?:\s+[^\W\d_]+){0,2}\s+and\s+[$€£¥]?[-+]?[0-9]")
 ABOUT = {
     "",
@@ -282,12 +293,17 @@ def said_number(text: str, last: bool = False) -> Said:
         number = spoken(bare(line))
         return Said(number, bare(line), "leading" if number else "none")
     if last:
-        return _said(line, [each for each in found if each.value is not None][-1], "last")
-    if ALTERNATIVES.search(line):
+        number = [each for each in found if each.value is not None][-1]
+        several = LAST_OF_SEVERAL.search(line[max(0, number.start - 80) : number.start])
+        return Said(None, line[-80:], "alternatives") if several else _said(line, number, "last")
+    if ALTERNATIVES.search(line) and len({each.value for each in found}) > 1:
         return Said(None, line, "alternatives")
     first = found[0]
+    if CORRECTED.search(line, first.end) and len(found) > 1:
+        return _said(line, found[-1], "last")
     before = line[: first.start].strip(" (*_`\"'")
-    if before in ABOUT and not GOES_ON.match(line, first.end):
+    is_part = "=" in line and OF_IT.match(line, first.end)  # 10% of 180 = 18
+    if before in ABOUT and not is_part and not GOES_ON.match(line, first.end):
         if LISTED.match(line, first.end):
             return Said(None, line, "alternatives")
         return _said(line, first, "leading")
@@ -295,12 +311,12 @@ def said_number(text: str, last: bool = False) -> Said:
     if len(sides) > 1:
         behind = len(line) - len(sides[-1])
         right = [each for each in found if each.start >= behind]
+        if len(sides) == 2 and len(right) > 1 and len(found) == len(right) + 1 and before in ABOUT:
+            return _said(line, first, "leading")
         if len(right) == 1 or (right and not GOES_ON.match(line, right[0].end)):
             if LISTED.match(line, right[0].end):
                 return Said(None, line, "alternatives")
             return _said(line, right[0], "equals")
-        if len(found) > 1 and before in ABOUT:
-            return _said(line, first, "leading")
     how = "emphasis" if emphasised else "only" if len(found) == 1 else "last"
     return _said(line, found[-1], how)
 
@@ -325,13 +341,13 @@ def readings(text: str) -> Iterator[str]:
     if (inner := statement(text)) is not None:
         yield inner.text
         text = inner.text
-    sentence = SENTENCE.split(text, maxsplit=1)[0]
-    for part in dict.fromkeys((text, sentence)):
+    sentence, *rest = SENTENCE.split(text, maxsplit=1)
+    for part in (text,) if rest and CORRECTED.search(rest[0]) else dict.fromkeys((text, sentence)):
         yield part
         yield re.split(
             r"[,;.]?\s+(?:because|since|as it|as they)(?![^\W_])", part, maxsplit=1, flags=re.IGNORECASE
         )[0]
-        tail = re.split(r"(?<![^\W_])(?:is|are|was|were)\s|\s=\s", part, flags=re.IGNORECASE)[-1]
-        yield tail
-    if not re.search(r"\b(?:not|never|neither)\b|n['\u2019]t\b", text, re.IGNORECASE):
+        if not DENIED.search(part):
+            yield re.split(r"(?<![^\W_])(?:is|are|was|were)\s|\s=\s", part, flags=re.IGNORECASE)[-1]
+    if not DENIED.search(text):
         yield from BOLD.findall(text)[-1:]

@@ -13,7 +13,7 @@ import unicodedata
 UNSEEN = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
 """Marks of direction and joining, variation selectors, byte order marks, soft hyphens."""
 
-INVISIBLE = re.compile(f"[{UNSEEN}]")
+INVISIBLE = re.compile("[" + UNSEEN + "]")
 
 RAISED = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 RAISED_TO = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")

@@ -29,12 +29,12 @@ from judges.base import JudgeParameters, Score
 CALLED = r"(?:option|choice|letter|answer|alternative)"
 ALONE = re.compile(r"[(\[]?([A-Za-z])[)\].:,;!]{0,2}")
 BEGINS = re.compile(
-    rf"(?:the )?(?:correct |right |best |final )?(?:{CALLED} (?:is )?:? ?)?"
+    "(?:the )?(?:correct |right |best |final )?(?:" + CALLED + " (?:is )?:? ?)?"
     r"(?:[(\[]([A-Z])[)\]](?![^\W_])"
     r"|([A-Z])(?:[).:](?=\s|$)|\s+-\s|,?\s+(?=because\b|since\b|as it\b)|$))",
     re.IGNORECASE,
 )
-NAMED = re.compile(rf"\b{CALLED}\s+(?:is\s+)?[(\[]?([A-Z])[)\]]?(?![\w'])(?!\s+[a-z])", re.IGNORECASE)
+NAMED = re.compile(r"\b" + CALLED + r"\s+(?:is\s+)?[(\[]?([A-Z])[)\]]?(?![\w'])(?!\s+[a-z])", re.IGNORECASE)
 ENDS = re.compile(
     r"(?:\bis|\bbe|:|=|\bchoose|\bpick|\bselect)\s+(?:option |choice )?[(\[]?([A-Z])[)\]]?[.!]?$"
 )
@@ -73,7 +73,7 @@ class ChoiceV1:
         wanted = chosen(item.reference, options)
         if wanted is None:
             raise InputError(
-                f"the right answer {item.reference[:80]!r} is neither a letter nor one of the item's options "
+                f"the right answer {item.reference[:80]!r} is neither a letter nor one of the options "
                 f"(metadata.{self.parameters.options})"
             )
         found = find(prediction, numeric=False)

@@ -24,7 +24,14 @@ from fractions import Fraction
 
 from core.errors import InputError, ResourceError
 from golden.schema import Item
-from judges.answer_correctness_v2 import LONGEST_SHOWN, stated_text, verbatim, wanted_lines, wanted_number
+from judges.answer_correctness_v2 import (
+    LONGEST_SHOWN,
+    other_case,
+    stated_text,
+    verbatim,
+    wanted_lines,
+    wanted_number,
+)
 from judges.answer_ladder import Found, Said, find, flat, said_number, statement
 from judges.answer_numbers import Number, agree, is_unit, unit_of
 from judges.answer_text import EMPHASIS, bare, folded
@@ -90,6 +97,8 @@ def judged(wanted: str, number: Number | None, found: Found) -> tuple[str, str]:
         InputError: the right answer is too large to compute with.
     """
     text = stated_formula(found)
+    if number is not None and other_case(wanted, found.text):
+        return text, "wrong"
     if (said := stated_text(wanted, found.text)) is not None:
         return said, "correct"
     if number is not None:

@@ -62,7 +62,7 @@ class RegexV1:
             except (re2.error, UnicodeError) as error:
                 problem = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
                 raise ValueError(
-                    f"parameter pattern: {problem}. It is in RE2's syntax: no lookaround, no back references"
+                    f"parameter pattern: {problem}. The syntax is RE2: no lookaround, no back references"
                 ) from None
 
         @cached_property

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 from golden.datasets import load_dataset
 from golden.rendering import render_completion
 from golden.schema import Item
-from judges import Judge, Score
+from judges import Judge, Score, load_judge
 from judges.answer_correctness_v2 import AnswerCorrectnessV2
 from tests.support.answer_table import PAIRS
 
@@ -41,6 +44,22 @@ def test_a_person_and_the_judge_agree_on_the_whole_table(judge: Judge) -> None:
         if (score.score == 1) != right or pair.rung not in (None, score.rung):
             wrong.append((pair, score))
     assert wrong == []
+
+
+def test_the_documentation_gives_the_figures_of_the_table() -> None:
+    pytest.importorskip("math_verify")
+    text = " ".join((Path(__file__).parents[2] / "docs/judges.md").read_text(encoding="utf-8").split())
+    agree = {
+        name: sum(
+            said(load_judge(name), pair.reference, pair.text).score
+            == (pair.mathematics if "math" in name else pair.right)
+            for pair in PAIRS
+        )
+        for name in ("answer_correctness@v1", "math_equivalence@v1")
+    }
+    assert f"of {len(PAIRS)} pairs" in text
+    for name, count in agree.items():
+        assert re.search(rf"`{name}` (?:agrees )?with {count}\b", text), (name, count)
 
 
 def test_every_golden_answer_is_right_as_a_completion(judge: Judge) -> None:

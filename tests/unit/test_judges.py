@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.files import sha256_json
 from golden.datasets import load_dataset
 from golden.schema import Item
 from judges import available_judges, judge_fingerprint, load_judge
 from judges.exact_match import ExactMatchV1
+from judges.fingerprint import code_sha256
 from tests.support.judge_plugins import HELPER, PLUGIN, install_plugin
 from tests.support.recorded_runs import recorded_run
 from tests.support.refusals import assert_refused
@@ -71,6 +74,26 @@ def test_the_code_of_exact_match_v1_has_not_changed() -> None:
     assert judge_fingerprint(load_judge("exact_match@v1")) == EXACT_FINGERPRINT, (
         "frozen: add exact_match@v2 and leave v1 as it was"
     )
+
+
+CODE = {
+    "answer_correctness@v1": "26cc461a6206431ce6d6cb841036e60728ff04c1102f4ccdb53e8f7d29bec446",
+    "answer_correctness@v2": "22eef4b80530f3527f2ee2568744916e4fd10c8460e11a49994cab30b6fa3367",
+    "choice@v1": "7dbb788fadd00fadb5f2e7eb1075654208952b95d2eee80861425dca24cc5e27",
+    "contains@v1": "7563ff30a4ad867f074f8fe6dd71e88262ce8973f5191630a40db2160a8dfcd7",
+    "exact_match@v1": "1a3578a32576d05af893210ed3cdf2239e8f5c27f0c488672c7d0037e8e00262",
+    "f1@v1": "6850a10db7599cf0714dcea2a79d964c9feb99237102d5b9d1018b02e3cfe745",
+    "json_fields@v1": "0b32167ca8fea928dddd349c9b58a99adc94a6febc79adbcbaf233a3f99196d6",
+    "math_equivalence@v1": "3f7922c8952e90f46bb441da0d5b4163a5ec2857ca1fd764a4776d313f46f639",
+    "math_equivalence@v2": "8769647094f65dc64fa47b2bc1ee6996776aed624bd6969aeaf7b725c9c02847",
+    "regex@v1": "7feea7cffbaf3bac3073cdda04c6eac20b47c427363f2955dc5b9d664adba36b",
+}
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_the_code_of_a_judge_has_not_changed(name: str) -> None:
+    [point] = metadata.entry_points(group="hallmark.judges", name=name)
+    assert sha256_json(code_sha256(point.load())) == CODE[name], f"frozen: add the next version of {name}"
 
 
 text = st.text(st.characters(codec="utf-8", exclude_characters=":"))

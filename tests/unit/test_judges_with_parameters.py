@@ -178,7 +178,7 @@ def test_choice_takes_options_by_letter_and_a_right_answer_in_words() -> None:
     assert said("choice@v1", "B", "Answer: B").score == 1
     by_letter = {"answers": {"a": "x", "b": "y"}}
     assert said("choice@v1", "b", "Answer: y", by_letter, options="answers").score == 1
-    with pytest.raises(InputError, match="neither a letter nor one of the item's options"):
+    with pytest.raises(InputError, match="neither a letter nor one of the options"):
         said("choice@v1", "Rome", "Answer: B", OPTIONS)
     with pytest.raises(InputError, match=r"metadata\.options: expected a list"):
         said("choice@v1", "B", "Answer: B", {"options": "AB"})
