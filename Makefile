@@ -4,7 +4,7 @@
 
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
-EXTRAS ?= --extra inference --extra training --extra postgres --extra s3 --extra math
+EXTRAS ?= --extra inference --extra training --extra data --extra postgres --extra s3 --extra math
 PEERS := --group peers
 ARGS ?=
 PARALLEL := -n 2
