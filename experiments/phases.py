@@ -84,7 +84,7 @@ def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listene
         base_label=plan.model.label,
         base_on_hub=plan.model.on_hub,
         dataset=training.dataset.path,
-        dataset_label=training.dataset.name,
+        dataset_label=training.label,
         output=run.directory,
         config=training.config,
         prompt=plan.prompt,
