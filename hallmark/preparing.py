@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from core.errors import InputError
+from core.errors import HallmarkError, InputError
 from core.files import atomic_writer
 from core.progress import announce
 from experiments.config import TrainRunConfig
@@ -21,6 +22,7 @@ from experiments.importing import Prepared as PreparedImport
 from experiments.references import ResolvedModel, resolve_model
 from experiments.workspace import Workspace, open_workspace
 from golden.importing.sources import HUB_PREFIX
+from golden.manifest import manifest_path
 from golden.prompting import PromptConfig, ResolvedPrompt
 from hallmark.memory import training_memory
 from hallmark.proposal import (
@@ -106,10 +108,12 @@ def prepare(wanted: Wanted) -> Prepared:
     model = resolve_model(wanted.model, workspace)
     machine = this_machine(wanted.memory_gb, wanted.cpu)
     name = wanted.name or name_of(wanted.data)
-    golden = _golden_set(wanted, name)
-    train, untrained = _training_set(wanted, name, golden, model)
-    settings = _settings(wanted, name, model, machine, golden, train, workspace)
-    command = f"hallmark {'experiment' if train else 'evaluate'} --config {wanted.config}"
+    with removed_on_error() as reports:
+        reports.append(golden := _golden_set(wanted, name))
+        train, untrained = _training_set(wanted, name, golden, model)
+        reports += [train] if train else []
+        settings = _settings(wanted, name, model, machine, golden, train, workspace)
+    command = f"hallmark {'experiment' if train else 'evaluate'} --config {shlex.quote(str(wanted.config))}"
     heading = f"{name}: written by hallmark init. Every setting: docs/reference.md\n{command}"
     with atomic_writer(wanted.config) as file:
         file.write(as_toml(settings, heading).encode())
@@ -124,6 +128,22 @@ def prepare(wanted: Wanted) -> Prepared:
         config=wanted.config,
         command=command,
     )
+
+
+@contextmanager
+def removed_on_error() -> Iterator[list[ImportReport]]:
+    """Datasets that are written inside the block, and removed where something keeps it from its end: then the
+    command can be given again, with other options.
+    """
+    reports: list[ImportReport] = []
+    try:
+        yield reports
+    except HallmarkError:
+        for report in reports:
+            if report.written:
+                manifest_path(report.path).unlink(missing_ok=True)
+                report.path.unlink(missing_ok=True)
+        raise
 
 
 def name_of(source: str) -> str:

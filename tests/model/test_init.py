@@ -84,3 +84,18 @@ def test_a_model_that_cannot_be_trained_is_set_up_to_be_judged(
     assert report["untrained"]
     assert report["command"] == "hallmark evaluate --config hallmark.toml"
     assert tomllib.loads((tmp_path / "hallmark.toml").read_text())["model"] == str(gpt2)
+
+
+def test_what_was_imported_goes_again_where_nothing_can_come_of_it(
+    hallmark: CommandLine, questions: Path, tmp_path: Path
+) -> None:
+    long = tmp_path / "long.jsonl"
+    rows = ({"question": f"{number}? {'word ' * 400}", "answer": str(number)} for number in range(40))
+    long.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = hallmark("init", "--model", "tiny-base", "--data", questions, "--train-data", long)
+    assert done.returncode == 2
+    assert list((tmp_path / "data").glob("*")) == []
+    assert not (tmp_path / "hallmark.toml").exists()
+    done = hallmark("init", "--model", "tiny-base", "--data", questions, "--config", "my settings.toml")
+    assert done.returncode == 0, done.stderr
+    assert "hallmark experiment --config 'my settings.toml'" in done.stdout
