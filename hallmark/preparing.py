@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.errors import HallmarkError, InputError
-from core.files import atomic_writer
+from core.files import atomic_writer, no_such_file
 from core.progress import announce
 from experiments.config import TrainRunConfig
 from experiments.defaults import filled, is_tiny, measure_training, settle_generation
@@ -21,6 +21,7 @@ from experiments.importing import ImportReport, import_prepared
 from experiments.importing import Prepared as PreparedImport
 from experiments.references import ResolvedModel, resolve_model
 from experiments.workspace import Workspace, open_workspace
+from golden.datasets import read_items
 from golden.importing.sources import HUB_PREFIX
 from golden.manifest import manifest_path
 from golden.prompting import PromptConfig, ResolvedPrompt
@@ -31,8 +32,10 @@ from hallmark.proposal import (
     as_toml,
     instruction_for,
     parameter_count,
+    predict_seconds,
     propose_generation,
     propose_training,
+    step_seconds,
     this_machine,
 )
 from inference.contract import GenerationConfig
@@ -43,6 +46,12 @@ MOST_GOLDEN = 300
 """Questions of a golden set where nobody says how many: enough to find a gain of about 8 points."""
 GOLDEN_SHARE = 4
 """One question in so many is golden where the others are trained on."""
+FEW = 50
+"""Questions below which hardly any gain can be shown."""
+SENTENCE = 5
+"""Words from which on an answer is a sentence."""
+EXACT = ("answer_correctness@", "exact_match@", "math_equivalence@")
+"""Judges that want an answer as it is."""
 USABLE = 0.9
 """Share of a GPU's memory that training may take."""
 FOLDER = Path("data")
@@ -68,6 +77,21 @@ class Wanted(BaseModel):
     config: Path = Path("hallmark.toml")
 
 
+def check_model(reference: str) -> None:
+    """Refuse a model that cannot be used. Raises what `resolve_model` raises."""
+    resolve_model(reference, open_workspace())
+
+
+def check_source(source: str) -> None:
+    """Refuse questions that are nowhere.
+
+    Raises:
+        InputError: there is no such file or directory.
+    """
+    if not source.startswith(HUB_PREFIX) and not Path(source).exists():
+        raise InputError(f"{source}: no such file. {no_such_file(Path(source))}")
+
+
 class Prepared(BaseModel):
     """What was found and written.
 
@@ -80,6 +104,8 @@ class Prepared(BaseModel):
         untrained: why nothing will be trained; None where it will.
         settings: name, value and reason of each.
         config: the file with them.
+        minutes: about how long the experiment takes; None on a GPU.
+        warnings: what a person should know before running it.
         command: what to run next.
     """
 
@@ -91,6 +117,8 @@ class Prepared(BaseModel):
     untrained: str | None
     settings: list[Setting]
     config: Path
+    minutes: float | None
+    warnings: list[str]
     command: str
 
 
@@ -126,8 +154,38 @@ def prepare(wanted: Wanted) -> Prepared:
         untrained=untrained,
         settings=settings,
         config=wanted.config,
+        minutes=_minutes(settings, parameter_count(model.path), golden.taken, machine),
+        warnings=_warnings(golden),
         command=command,
     )
+
+
+def _minutes(settings: list[Setting], parameters: int, items: int, machine: Machine) -> float | None:
+    """About how long all takes on a CPU: predictions of base and trained, and training."""
+    if machine.memory_gb is not None:
+        return None
+    values = {each.name: each.value for each in settings}
+    runs = 2 if "train.steps" in values else 1
+    seconds = runs * predict_seconds(parameters, items * values["generation.max_new_tokens"], machine)
+    if runs == 2:
+        tokens = values["train.batch_size"] * values["train.sequence_length"]
+        seconds += values["train.steps"] * step_seconds(parameters, tokens, machine)
+    return seconds / 60
+
+
+def _warnings(golden: ImportReport) -> list[str]:
+    """What in a golden set makes a decision unlikely."""
+    found = []
+    if golden.taken < FEW:
+        found.append(f"{golden.taken} questions cannot show much: bring {FEW} or more.")
+    words = sorted(len(item.reference.split()) for item in read_items(golden.path))
+    typical = words[len(words) // 2]
+    if typical >= SENTENCE and (golden.judge or "").startswith(EXACT):
+        found.append(
+            f"The answers are sentences (median {typical} words), and {golden.judge} wants them word for "
+            "word. --judge f1@v1 counts words in common; see docs/judges.md."
+        )
+    return found
 
 
 @contextmanager
@@ -241,10 +299,12 @@ def _settings(
     told = (
         [Setting("prompt.instruction", instruction, "how the judge finds the answer")] if instruction else []
     )
+    judge = [Setting("judge", wanted.judge, "")] if wanted.judge else []
     settings = [
         Setting("base_model" if train else "model", wanted.model, ""),
         *([Setting("model_name", name, "in the registry")] if train else []),
         Setting("dataset", str(golden.path), f"{golden.taken:,} questions, judged by {golden.judge}"),
+        *judge,
         *told,
         Setting("generation.max_new_tokens", fit.max_new_tokens, "from the longest reference answer"),
         *generation,

@@ -208,6 +208,18 @@ def step_seconds(parameters: int, tokens: int, machine: Machine) -> float:
     return 6 * parameters * tokens / (EFFICIENCY * machine.flops)
 
 
+def predict_seconds(parameters: int, tokens: int, machine: Machine) -> float:
+    """About how long a CPU writes answers, in seconds: 2 operations per parameter and token, for answers that
+    are on average half as long as they may be.
+
+    Args:
+        parameters: of the model.
+        tokens: that all answers may have together.
+        machine: whose speed was measured.
+    """
+    return 2 * parameters * tokens / 2 / (EFFICIENCY / 2 * machine.flops)
+
+
 def as_toml(settings: Sequence[Setting], heading: str) -> str:
     """Settings as a TOML file that says of each why it has its value.
 
