@@ -276,7 +276,10 @@ def _training_set(
         if report.refused > report.overlaps and not wanted.skip_bad:
             raise InputError(report.model_copy(update={"skip_bad": False}).why_blocked())
         if report.overlaps:
-            announce("guard:", f"{report.overlaps:,} rows of {source} hold golden items and are left out")
+            held = "are golden" if source == wanted.data else "hold golden items"
+            announce(
+                "guard:", f"{report.overlaps:,} rows of {source} {held}; {report.taken:,} are trained on"
+            )
         return prepared.write(), None
 
 
