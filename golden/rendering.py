@@ -339,10 +339,12 @@ class Renderer:
                 for begin, stop in pairwise(borders)
             ]
         encoded = EncodedTrace(list(self._lead), [False] * len(self._lead))
+        piece: list[int] = []
         for border, piece in zip(borders, pieces, strict=False):
             encoded.ids.extend(piece)
             encoded.bears_loss.extend([border in starts] * len(piece))
-        if encoded.ids[-1] not in self._ends:
+        ends = set(self._ends) & set(self.tokenizer.added_tokens_decoder)  # those that are no part of a text
+        if encoded.ids[-1] not in self._ends and ends.isdisjoint(piece):
             encoded.ids.append(self.ends[0])
             encoded.bears_loss.append(True)
         return encoded
@@ -356,15 +358,30 @@ class Renderer:
             spans = self.template.generated(turns).generated
             if any(turn["role"] == "assistant" for turn in turns[:first]):
                 spans = self._own_spans(line, spans, turns, len(own))
-            return text, [(start, self._with_end(text, stop)) for start, stop in spans if stop > start]
+            if len(spans) == len(own):
+                spans = self._behind_prompts(text, spans, turns, own)
+            return text, [(start, self._with_end(text, start, stop)) for start, stop in spans if stop > start]
         ends = self._content_ends(line, turns, text, own)
         spans = []
         for place, stop in zip(own, ends, strict=True):
             asked = self._render(line, turns[:place], opens=True)
             if not text.startswith(asked) or len(asked) > stop:
                 raise self._unstable(line)
-            spans.append((len(asked), self._with_end(text, stop)))
+            spans.append((len(asked), self._with_end(text, len(asked), stop)))
         return text, spans
+
+    def _behind_prompts(
+        self, text: str, spans: Sequence[tuple[int, int]], turns: Turns, places: Sequence[int]
+    ) -> list[tuple[int, int]]:
+        """Parts that the template marks, without what the prompt of their turn already holds, as the opening
+        of the turn may be.
+        """
+        cut = []
+        for (start, stop), place in zip(spans, places, strict=True):
+            asked = self._rendered(turns[:place], opens=True)
+            opened = asked is not None and text.startswith(asked) and start < len(asked) < stop
+            cut.append((len(asked) if asked is not None and opened else start, stop))
+        return cut
 
     def _own_spans(
         self, line: Item | Trace, spans: list[tuple[int, int]], turns: Turns, own: int
@@ -395,14 +412,17 @@ class Renderer:
             ends.append(place)
         return ends
 
-    def _with_end(self, text: str, stop: int) -> int:
-        """The end of a taught part, with the token that ends the turn, where it follows."""
-        for id_ in self._ends:
-            token = str(self.tokenizer.convert_ids_to_tokens(id_))
-            space = len(text[stop:]) - len(text[stop:].lstrip())
-            if text.startswith(token, stop + space):
-                return stop + space + len(token)
-        return stop
+    def _with_end(self, text: str, start: int, stop: int) -> int:
+        """The end of a taught part: behind the token that ends the turn, be it the last of the part, before
+        white space at most, or what follows it.
+        """
+        tokens = [str(self.tokenizer.convert_ids_to_tokens(id_)) for id_ in self._ends]
+        said = len(text[:stop].rstrip())
+        if said > start and text.endswith(tuple(tokens), start, said):
+            return said
+        space = len(text[stop:]) - len(text[stop:].lstrip())
+        found = [token for token in tokens if text.startswith(token, stop + space)]
+        return stop + space + len(found[0]) if found else stop
 
     def _unstable(self, line: Item | Trace) -> InputError:
         return InputError(
@@ -446,17 +466,18 @@ class Renderer:
 
     def _remedy(self, turns: Turns, opens: bool) -> str:
         without = [turn for turn in turns if turn["role"] != "system"]
-        if len(without) < len(turns) and self._renders(without, opens):
+        if len(without) < len(turns) and self._rendered(without, opens):
             return "It takes no system text: put that into prompt.instruction."
-        if self._renders([{"role": "user", "content": "Hello"}], opens):
+        if self._rendered([{"role": "user", "content": "Hello"}], opens):
             return "Its messages have an order or a role that the template does not take."
         return "Not even one message can be rendered: it is at fault, or lacks prompt.template_args."
 
-    def _renders(self, turns: Sequence[Mapping[str, str]], opens: bool) -> bool:
+    def _rendered(self, turns: Sequence[Mapping[str, str]], opens: bool) -> str | None:
+        """None where the template cannot render it."""
         try:
-            return bool(self.template.render(turns, opens=opens))
+            return self.template.render(turns, opens=opens)
         except Exception:
-            return False
+            return None
 
     def _assistant_turn(self) -> AssistantTurn:
         """Look how the template writes an assistant's turn. One that cannot is met again with each item."""

@@ -246,6 +246,23 @@ def test_the_templates_own_marks_decide_what_is_taught_and_its_end_is_taught_too
     assert encode_traces(tokenizer, [line])[0] == before
 
 
+def test_a_marked_part_is_taught_from_the_end_of_the_prompt_to_the_end_of_the_turn() -> None:
+    """SmolLM3 marks the opening of the turn and the line feed behind its end, too."""
+    tokenizer = make_tokenizer("chatml")
+    line = Trace(trace_id="t", messages=talk("2 + 2?", "4", "And 1 more?", "5"))
+    unmarked = encode_traces(tokenizer, [line])[0]
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}{% generation %}"
+        "{{ '<|im_start|>assistant\\n' + m['content'] + '<|im_end|>\\n' }}{% endgeneration %}{% else %}"
+        "{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    )
+    trace = encode_traces(tokenizer, [line])[0]
+    assert trace == unmarked
+    assert taught_parts(tokenizer, trace) == ["4<|im_end|>", "5<|im_end|>"]
+    assert own_ids(tokenizer, conversation(line))[: len(trace.ids)] == trace.ids
+
+
 BROKEN = {
     "no template for two questions in a row": (
         FAMILIES["gemma"].template,

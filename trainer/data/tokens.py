@@ -40,7 +40,7 @@ CHUNK = 1000
 """Traces that are encoded at a time."""
 KEY = "key.json"
 """What the arrays were made from."""
-LAYOUT = 2
+LAYOUT = 3
 """Raised when the layout of the files changes, so that older ones are made again."""
 
 
