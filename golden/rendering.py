@@ -56,7 +56,8 @@ class AssistantTurn(NamedTuple):
     """How a template writes an assistant's turn.
 
     Attributes:
-        lead: white space between the opening of the turn and what is said.
+        lead: what stands between the prompt and what is said: white space, marks of no thinking, the opening
+            of a response. A model that is asked must write it, so it is taught.
         tail: white space between what is said and the end of the turn.
         end: the token that ends it; None where no single token does.
     """
@@ -219,8 +220,8 @@ class Renderer:
         return [self._lead + ids for ids in self._control.ids([self._asked_text(line) for line in lines])]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The token ids of what an assistant writes, without special tokens."""
-        return self._control.ids([self._control.mark(text, "assistant") for text in texts])
+        """The token ids of what an assistant writes behind the prompt, without what ends it."""
+        return self._control.ids([self.turn.lead + self._control.mark(text, "assistant") for text in texts])
 
     def fitted(self, line: Item | Trace, ids: list[int], room: int) -> FittedPrompt:
         """A prompt of at most so many tokens. What is left out, until it fits: the oldest turns of the
@@ -279,38 +280,44 @@ class Renderer:
         """Training examples as token ids. Their prompts are what `prompts` gives, and what ends a completion
         is what ends an answer. Few calls of the tokenizer for all of them: much faster than some for each.
 
-        A completion is taught verbatim. Where an example ends with an assistant's turn, each of its assistant
-        turns is taught, as the template writes it; those of the solved examples are not.
+        A completion is taught verbatim, behind what the template writes before it. Where an example ends with
+        an assistant's turn, each of its assistant turns is taught, as the template writes it; those of the
+        solved examples are not.
 
         Raises:
             InputError: the template cannot render one, or writes earlier turns differently from how they were
-                asked for; or nothing says where an answer ends.
+                asked for; an example never ends its thinking; or nothing says where an answer ends.
         """
         _ = self.ends  # there must be one
         pairs = [line for line in lines if line.turns[-1].role != "assistant"]
         asked = [self._asked_text(line) for line in pairs]
-        self._check_thinking(pairs, asked)
-        taught = [
-            self.turn.lead + self._control.mark(completion_of(line), "assistant") + self.turn.tail
-            for line in pairs
-        ]
+        taught = [self._written(line, before) for line, before in zip(pairs, asked, strict=True)]
         whole = [before + after for before, after in zip(asked, taught, strict=True)]
         ids = self._control.ids([*asked, *whole])
         done = map(self._pair, ids, ids[len(pairs) :], taught)
         return [self._dialogue(line) if line.turns[-1].role == "assistant" else next(done) for line in lines]
 
-    def _check_thinking(self, lines: Sequence[Item | Trace], asked: Sequence[str]) -> None:
+    def _written(self, line: Item | Trace, asked: str) -> str:
+        """What a model is taught to write after a prompt, without what ends it."""
+        said = self._control.mark(completion_of(line), "assistant")
+        lead = self.turn.lead
+        if lead.strip():  # only before some completions, such as those that do not think
+            turn = {"role": "assistant", "content": _surrounded(said)}
+            whole = self._rendered([*self._marked(conversation(line, self.prompt)), turn], opens=False) or ""
+            written = whole.removeprefix(asked + lead)
+            lead = lead if written.lstrip().startswith(_surrounded(said).strip()) else ""
+        self._check_thinking(line, asked, lead + said)
+        return lead + said + self.turn.tail
+
+    def _check_thinking(self, line: Item | Trace, asked: str, taught: str) -> None:
         mark = self.prompt.config.thinking_end
-        if mark is None:
-            return
-        for line, text in zip(lines, asked, strict=True):
-            if mark not in completion_of(line) and not text.rstrip().endswith(mark):
-                raise InputError(
-                    f"item {line.trace_id}: its completion does not hold prompt.thinking_end {mark!r}, so "
-                    "the model would learn never to end its thinking, and none of its answers would count. "
-                    "Give it a completion with the mark; or switch thinking off, often by "
-                    "template_args.enable_thinking = false."
-                )
+        if mark is not None and mark not in taught and not asked.rstrip().endswith(mark):
+            raise InputError(
+                f"item {line.trace_id}: its completion does not hold prompt.thinking_end {mark!r}, so "
+                "the model would learn never to end its thinking, and none of its answers would count. "
+                "Give it a completion with the mark; or switch thinking off, often by "
+                "template_args.enable_thinking = false."
+            )
 
     def _pair(self, asked: list[int], whole: list[int], taught: str) -> EncodedTrace:
         # Where a token would reach over the end of the prompt, it is cut there, since there the model begins.
@@ -326,6 +333,8 @@ class Renderer:
         turns = self._marked(conversation(line, self.prompt))
         first = len(turns) - len(own_turns(line, self.prompt))
         text, spans = self._taught(line, turns, first)
+        for start, stop in spans[-1:]:
+            self._check_thinking(line, text[:start], text[start:stop])
         borders = sorted({0, *(place for span in spans for place in span)})
         text = text[: borders[-1]]
         starts = {start for start, _ in spans}
@@ -496,8 +505,8 @@ class Renderer:
         tokens = {str(token): id_ for id_, token in self.tokenizer.added_tokens_decoder.items()}
         found = [token for token in tokens if not token.isspace() and after.startswith(token, len(tail))]
         if not found:
-            return AssistantTurn("" if lead.strip() else lead)
-        return AssistantTurn("" if lead.strip() else lead, tail, tokens[max(found, key=len)])
+            return AssistantTurn(lead)
+        return AssistantTurn(lead, tail, tokens[max(found, key=len)])
 
 
 def render_prompt(tokenizer: Any, line: Item | Trace, prompt: ResolvedPrompt = NO_SETTINGS) -> str:
@@ -558,12 +567,10 @@ def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int |
     Raises:
         InputError: an item cannot be rendered.
     """
-    references = [
-        renderer.turn.lead + render_completion(item.steps, each) for item in items for each in item.accepted
-    ]
+    references = [render_completion(item.steps, each) for item in items for each in item.accepted]
     longest = max(map(len, renderer.encode(references)), default=0)
     fit = max(64, -(-(longest * 3 // 2 + 32) // 32) * 32)
-    if renderer.prompt.config.thinking_end and not any(map(renderer.closes_thinking, items[:1])):
+    if renderer.prompt.config.thinking_end and not all(map(renderer.closes_thinking, items)):
         fit += THINKING
     if context is None:
         return fit

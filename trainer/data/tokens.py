@@ -41,7 +41,7 @@ CHUNK = 1000
 KEY = "key.json"
 """What the arrays were made from."""
 LAYOUT = 3
-"""Raised when the layout of the files changes, so that older ones are made again."""
+"""Raised when the layout of the files or what is taught changes, so that older ones are made again."""
 
 
 @dataclass(frozen=True)
