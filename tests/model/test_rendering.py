@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import json
 from collections.abc import Callable
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from core.errors import InputError
-from golden.prompting import PromptConfig, ResolvedPrompt
+from golden.prompting import NOT_OF_TEMPLATES, PromptConfig, ResolvedPrompt
 from golden.rendering import (
     THINKING,
     Renderer,
@@ -375,6 +376,16 @@ def test_an_argument_that_the_template_does_not_mention_is_said() -> None:
     assert Renderer(family_tokenizer("qwen_3"), used).notes() == []
     notes = Renderer(family_tokenizer("chatml"), used).notes()
     assert [note.partition(": ")[0] for note in notes] == ["template_args.enable_thinking changes nothing"]
+
+
+def test_every_name_that_transformers_takes_for_itself_is_known() -> None:
+    from transformers import PreTrainedTokenizerBase
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    calls = (PreTrainedTokenizerBase.apply_chat_template, render_jinja_template)
+    taken = {name for call in calls for name in inspect.signature(call).parameters}
+    seen_by_templates = {"tools", "documents"}
+    assert taken - {"self", "kwargs"} - seen_by_templates <= set(NOT_OF_TEMPLATES)
 
 
 @pytest.fixture
