@@ -371,6 +371,17 @@ def test_every_form_of_the_date_is_that_of_strftime(form: str) -> None:
     assert Renderer(tokenizer, asked(date=date)).text(item()).partition("|")[0] == expected
 
 
+@pytest.mark.parametrize(
+    "begin", ["", "\n", " \n\n ", "  {% if true %}", "\n  {%- if true %}\n", "\t{{ ' a' }}"]
+)
+def test_white_space_at_the_beginning_of_a_template_that_prints_the_date_stays(begin: str) -> None:
+    tokenizer = make_tokenizer("chatml")
+    end = "{% endif %}" if "if" in begin else ""
+    tokenizer.chat_template = begin + "{{ strftime_now('today') }} {{ messages[0].content }}" + end
+    own = tokenizer.apply_chat_template(conversation(item()), tokenize=False)
+    assert Renderer(tokenizer).text(item()) == own
+
+
 def test_an_argument_that_the_template_does_not_mention_is_said() -> None:
     used = asked(template_args={"enable_thinking": False})
     assert Renderer(family_tokenizer("qwen_3"), used).notes() == []
