@@ -161,6 +161,6 @@ def resolve_prompt(config: PromptConfig) -> ResolvedPrompt:
 def _holds_nul(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_holds_nul, chain(value, value.values())))
-    return (
-        any(map(_holds_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
-    )
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value

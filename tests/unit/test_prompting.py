@@ -47,7 +47,5 @@ def test_nul_is_refused_since_no_database_takes_it(name: str, value: Any) -> Non
 def test_more_examples_than_there_are_is_refused(tmp_path: Path) -> None:
     path = str(small_dataset(tmp_path))
     assert len(resolve_prompt(PromptConfig(few_shot=path, num_fewshot=4)).examples) == 4
-    with pytest.raises(
-        InputError, match=r"num_fewshot: 5 examples .* has only 4\. Set it to 4, or add items"
-    ):
+    with pytest.raises(InputError, match=r"num_fewshot: 5 .* has only 4\. Set it to 4, or add items"):
         resolve_prompt(PromptConfig(few_shot=path, num_fewshot=5))
