@@ -12,13 +12,15 @@ from types import MappingProxyType
 
 from core.child_process import run_child
 from core.errors import InputError
-from core.files import sha256_file
+from core.files import read_json, sha256_file
 from core.progress import announce, current_listener
 from experiments.references import REGISTRY_PREFIX, TINY_BASE, TINY_BASE_DIRECTORY
+from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
 from golden.rendering import completion_of
-from golden.schema import Trace
+from golden.schema import Item, Trace
 from inference.contract import FitResult, FitSpec, GenerationConfig
+from inference.loading import tokenizer_sha256
 from trainer.contract import SettledTrainConfig, SettleSpec, Settling, TrainConfig
 
 TINY_MODEL_NAME = "tiny-reasoner"
@@ -78,6 +80,8 @@ def settle_generation(
     datasets: Iterable[Path],
     prompt: ResolvedPrompt,
     home: Path,
+    *,
+    check: bool = False,
 ) -> GenerationConfig:
     """The generation settings with `max_new_tokens` as a number.
 
@@ -87,15 +91,19 @@ def settle_generation(
         datasets: files of the golden datasets that are judged on.
         prompt: how the model is asked.
         home: what libraries print is kept below it.
+        check: make every prompt, as inference will, also where there is a number already: for what is
+            predicted hours later.
 
     Raises:
-        InputError: the tokenizer cannot be loaded, or an item is bad or cannot be rendered.
+        InputError: the tokenizer cannot be loaded, an item is bad, or its prompt cannot be made.
     """
-    if isinstance(config.max_new_tokens, int):
-        return config
     if config.max_new_tokens is None and is_tiny(model):
-        return config.model_copy(update={"max_new_tokens": TINY_MAX_NEW_TOKENS})
-    spec = FitSpec(model=model, datasets=list(datasets), prompt=prompt)
+        config = config.model_copy(update={"max_new_tokens": TINY_MAX_NEW_TOKENS})
+    files = list(datasets)
+    chosen = isinstance(config.max_new_tokens, int)
+    if chosen and (not check or _surely_fits(config, model, files, prompt)):
+        return config
+    spec = FitSpec(model=model, datasets=files, prompt=prompt, generation=config)
     found = run_child(
         "inference.fitting",
         spec,
@@ -104,8 +112,22 @@ def settle_generation(
         log=home / LOG,
         listener=current_listener(),
     )
+    if chosen:
+        return config
     announce("plan:", f"max_new_tokens {found.max_new_tokens:,} (fit: every reference is shorter)")
     return config.model_copy(update={"max_new_tokens": found.max_new_tokens})
+
+
+def _surely_fits(
+    config: GenerationConfig, model: Path, datasets: Iterable[Path], prompt: ResolvedPrompt
+) -> bool:
+    """Whether every prompt can be made, which is plain with the tiny base: its tokens are single characters,
+    and without settings nothing stands around a question.
+    """
+    if prompt != ResolvedPrompt() or tokenizer_sha256(model) != tokenizer_sha256(TINY_BASE_DIRECTORY):
+        return False
+    room = read_json(model / "config.json").get("max_position_embeddings", 0) - config.longest
+    return all(prompt_characters(item) <= room for path in datasets for item in read_items(path))
 
 
 def settle_training(
@@ -173,5 +195,10 @@ def characters(trace: Trace) -> int:
     between the turns and at the end.
     """
     taught = "" if trace.turns[-1].role == "assistant" else completion_of(trace)
-    said = [trace.system or "", *(turn.content for turn in trace.turns), taught]
+    return prompt_characters(trace) + len(taught) + 2
+
+
+def prompt_characters(line: Item | Trace) -> int:
+    """The same for its turns alone."""
+    said = [line.system or "", *(turn.content for turn in line.turns)]
     return sum(len(text) + 2 for text in said) + 1

@@ -291,19 +291,22 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Experimen
 
     Raises:
         HallmarkError: see `plan_training`; also when the training set overlaps with any of the datasets, or
-            the champion, which is judged too, is not to be had.
+            the champion, which is judged too, is not to be had or cannot be asked.
     """
-    model = None
-    if not isinstance(config.generation.max_new_tokens, int):
-        workspace.check_writable()
-        model = resolve_model(config.base_model, workspace)
-        files = (_golden(each, workspace).path for each in config.judged(config.base_model))
-        prompt = resolve_prompt(config.prompt)
-        generation = settle_generation(config.generation, model.path, files, prompt, workspace.home)
-        config = config.model_copy(update={"generation": generation})
-    training = plan_training(config.trained(), workspace, model)
+    workspace.check_writable()
+    model = resolve_model(config.base_model, workspace)
+    files = [_golden(each, workspace).path for each in config.judged(config.base_model)]
+    prompt = resolve_prompt(config.prompt)
+    generation = settle_generation(config.generation, model.path, files, prompt, workspace.home, check=True)
+    config = config.model_copy(update={"generation": generation})
+    training = plan_training(config.trained(), workspace, model, checked=True)
     if (champion := workspace.registry.models.aliased(config.model_name)) is not None:
-        resolve_model(f"{REGISTRY_PREFIX}{champion.model}@v{champion.number}", workspace)
+        reference = f"{champion.model}@v{champion.number}"
+        served = resolve_model(f"{REGISTRY_PREFIX}{reference}", workspace)
+        try:
+            settle_generation(generation, served.path, files, prompt, workspace.home, check=True)
+        except InputError as error:
+            raise InputError(f"the champion {reference}: {error}") from error
     main, *others = config.baselines()
     plans = {
         plan_key(config.trained()): training.model_copy(update={"reuse": config.reuse_baseline}),
@@ -359,7 +362,11 @@ def plan_evaluation(
 
 
 def plan_training(
-    config: TrainRunConfig, workspace: Workspace, model: ResolvedModel | None = None
+    config: TrainRunConfig,
+    workspace: Workspace,
+    model: ResolvedModel | None = None,
+    *,
+    checked: bool = False,
 ) -> RunPlan:
     """Settle a trained run: all of the above, the contamination guard, and the settings that suit the model.
 
@@ -367,16 +374,18 @@ def plan_training(
         config: what to train, and what to judge it on.
         workspace: its registry knows the datasets and the registered models.
         model: the base model, where it was found and hashed already.
+        checked: that every prompt can be made is known already.
 
     Raises:
-        InputError: also when golden items are in the training set, or in what the base model was trained on,
-            and the configuration does not allow it; or when traces are too long, and it does not say what to
-            do with them.
+        InputError: also when a prompt cannot be made; when golden items are in the training set, or in what
+            the base model was trained on, and the configuration does not allow it; or when traces are too
+            long, and it does not say what to do with them.
     """
     if (plan := settled_plan(config)) is not None:
         return plan
     workspace.check_writable()
-    golden, plan = _settle(config.evaluate(config.base_model, reuse=False), workspace, model)
+    judged_on = config.evaluate(config.base_model, reuse=False)
+    golden, plan = _settle(judged_on, workspace, model, check=not checked)
     # what cannot be trained is refused before anything starts
     check_tensors(plan.model.path, read_architecture(plan.model.path))
     base = check_base(plan.model, golden, config.train, workspace)
@@ -450,9 +459,11 @@ def _golden(config: EvaluateConfig, workspace: Workspace) -> Dataset:
 
 
 def _settle(
-    config: EvaluateConfig, workspace: Workspace, model: ResolvedModel | None = None
+    config: EvaluateConfig, workspace: Workspace, model: ResolvedModel | None = None, *, check: bool = False
 ) -> tuple[Dataset, RunPlan]:
-    """The plan of an evaluation whose items are not read and counted yet."""
+    """The plan of an evaluation whose items are not counted yet. An evaluation needs no check of its prompts:
+    they are made as soon as it begins.
+    """
     dataset = _golden(config, workspace)
     judge = load_judge(config.judge or dataset.judge)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
@@ -462,7 +473,9 @@ def _settle(
     prompt = resolve_prompt(config.prompt)
     check_prompt(prompt, dataset)
     model = model or resolve_model(config.model, workspace)
-    generation = settle_generation(config.generation, model.path, [dataset.path], prompt, workspace.home)
+    generation = settle_generation(
+        config.generation, model.path, [dataset.path], prompt, workspace.home, check=check
+    )
     return dataset, RunPlan(
         kind="baseline",
         model=model,

@@ -70,17 +70,19 @@ class GenerationConfig(Config):
 
 
 class FitSpec(BaseModel):
-    """How long may completions get?
+    """Can a model be asked everything, and how long may completions get?
 
     Attributes:
         model: a checked local model directory.
         datasets: files of golden items.
         prompt: how the model is asked.
+        generation: the settings; without a number in `max_new_tokens` one is found.
     """
 
     model: Path
     datasets: list[Path]
     prompt: ResolvedPrompt = ResolvedPrompt()
+    generation: GenerationConfig = GenerationConfig()
 
 
 class FitResult(BaseModel):

@@ -1,4 +1,6 @@
-"""How long completions may get so that every reference fits: `python -m inference.fitting`. Without torch."""
+"""Whether a model can be asked, and how long its completions may get: `python -m inference.fitting`. Without
+torch.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +9,31 @@ from golden.datasets import read_items
 from golden.rendering import Renderer, fit_max_new_tokens
 from inference.contract import LONGEST, FitResult, FitSpec
 from inference.loading import context_length, load_config, load_tokenizer
+from inference.prompts import make_prompts
 
 
 def fit(spec: FitSpec) -> FitResult:
-    """The longest that any of some datasets asks for.
+    """The longest completion: the number that was chosen, else the longest that any of some datasets asks
+    for. With it every prompt is made, as inference will.
 
     Args:
-        spec: model, datasets and prompt.
+        spec: model, datasets, prompt and settings.
 
     Raises:
-        InputError: the tokenizer cannot be loaded, or an item is bad or cannot be rendered.
+        InputError: the tokenizer cannot be loaded, an item is bad, or `make_prompts` refuses one.
     """
-    context = context_length(load_config(spec.model))
+    config = load_config(spec.model)
+    context = context_length(config)
     renderer = Renderer(load_tokenizer(spec.model), spec.prompt)
-    found = (fit_max_new_tokens(renderer, list(read_items(path)), context) for path in spec.datasets)
-    return FitResult(max_new_tokens=min(LONGEST, max(found)))
+    datasets = [list(read_items(path)) for path in spec.datasets]
+    settings = spec.generation
+    if not isinstance(settings.max_new_tokens, int):
+        found = max(fit_max_new_tokens(renderer, items, context) for items in datasets)
+        settings = settings.model_copy(update={"max_new_tokens": min(LONGEST, found)})
+    rows = int(config.get_text_config().vocab_size)
+    for items in datasets:
+        make_prompts(items, renderer, settings, context=context, rows=rows)
+    return FitResult(max_new_tokens=settings.longest)
 
 
 if __name__ == "__main__":

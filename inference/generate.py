@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError, ResourceError
+from core.errors import ResourceError
 from core.files import sha256_bytes, sha256_file, write_json, write_jsonl
 from core.progress import Listener, Meter, announce
 from core.sealed import seal
 from core.tensors import sha256_tensors
 from golden.datasets import read_items
 from golden.rendering import Renderer
-from golden.schema import Item
 from inference.batching import Prompt, batches, find_batching, left_padded
 from inference.contract import META, PARTIAL, PREDICTIONS, SUMS, PredictionMeta, PredictResult, PredictSpec
 from inference.decoding import TokenProgress, Writing, generation_config, pad_token
-from inference.finite import FiniteLogits, refuse_unknown_ids
+from inference.finite import FiniteLogits
 from inference.loading import context_length, embedding_rows, load, tokenizer_sha256
 from inference.partial import PartialPredictions, Row
+from inference.prompts import make_prompts
 
 
 def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
@@ -45,8 +45,12 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     items = list(read_items(spec.dataset))
     tokenizer, model, device = load(spec)
     renderer = Renderer(tokenizer, spec.prompt)
-    prompts = _prompts(items, renderer, model, spec)
-    pad = pad_token(tokenizer, renderer.ends, embedding_rows(model))
+    rows = embedding_rows(model)
+    for note in renderer.notes():
+        announce("prompt:", note)
+    context = context_length(model.config)
+    prompts = make_prompts(items, renderer, spec.generation, context=context, rows=rows)
+    pad = pad_token(tokenizer, renderer.ends, rows)
     writing = Writing(tokenizer, renderer.ends, spec.prompt.config.stop)
     config = generation_config(renderer.ends, pad, spec.generation.longest)
     model.generation_config = config
@@ -54,13 +58,13 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     batching = find_batching(model, prompts, pad, spec.generation.longest)
     tensors = _tensors(spec.model)
     partial = PartialPredictions(spec.output / PARTIAL, _identity(spec, tensors))
-    rows = partial.read()
-    resumed = len(rows)
+    done = partial.read()
+    resumed = len(done)
     meter = Meter(spec.label, len(items), "items", listener)
     meter.update(resumed)
     started = time.monotonic()
     batch_size_used = spec.generation.batch_size
-    left = [prompt for prompt in prompts if prompt.trace_id not in rows]
+    left = [prompt for prompt in prompts if prompt.trace_id not in done]
     waiting = deque(batches(left, batch_size_used, batching))
     while waiting:
         batch = waiting.popleft()
@@ -68,7 +72,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         try:
             ids, mask = (each.to(device) for each in left_padded([each.tokens for each in batch], pad))
             finite.begin([prompt.trace_id for prompt in batch], ids.shape[1])
-            told = TokenProgress(meter, len(rows), ids.shape[1], spec.generation.longest)
+            told = TokenProgress(meter, len(done), ids.shape[1], spec.generation.longest)
             with torch.inference_mode():
                 output = model.generate(
                     input_ids=ids,
@@ -88,10 +92,10 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
             batch_size_used = min(batch_size_used, half)
             continue
         partial.append(made)
-        rows.update({row.trace_id: row for row in made})
-        meter.update(len(rows))
+        done.update({row.trace_id: row for row in made})
+        meter.update(len(done))
     seconds = time.monotonic() - started
-    ordered = [rows[item.trace_id] for item in items]
+    ordered = [done[item.trace_id] for item in items]
     meta = _write(
         spec,
         prompts,
@@ -114,39 +118,6 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     return PredictResult(
         predictions_sha256=meta.predictions_sha256, items=len(items), resumed=resumed, seconds=seconds
     )
-
-
-def _prompts(items: Sequence[Item], renderer: Renderer, model: Any, spec: PredictSpec) -> list[Prompt]:
-    """Every item's prompt, shortened where it leaves no room for the longest completion. All are made before
-    the first is answered, so that one that cannot be made is met at once.
-
-    Raises:
-        InputError: one cannot be made; no room is left, or a prompt must be shortened and the setting is to
-            refuse that.
-    """
-    settings = spec.generation
-    context = context_length(model.config)
-    room = (context or 1 << 30) - settings.longest
-    if room < 1:
-        raise InputError(
-            f"generation.max_new_tokens: {settings.longest} leaves no room for a prompt "
-            f"in a context of {context} tokens."
-        )
-    for note in renderer.notes():
-        announce("prompt:", note)
-    encoded = renderer.prompts(items)
-    for item, tokens in zip(items, encoded, strict=True):
-        refuse_unknown_ids(tokens, embedding_rows(model), renderer.tokenizer, f"item {item.trace_id}")
-    cut = [item.trace_id for item, tokens in zip(items, encoded, strict=True) if len(tokens) > room]
-    if cut and settings.on_truncation == "refuse":
-        raise InputError(
-            f"{len(cut)} prompts are longer than the context, the first is {cut[0]}. "
-            "Lower generation.max_new_tokens, shorten the prompts, or set generation.on_truncation to record."
-        )
-    fitted = [renderer.fitted(item, tokens, room) for item, tokens in zip(items, encoded, strict=True)]
-    return [
-        Prompt(item.trace_id, ids, shortened) for item, (ids, shortened) in zip(items, fitted, strict=True)
-    ]
 
 
 def _refuse_single(batch: Sequence[Prompt], error: Exception) -> None:

@@ -150,7 +150,8 @@ class TrainConfig(Config):
         default=0.0,
         ge=0,
         le=0.5,
-        description="Share of the training set that is held out: evaluated on, not trained on.",
+        description="Share of the training set that is held out: evaluated on, not trained on. Copies of a "
+        "trace go together.",
     )
     evaluate_every: int = Field(
         default=50, ge=1, description="Steps between two evaluations on the held-out part."

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InputError
-from golden.datasets import read_items
+from core.files import write_jsonl
+from golden.datasets import load_dataset, read_items
+from golden.mixing import Part, write_mixture
 from tests.support.small_datasets import marked, tokenized
 from trainer.data.packing import HostBatch, pack
 from trainer.data.stream import PackedStream, TokenizedDataset, evaluation_batches, held_out
@@ -171,7 +173,37 @@ def test_what_is_held_out_is_never_trained_on(dataset: TokenizedDataset, part: f
 @pytest.mark.parametrize("part", [3, 4, 0.99, -1])
 def test_a_part_that_leaves_nothing_to_train_on_is_refused(part: float) -> None:
     with pytest.raises(InputError, match="of 3 traces cannot be held out"):
-        held_out(tokenized([([1, 2], 1)] * 3), part, 0)
+        held_out(tokenized([([1, number], 1) for number in range(3)]), part, 0)
+    with pytest.raises(InputError, match="of 3 distinct traces cannot be held out"):
+        held_out(tokenized([([1, number], 1) for number in range(3)] * 4), part, 0)
+
+
+@given(st.lists(st.integers(0, 9), min_size=4).filter(lambda kinds: len(set(kinds)) > 3), st.integers(0, 5))
+def test_no_copy_of_what_is_held_out_is_trained_on(kinds: list[int], seed: int) -> None:
+    """Copies of a trace go together, and count as one: a share of the distinct ones is held out."""
+    dataset = tokenized([([kind, kind, 7], 1) for kind in kinds])
+    train, held = ({kinds[index] for index in indices} for indices in held_out(dataset, 0.25, seed))
+    assert not train & held
+    assert train | held == set(kinds)
+    assert len(held) == -(-len(set(kinds)) // 4)
+
+
+@pytest.mark.parametrize("weight", [2, 1.5, 2.5])
+def test_a_mixture_with_weights_holds_out_whole_traces(weight: float, tmp_path: Path) -> None:
+    rows = [{"trace_id": f"t{number}", "prompt": f"{number}?", "completion": "!"} for number in range(40)]
+    write_jsonl(tmp_path / "part-v1.jsonl", rows)
+    mixture = write_mixture([Part(load_dataset(str(tmp_path / "part-v1.jsonl")), weight)], 0, tmp_path)
+    prompts = [trace.question for trace in mixture.traces()]
+    dataset = tokenized([(list(prompt.encode()), 1) for prompt in prompts])
+    train, held = ({prompts[index] for index in indices} for indices in held_out(dataset, 0.2, 0))
+    assert (len(prompts), len(held), train & held) == (40 * weight, 8, set())
+
+
+def test_a_set_without_copies_is_split_as_it_always_was() -> None:
+    dataset = tokenized([([number, 1], 1) for number in range(50)])
+    train, held = held_out(dataset, 0.1, 0)
+    assert held.tolist() == np.sort(np.random.Generator(np.random.PCG64((3, 0))).permutation(50)[:5]).tolist()
+    assert sorted([*train, *held]) == list(range(50))
 
 
 @given(datasets(), LENGTHS, st.integers(1, 4), st.booleans())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -29,11 +30,12 @@ def _random(*key: int) -> np.random.Generator:
 
 
 def held_out(dataset: TokenizedDataset, fraction_or_count: float, seed: int) -> tuple[Int64Array, Int64Array]:
-    """Set traces aside that training never sees.
+    """Set traces aside that training never sees, nor any copy of them: those of the same tokens, as a mixture
+    with weights has them, go together. Copies are counted as one.
 
     Args:
         dataset: all traces.
-        fraction_or_count: a share of them below 1, or how many; 0 for none.
+        fraction_or_count: a share of the distinct ones below 1, or how many of them; 0 for none.
         seed: decides which.
 
     Returns:
@@ -42,15 +44,32 @@ def held_out(dataset: TokenizedDataset, fraction_or_count: float, seed: int) -> 
     Raises:
         InputError: nothing would be left to train on.
     """
-    total = len(dataset)
+    if not fraction_or_count and len(dataset):
+        return np.arange(len(dataset)), np.empty(0, np.int64)
+    examples = _examples(dataset)
+    order = _random(_SPLIT, seed).permutation(len(dataset))
+    drawn = examples[order]
+    firsts = np.sort(
+        np.unique(drawn, return_index=True)[1]
+    )  # where the order meets an example for the first time
+    total = len(firsts)
     count = math.ceil(fraction_or_count * total) if fraction_or_count < 1 else int(fraction_or_count)
     if not 0 <= count < total:
         raise InputError(
-            f"{count} of {total} traces cannot be held out: at least one must be left to train on. "
-            "Hold out fewer."
+            f"{count} of {total} {'traces' if total == len(dataset) else 'distinct traces'} cannot be held "
+            "out: at least one must be left to train on. Hold out fewer."
         )
-    order = _random(_SPLIT, seed).permutation(total)
-    return np.sort(order[count:]), np.sort(order[:count])
+    out = np.isin(examples, drawn[firsts[:count]])
+    return np.flatnonzero(~out), np.flatnonzero(out)
+
+
+def _examples(dataset: TokenizedDataset) -> Int64Array:
+    """Int64 [traces], equal where traces have the same tokens: the beginnings of their hashes."""
+    found = np.empty(len(dataset), np.int64)
+    for index, (begin, size) in enumerate(zip(dataset.begins.tolist(), dataset.sizes.tolist(), strict=True)):
+        tokens = dataset.tokens[begin : begin + size].tobytes()
+        found[index] = int.from_bytes(hashlib.blake2b(tokens, digest_size=8).digest(), "big", signed=True)
+    return found
 
 
 class _Place(NamedTuple):
