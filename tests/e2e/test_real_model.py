@@ -101,6 +101,7 @@ def test_the_whole_experiment_ends_in_a_decision(place: Workplace, base: Any) ->
     result = place.json(
         *("experiment", "--config", "hallmark.toml", "--limit", ITEMS, "--max-new-tokens", TOKENS),
         *("--steps", 2, "--set", "train.batch_size=1"),
+        *("--set", "train.sequence_length=192", "--set", "train.on_too_long=drop"),
     )
     assert result["baseline"]["run_id"] == base["run_id"], "the base is judged once"
     assert result["decision"]["promote"] is False or result["outcome"] == "passed"
