@@ -102,7 +102,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         template_name=renderer.template.name,
         date=str(renderer.template.date) if renderer.template.prints_date else None,
         stop=spec.prompt.config.stop,
-        thinking_closed=any(map(renderer.closes_thinking, items[:1])),
+        thinking_closed=_thinking_closed(items, renderer),
         batching=batching,
         device=device,
         batch_size_used=batch_size_used,
@@ -145,6 +145,12 @@ def _prompts(items: Sequence[Item], renderer: Renderer, model: Any, spec: Predic
     return [
         Prompt(item.trace_id, ids, shortened) for item, (ids, shortened) in zip(items, fitted, strict=True)
     ]
+
+
+def _thinking_closed(items: Sequence[Item], renderer: Renderer) -> bool | list[str]:
+    """Whether all prompts end thinking, or none; else the items of those that do."""
+    closed = [item.trace_id for item in items if renderer.closes_thinking(item)]
+    return closed if 0 < len(closed) < len(items) else bool(closed)
 
 
 def _refuse_single(batch: Sequence[Prompt], error: Exception) -> None:
