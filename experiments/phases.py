@@ -8,7 +8,7 @@ import os
 import platform
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -256,9 +256,11 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
     meta = PredictionMeta.model_validate(recorded)
     mark = plan.prompt.config.thinking_end
     scores = _scored(run, plan, items, after_thinking(predictions, mark, closed=meta.thinking_closed))
-    if mark is not None and not meta.thinking_closed:
+    if mark is not None:
         scores = [
-            score if mark in predictions[score.trace_id] else score.model_copy(update={"reason": UNFINISHED})
+            score
+            if mark in predictions[score.trace_id] or is_closed(meta.thinking_closed, score.trace_id)
+            else score.model_copy(update={"reason": UNFINISHED})
             for score in scores
         ]
     snapshot = summarise(
@@ -279,14 +281,17 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
     )
 
 
-def after_thinking(predictions: Mapping[str, str], mark: str | None, *, closed: bool) -> dict[str, str]:
+def after_thinking(
+    predictions: Mapping[str, str], mark: str | None, *, closed: bool | Collection[str]
+) -> dict[str, str]:
     """What is judged: what follows the last mark that ends thinking. What comes before it is kept in
     predictions.jsonl, and is never judged; where the mark never came there is no answer.
 
     Args:
         predictions: trace_id -> what the model wrote.
         mark: as in </think>; None where all that is written is the answer.
-        closed: thinking was over before the answer began, so that the mark need not come.
+        closed: whether thinking was over before the answers began, so that the mark need not come; or of
+            which items.
 
     Example:
         >>> after_thinking({"a": "2 or 3?</think>3", "b": "2 or"}, "</think>", closed=False)
@@ -295,9 +300,14 @@ def after_thinking(predictions: Mapping[str, str], mark: str | None, *, closed: 
     if mark is None:
         return dict(predictions)
     return {
-        trace_id: text.rpartition(mark)[2] if closed or mark in text else ""
+        trace_id: text.rpartition(mark)[2] if mark in text or is_closed(closed, trace_id) else ""
         for trace_id, text in predictions.items()
     }
+
+
+def is_closed(closed: bool | Collection[str], trace_id: str) -> bool:
+    """Whether an item's prompt ended thinking; see `after_thinking`."""
+    return closed if isinstance(closed, bool) else trace_id in closed
 
 
 def score_line(score: Score) -> dict[str, Any]:

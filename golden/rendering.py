@@ -361,7 +361,7 @@ class Renderer:
     def _taught(self, line: Item | Trace, turns: Turns, first: int) -> tuple[str, list[tuple[int, int]]]:
         """A conversation as text, and begin and end of each part that is taught."""
         text = self._render(line, turns, opens=False)
-        self._check_system(line, turns, text)
+        self._check_system(line, turns, text, opens=False)
         own = [place for place in range(first, len(turns)) if turns[place]["role"] == "assistant"]
         if self.template.marks_generation:
             spans = self.template.generated(turns).generated
@@ -448,7 +448,7 @@ class Renderer:
         """The prompt, with marks around text that looks like a control token."""
         turns = self._marked(conversation(line, prompt or self.prompt))
         text = self._render(line, turns, opens=True)
-        self._check_system(line, turns, text)
+        self._check_system(line, turns, text, opens=True)
         if not _holds(text, turns[-1]["content"]):
             raise InputError(
                 f"item {line.trace_id}: {self.template.file} leaves out what the {turns[-1]['role']} says "
@@ -457,12 +457,26 @@ class Renderer:
             )
         return text
 
-    def _check_system(self, line: Item | Trace, turns: Turns, text: str) -> None:
-        if turns[0]["role"] == "system" and not _holds(text, turns[0]["content"]):
-            raise InputError(
-                f"item {line.trace_id}: {self.template.file} leaves the system text out. Put it into "
-                "prompt.instruction instead."
+    def _check_system(self, line: Item | Trace, turns: Turns, text: str, *, opens: bool) -> None:
+        if turns[0]["role"] != "system" or not self._leaves_system_out(turns, text, opens):
+            return
+        remedy = "Put it into prompt.instruction instead."
+        asked = turns[:-1]
+        before = None if opens else self._rendered(asked, opens=True)
+        if before is not None and not self._leaves_system_out(asked, before, opens=True):
+            remedy = (
+                "It takes it only where the user speaks last: give one trace for each assistant turn, with the "
+                "turns before it as messages and the turn as completion; or put it into prompt.instruction "
+                "instead."
             )
+        raise InputError(f"item {line.trace_id}: {self.template.file} leaves the system text out. {remedy}")
+
+    def _leaves_system_out(self, turns: Turns, text: str, opens: bool) -> bool:
+        """Whether another system text would change nothing. One may be taken and not be found in the text, as
+        a switch such as /no_think; and found there, though it is only part of the question.
+        """
+        other = {**turns[0], "content": turns[0]["content"] + _CONTENT}
+        return self._rendered([other, *turns[1:]], opens=opens) == text
 
     def _render(self, line: Item | Trace, turns: Turns, *, opens: bool) -> str:
         try:

@@ -146,7 +146,8 @@ class PredictionMeta(BaseModel):
         template_name: `default` where the tokenizer has several templates by name.
         date: what the template was told that today is; None where it does not ask.
         stop: strings at which a completion ended too.
-        thinking_closed: the prompts themselves end thinking, so an answer need not.
+        thinking_closed: whether the prompts themselves end thinking, so that an answer need not; where some
+            do, the ids of their items.
         batching: `padded`; or `equal_length` where padding would change the model's predictions, so that only
             prompts of the same length go together; or `single` where any company would.
         tokenizer_sha256: sha256 over the tokenizer's files.
@@ -180,7 +181,7 @@ class PredictionMeta(BaseModel):
     template_name: str | None = None
     date: str | None = None
     stop: list[str] = []
-    thinking_closed: bool = False
+    thinking_closed: bool | list[str] = False
     batching: Literal["padded", "equal_length", "single"] = "padded"
     weights_bytes: int | None = None
     tensors_sha256: str | None = None

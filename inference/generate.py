@@ -15,6 +15,7 @@ from core.sealed import seal
 from core.tensors import sha256_tensors
 from golden.datasets import read_items
 from golden.rendering import Renderer
+from golden.schema import Item
 from inference.batching import Prompt, batches, find_batching, left_padded
 from inference.contract import META, PARTIAL, PREDICTIONS, SUMS, PredictionMeta, PredictResult, PredictSpec
 from inference.decoding import TokenProgress, Writing, generation_config, pad_token
@@ -107,7 +108,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         template_name=renderer.template.name,
         date=str(renderer.template.date) if renderer.template.prints_date else None,
         stop=spec.prompt.config.stop,
-        thinking_closed=any(map(renderer.closes_thinking, items[:1])),
+        thinking_closed=_thinking_closed(items, renderer),
         batching=batching,
         device=device,
         batch_size_used=batch_size_used,
@@ -118,6 +119,12 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     return PredictResult(
         predictions_sha256=meta.predictions_sha256, items=len(items), resumed=resumed, seconds=seconds
     )
+
+
+def _thinking_closed(items: Sequence[Item], renderer: Renderer) -> bool | list[str]:
+    """Whether all prompts end thinking, or none; else the items of those that do."""
+    closed = [item.trace_id for item in items if renderer.closes_thinking(item)]
+    return closed if 0 < len(closed) < len(items) else bool(closed)
 
 
 def _refuse_single(batch: Sequence[Prompt], error: Exception) -> None:

@@ -97,7 +97,7 @@ class Preview(BaseModel):
         ends: ids of all tokens that end an answer, the one that training teaches first, and their spelling.
         stop: strings that end an answer too.
         thinking_end: the mark after which an answer is judged; None where all of it is.
-        thinking_closed: the prompt itself ends with that mark.
+        thinking_closed: the prompts themselves end with that mark.
         context: tokens that the model can see; None without a limit.
         max_new_tokens: the longest answer.
         prompts: how long they are.
@@ -153,7 +153,7 @@ def preview(spec: PreviewSpec) -> Preview:
         ends=_tokens(renderer.tokenizer, renderer.ends, [False] * len(renderer.ends)),
         stop=settings.stop,
         thinking_end=settings.thinking_end,
-        thinking_closed=renderer.closes_thinking(items[0]),
+        thinking_closed=all(map(renderer.closes_thinking, items)),
         context=context,
         max_new_tokens=longest,
         prompts=_lengths([len(ids) for ids in prompts]),

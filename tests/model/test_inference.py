@@ -11,6 +11,7 @@ import pytest
 from core.errors import InputError, IntegrityError, ResourceError
 from core.progress import Progress
 from experiments.references import TINY_BASE_DIRECTORY
+from golden.prompting import PromptConfig, ResolvedPrompt
 from inference.contract import GenerationConfig, PredictionMeta, PredictResult, PredictSpec
 from tests.support.child_process import start_child_process
 
@@ -93,6 +94,26 @@ def test_a_completion_that_is_cut_off_and_a_prompt_that_is_cut_are_recorded(tmp_
     assert meta.prompt_tokens == 13 + (256 - 4)
     with pytest.raises(InputError, match="1 prompts are longer than the context, the first is long"):
         predict(spec(tmp_path / "refused", dataset, max_new_tokens=4, on_truncation="refuse"))
+
+
+def test_of_which_items_the_prompt_ends_thinking_is_recorded(tmp_path: Path, tiny_copy: Path) -> None:
+    """SmolLM3 switches thinking off by what the system text says."""
+    (tiny_copy / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ m.content }}\n{% endfor %}"
+        "{{ '</think>' if '/off' in messages[0].content }}"
+    )
+    rows = [
+        {"trace_id": f"t{n}", "prompt": "2 + 2?", "system": system, "final_answer": "4", "category": "c"}
+        for n, system in enumerate(["/off", "Add.", "/off"])
+    ]
+    prompt = ResolvedPrompt(config=PromptConfig(thinking_end="</think>"))
+    for number, (chosen, closed) in enumerate([(rows, ["t0", "t2"]), (rows[:1], True), (rows[1:2], False)]):
+        dataset = tmp_path / f"d{number}-v1.jsonl"
+        dataset.write_text("".join(json.dumps(row) + "\n" for row in chosen))
+        wanted = spec(tmp_path / f"run{number}", dataset, tiny_copy, max_new_tokens=1)
+        predict(wanted.model_copy(update={"prompt": prompt}))
+        meta = json.loads((wanted.output / "predictions_meta.json").read_text())
+        assert PredictionMeta.model_validate(meta).thinking_closed == closed
 
 
 @pytest.fixture

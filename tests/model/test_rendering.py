@@ -322,6 +322,41 @@ BROKEN = {
 }
 
 
+def test_a_system_text_that_is_a_switch_is_taken() -> None:
+    tokenizer = make_tokenizer("chatml")
+    tokenizer.chat_template = (
+        "{{ 'no' if '/off' in messages[0].content else 'with' }} thoughts"
+        "{{ messages[0].content.replace('/off', '').replace('/on', '') or ' by default' }}"
+        "{% for m in messages if m.role != 'system' %}|{{ m.content }}{% endfor %}"
+    )
+    renderer = Renderer(tokenizer)
+    texts = [renderer.text(item(system=system)).partition("|")[0] for system in ("/off", "/on")]
+    assert texts == ["no thoughts by default", "with thoughts by default"]
+
+
+def test_a_system_text_that_is_left_out_is_seen_though_the_question_holds_it() -> None:
+    tokenizer = make_tokenizer("chatml")
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content if m.role != 'system' }}|{% endfor %}"
+    with pytest.raises(
+        InputError, match=r"item t: .* leaves the system text out\. Put it into prompt\.instr"
+    ):
+        encode_prompt(tokenizer, item("Be brief?", system="Be brief"))
+
+
+def test_a_system_text_that_only_the_last_question_takes_asks_for_a_trace_for_each_turn() -> None:
+    """Mistral v0.3 writes it into the last turn, if that is the user's."""
+    tokenizer = make_tokenizer("mistral")
+    tokenizer.chat_template = (
+        "{% set said = messages[1:] if messages[0].role == 'system' else messages %}{% for m in said %}"
+        "{% if m.role == 'user' %}[INST] {{ messages[0].content + ' ' if loop.last }}{{ m.content }}[/INST]"
+        "{% else %} {{ m.content + eos_token }}{% endif %}{% endfor %}"
+    )
+    said = talk("2 + 2?", "4", system="Be brief.")
+    with pytest.raises(InputError, match=r"only where the user speaks last: give one trace for each"):
+        encode_traces(tokenizer, [Trace(trace_id="t", messages=said)])
+    assert encode_traces(tokenizer, [Trace(trace_id="t", messages=said[:-1], completion="4")])
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_template_that_cannot_be_used_is_an_error_that_names_item_file_and_remedy(
     case: str, tmp_path: Path

@@ -286,4 +286,6 @@ def test_where_the_prompt_ends_thinking_an_answer_need_not() -> None:
     said = {"a": "Answer: 3", "b": "hm</think>Answer: 4"}
     assert after_thinking(said, "</think>", closed=True) == {"a": "Answer: 3", "b": "Answer: 4"}
     assert after_thinking(said, "</think>", closed=False) == {"a": "", "b": "Answer: 4"}
+    assert after_thinking(said, "</think>", closed=["a"]) == {"a": "Answer: 3", "b": "Answer: 4"}
+    assert after_thinking(said, "</think>", closed=["b"]) == {"a": "", "b": "Answer: 4"}
     assert after_thinking(said, None, closed=False) == said
