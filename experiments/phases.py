@@ -36,6 +36,7 @@ from golden.prompting import ResolvedPrompt
 from golden.schema import Item
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
+from judges.thinking import after_thinking, unfinished_named
 from registry import MetricRow, PredictionRow, Registry
 from trainer.contract import RESUMABLE, TrainResult, TrainSpec
 
@@ -183,10 +184,6 @@ def _model_name(plan: RunPlan) -> str:
     return "trained" if made else plan.model.label
 
 
-UNFINISHED = "unfinished thinking"
-"""Why an answer that never came is wrong."""
-
-
 class Judging(Protocol):
     """The part of a plan that says who judges what."""
 
@@ -256,11 +253,7 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
     meta = PredictionMeta.model_validate(recorded)
     mark = plan.prompt.config.thinking_end
     scores = _scored(run, plan, items, after_thinking(predictions, mark, closed=meta.thinking_closed))
-    if mark is not None and not meta.thinking_closed:
-        scores = [
-            score if mark in predictions[score.trace_id] else score.model_copy(update={"reason": UNFINISHED})
-            for score in scores
-        ]
+    scores = unfinished_named(scores, predictions, mark, closed=meta.thinking_closed)
     snapshot = summarise(
         scores,
         items,
@@ -277,27 +270,6 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         predictions_meta=recorded,
         metrics=snapshot,
     )
-
-
-def after_thinking(predictions: Mapping[str, str], mark: str | None, *, closed: bool) -> dict[str, str]:
-    """What is judged: what follows the last mark that ends thinking. What comes before it is kept in
-    predictions.jsonl, and is never judged; where the mark never came there is no answer.
-
-    Args:
-        predictions: trace_id -> what the model wrote.
-        mark: as in </think>; None where all that is written is the answer.
-        closed: thinking was over before the answer began, so that the mark need not come.
-
-    Example:
-        >>> after_thinking({"a": "2 or 3?</think>3", "b": "2 or"}, "</think>", closed=False)
-        {'a': '3', 'b': ''}
-    """
-    if mark is None:
-        return dict(predictions)
-    return {
-        trace_id: text.rpartition(mark)[2] if closed or mark in text else ""
-        for trace_id, text in predictions.items()
-    }
 
 
 def score_line(score: Score) -> dict[str, Any]:
