@@ -294,7 +294,7 @@ def _examined(case: Case, gate: GateConfig, level: float, share: str) -> _Findin
         holds = gained_without and p_without < level
         decides = not holds and answer in ("better", "not_worse")
         if decides:
-            evidence[0] = f"With cut answers counted as wrong: {evidence[0]}"
+            evidence[0] = f"With the answers that were cut off: {evidence[0]}"
             answer = "not_enough_evidence"
         if decides or _many_cut(comparison, cut):
             evidence.append(
@@ -384,7 +384,7 @@ def _cut_sentence(
 ) -> str:
     counts = (
         f"Of {comparison.n} answers each, {cut.baseline} of the baseline's and {cut.candidate} of the "
-        "candidate's were cut off at max_new_tokens, and count as wrong."
+        "candidate's were cut off at max_new_tokens."
     )
     remedy = "Judge both with a larger generation.max_new_tokens."
     if cut.n == 0:

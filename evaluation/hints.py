@@ -73,7 +73,7 @@ def hints(counts: AnswerCounts) -> list[str]:
         )
     for rung in GUESSED:
         right, others = counts.rungs.get(rung, (0, 0))
-        if others > least:
+        if others - (counts.cut or 0) > least:  # a completion that was cut off had no time to mark it
             all_found = f"{right + others:,} of {counts.found:,} answers were found as {rung}"
             found.append(
                 f"{all_found}, {right:,} of them right: the model does not mark its answer. Does the prompt "

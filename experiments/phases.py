@@ -85,7 +85,7 @@ def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listene
         base_label=plan.model.label,
         base_on_hub=plan.model.on_hub,
         dataset=training.dataset.path,
-        dataset_label=training.dataset.name,
+        dataset_label=training.label,
         output=run.directory,
         config=training.config,
         prompt=plan.prompt,
@@ -152,7 +152,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
     )
     threads = plan.generation.threads
     with own_device(f"inference, run {run.run_id}", listener, cpu=plan.generation.device == "cpu") as locks:
-        result = run_child(
+        return run_child(
             "inference",
             spec,
             PredictResult,
@@ -161,17 +161,17 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
             listener=listener,
             keep=locks,
         )
-    seal(run.files.predictions_sums, run.files.predicted)
-    return result
 
 
 def _finished_predictions(run: RunRef) -> PredictResult | None:
     """What inference gave, where its files are as it left them."""
-    if not (run.files.predictions_sums.is_file() or run.files.predictions_meta.is_file()):
+    sealed, begun = run.files.predictions_sums.is_file(), run.files.predictions_partial.is_file()
+    if not sealed and (begun or not run.files.predictions_meta.is_file()):
         return None
     if (problem := predictions_damage(run.files)) is not None:
         announce("damaged:", f"{problem}. The predictions are made again")
         return None
+    run.files.predictions_partial.unlink(missing_ok=True)  # of a job that was killed before it could
     meta = PredictionMeta.model_validate(read_json(run.files.predictions_meta))
     return PredictResult(
         predictions_sha256=meta.predictions_sha256, items=meta.items, resumed=meta.items, seconds=0.0
@@ -287,12 +287,13 @@ def cut_warning(judged: Judged, max_new_tokens: int) -> str | None:
         judged: what judging found.
         max_new_tokens: where they were cut off.
     """
-    cut = judged.metrics.truncated.completions if judged.metrics.truncated else 0
-    if cut <= CUT_SHARE * len(judged.scores):
+    truncated = judged.metrics.truncated
+    if truncated is None or truncated.completions <= CUT_SHARE * len(judged.scores):
         return None
+    right = truncated.completions - truncated.completions_below_one
     return (
-        f"{cut} of {len(judged.scores)} answers reached generation.max_new_tokens = {max_new_tokens} and "
-        "count as wrong; the gate asks for a gain without them"
+        f"{truncated.completions} of {len(judged.scores)} answers reached generation.max_new_tokens = "
+        f"{max_new_tokens} ({right} of them right all the same); the gate asks for a gain without them"
     )
 
 

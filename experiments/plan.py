@@ -97,6 +97,12 @@ class TrainingPlan(BaseModel):
     twins: Twins = Twins()
     base: TrainingData | None = None
 
+    @property
+    def label(self) -> str:
+        """What the model card calls the dataset: its name, or those of its parts with their weights."""
+        parts = [f"{source.weight:g} x {source.name}" for source in self.sources]
+        return f"{self.dataset.name} = {' + '.join(parts)}" if parts else self.dataset.name
+
 
 class RunPlan(BaseModel):
     """One run, with every input resolved.

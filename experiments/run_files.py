@@ -10,6 +10,7 @@ from pathlib import Path
 from core.errors import IntegrityError
 from core.files import TEMPORARY, read_json
 from core.sealed import damage, sha256_files
+from inference.contract import META, PARTIAL, PREDICTIONS, SUMS
 from registry import Registry, Run
 from registry.artifacts.checkouts import is_intact
 from trainer.contract import CHECKPOINTS, RESUMABLE
@@ -44,17 +45,17 @@ class RunFiles:
     @property
     def predictions(self) -> Path:
         """What the model wrote, one item a line."""
-        return self.directory / "predictions.jsonl"
+        return self.directory / PREDICTIONS
 
     @property
     def predictions_partial(self) -> Path:
         """The predictions of a run that is not done, with a hash in each line."""
-        return self.directory / "predictions.partial.jsonl"
+        return self.directory / PARTIAL
 
     @property
     def predictions_meta(self) -> Path:
         """How the predictions were made."""
-        return self.directory / "predictions_meta.json"
+        return self.directory / META
 
     @property
     def scores(self) -> Path:
@@ -104,7 +105,7 @@ class RunFiles:
     @property
     def predictions_sums(self) -> Path:
         """The sha256 of the predictions when they are done, as sha256sum writes it."""
-        return self.directory / "predictions.sha256"
+        return self.directory / SUMS
 
     @property
     def trained(self) -> tuple[Path, ...]:

@@ -176,11 +176,14 @@ def _plain(turn: Mapping[str, str]) -> str:
 
 
 def _date_function(date: datetime.date) -> str:
-    """A definition, in the language of templates, that wins over the function that asks the clock."""
+    """A definition, in the language of templates, that wins over the function that asks the clock. It leaves
+    no trace in what is rendered: the line feed at its end goes with it, as behind every block, and what
+    follows begins a line, as before.
+    """
     moment = datetime.datetime.combine(date, datetime.time())
     spelled = {f"%-{each}": str(int(moment.strftime(f"%{each}"))) for each in "dmHIMSjy"}
     spelled |= {f"%{each}": moment.strftime(f"%{each}") for each in DIRECTIVES}
     replaced = "".join(
         f".replace({name!r}, {text!r})" for name, text in {**spelled, "%Z": "", "%z": ""}.items()
     )
-    return f"{{%- macro {DATE_FUNCTION}(format) -%}}{{{{ format{replaced} }}}}{{%- endmacro -%}}"
+    return f"{{%- macro {DATE_FUNCTION}(format) -%}}{{{{ format{replaced} }}}}{{%- endmacro %}}\n"

@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from core.config import Config, validated
+from core.errors import InputError
 from golden.datasets import load_dataset
 from golden.schema import Item
 
 DEFAULT_DATE = datetime.date(2026, 1, 1)
 """What a chat template that prints today's date prints: equal inputs give equal prompts on every day."""
+
+NOT_OF_TEMPLATES = {
+    "strftime_now": "What it gives is prompt.date",
+    "messages": "The turns are those of the items",
+    **dict.fromkeys(("conversation", "conversations"), "The turns are those of the items"),
+    **dict.fromkeys(
+        ("add_generation_prompt", "continue_final_message", "return_assistant_tokens_mask"),
+        "Training and inference set it themselves",
+    ),
+    "chat_template": "The template is the tokenizer's own: save another as chat_template.jinja",
+    **dict.fromkeys(
+        (
+            *("tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+            *("tokenizer_kwargs", "sanitize_control_tokens"),
+        ),
+        "It is an argument of transformers' apply_chat_template, and no template sees it",
+    ),
+}
+"""Names that `template_args` cannot have, and why: transformers would take them for itself."""
 
 
 class PromptConfig(Config):
@@ -51,6 +71,24 @@ class PromptConfig(Config):
     date: datetime.date = Field(
         default=DEFAULT_DATE, description="What a chat template that prints today's date prints."
     )
+
+    @field_validator("template_args")
+    @classmethod
+    def _of_the_template(cls, found: dict[str, Any]) -> dict[str, Any]:
+        for name in found:
+            if name in NOT_OF_TEMPLATES:
+                raise ValueError(
+                    f"prompt.template_args.{name}: not an argument of a chat template. "
+                    f"{NOT_OF_TEMPLATES[name]}. Leave it out."
+                )
+        return found
+
+    @model_validator(mode="after")
+    def _without_nul(self) -> PromptConfig:
+        for name in type(self).model_fields:
+            if _holds_nul(getattr(self, name)):
+                raise ValueError(f"prompt.{name}: holds NUL (\\u0000), which is no text. Remove it.")
+        return self
 
 
 class ResolvedPrompt(BaseModel):
@@ -100,15 +138,29 @@ def resolve_prompt(config: PromptConfig) -> ResolvedPrompt:
         config: the settings.
 
     Raises:
-        InputError: the few-shot dataset cannot be read.
+        InputError: the few-shot dataset cannot be read, or has fewer items than are to be shown.
         IntegrityError: it is not the file that its manifest pins.
     """
     if config.few_shot is None:
         return ResolvedPrompt(config=config)
     dataset = load_dataset(config.few_shot)
+    examples = list(islice(dataset.items(), config.num_fewshot))
+    if len(examples) < config.num_fewshot:
+        raise InputError(
+            f"prompt.num_fewshot: {config.num_fewshot} examples are to be shown, but {config.few_shot} has "
+            f"only {len(examples)}. Set it to {len(examples)}, or add items."
+        )
     return ResolvedPrompt(
         config=config,
-        examples=list(islice(dataset.items(), config.num_fewshot)),
+        examples=examples,
         few_shot_name=dataset.name,
         few_shot_sha256=dataset.sha256,
     )
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_nul, chain(value, value.values())))
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value

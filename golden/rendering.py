@@ -56,7 +56,8 @@ class AssistantTurn(NamedTuple):
     """How a template writes an assistant's turn.
 
     Attributes:
-        lead: white space between the opening of the turn and what is said.
+        lead: what stands between the prompt and what is said: white space, marks of no thinking, the opening
+            of a response. A model that is asked must write it, so it is taught.
         tail: white space between what is said and the end of the turn.
         end: the token that ends it; None where no single token does.
     """
@@ -219,8 +220,8 @@ class Renderer:
         return [self._lead + ids for ids in self._control.ids([self._asked_text(line) for line in lines])]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The token ids of what an assistant writes, without special tokens."""
-        return self._control.ids([self._control.mark(text, "assistant") for text in texts])
+        """The token ids of what an assistant writes behind the prompt, without what ends it."""
+        return self._control.ids([self.turn.lead + self._control.mark(text, "assistant") for text in texts])
 
     def fitted(self, line: Item | Trace, ids: list[int], room: int) -> FittedPrompt:
         """A prompt of at most so many tokens. What is left out, until it fits: the oldest turns of the
@@ -279,38 +280,44 @@ class Renderer:
         """Training examples as token ids. Their prompts are what `prompts` gives, and what ends a completion
         is what ends an answer. Few calls of the tokenizer for all of them: much faster than some for each.
 
-        A completion is taught verbatim. Where an example ends with an assistant's turn, each of its assistant
-        turns is taught, as the template writes it; those of the solved examples are not.
+        A completion is taught verbatim, behind what the template writes before it. Where an example ends with
+        an assistant's turn, each of its assistant turns is taught, as the template writes it; those of the
+        solved examples are not.
 
         Raises:
             InputError: the template cannot render one, or writes earlier turns differently from how they were
-                asked for; or nothing says where an answer ends.
+                asked for; an example never ends its thinking; or nothing says where an answer ends.
         """
         _ = self.ends  # there must be one
         pairs = [line for line in lines if line.turns[-1].role != "assistant"]
         asked = [self._asked_text(line) for line in pairs]
-        self._check_thinking(pairs, asked)
-        taught = [
-            self.turn.lead + self._control.mark(completion_of(line), "assistant") + self.turn.tail
-            for line in pairs
-        ]
+        taught = [self._written(line, before) for line, before in zip(pairs, asked, strict=True)]
         whole = [before + after for before, after in zip(asked, taught, strict=True)]
         ids = self._control.ids([*asked, *whole])
         done = map(self._pair, ids, ids[len(pairs) :], taught)
         return [self._dialogue(line) if line.turns[-1].role == "assistant" else next(done) for line in lines]
 
-    def _check_thinking(self, lines: Sequence[Item | Trace], asked: Sequence[str]) -> None:
+    def _written(self, line: Item | Trace, asked: str) -> str:
+        """What a model is taught to write after a prompt, without what ends it."""
+        said = self._control.mark(completion_of(line), "assistant")
+        lead = self.turn.lead
+        if lead.strip():  # only before some completions, such as those that do not think
+            turn = {"role": "assistant", "content": _surrounded(said)}
+            whole = self._rendered([*self._marked(conversation(line, self.prompt)), turn], opens=False) or ""
+            written = whole.removeprefix(asked + lead)
+            lead = lead if written.lstrip().startswith(_surrounded(said).strip()) else ""
+        self._check_thinking(line, asked, lead + said)
+        return lead + said + self.turn.tail
+
+    def _check_thinking(self, line: Item | Trace, asked: str, taught: str) -> None:
         mark = self.prompt.config.thinking_end
-        if mark is None:
-            return
-        for line, text in zip(lines, asked, strict=True):
-            if mark not in completion_of(line) and not text.rstrip().endswith(mark):
-                raise InputError(
-                    f"item {line.trace_id}: its completion does not hold prompt.thinking_end {mark!r}, so "
-                    "the model would learn never to end its thinking, and none of its answers would count. "
-                    "Give it a completion with the mark; or switch thinking off, often by "
-                    "template_args.enable_thinking = false."
-                )
+        if mark is not None and mark not in taught and not asked.rstrip().endswith(mark):
+            raise InputError(
+                f"item {line.trace_id}: its completion does not hold prompt.thinking_end {mark!r}, so "
+                "the model would learn never to end its thinking, and none of its answers would count. "
+                "Give it a completion with the mark; or switch thinking off, often by "
+                "template_args.enable_thinking = false."
+            )
 
     def _pair(self, asked: list[int], whole: list[int], taught: str) -> EncodedTrace:
         # Where a token would reach over the end of the prompt, it is cut there, since there the model begins.
@@ -326,6 +333,8 @@ class Renderer:
         turns = self._marked(conversation(line, self.prompt))
         first = len(turns) - len(own_turns(line, self.prompt))
         text, spans = self._taught(line, turns, first)
+        for start, stop in spans[-1:]:
+            self._check_thinking(line, text[:start], text[start:stop])
         borders = sorted({0, *(place for span in spans for place in span)})
         text = text[: borders[-1]]
         starts = {start for start, _ in spans}
@@ -339,10 +348,12 @@ class Renderer:
                 for begin, stop in pairwise(borders)
             ]
         encoded = EncodedTrace(list(self._lead), [False] * len(self._lead))
+        piece: list[int] = []
         for border, piece in zip(borders, pieces, strict=False):
             encoded.ids.extend(piece)
             encoded.bears_loss.extend([border in starts] * len(piece))
-        if encoded.ids[-1] not in self._ends:
+        ends = set(self._ends) & set(self.tokenizer.added_tokens_decoder)  # those that are no part of a text
+        if encoded.ids[-1] not in self._ends and ends.isdisjoint(piece):
             encoded.ids.append(self.ends[0])
             encoded.bears_loss.append(True)
         return encoded
@@ -356,15 +367,30 @@ class Renderer:
             spans = self.template.generated(turns).generated
             if any(turn["role"] == "assistant" for turn in turns[:first]):
                 spans = self._own_spans(line, spans, turns, len(own))
-            return text, [(start, self._with_end(text, stop)) for start, stop in spans if stop > start]
+            if len(spans) == len(own):
+                spans = self._behind_prompts(text, spans, turns, own)
+            return text, [(start, self._with_end(text, start, stop)) for start, stop in spans if stop > start]
         ends = self._content_ends(line, turns, text, own)
         spans = []
         for place, stop in zip(own, ends, strict=True):
             asked = self._render(line, turns[:place], opens=True)
             if not text.startswith(asked) or len(asked) > stop:
                 raise self._unstable(line)
-            spans.append((len(asked), self._with_end(text, stop)))
+            spans.append((len(asked), self._with_end(text, len(asked), stop)))
         return text, spans
+
+    def _behind_prompts(
+        self, text: str, spans: Sequence[tuple[int, int]], turns: Turns, places: Sequence[int]
+    ) -> list[tuple[int, int]]:
+        """Parts that the template marks, without what the prompt of their turn already holds, as the opening
+        of the turn may be.
+        """
+        cut = []
+        for (start, stop), place in zip(spans, places, strict=True):
+            asked = self._rendered(turns[:place], opens=True)
+            opened = asked is not None and text.startswith(asked) and start < len(asked) < stop
+            cut.append((len(asked) if asked is not None and opened else start, stop))
+        return cut
 
     def _own_spans(
         self, line: Item | Trace, spans: list[tuple[int, int]], turns: Turns, own: int
@@ -395,14 +421,17 @@ class Renderer:
             ends.append(place)
         return ends
 
-    def _with_end(self, text: str, stop: int) -> int:
-        """The end of a taught part, with the token that ends the turn, where it follows."""
-        for id_ in self._ends:
-            token = str(self.tokenizer.convert_ids_to_tokens(id_))
-            space = len(text[stop:]) - len(text[stop:].lstrip())
-            if text.startswith(token, stop + space):
-                return stop + space + len(token)
-        return stop
+    def _with_end(self, text: str, start: int, stop: int) -> int:
+        """The end of a taught part: behind the token that ends the turn, be it the last of the part, before
+        white space at most, or what follows it.
+        """
+        tokens = [str(self.tokenizer.convert_ids_to_tokens(id_)) for id_ in self._ends]
+        said = len(text[:stop].rstrip())
+        if said > start and text.endswith(tuple(tokens), start, said):
+            return said
+        space = len(text[stop:]) - len(text[stop:].lstrip())
+        found = [token for token in tokens if text.startswith(token, stop + space)]
+        return stop + space + len(found[0]) if found else stop
 
     def _unstable(self, line: Item | Trace) -> InputError:
         return InputError(
@@ -446,17 +475,18 @@ class Renderer:
 
     def _remedy(self, turns: Turns, opens: bool) -> str:
         without = [turn for turn in turns if turn["role"] != "system"]
-        if len(without) < len(turns) and self._renders(without, opens):
+        if len(without) < len(turns) and self._rendered(without, opens):
             return "It takes no system text: put that into prompt.instruction."
-        if self._renders([{"role": "user", "content": "Hello"}], opens):
+        if self._rendered([{"role": "user", "content": "Hello"}], opens):
             return "Its messages have an order or a role that the template does not take."
         return "Not even one message can be rendered: it is at fault, or lacks prompt.template_args."
 
-    def _renders(self, turns: Sequence[Mapping[str, str]], opens: bool) -> bool:
+    def _rendered(self, turns: Sequence[Mapping[str, str]], opens: bool) -> str | None:
+        """None where the template cannot render it."""
         try:
-            return bool(self.template.render(turns, opens=opens))
+            return self.template.render(turns, opens=opens)
         except Exception:
-            return False
+            return None
 
     def _assistant_turn(self) -> AssistantTurn:
         """Look how the template writes an assistant's turn. One that cannot is met again with each item."""
@@ -475,8 +505,8 @@ class Renderer:
         tokens = {str(token): id_ for id_, token in self.tokenizer.added_tokens_decoder.items()}
         found = [token for token in tokens if not token.isspace() and after.startswith(token, len(tail))]
         if not found:
-            return AssistantTurn("" if lead.strip() else lead)
-        return AssistantTurn("" if lead.strip() else lead, tail, tokens[max(found, key=len)])
+            return AssistantTurn(lead)
+        return AssistantTurn(lead, tail, tokens[max(found, key=len)])
 
 
 def render_prompt(tokenizer: Any, line: Item | Trace, prompt: ResolvedPrompt = NO_SETTINGS) -> str:
@@ -537,12 +567,10 @@ def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int |
     Raises:
         InputError: an item cannot be rendered.
     """
-    references = [
-        renderer.turn.lead + render_completion(item.steps, each) for item in items for each in item.accepted
-    ]
+    references = [render_completion(item.steps, each) for item in items for each in item.accepted]
     longest = max(map(len, renderer.encode(references)), default=0)
     fit = max(64, -(-(longest * 3 // 2 + 32) // 32) * 32)
-    if renderer.prompt.config.thinking_end and not any(map(renderer.closes_thinking, items[:1])):
+    if renderer.prompt.config.thinking_end and not all(map(renderer.closes_thinking, items)):
         fit += THINKING
     if context is None:
         return fit

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from core.errors import InputError
-from core.files import atomic_writer
+from core.errors import HallmarkError, InputError
+from core.files import atomic_writer, no_such_file
 from core.progress import announce
 from experiments.config import TrainRunConfig
 from experiments.defaults import filled, is_tiny, measure_training, settle_generation
@@ -20,7 +21,9 @@ from experiments.importing import ImportReport, import_prepared
 from experiments.importing import Prepared as PreparedImport
 from experiments.references import ResolvedModel, resolve_model
 from experiments.workspace import Workspace, open_workspace
+from golden.datasets import read_items
 from golden.importing.sources import HUB_PREFIX
+from golden.manifest import manifest_path
 from golden.prompting import PromptConfig, ResolvedPrompt
 from hallmark.memory import training_memory
 from hallmark.proposal import (
@@ -29,8 +32,10 @@ from hallmark.proposal import (
     as_toml,
     instruction_for,
     parameter_count,
+    predict_seconds,
     propose_generation,
     propose_training,
+    step_seconds,
     this_machine,
 )
 from inference.contract import GenerationConfig
@@ -41,6 +46,12 @@ MOST_GOLDEN = 300
 """Questions of a golden set where nobody says how many: enough to find a gain of about 8 points."""
 GOLDEN_SHARE = 4
 """One question in so many is golden where the others are trained on."""
+FEW = 50
+"""Questions below which hardly any gain can be shown."""
+SENTENCE = 5
+"""Words from which on an answer is a sentence."""
+EXACT = ("answer_correctness@", "exact_match@", "math_equivalence@")
+"""Judges that want an answer as it is."""
 USABLE = 0.9
 """Share of a GPU's memory that training may take."""
 FOLDER = Path("data")
@@ -66,6 +77,21 @@ class Wanted(BaseModel):
     config: Path = Path("hallmark.toml")
 
 
+def check_model(reference: str) -> None:
+    """Refuse a model that cannot be used. Raises what `resolve_model` raises."""
+    resolve_model(reference, open_workspace())
+
+
+def check_source(source: str) -> None:
+    """Refuse questions that are nowhere.
+
+    Raises:
+        InputError: there is no such file or directory.
+    """
+    if not source.startswith(HUB_PREFIX) and not Path(source).exists():
+        raise InputError(f"{source}: no such file. {no_such_file(Path(source))}")
+
+
 class Prepared(BaseModel):
     """What was found and written.
 
@@ -78,6 +104,8 @@ class Prepared(BaseModel):
         untrained: why nothing will be trained; None where it will.
         settings: name, value and reason of each.
         config: the file with them.
+        minutes: about how long the experiment takes; None on a GPU.
+        warnings: what a person should know before running it.
         command: what to run next.
     """
 
@@ -89,6 +117,8 @@ class Prepared(BaseModel):
     untrained: str | None
     settings: list[Setting]
     config: Path
+    minutes: float | None
+    warnings: list[str]
     command: str
 
 
@@ -106,10 +136,12 @@ def prepare(wanted: Wanted) -> Prepared:
     model = resolve_model(wanted.model, workspace)
     machine = this_machine(wanted.memory_gb, wanted.cpu)
     name = wanted.name or name_of(wanted.data)
-    golden = _golden_set(wanted, name)
-    train, untrained = _training_set(wanted, name, golden, model)
-    settings = _settings(wanted, name, model, machine, golden, train, workspace)
-    command = f"hallmark {'experiment' if train else 'evaluate'} --config {wanted.config}"
+    with removed_on_error() as reports:
+        reports.append(golden := _golden_set(wanted, name))
+        train, untrained = _training_set(wanted, name, golden, model)
+        reports += [train] if train else []
+        settings = _settings(wanted, name, model, machine, golden, train, workspace)
+    command = f"hallmark {'experiment' if train else 'evaluate'} --config {shlex.quote(str(wanted.config))}"
     heading = f"{name}: written by hallmark init. Every setting: docs/reference.md\n{command}"
     with atomic_writer(wanted.config) as file:
         file.write(as_toml(settings, heading).encode())
@@ -122,8 +154,54 @@ def prepare(wanted: Wanted) -> Prepared:
         untrained=untrained,
         settings=settings,
         config=wanted.config,
+        minutes=_minutes(settings, parameter_count(model.path), golden.taken, machine),
+        warnings=_warnings(golden),
         command=command,
     )
+
+
+def _minutes(settings: list[Setting], parameters: int, items: int, machine: Machine) -> float | None:
+    """About how long all takes on a CPU: predictions of base and trained, and training."""
+    if machine.memory_gb is not None:
+        return None
+    values = {each.name: each.value for each in settings}
+    runs = 2 if "train.steps" in values else 1
+    seconds = runs * predict_seconds(parameters, items * values["generation.max_new_tokens"], machine)
+    if runs == 2:
+        tokens = values["train.batch_size"] * values["train.sequence_length"]
+        seconds += values["train.steps"] * step_seconds(parameters, tokens, machine)
+    return seconds / 60
+
+
+def _warnings(golden: ImportReport) -> list[str]:
+    """What in a golden set makes a decision unlikely."""
+    found = []
+    if golden.taken < FEW:
+        found.append(f"{golden.taken} questions cannot show much: bring {FEW} or more.")
+    words = sorted(len(item.reference.split()) for item in read_items(golden.path))
+    typical = words[len(words) // 2]
+    if typical >= SENTENCE and (golden.judge or "").startswith(EXACT):
+        found.append(
+            f"The answers are sentences (median {typical} words), and {golden.judge} wants them word for "
+            "word. --judge f1@v1 counts words in common; see docs/judges.md."
+        )
+    return found
+
+
+@contextmanager
+def removed_on_error() -> Iterator[list[ImportReport]]:
+    """Datasets that are written inside the block, and removed where something keeps it from its end: then the
+    command can be given again, with other options.
+    """
+    reports: list[ImportReport] = []
+    try:
+        yield reports
+    except HallmarkError:
+        for report in reports:
+            if report.written:
+                manifest_path(report.path).unlink(missing_ok=True)
+                report.path.unlink(missing_ok=True)
+        raise
 
 
 def name_of(source: str) -> str:
@@ -198,7 +276,10 @@ def _training_set(
         if report.refused > report.overlaps and not wanted.skip_bad:
             raise InputError(report.model_copy(update={"skip_bad": False}).why_blocked())
         if report.overlaps:
-            announce("guard:", f"{report.overlaps:,} rows of {source} hold golden items and are left out")
+            held = "are golden" if source == wanted.data else "hold golden items"
+            announce(
+                "guard:", f"{report.overlaps:,} rows of {source} {held}; {report.taken:,} are trained on"
+            )
         return prepared.write(), None
 
 
@@ -221,10 +302,12 @@ def _settings(
     told = (
         [Setting("prompt.instruction", instruction, "how the judge finds the answer")] if instruction else []
     )
+    judge = [Setting("judge", wanted.judge, "")] if wanted.judge else []
     settings = [
         Setting("base_model" if train else "model", wanted.model, ""),
         *([Setting("model_name", name, "in the registry")] if train else []),
         Setting("dataset", str(golden.path), f"{golden.taken:,} questions, judged by {golden.judge}"),
+        *judge,
         *told,
         Setting("generation.max_new_tokens", fit.max_new_tokens, "from the longest reference answer"),
         *generation,

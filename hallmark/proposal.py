@@ -169,7 +169,7 @@ def propose_training(
         *settings,
         Setting("train.batch_size", config.batch_size, tokens),
         Setting("train.accumulation_steps", config.batch_size, "one row at a time: least memory"),
-        Setting("train.steps", config.steps, "one epoch: each trace once"),
+        Setting("train.steps", config.steps, _epochs(found)),
     ]
 
 
@@ -182,9 +182,14 @@ def _for_cpu(found: Settling, parameters: int, machine: Machine, minutes: float)
     affordable = max(1, int(60 * minutes / seconds))
     batch = Setting("train.batch_size", rows, f"{rows * length:,} tokens per step, about {seconds:.2g} s")
     if affordable >= steps:
-        return [batch, Setting("train.steps", steps, "one epoch: each trace once")]
-    about = f"about {minutes:g} minutes on this CPU; all traces once: {steps:,} steps"
+        return [batch, Setting("train.steps", steps, _epochs(found))]
+    about = f"about {minutes:g} minutes on this CPU; {_epochs(found)}: {steps:,} steps"
     return [batch, Setting("train.steps", affordable, about)]
+
+
+def _epochs(found: Settling) -> str:
+    """How often the traces are seen, in words."""
+    return "each trace once" if found.epochs < 1.5 else f"each trace about {found.epochs:.3g} times"
 
 
 def step_seconds(parameters: int, tokens: int, machine: Machine) -> float:
@@ -201,6 +206,18 @@ def step_seconds(parameters: int, tokens: int, machine: Machine) -> float:
         21
     """
     return 6 * parameters * tokens / (EFFICIENCY * machine.flops)
+
+
+def predict_seconds(parameters: int, tokens: int, machine: Machine) -> float:
+    """About how long a CPU writes answers, in seconds: 2 operations per parameter and token, for answers that
+    are on average half as long as they may be.
+
+    Args:
+        parameters: of the model.
+        tokens: that all answers may have together.
+        machine: whose speed was measured.
+    """
+    return 2 * parameters * tokens / 2 / (EFFICIENCY / 2 * machine.flops)
 
 
 def as_toml(settings: Sequence[Setting], heading: str) -> str:

@@ -95,6 +95,11 @@ class FitResult(BaseModel):
     max_new_tokens: int
 
 
+PREDICTIONS, META, SUMS = "predictions.jsonl", "predictions_meta.json", "predictions.sha256"
+PARTIAL = "predictions.partial.jsonl"
+"""Names of what a job leaves, and of what it resumes from, which goes when the others are sealed."""
+
+
 class PredictSpec(BaseModel):
     """One inference job.
 

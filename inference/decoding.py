@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
@@ -60,6 +61,7 @@ class TokenProgress:
         self.done = done
         self.prompt_length = prompt_length
         self.longest = longest
+        self.started = time.monotonic()
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return float [batch, vocabulary] scores as they are.
@@ -69,7 +71,11 @@ class TokenProgress:
             scores: the logits of the next token.
         """
         written = input_ids.shape[1] - self.prompt_length
-        self.meter.update(self.done, note=f"token {written:,} of at most {self.longest:,}")
+        note = f"token {written:,} of at most {self.longest:,}"
+        if written:
+            left = (time.monotonic() - self.started) / written * (self.longest - written)
+            note += f", at most {left:,.0f} s left in this batch"
+        self.meter.update(self.done, note=note)
         return scores
 
 

@@ -11,11 +11,12 @@ from typing import Any
 from core.errors import ResourceError
 from core.files import sha256_bytes, sha256_file, write_json, write_jsonl
 from core.progress import Listener, Meter, announce
+from core.sealed import seal
 from core.tensors import sha256_tensors
 from golden.datasets import read_items
 from golden.rendering import Renderer
 from inference.batching import Prompt, batches, find_batching, left_padded
-from inference.contract import PredictionMeta, PredictResult, PredictSpec
+from inference.contract import META, PARTIAL, PREDICTIONS, SUMS, PredictionMeta, PredictResult, PredictSpec
 from inference.decoding import TokenProgress, Writing, generation_config, pad_token
 from inference.finite import FiniteLogits
 from inference.loading import context_length, embedding_rows, load, tokenizer_sha256
@@ -56,7 +57,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
     finite = FiniteLogits(config, spec.generation.dtype)
     batching = find_batching(model, prompts, pad, spec.generation.longest)
     tensors = _tensors(spec.model)
-    partial = PartialPredictions(spec.output / "predictions.partial.jsonl", _identity(spec, tensors))
+    partial = PartialPredictions(spec.output / PARTIAL, _identity(spec, tensors))
     done = partial.read()
     resumed = len(done)
     meter = Meter(spec.label, len(items), "items", listener)
@@ -112,6 +113,7 @@ def predict(spec: PredictSpec, listener: Listener) -> PredictResult:
         batch_size_used=batch_size_used,
         timing=_timing(seconds, ordered[resumed:] if resumed else ordered),
     )
+    seal(spec.output / SUMS, [spec.output / PREDICTIONS, spec.output / META])
     partial.remove()
     return PredictResult(
         predictions_sha256=meta.predictions_sha256, items=len(items), resumed=resumed, seconds=seconds
@@ -135,7 +137,7 @@ def _write(spec: PredictSpec, prompts: Sequence[Prompt], rows: Sequence[Row], **
         rows: what was answered, in dataset order.
         about: the fields of `PredictionMeta` that follow from none of these.
     """
-    path = spec.output / "predictions.jsonl"
+    path = spec.output / PREDICTIONS
     write_jsonl(path, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows))
     meta = PredictionMeta(
         tokenizer_sha256=tokenizer_sha256(spec.model),
@@ -149,7 +151,7 @@ def _write(spec: PredictSpec, prompts: Sequence[Prompt], rows: Sequence[Row], **
         predictions_sha256=sha256_file(path),
         **about,
     )
-    write_json(spec.output / "predictions_meta.json", meta.model_dump())
+    write_json(spec.output / META, meta.model_dump())
     return meta
 
 

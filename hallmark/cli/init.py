@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from core.errors import InputError
+from core.errors import HallmarkError, InputError
 from experiments.config import MODEL_HELP
 from hallmark.cli.terminal import Json, emit
-from hallmark.progress import progress_shown
+from hallmark.progress import err, progress_shown
 
 SOURCE_HELP = "a file (JSONL, JSON, CSV, TSV, Parquet), a dataset directory, or hf:ORG/NAME@REVISION:SPLIT"
 
@@ -70,15 +71,18 @@ def init(
     """
     from hallmark.cli.importing import column_map
     from hallmark.cli.show.init import show_prepared
-    from hallmark.preparing import Wanted, prepare
+    from hallmark.preparing import Wanted, check_model, check_source, prepare
 
     if config.exists() and not force:
         raise InputError(f"{config}: is there already. Remove it, or replace it with --force.")
-    asks = not json and sys.stdin.isatty()
-    model = model or _asked(asks, "--model", "Model (a directory or a hub id)")
-    data = data or _asked(asks, "--data", "Questions with right answers (a file or hf:ORG/NAME@REV:SPLIT)")
-    if asks and train_data is None:
-        train_data = typer.prompt("What to train on (empty: the rest of the questions)", default="") or None
+    if not json and sys.stdin.isatty():
+        model = model or _asked("Model (a directory or a hub id)", check_model)
+        data = data or _asked("Questions with right answers (a file or hf:ORG/NAME@REV:SPLIT)", check_source)
+        others = "What to train on (empty: the rest of the questions)"
+        train_data = train_data or _asked(others, check_source, "")
+    if model is None or data is None:
+        missing = " and ".join(name for name, value in (("--model", model), ("--data", data)) if not value)
+        raise InputError(f"{missing}: missing, and there is no terminal to ask on")
     wanted = Wanted(
         model=model,
         data=data,
@@ -102,8 +106,16 @@ def init(
         show_prepared(prepared)
 
 
-def _asked(asks: bool, option: str, question: str) -> str:
-    if not asks:
-        raise InputError(f"{option}: is missing, and there is no terminal to ask on. Give {option} VALUE.")
-    answer: Any = typer.prompt(question)
-    return str(Path(answer).expanduser()) if answer.startswith("~") else str(answer)
+def _asked(question: str, check: Callable[[str], None], default: str | None = None) -> str | None:
+    """An answer that passes a check; the question is asked again until one does. None for an empty one."""
+    while True:
+        typed = str(typer.prompt(question, default=default, show_default=False))
+        answer = str(Path(typed).expanduser()) if typed.startswith("~") else typed
+        if not answer:
+            return None
+        try:
+            check(answer)
+        except HallmarkError as error:
+            err.print(str(error), style="red", markup=False)
+        else:
+            return answer

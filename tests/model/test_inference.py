@@ -164,6 +164,8 @@ def test_killed_inference_continues_to_the_same_bytes(tmp_path: Path, small_data
     result, _ = predict(wanted)
     assert 20 <= result.resumed < 120
     assert result.predictions_sha256 == undisturbed.predictions_sha256
+    left = sorted(path.name for path in (tmp_path / "killed").iterdir())
+    assert left == ["predictions.jsonl", "predictions.sha256", "predictions_meta.json"]
 
 
 def test_inference_ends_when_its_parent_is_gone(tmp_path: Path, small_dataset) -> None:

@@ -55,14 +55,16 @@ def test_one_file_becomes_a_golden_set_and_what_it_leaves_a_training_set(
     asked, taught = ({line.question for line in each} for each in (golden.items(), train.traces()))
     assert (len(asked), len(taught), asked & taught) == (10, 30, set())
     assert settings["train"]["learning_rate"] == 0.002, "the built-in tiny base has settings of its own"
-    assert done.stdout.rstrip().endswith("hallmark experiment --config hallmark.toml")
+    assert "  hallmark experiment --config hallmark.toml\n" in done.stdout
+    assert "10 questions cannot show much" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_without_a_terminal_a_missing_option_is_named(hallmark: CommandLine, questions: Path) -> None:
     done = hallmark("init", "--data", questions)
     assert done.returncode == 2
-    assert "--model: is missing, and there is no terminal to ask on" in done.stderr
+    assert "--model: missing, and there is no terminal to ask on" in done.stderr
+    assert "--model and --data: missing" in hallmark("init").stderr
 
 
 def test_settings_that_are_there_are_not_overwritten(
@@ -84,3 +86,18 @@ def test_a_model_that_cannot_be_trained_is_set_up_to_be_judged(
     assert report["untrained"]
     assert report["command"] == "hallmark evaluate --config hallmark.toml"
     assert tomllib.loads((tmp_path / "hallmark.toml").read_text())["model"] == str(gpt2)
+
+
+def test_what_was_imported_goes_again_where_nothing_can_come_of_it(
+    hallmark: CommandLine, questions: Path, tmp_path: Path
+) -> None:
+    long = tmp_path / "long.jsonl"
+    rows = ({"question": f"{number}? {'word ' * 400}", "answer": str(number)} for number in range(40))
+    long.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = hallmark("init", "--model", "tiny-base", "--data", questions, "--train-data", long)
+    assert done.returncode == 2
+    assert list((tmp_path / "data").glob("*")) == []
+    assert not (tmp_path / "hallmark.toml").exists()
+    done = hallmark("init", "--model", "tiny-base", "--data", questions, "--config", "my settings.toml")
+    assert done.returncode == 0, done.stderr
+    assert "hallmark experiment --config 'my settings.toml'" in done.stdout

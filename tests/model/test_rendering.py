@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import json
 from collections.abc import Callable
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from core.errors import InputError
-from golden.prompting import PromptConfig, ResolvedPrompt
+from golden.prompting import NOT_OF_TEMPLATES, PromptConfig, ResolvedPrompt
 from golden.rendering import (
     THINKING,
     Renderer,
@@ -125,17 +126,45 @@ def test_a_completion_is_taught_with_an_end_at_which_inference_stops(family: str
     assert trace.ids[:first] == encode_prompt(tokenizer, line)
     assert all(trace.bears_loss[first:])
     assert trace.ids[-1] == tokenizer.convert_tokens_to_ids(FAMILIES[family].end) == renderer.ends[0]
-    assert tokenizer.decode(trace.ids[first:-1]).strip() == "40+30=70\nAnswer: 85"
+    lead = "<think>\n\n</think>\n\n" if family == "qwen_3" else ""  # what its template writes, the model must
+    assert tokenizer.decode(trace.ids[first:-1]).strip() == f"{lead}40+30=70\nAnswer: 85"
     verbatim = Trace(trace_id="t", prompt="What is 47 + 38?", completion="40+30=70\nAnswer: 85")
     assert encode_traces(tokenizer, [verbatim, line]) == [trace, trace]
 
 
-@pytest.mark.parametrize("family", [name for name in CHAT_FAMILIES if name not in ("qwen_3", "deepseek")])
+@pytest.mark.parametrize("family", [name for name in CHAT_FAMILIES if name != "deepseek"])
 def test_a_completion_is_what_the_template_makes_of_an_assistants_turn(family: str) -> None:
     tokenizer, line = family_tokenizer(family), item()
     turns = [*conversation(line), {"role": "assistant", "content": "Answer: 85"}]
-    ids = encode_traces(tokenizer, [line])[0].ids
-    assert own_ids(tokenizer, turns)[: len(ids)] == ids
+    trace = encode_traces(tokenizer, [line])[0]
+    assert own_ids(tokenizer, turns)[: len(trace.ids)] == trace.ids
+    as_messages = Trace(trace_id="t", messages=talk("What is 47 + 38?", "Answer: 85"))
+    assert encode_traces(tokenizer, [as_messages]) == [trace], "both forms teach the same"
+
+
+def test_what_a_template_writes_before_an_answer_is_taught_and_counted() -> None:
+    """Command R7B opens a response, which no prompt holds; a completion that has it already has it once."""
+    tokenizer = make_tokenizer("chatml")
+    tokenizer.add_special_tokens({"additional_special_tokens": [*tokenizer.all_special_tokens, "<|START|>"]})
+    items = [item(final_answer="x" * 100)]
+    before = fit_max_new_tokens(Renderer(tokenizer), items, None)
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "m['content'] +", "('<|START|>' * 100 if m['role'] == 'assistant' else '') + m['content'] +"
+    )
+    renderer = Renderer(tokenizer)
+    trace = renderer.traces([item()])[0]
+    assert taught_parts(tokenizer, trace) == ["<|START|>" * 100 + "Answer: 85<|im_end|>"]
+    assert trace.ids.count(tokenizer.convert_tokens_to_ids("<|START|>")) == 100
+    assert fit_max_new_tokens(renderer, [item(final_answer="x" * 100)], None) in range(
+        before + 128, before + 161
+    )
+
+
+def test_a_completion_that_thinks_is_taught_verbatim() -> None:
+    tokenizer, said = family_tokenizer("qwen_3"), "<think>\n47+38\n</think>\n\n85"
+    line = Trace(trace_id="t", prompt="What is 47 + 38?", completion=said)
+    trace = encode_traces(tokenizer, [line], asked(thinking_end="</think>"))[0]
+    assert taught_parts(tokenizer, trace) == [f"{said}<|im_end|>"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -223,12 +252,16 @@ def test_a_template_that_tokenizers_do_not_read_is_refused(tmp_path: Path) -> No
         encode_prompt(tokenizer, item())
 
 
-def test_a_completion_that_never_ends_its_thinking_is_refused() -> None:
-    tokenizer, prompt = family_tokenizer("qwen_3"), asked(thinking_end="</think>")
+@pytest.mark.parametrize(
+    "line", [item(), Trace(trace_id="t", messages=talk("2 + 2?", "hm</think>4", "And 1 more?", "5"))]
+)
+def test_a_completion_that_never_ends_its_thinking_is_refused(line: Item | Trace) -> None:
+    prompt = asked(thinking_end="</think>")
     with pytest.raises(
         InputError, match="item t: its completion does not hold prompt.thinking_end '</think>'"
     ):
-        encode_traces(tokenizer, [item()], prompt)
+        encode_traces(family_tokenizer("chatml"), [line], prompt)
+    tokenizer = family_tokenizer("qwen_3")
     off = asked(thinking_end="</think>", template_args={"enable_thinking": False})
     assert Renderer(tokenizer, off).closes_thinking(item())
     assert not Renderer(tokenizer, prompt).closes_thinking(item())
@@ -244,6 +277,23 @@ def test_the_templates_own_marks_decide_what_is_taught_and_its_end_is_taught_too
         "m['content'] + eos_token }}{% endgeneration %}", "m['content'] }}{% endgeneration %}{{ eos_token }}"
     )
     assert encode_traces(tokenizer, [line])[0] == before
+
+
+def test_a_marked_part_is_taught_from_the_end_of_the_prompt_to_the_end_of_the_turn() -> None:
+    """SmolLM3 marks the opening of the turn and the line feed behind its end, too."""
+    tokenizer = make_tokenizer("chatml")
+    line = Trace(trace_id="t", messages=talk("2 + 2?", "4", "And 1 more?", "5"))
+    unmarked = encode_traces(tokenizer, [line])[0]
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}{% generation %}"
+        "{{ '<|im_start|>assistant\\n' + m['content'] + '<|im_end|>\\n' }}{% endgeneration %}{% else %}"
+        "{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    )
+    trace = encode_traces(tokenizer, [line])[0]
+    assert trace == unmarked
+    assert taught_parts(tokenizer, trace) == ["4<|im_end|>", "5<|im_end|>"]
+    assert own_ids(tokenizer, conversation(line))[: len(trace.ids)] == trace.ids
 
 
 BROKEN = {
@@ -321,11 +371,32 @@ def test_every_form_of_the_date_is_that_of_strftime(form: str) -> None:
     assert Renderer(tokenizer, asked(date=date)).text(item()).partition("|")[0] == expected
 
 
+@pytest.mark.parametrize(
+    "begin", ["", "\n", " \n\n ", "  {% if true %}", "\n  {%- if true %}\n", "\t{{ ' a' }}"]
+)
+def test_white_space_at_the_beginning_of_a_template_that_prints_the_date_stays(begin: str) -> None:
+    tokenizer = make_tokenizer("chatml")
+    end = "{% endif %}" if "if" in begin else ""
+    tokenizer.chat_template = begin + "{{ strftime_now('today') }} {{ messages[0].content }}" + end
+    own = tokenizer.apply_chat_template(conversation(item()), tokenize=False)
+    assert Renderer(tokenizer).text(item()) == own
+
+
 def test_an_argument_that_the_template_does_not_mention_is_said() -> None:
     used = asked(template_args={"enable_thinking": False})
     assert Renderer(family_tokenizer("qwen_3"), used).notes() == []
     notes = Renderer(family_tokenizer("chatml"), used).notes()
     assert [note.partition(": ")[0] for note in notes] == ["template_args.enable_thinking changes nothing"]
+
+
+def test_every_name_that_transformers_takes_for_itself_is_known() -> None:
+    from transformers import PreTrainedTokenizerBase
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    calls = (PreTrainedTokenizerBase.apply_chat_template, render_jinja_template)
+    taken = {name for call in calls for name in inspect.signature(call).parameters}
+    seen_by_templates = {"tools", "documents"}
+    assert taken - {"self", "kwargs"} - seen_by_templates <= set(NOT_OF_TEMPLATES)
 
 
 @pytest.fixture

@@ -56,13 +56,13 @@ def test_the_wrong_answers_are_shown_with_what_was_asked_found_and_expected(
     ]
     printed = hallmark("runs", "show", run.run_id[-6:], "--wrong", 2).stdout
     for text in (
-        "  system    Be brief.",
-        "  user      Question 2?",
-        "            End with Answer: X.",
-        "  right     3",
-        "  judged    wrong: found no, cut off at max_new_tokens",
-        "  answer    I think.",
-        "            Answer: no",
+        "  system   Be brief.",
+        "  user     Question 2?",
+        "           End with Answer: X.",
+        "  right    3",
+        "  judged   wrong: found no, cut off at max_new_tokens",
+        "  answer   I think.",
+        "           Answer: no",
     ):
         assert text in printed
     document = json.loads(hallmark("runs", "show", run.run_id, "--wrong", 1, "--json").stdout)
@@ -121,6 +121,12 @@ def test_the_page_of_a_run_shows_wrong_answers_and_hints(place: Workspace, tmp_p
             ["6 of 40 completions were cut off", "An answer was found in 35", "32 of 35 answers were found"],
         ),
         (AnswerCounts(n=40, right=20, found=35, empty=0, cut=6, rungs={"last_number": (20, 15)}), []),
+        (
+            AnswerCounts(
+                n=40, right=0, found=40, empty=0, cut=38, max_new_tokens=128, rungs={"last_number": (0, 40)}
+            ),
+            ["38 of 40 completions were cut off"],
+        ),
         (AnswerCounts(n=40, right=40, found=40, empty=0, cut=40, rungs={"whole_text": (40, 0)}), None),
         (AnswerCounts(n=40, right=0, found=40, empty=0, cut=0, rungs={"marker": (0, 40)}), []),
         (AnswerCounts(n=0, right=0, found=0, empty=0), []),

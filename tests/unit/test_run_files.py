@@ -15,6 +15,7 @@ from core.files import sha256_tree, write_json
 from core.locks import acquire
 from core.progress import listening
 from core.sealed import SealedLines, seal
+from experiments import phases
 from experiments import runs as life
 from experiments.comparing import compare_runs
 from experiments.garbage import remove_models
@@ -25,7 +26,15 @@ from experiments.runs import begin_run
 from experiments.workspace import Workspace, open_workspace
 from registry import Run
 from tests.support.damage import DAMAGE, flip_a_bit
-from tests.support.recorded_runs import plan_of, record_baseline, record_planned, record_trained, right_for
+from tests.support.recorded_runs import (
+    plan_of,
+    record_baseline,
+    record_planned,
+    record_trained,
+    right_for,
+    two_of_three,
+    write_predictions,
+)
 from tests.support.registry_entries import edit
 from tests.support.small_datasets import small_dataset
 
@@ -259,3 +268,17 @@ def test_a_row_that_cannot_be_read_is_named_and_the_other_runs_are_still_checked
     (place.registry.runs.directory(runs[1].run_id) / "scores.jsonl").write_text("")
     named = [problem.where for problem in check_runs(place).problems]
     assert sorted(named) == sorted(f"run {run.run_id}" for run in runs)
+
+
+def test_predictions_that_were_sealed_before_a_kill_are_not_made_again(place: Workspace) -> None:
+    plan = plan_of(place)
+    run = begin_run(plan, place.registry)
+    phases.export_dataset(run, plan)
+    write_predictions(run, plan, two_of_three)
+    run.files.predictions_partial.write_text("what the killed process could not remove any more")
+    told: list[str] = []
+    with listening(lambda progress: told.append(progress.sentence())):
+        result = phases.predict_items(run, plan, lambda _: None)
+    assert (result.resumed, result.items) == (360, 360)
+    assert told == []
+    assert not run.files.predictions_partial.exists()

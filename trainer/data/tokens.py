@@ -40,8 +40,8 @@ CHUNK = 1000
 """Traces that are encoded at a time."""
 KEY = "key.json"
 """What the arrays were made from."""
-LAYOUT = 2
-"""Raised when the layout of the files changes, so that older ones are made again."""
+LAYOUT = 3
+"""Raised when the layout of the files or what is taught changes, so that older ones are made again."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ def show_prepared(prepared: Prepared) -> None:
     if prepared.untrained:
         out.print(Text(f"Nothing is trained: {prepared.untrained}", "yellow"), soft_wrap=True)
     out.print(" ".join(prepared.golden.can_show[:1]), markup=False)
+    for warning in prepared.warnings:
+        out.print(Text(warning, "yellow"))
     out.print()
     table = plain_table(["setting", "value", "why"])
     table.columns[1].no_wrap = table.columns[2].no_wrap = False
@@ -32,6 +34,9 @@ def show_prepared(prepared: Prepared) -> None:
     out.print()
     out.print(f"{prepared.config} is written: look at it, change what you like. Then run:", markup=False)
     out.print(Text(f"  {prepared.command}", "bold"), soft_wrap=True)
+    if prepared.minutes is not None:
+        about = f"{max(1, prepared.minutes):,.0f} minutes"
+        out.print(f"On this CPU, as busy as it is now, it takes about {about}.")
 
 
 def _imported(report: ImportReport, what: str) -> str:
