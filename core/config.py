@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,8 +51,17 @@ def validated(model: type[Model], values: dict[str, Any], source: str) -> Model:
             elif problem["type"] == "value_error":  # of our own validators, whose sentences say it all
                 problems.append(str(problem["ctx"]["error"]))
             else:
-                problems.append(f"{field}: {problem['msg']}, got {problem['input']!r}")
+                problems.append(
+                    f"{field}: {problem['msg']}, got {problem['input']!r}{_hint(problem['input'])}"
+                )
         raise InputError(f"{source}: " + "; ".join(problems)) from None
+
+
+def _hint(value: Any) -> str:
+    """What to do about a table or a list that stayed text, since it is written as JSON."""
+    if isinstance(value, str) and re.match(r'\s*(\[\s*)?\{\s*"', value):
+        return '. Tables are written as in TOML: [{name = "value", number = 1}]'
+    return ""
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -19,7 +19,12 @@ from golden.prompting import ResolvedPrompt
 from inference.contract import GenerationConfig
 
 PROJECT = Path(__file__).parent.parent
-INFERENCE_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+NOT_INSTALLED = "not installed"
+OPTIONAL_PACKAGES = ("sentencepiece", "tiktoken")
+"""What reads some models' tokenizers; recorded as not installed where it is absent."""
+PROMPT_PACKAGES = ("transformers", "tokenizers", "jinja2", *OPTIONAL_PACKAGES)
+"""What turns items into token ids."""
+INFERENCE_PACKAGES = ("torch", "safetensors", "numpy", *PROMPT_PACKAGES)
 TRAINING_PACKAGES = (
     "jax",
     "jaxlib",
@@ -28,8 +33,7 @@ TRAINING_PACKAGES = (
     "orbax-checkpoint",
     "numpy",
     "safetensors",
-    "transformers",
-    "tokenizers",
+    *PROMPT_PACKAGES,
 )
 PROMPT_CODE = (
     "golden/schema.py",
@@ -40,7 +44,8 @@ PROMPT_CODE = (
     "golden/datasets.py",
 )
 INFERENCE_CODE = ("inference", *PROMPT_CODE, "core/child_process.py")
-JUDGING_CODE = ("judges/base.py", "judges/judging.py")  # a judge itself has a fingerprint of its own
+# a judge itself has a fingerprint of its own
+JUDGING_CODE = ("judges/base.py", "judges/judging.py", "judges/thinking.py")
 TRAINING_CODE = ("trainer", *PROMPT_CODE, "core/child_process.py")
 SWITCHES = (
     "CUDA_VISIBLE_DEVICES",
@@ -56,7 +61,7 @@ SWITCHES = (
 
 @cache
 def package_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions; "not installed" where a package is absent."""
+    """Installed versions; `NOT_INSTALLED` where a package is absent."""
     return {name: _version(name) for name in names}
 
 
@@ -64,7 +69,7 @@ def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
 
 
 @cache

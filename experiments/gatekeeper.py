@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,10 +18,12 @@ from evaluation.training_data import TrainingData
 from experiments.comparing import conditions
 from experiments.config import ExperimentConfig
 from golden.datasets import load_dataset
-from inference.contract import PredictionMeta
+from golden.prompting import recorded_prompt
+from inference.contract import GenerationConfig, PredictionMeta
 from judges import judge_reference, load_judge
 from registry import Evidence, Pair, Pairing, Registry, Ruling, Run
 from registry.alpha_ledger import Turn
+from registry.runs import OF_SPEED
 
 
 @dataclass(frozen=True)
@@ -47,21 +50,26 @@ class Wanted:
         """Does everything hold of the weights that this run judged?
 
         Raises:
-            InputError: they were not judged on a dataset of the suite; gives the commands that do it.
+            InputError: they were not judged on a dataset of the suite, or with other settings of prompt or
+                generation than in this run; gives the commands that do it.
         """
         requirements = in_order(suite.require)
         runs = [_run_on(requirement, run, registry) for requirement in requirements]
-        model = f"run:{run.run_id}" if run.kind == "trained" else run.base_model
-        missing = [
-            f"hallmark evaluate {model} --dataset {requirement.dataset}"
-            + (f" --judge {shlex.quote(requirement.judge)}" if requirement.judge else "")
-            for requirement, found in zip(requirements, runs, strict=True)
-            if found is None
-        ]
+        missing, unlike = list[str](), list[str]()
+        for requirement, found in zip(requirements, runs, strict=True):
+            differing = [] if found is None else settings_that_differ(run, found)
+            if found is None or differing:
+                missing.append(_evaluation(run, requirement))
+            if found is not None and differing:
+                unlike.append(
+                    f"run {found.run_id} judged it on {requirement.dataset} with another "
+                    f"{', '.join(differing)}, and one decision needs one way of asking"
+                )
         if missing:
             raise InputError(
-                f"run {run.run_id}: its model was not judged on everything that the suite requires. Run: "
-                + "; ".join(dict.fromkeys(missing))
+                f"run {run.run_id}: its model was not judged on everything that the suite requires"
+                + (f", as this run judged it: {'; '.join(dict.fromkeys(unlike))}" if unlike else "")
+                + f". Run: {'; '.join(dict.fromkeys(missing))}"
             )
         pairings = [
             paired(requirement, found.run_id, None)
@@ -111,6 +119,63 @@ def _run_on(requirement: Requirement, run: Run, registry: Registry) -> Run | Non
     if (registry.datasets.get(run.dataset_id).sha256, run.judge) == (dataset.sha256, judge):
         return run
     return registry.runs.judging(run, dataset.sha256, judge)
+
+
+def settings_that_differ(run: Run, other: Run) -> list[str]:
+    """The settings of prompt and generation that can change predictions and are not the same in two runs.
+
+    Example:
+        >>> settings_that_differ(run, other)
+        ['prompt.instruction', 'generation.max_new_tokens']
+    """
+    one, two = _asked_with(run), _asked_with(other)
+    return [name for name in {**one, **two} if one.get(name) != two.get(name)]
+
+
+def _asked_with(run: Run) -> dict[str, Any]:
+    chosen = {
+        "prompt": recorded_prompt(run.manifest).conditions(),
+        "generation": {**GenerationConfig().model_dump(), **(run.manifest.get("generation") or {})},
+    }
+    return {
+        f"{part}.{name}": value
+        for part, settings in chosen.items()
+        for name, value in settings.items()
+        if name not in OF_SPEED
+    }
+
+
+def _evaluation(run: Run, requirement: Requirement) -> str:
+    """The command that judges a run's model on another dataset, asked as it was in that run."""
+    model = f"run:{run.run_id}" if run.kind == "trained" else run.base_model
+    prompt = recorded_prompt(run.manifest).config.model_dump(mode="json", exclude_defaults=True)
+    generation = run.manifest.get("generation") or {}
+    usual = GenerationConfig().model_dump()
+    chosen = {
+        "prompt": prompt,
+        "generation": {
+            name: value
+            for name, value in generation.items()
+            if name not in OF_SPEED and value != usual.get(name)
+        },
+    }
+    settings = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in _dotted(chosen)]
+    return " ".join(
+        [
+            f"hallmark evaluate {model} --dataset {shlex.quote(requirement.dataset)}",
+            *([f"--judge {shlex.quote(requirement.judge)}"] if requirement.judge else []),
+            *(f"--set {shlex.quote(each)}" for each in settings),
+        ]
+    )
+
+
+def _dotted(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The opposite of `experiments.config.nested`."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{rest}", inner) for rest, inner in _dotted(value))
+        else:
+            yield name, value
 
 
 @dataclass

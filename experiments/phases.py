@@ -36,6 +36,7 @@ from golden.prompting import ResolvedPrompt
 from golden.schema import Item
 from inference.contract import PredictionMeta, PredictResult, PredictSpec
 from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
+from judges.thinking import after_thinking, unfinished_named
 from registry import MetricRow, PredictionRow, Registry
 from trainer.contract import RESUMABLE, TrainResult, TrainSpec
 
@@ -183,10 +184,6 @@ def _model_name(plan: RunPlan) -> str:
     return "trained" if made else plan.model.label
 
 
-UNFINISHED = "unfinished thinking"
-"""Why an answer that never came is wrong."""
-
-
 class Judging(Protocol):
     """The part of a plan that says who judges what."""
 
@@ -256,6 +253,7 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
     meta = PredictionMeta.model_validate(recorded)
     mark = plan.prompt.config.thinking_end
     scores = _scored(run, plan, items, after_thinking(predictions, mark, closed=meta.thinking_closed))
+<<<<<<< HEAD
     if mark is not None:
         scores = [
             score
@@ -263,6 +261,9 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
             else score.model_copy(update={"reason": UNFINISHED})
             for score in scores
         ]
+=======
+    scores = unfinished_named(scores, predictions, mark, closed=meta.thinking_closed)
+>>>>>>> refs/heads/fix-plan
     snapshot = summarise(
         scores,
         items,
@@ -281,6 +282,7 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
     )
 
 
+<<<<<<< HEAD
 def after_thinking(
     predictions: Mapping[str, str], mark: str | None, *, closed: bool | Collection[str]
 ) -> dict[str, str]:
@@ -310,6 +312,8 @@ def is_closed(closed: bool | Collection[str], trace_id: str) -> bool:
     return closed if isinstance(closed, bool) else trace_id in closed
 
 
+=======
+>>>>>>> refs/heads/fix-plan
 def score_line(score: Score) -> dict[str, Any]:
     """A line of scores.jsonl: `rung` only where the judge says one, so that other judges' files keep their
     bytes.

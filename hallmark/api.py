@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.errors import InputError
+from core.judge_reference import parse_judge
 from hallmark.progress import progress_shown
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def evaluate(
     *,
     config: EvaluateConfig | str | Path | None = None,
     dataset: str | Path | None = None,
-    judge: str | None = None,
+    judge: str | Mapping[str, Any] | None = None,
     prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
     limit_items: int | None = None,
@@ -116,7 +117,8 @@ def evaluate(
         model: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, or `ORG/NAME@REVISION`.
         config: settings as an object, or the path of a TOML file.
         dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
-        judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        judge: as NAME@vN, or with parameters as in {"name": "regex@v1", "pattern": "[0-9]+"}; by default the
+            one that the dataset's manifest names, else answer_correctness@v1.
         prompt: how the model is asked, as in {"instruction": "End with a line: Answer: X"}.
         generation: how predictions are made, as in {"max_new_tokens": 64}.
         limit_items: judge only the first so many items: a quick look, on which nothing is promoted.
@@ -148,7 +150,7 @@ def baseline(
     *,
     config: EvaluateConfig | str | Path | None = None,
     dataset: str | Path | None = None,
-    judge: str | None = None,
+    judge: str | Mapping[str, Any] | None = None,
     prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
     limit_items: int | None = None,
@@ -190,7 +192,7 @@ def train(
     *,
     config: TrainRunConfig | str | Path | None = None,
     dataset: str | Path | None = None,
-    judge: str | None = None,
+    judge: str | Mapping[str, Any] | None = None,
     prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
     limit_items: int | None = None,
@@ -205,7 +207,8 @@ def train(
         base_model: what to start from; see `evaluate`.
         config: settings as an object, or the path of a TOML file of an experiment.
         dataset: the golden dataset that the trained model is judged on.
-        judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        judge: as NAME@vN, or with parameters as in {"name": "regex@v1", "pattern": "[0-9]+"}; by default the
+            one that the dataset's manifest names, else answer_correctness@v1.
         prompt: how the model is asked, in training too.
         generation: how predictions are made.
         limit_items: see `evaluate`.
@@ -249,7 +252,7 @@ def experiment(
     *,
     base_model: str | Path | None = None,
     dataset: str | Path | None = None,
-    judge: str | None = None,
+    judge: str | Mapping[str, Any] | None = None,
     prompt: PromptConfig | Mapping[str, Any] | None = None,
     generation: GenerationConfig | Mapping[str, Any] | None = None,
     limit_items: int | None = None,
@@ -271,7 +274,8 @@ def experiment(
         config: settings as an object, or the path of a TOML file.
         base_model: what to start from; see `evaluate`.
         dataset: the golden dataset.
-        judge: as NAME@vN; by default the one that the dataset's manifest names, else answer_correctness@v1.
+        judge: as NAME@vN, or with parameters as in {"name": "regex@v1", "pattern": "[0-9]+"}; by default the
+            one that the dataset's manifest names, else answer_correctness@v1.
         prompt: how the model is asked, in training too.
         generation: how predictions are made.
         limit_items: see `evaluate`.
@@ -350,12 +354,12 @@ def reproduce(target: str | HasRunId) -> Reproduction:
             return flow(wanted, fail_unless_identical=False)
 
 
-def rejudge(run: str | HasRunId, judge: str) -> RunResult:
+def rejudge(run: str | HasRunId, judge: str | Mapping[str, Any]) -> RunResult:
     """Judge a run's predictions by another judge, as a new run; nothing is predicted again.
 
     Args:
         run: a run, or a unique beginning or end of its id.
-        judge: as NAME@vN.
+        judge: see `evaluate`.
 
     Raises:
         InputError: the run is unknown or not finished, or the judge is unusable.
@@ -371,7 +375,7 @@ def rejudge(run: str | HasRunId, judge: str) -> RunResult:
 
     with progress_shown():
         workspace = open_workspace()
-        return recorded_run(workspace.registry, judge_again(_run_id(run), judge, workspace))
+        return recorded_run(workspace.registry, judge_again(_run_id(run), _reference(judge), workspace))
 
 
 def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
@@ -628,7 +632,7 @@ def import_dataset(
     seed: int = 0,
     licence: str | None = None,
     made_by: str | None = None,
-    judge: str | None = None,
+    judge: str | Mapping[str, Any] | None = None,
     skip_bad: bool = False,
 ) -> ImportReport:
     """Make a frozen dataset of a file (JSONL, JSON, CSV, TSV, Parquet), of a directory, or of one on the hub.
@@ -648,7 +652,7 @@ def import_dataset(
         seed: decides the sample.
         licence: SPDX identifier of the data's licence.
         made_by: how the items were made.
-        judge: as NAME@vN: who a golden set is meant for; its answers are proved by it.
+        judge: who a golden set is meant for, as in `evaluate`; its answers are proved by it.
         skip_bad: leave refused rows out.
 
     Raises:
@@ -678,7 +682,7 @@ def import_dataset(
             seed=seed,
             licence=licence,
             made_by=made_by,
-            judge=judge,
+            judge=None if judge is None else _reference(judge),
             skip_bad=skip_bad,
         ) as prepared,
     ):
@@ -798,3 +802,13 @@ def _given(**settings: Any) -> dict[str, Any]:
 
 def _run_id(run: str | HasRunId) -> str:
     return run if isinstance(run, str) else run.run_id
+
+
+def _reference(judge: str | Mapping[str, Any]) -> str:
+    """A judge as one string. A string that is no judge is refused where it is loaded."""
+    if isinstance(judge, str):
+        return judge
+    try:
+        return str(parse_judge(judge))
+    except ValueError as error:
+        raise InputError(str(error)) from None

@@ -146,10 +146,15 @@ def _findings() -> Iterator[Finding]:
 
 
 def _packages(extra: str, names: tuple[str, ...]) -> Iterator[Finding]:
-    from experiments.environment import package_versions
+    from experiments.environment import NOT_INSTALLED, OPTIONAL_PACKAGES, package_versions
 
-    versions = package_versions(names)
-    absent = [name for name, version in versions.items() if version == "not installed"]
+    found = package_versions(names)
+    versions = {
+        name: version
+        for name, version in found.items()
+        if name not in OPTIONAL_PACKAGES or version != NOT_INSTALLED
+    }
+    absent = [name for name, version in versions.items() if version == NOT_INSTALLED]
     if absent:
         yield Finding(extra, "missing", f"{', '.join(absent)} not installed: uv sync --extra {extra}")
     else:

@@ -83,6 +83,8 @@ def test_a_workspace_that_cannot_be_opened_is_not_chosen(home: Path) -> None:
             "generation.max_new_tokens: expected a number from 1",
         ),
         ("hm.evaluate(judge='nobody@v1')", "nobody@v1"),
+        ("hm.evaluate(judge={'name': 'regex@v1', 'pattern': '('})", "pattern"),
+        ("hm.rejudge('2026', {'pattern': 'x'})", "judge: name is missing in the table"),
         ("hm.experiment(train={'steps': 0, 'speed': 3})", "train.speed: unknown setting"),
         ("hm.experiment('nowhere.toml')", "nowhere.toml: no such configuration file"),
         ("hm.train(config=hm.ExperimentConfig(dataset='golden-v9'))", "golden-v9"),

@@ -12,12 +12,12 @@ from core.errors import InputError, IntegrityError
 from core.files import read_json, sha256_file, sha256_tree
 from experiments.comparing import compare_runs
 from experiments.environment import code_sha256
-from experiments.phases import after_thinking
 from experiments.promoting import weights_of
 from experiments.rejudging import plan_rejudging, rejudge
 from experiments.runs import find_reusable, why_not_reused
 from experiments.workspace import Workspace, open_workspace
 from judges import judge_fingerprint, load_judge
+from judges.thinking import after_thinking
 from tests.support.recorded_runs import plan_of, recorded_run
 from tests.support.refusals import assert_refused
 from tests.support.small_datasets import small_dataset
@@ -247,7 +247,15 @@ def test_a_change_of_one_judge_is_no_change_of_inference() -> None:
 
     assert code_sha256(INFERENCE_CODE) != code_sha256(JUDGING_CODE)
     assert not any("judges" in part for part in INFERENCE_CODE)
-    assert set(JUDGING_CODE) == {"judges/base.py", "judges/judging.py"}
+    assert set(JUDGING_CODE) == {"judges/base.py", "judges/judging.py", "judges/thinking.py"}
+
+
+def test_what_renders_a_prompt_is_recorded_for_training_and_inference_alike() -> None:
+    from experiments.environment import INFERENCE_PACKAGES, TRAINING_PACKAGES
+
+    asked = {"jinja2", "transformers", "tokenizers", "sentencepiece", "tiktoken"}
+    assert asked <= set(INFERENCE_PACKAGES)
+    assert asked <= set(TRAINING_PACKAGES)
 
 
 def _installed() -> str:

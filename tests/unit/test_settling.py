@@ -14,6 +14,7 @@ from experiments.defaults import TINY_TRAINING, characters, is_tiny, model_name_
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
 from golden.prompting import ResolvedPrompt
+from hallmark.cli.options import parse_settings
 from inference.contract import GenerationConfig
 from tests.support.small_datasets import tokenized
 from tests.support.training import tiny_training
@@ -126,6 +127,15 @@ def write(path: Path, ids: list[str]) -> Path:
     rows = [{"trace_id": each, "prompt": f"{path.stem} {each}?", "completion": "Yes."} for each in ids]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def test_a_mixture_is_typed_as_in_toml() -> None:
+    given = parse_settings(['train.mix=[{dataset = "a-v1.jsonl", weight = 2.0}, {dataset = "b-v1.jsonl"}]'])
+    mix = training(None, given).train.mix
+    assert [(each.dataset, each.weight) for each in mix] == [("a-v1.jsonl", 2.0), ("b-v1.jsonl", 1.0)]
+    as_json = parse_settings(['train.mix=[{"dataset": "a-v1.jsonl", "weight": 2.0}]'])
+    with pytest.raises(InputError, match=r"train\.mix: .*Tables are written as in TOML: \[\{name = "):
+        training(None, as_json)
 
 
 def test_a_mixture_holds_each_trace_as_often_as_its_weight_says(tmp_path: Path) -> None:

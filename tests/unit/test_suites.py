@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from evaluation.gate import Case, GateConfig, GateDecision, decide
 from evaluation.limits import Measured, MeasuredPair
 from evaluation.suite import Limit, Requirement, Suite
 from evaluation.training_data import Ancestor, TrainingData, TrainingStatus
-from experiments.config import ExperimentConfig, configured, read_suite, with_suite
+from experiments.config import ExperimentConfig, configured, nested, read_suite, with_suite
 from golden.datasets import load_dataset
+from hallmark.cli.options import parse_settings
 from provenance import stored_document
 from provenance.card import model_card
 from registry import ModelVersion
@@ -391,6 +394,31 @@ def test_what_was_not_judged_on_a_dataset_is_refused_with_the_command_that_does_
         "its model was not judged on everything that the suite requires",
         f"hallmark evaluate run:{run} --dataset {recorded.other}",
     )
+
+
+def test_one_decision_rests_on_one_way_of_asking(recorded: Recorded, hallmark: Any) -> None:
+    """The command that is told asks as the run did, whatever of its settings are not the usual ones."""
+    asked = {"instruction": "Don't guess.\nEnd with Answer: X.", "template_args": {"enable_thinking": False}}
+    settings = {"prompt": asked, "generation": {"max_new_tokens": 64}}
+    run = record_trained(recorded.workspace, right_for(0.8), "w", dataset=recorded.main, **settings)
+    other = record_trained(recorded.workspace, right_for(0.5), "w", dataset=recorded.other)
+    refused = hallmark("promote", run.run_id, "--suite", recorded.suite())
+    assert_refused(
+        refused,
+        2,
+        f"run {other.run_id} judged it on {recorded.other} with another prompt.instruction, "
+        "prompt.template_args, generation.max_new_tokens, and one decision needs one way of asking",
+    )
+    told = next(line for line in refused.stderr.splitlines() if "Run: hallmark evaluate " in line)
+    pairs = [value for flag, value in pairwise(shlex.split(told.partition("Run: ")[2])) if flag == "--set"]
+    wanted = nested(parse_settings(pairs))
+    assert wanted == {"prompt": asked, "generation": {"max_new_tokens": 64}}
+    record_baseline(recorded.workspace, right_for(0.5), dataset=recorded.main, **settings)
+    record_baseline(recorded.workspace, right_for(0.5), dataset=recorded.other, **settings)
+    record_trained(recorded.workspace, right_for(0.5), "w", dataset=recorded.other, **wanted)
+    record_trained(recorded.workspace, right_for(0.5), "w", dataset=recorded.other, reuse=False)
+    promotion = document(hallmark("promote", run.run_id, "--suite", recorded.suite(), "--json"))
+    assert promotion["outcome"] == "promoted"
 
 
 def test_a_champion_that_is_better_than_the_last_but_worse_than_the_untouched_base_is_refused(
