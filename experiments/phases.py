@@ -8,7 +8,7 @@ import os
 import platform
 import shlex
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -253,17 +253,7 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
     meta = PredictionMeta.model_validate(recorded)
     mark = plan.prompt.config.thinking_end
     scores = _scored(run, plan, items, after_thinking(predictions, mark, closed=meta.thinking_closed))
-<<<<<<< HEAD
-    if mark is not None:
-        scores = [
-            score
-            if mark in predictions[score.trace_id] or is_closed(meta.thinking_closed, score.trace_id)
-            else score.model_copy(update={"reason": UNFINISHED})
-            for score in scores
-        ]
-=======
     scores = unfinished_named(scores, predictions, mark, closed=meta.thinking_closed)
->>>>>>> refs/heads/fix-plan
     snapshot = summarise(
         scores,
         items,
@@ -282,38 +272,6 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
     )
 
 
-<<<<<<< HEAD
-def after_thinking(
-    predictions: Mapping[str, str], mark: str | None, *, closed: bool | Collection[str]
-) -> dict[str, str]:
-    """What is judged: what follows the last mark that ends thinking. What comes before it is kept in
-    predictions.jsonl, and is never judged; where the mark never came there is no answer.
-
-    Args:
-        predictions: trace_id -> what the model wrote.
-        mark: as in </think>; None where all that is written is the answer.
-        closed: whether thinking was over before the answers began, so that the mark need not come; or of
-            which items.
-
-    Example:
-        >>> after_thinking({"a": "2 or 3?</think>3", "b": "2 or"}, "</think>", closed=False)
-        {'a': '3', 'b': ''}
-    """
-    if mark is None:
-        return dict(predictions)
-    return {
-        trace_id: text.rpartition(mark)[2] if mark in text or is_closed(closed, trace_id) else ""
-        for trace_id, text in predictions.items()
-    }
-
-
-def is_closed(closed: bool | Collection[str], trace_id: str) -> bool:
-    """Whether an item's prompt ended thinking; see `after_thinking`."""
-    return closed if isinstance(closed, bool) else trace_id in closed
-
-
-=======
->>>>>>> refs/heads/fix-plan
 def score_line(score: Score) -> dict[str, Any]:
     """A line of scores.jsonl: `rung` only where the judge says one, so that other judges' files keep their
     bytes.
