@@ -26,6 +26,7 @@ class Origin(BaseModel):
         sha256: of the file; of several, over their names, sizes and contents.
         format: how its columns were read.
         map: field -> column, as given.
+        answer_is: of multiple choice: what an answer is: label, text, from-0 or from-1 (a number).
         rows: how many it has.
         refused: rows that were left out because they make no item.
         duplicates: rows that were left out because they repeat another one.
@@ -39,6 +40,7 @@ class Origin(BaseModel):
     sha256: str
     format: str
     map: dict[str, str] = Field(default_factory=dict)
+    answer_is: str | None = None
     rows: int
     refused: int = 0
     duplicates: int = 0

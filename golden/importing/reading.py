@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from typing import Any
 
 from core.errors import InputError
+from golden.importing.choices import CHOICES, AnswerIs, Choices, choice_columns, choices_of, settled_answers
 from golden.importing.formats import (
     ANSWER_LIST,
     COMPLETIONS,
@@ -19,7 +22,17 @@ from golden.importing.formats import (
     FormatName,
 )
 from golden.importing.rows import Values
-from golden.importing.values import MAX_SHORT, Asked, Fields, listed, named_in, settled, value_of
+from golden.importing.values import (
+    MAX_SHORT,
+    Asked,
+    Fields,
+    RowError,
+    listed,
+    named_in,
+    settled,
+    text_of,
+    value_of,
+)
 from golden.lines import line_or_problems, plain_name
 from golden.schema import Item, Trace
 
@@ -41,6 +54,7 @@ class Reading:
         columns: part of a row -> column, of the format.
         mapped: our field -> column, as given; these win.
         rest: columns that become metadata, as far as they are known.
+        answer_is: how an answer names the right one of several choices; None where there are none.
     """
 
     format: FormatName
@@ -48,6 +62,30 @@ class Reading:
     columns: dict[str, str]
     mapped: dict[str, str]
     rest: list[str] = field(default_factory=list)
+    answer_is: AnswerIs | None = None
+
+    def settle_answers(self, rows: Iterable[Values], given: AnswerIs | None) -> None:
+        """Find out, from all rows, how answers name the right choice, where there are choices.
+
+        Args:
+            rows: of the whole file.
+            given: how they do, as given.
+
+        Raises:
+            InputError: nothing says it.
+        """
+        if self.format != "multiple_choice" or _is_complete(self.mapped, train=False):
+            if given is not None:
+                raise InputError(f"--answer-is is for multiple choice, and these are read as {self.format}")
+            return
+        self.answer_is = given or settled_answers(self._answers(rows))
+
+    def _answers(self, rows: Iterable[Values]) -> Iterator[tuple[Any, Choices]]:
+        for row in rows:
+            parts = {role: value_of(row, column) for role, column in self.columns.items()}
+            with suppress(RowError):  # refused later, with its reason
+                text_of(parts["answer"], "answer")
+                yield parts["answer"], choices_of(parts)
 
     def line(self, row: Values, asked: Asked) -> Fields:
         """The fields of the line that a row makes.
@@ -123,9 +161,26 @@ def reading(
             f"{', '.join(missing)}; columns are {listed(names)}. Name them: --map "
             f"prompt=COLUMN,{'completion' if train else 'final_answer'}=COLUMN"
         )
+    if chosen == "columns" and format is None and "final_answer" in found:
+        _refuse_bare_letters(rows, names, found["final_answer"])
     settled_reading = Reading(chosen, format is None, found, mapped)
     settled_reading.rest += [name for name in names if name not in settled_reading.used]
     return settled_reading
+
+
+def _refuse_bare_letters(rows: list[Values], names: list[str], answers: str) -> None:
+    """Refuse answers that are letters of choices which nobody would show to the model."""
+    given = [value for row in rows if (value := value_of(row, answers)) is not None]
+    if not all(re.fullmatch(r"\(?[A-Za-z]\)?\.?|\d", str(value).strip()) for value in given):
+        return
+    unread = [name for name in names if plain_name(name) in CHOICES] or list(choice_columns(names).values())
+    unread = [name for name in unread if name != answers]
+    if unread:
+        raise InputError(
+            f"answers are letters or numbers of choices, but {listed(unread)} cannot be read as choices: "
+            "expected a list of texts, or a column for each. Without them no model can answer. "
+            "--format columns takes them as they are."
+        )
 
 
 def _is_line(fields: Fields, asked: Asked) -> bool:
@@ -181,6 +236,8 @@ def _columns(
                 continue
             found[role] = column
             break
+    if name == "multiple_choice" and "choices" not in found:
+        found |= choice_columns([each for each in columns if each not in found.values()])
     if name == "columns" and train and "completion" in found:
         found.pop("final_answer", None)
     return found

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from core.files import sha256_bytes
 from golden.importing.rows import Values, WrittenFloat
@@ -52,11 +52,13 @@ class Asked(NamedTuple):
         train: as a training example, not as a golden item.
         category: of rows that have none; None for none.
         notes: where to say what was changed.
+        answer_is: how an answer names the right one of several choices; None where there are none.
     """
 
     train: bool
     category: str | None
     notes: Notes
+    answer_is: Literal["label", "text", "from-0", "from-1"] | None = None
 
 
 def named_in(expression: str) -> list[str]:

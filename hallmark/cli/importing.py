@@ -86,6 +86,13 @@ def import_file(
         ),
     ] = None,
     judge_arg: JudgeArguments = None,
+    answer_is: Annotated[
+        str | None,
+        typer.Option(
+            help="Of multiple choice: what an answer is: label (of a choice), text (of it), from-0 or from-1 "
+            "(its number). Default: found from all rows."
+        ),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave refused rows out; else they stop the import.")
     ] = False,
@@ -121,6 +128,7 @@ def import_file(
             licence=licence,
             made_by=made_by,
             judge=judge_with(judge, judge_arg),
+            answer_is=answer_is,
             skip_bad=skip_bad,
         ) as prepared,
     ):

@@ -298,7 +298,7 @@ FORMATS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]]
         {"prompt": "Capital of France?", "completion": "Paris"},
     ),
     "multiple_choice": (
-        {"question": "Which is even?", "choices": ["1", "2", "3"], "answer": 1},
+        {"question": "Which is even?", "choices": ["1", "2", "3"], "answer": "B"},
         {"prompt": ASKED, "final_answer": "B", "metadata": {"options": ["1", "2", "3"]}},
         None,
     ),
@@ -342,7 +342,13 @@ def test_the_help_names_every_format(hallmark) -> None:
         {"question": "Which is even?", "A": "1", "B": "2", "C": "3", "answer": "B"},
         {"ctx": "Which is even?", "endings": ["1", "2", "3"], "label": "B"},
         {"question": "Which is even?", "options": {"A": "1", "B": "2", "C": "3"}, "answer_idx": "(b)"},
-        {"question": "Which is even?", "options": [1, 2, 3], "answer": "2"},
+        {"question": EVEN, "option_a": "1", "option_b": "2", "option_c": "3", "answer": "b"},
+        {"question": EVEN, "choice1": "1", "choice2": "2", "choice3": "3", "answer": "choice2"},
+        {"question": EVEN, "choices": '["1", "2", "3"]', "answer": "B"},
+        {"question": EVEN, "choices": "['1', '2', '3']", "answer": "B"},
+        {"question": EVEN, "choices": "['1' '2'\n '3']", "answer": "B"},
+        {"question": EVEN, "choices": "{'text': array(['1', '2', '3'], dtype=object), 'label': array(['A', "
+         "'B', 'C'], dtype=object)}", "answerKey": "B"},
         {"question": "Which is even?", "choices": [{"label": "A", "text": "1"}, {"label": "B", "text": "2"},
          {"label": "C", "text": "3"}], "answer": "B"},
     ],
@@ -353,6 +359,71 @@ def test_multiple_choice_as_it_is_passed_around(row: dict[str, Any], tmp_path: P
     options = {"options": ["1", "2", "3"]}
     assert items(report) == [{"prompt": ASKED, "final_answer": "B", "category": "mine", "metadata": options}]
     assert report.judge == "choice@v1"
+
+
+@pytest.mark.parametrize(
+    ("answers", "choices", "expected"),
+    [
+        ([0, 1, 3, 2], "wxyz", "ABDC"),
+        ([1, 2, 4, 3], "wxyz", "ABDC"),
+        (["1", "2", "4", "3"], "wxyz", "ABDC"),
+        ([1.0, 4.0], "wxyz", "AD"),
+        (["0", "1", "2"], ["0", "4", "2"], "ABC"),
+        (["6", "7"], "6789", "AB"),
+        ([1, 0], ["1", "0"], "BA"),
+        (["w", "nothing", "z"], "wxyz", "AD"),
+        ([1, 2], "wxyz", "--answer-is from-0 or from-1"),
+        ([0, 1, 4], "wxyz", "label|text|do not name their choices in one way"),
+        (["1", "2", "3"], "3412", "as its text, or as its number from 0, or as its number from 1"),
+        (["A", "B"], "BACD", "--answer-is label or text"),
+        (["A", "A", "2"], "wxyz", "do not name their choices in one way"),
+    ],
+)
+def test_how_answers_name_their_choices_is_settled_once_for_a_file(
+    answers: list[Any], choices: Any, expected: str, tmp_path: Path
+) -> None:
+    rows = [
+        {"question": f"Which, {n}?", "choices": list(choices), "answer": answer}
+        for n, answer in enumerate(answers)
+    ]
+    path = jsonl(tmp_path, *rows)
+    if not expected.isalpha():
+        with pytest.raises(InputError, match=expected):
+            looked_at(path, tmp_path)
+        return
+    report = taken(path, tmp_path, skip_bad=True)
+    assert "".join(item["final_answer"] for item in items(report)) == expected
+
+
+@pytest.mark.parametrize("choices", ["1 or 2 or 3", "[1, 2", {"A": "1"}])
+def test_a_letter_is_no_answer_where_its_choices_cannot_be_read(choices: Any, tmp_path: Path) -> None:
+    path = jsonl(tmp_path, {"question": EVEN, "choices": choices, "answer": "B"})
+    with pytest.raises(InputError, match="answers are letters or numbers of choices, but choices cannot be"):
+        looked_at(path, tmp_path)
+    assert looked_at(path, tmp_path, format="columns").taken == 1
+    written_out = jsonl(tmp_path, {"question": EVEN, "choices": choices, "answer": "two"})
+    assert looked_at(written_out, tmp_path).taken == 1
+
+
+def test_what_an_answer_is_can_be_said_and_is_recorded(hallmark, tmp_path: Path) -> None:
+    path = jsonl(tmp_path, {"question": EVEN, "choices": ["1", "2", "3"], "answer": 1})
+    for answer_is, letter in (("from-0", "B"), ("from-1", "A")):
+        report = taken(path, tmp_path, answer_is=answer_is, name=answer_is)
+        assert [item["final_answer"] for item in items(report)] == [letter]
+        manifest = load_dataset(report.path).manifest
+        assert manifest is not None
+        assert manifest.origin is not None
+        assert (report.answer_is, manifest.origin.answer_is) == (answer_is, answer_is)
+    refused = looked_at(path, tmp_path, answer_is="label").refusals
+    assert [each.reason for each in refused] == [
+        "answer: '1' is not the label of a choice; there are 3 choices"
+    ]
+    for wrong, problem in (("number", "known are label, text, from-0, from-1"), ("text", "read as columns")):
+        other = jsonl(tmp_path, {"question": "x?", "answer": "y"}, name="other.jsonl")
+        with pytest.raises(InputError, match=problem):
+            looked_at(other, tmp_path, answer_is=wrong)
+    result = hallmark("golden", "import", path, "--name", "cli", "--out", tmp_path, "--answer-is", "from-1")
+    assert "an answer is: from-1" in result.stdout
 
 
 def test_columns_are_mapped_and_the_others_are_kept(tmp_path: Path) -> None:
