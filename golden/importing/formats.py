@@ -40,6 +40,8 @@ RIGHT_CHOICE = (
     "cop",
 )
 ASKED = ("question", "prompt", "query", "problem", "input", "ctx", "stem", "sentence", "goal")
+GOLD = ("final_answer", "answer", "expected_answer", "correct_answer", "ground_truth", "gold")
+"""What holds the answer to a conversation of a golden set, whatever its last turn says."""
 COMPLETIONS = ("completion", "response", "output", "chosen")
 IN_EVERY_FORMAT = {
     "trace_id": ("trace_id", *USUAL_NAMES["trace_id"]),
@@ -126,7 +128,7 @@ def _multiple_choice(parts: Values, asked: Asked) -> Fields:
 
 
 def _conversation(parts: Values, asked: Asked) -> Fields:
-    return {"messages": parts["messages"]}
+    return {name: value for name, value in parts.items() if name in ("messages", "final_answer")}
 
 
 def _alpaca(parts: Values, asked: Asked) -> Fields:
@@ -168,13 +170,15 @@ FORMATS: dict[FormatName, Format] = {
         lambda rows: _most(rows, _has_choices),
     ),
     "sharegpt": Format(
-        {"messages": ("conversations", "conversation")},
+        {"messages": ("conversations", "conversation"), "final_answer": GOLD},
         _conversation,
+        frozenset({"final_answer"}),
         fits=lambda rows: _most(rows, lambda row: _has_turns(row["messages"], "from")),
     ),
     "messages": Format(
-        {"messages": ("messages", *USUAL_NAMES["messages"])},
+        {"messages": ("messages", *USUAL_NAMES["messages"]), "final_answer": GOLD},
         _conversation,
+        frozenset({"final_answer"}),
         fits=lambda rows: _most(rows, lambda row: _has_turns(row["messages"], "role")),
     ),
     "alpaca": Format(

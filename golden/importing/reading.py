@@ -223,6 +223,8 @@ def _columns(
             roles["final_answer"] = [each for each in roles["final_answer"] if each not in COMPLETIONS]
         else:
             roles.pop("completion")
+    if train and name in ("sharegpt", "messages"):
+        roles.pop("final_answer")
     if name != "hallmark":
         roles |= IN_EVERY_FORMAT
     given = {*mapped, *chain.from_iterable(INSTEAD.get(ours, ()) for ours in mapped)}

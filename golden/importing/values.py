@@ -123,8 +123,9 @@ def _end_conversation(found: Fields, train: bool) -> None:
         if turns[-1]["role"] != "assistant" and not {"completion", "final_answer"} & found.keys():
             raise RowError("messages: ends without a turn of the assistant's, so nothing would be taught")
         return
-    if turns[-1]["role"] == "assistant" and "final_answer" not in found:
-        found["messages"], found["final_answer"] = turns[:-1], turns[-1]["content"]
+    if turns[-1]["role"] == "assistant":
+        found["messages"] = turns[:-1]
+        found.setdefault("final_answer", turns[-1]["content"])
     if not found["messages"] or found["messages"][-1]["role"] != "user":
         raise RowError("messages: has no turn of the user's before the answer")
 

@@ -361,6 +361,21 @@ def test_multiple_choice_as_it_is_passed_around(row: dict[str, Any], tmp_path: P
     assert report.judge == "choice@v1"
 
 
+@pytest.mark.parametrize("turns", [{"messages": CHAT}, {"conversations": SHAREGPT[:2]}])
+@pytest.mark.parametrize("answer", ["final_answer", "answer"])
+def test_a_gold_answer_beside_a_conversation_wins_over_its_last_turn(
+    turns: dict[str, Any], answer: str, tmp_path: Path
+) -> None:
+    row = {"problem": "Capital of France?", "solution": "Long.", answer: "Lutetia", **turns}
+    path = jsonl(tmp_path, row)
+    [item] = items(taken(path, tmp_path))
+    assert item["final_answer"] == "Lutetia"
+    assert item["messages"][-1] == {"role": "user", "content": "Capital of France?"}
+    [trace] = items(taken(path, tmp_path, "learn", train=True))
+    assert trace["messages"][-1] == {"role": "assistant", "content": "Paris"}
+    assert trace["metadata"][answer] == "Lutetia"
+
+
 @pytest.mark.parametrize(
     ("answers", "choices", "expected"),
     [
