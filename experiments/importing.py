@@ -42,6 +42,8 @@ FIRST_ROWS = 200
 PREVIEW = 3
 LISTED = 1000
 """So many refused rows and duplicates are listed; all are counted."""
+LONG = 20
+"""Words of an answer, above which it may be the wrong column."""
 UNKNOWN = "unknown"
 
 JUDGES = {"multiple_choice": "choice@v1"}
@@ -514,6 +516,11 @@ class _Work:
                         self._learn(line)
         if self.ids is not None and not self._usable(self.ids):
             self.ids = None
+        if overlooked := self.reading.overlooked:
+            shown = ", ".join(overlooked)
+            self.notes.counts[f"not part of the prompt, though its name is one of a context: {shown}"] = (
+                self.rows
+            )
 
     def _line(self, row: Row, asked: Asked) -> tuple[Item | Trace, str | None]:
         """The line that a row makes, with an id of its content, and the id that the file gives it.
@@ -530,6 +537,8 @@ class _Work:
         line = line_or_problems(fields, Trace) if self.train else line_or_problems(fields, Item)
         if isinstance(line, list):
             raise RowError("; ".join(line))
+        if not self.train and any(len(answer.split()) > LONG for answer in line.accepted):
+            self.notes.add(f"answers have more than {LONG} words: is that the right column?")
         return line.model_copy(update={"trace_id": _content_id(line)}), given
 
     def _repeat(self, where: str, first: int) -> None:

@@ -16,7 +16,15 @@ from golden.lines import USUAL_NAMES
 from golden.schema import Trace
 
 FormatName = Literal[
-    "hallmark", "gsm8k", "multiple_choice", "sharegpt", "messages", "alpaca", "prompt_completion", "columns"
+    "hallmark",
+    "gsm8k",
+    "math",
+    "multiple_choice",
+    "sharegpt",
+    "messages",
+    "alpaca",
+    "prompt_completion",
+    "columns",
 ]
 FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)
 FIELDS = tuple(Trace.model_fields)
@@ -43,6 +51,12 @@ ASKED = ("question", "prompt", "query", "problem", "input", "ctx", "stem", "sent
 GOLD = ("final_answer", "answer", "expected_answer", "correct_answer", "ground_truth", "gold")
 """What holds the answer to a conversation of a golden set, whatever its last turn says."""
 COMPLETIONS = ("completion", "response", "output", "chosen")
+BEFORE = {
+    "instruction": ("instruction",),
+    "context": ("context", "passage", "article", "document", "background", "input"),
+}
+"""What stands before the question in a prompt, in this order, where it has columns of its own."""
+REASONING = ("steps", *USUAL_NAMES["steps"])
 IN_EVERY_FORMAT = {
     "trace_id": ("trace_id", *USUAL_NAMES["trace_id"]),
     "category": ("category", "topic", "subject", "skill", "domain", "type", "task"),
@@ -113,6 +127,31 @@ def _gsm8k(parts: Values, asked: Asked) -> Fields:
     }
 
 
+def _math(parts: Values, asked: Asked) -> Fields:
+    solution = text_of(parts["solution"], "solution")
+    if (answer := boxed(solution)) is None:
+        raise RowError(r"solution: has no \boxed{...}, in which the final answer stands")
+    steps = [step.strip() for step in solution.splitlines() if step.strip()]
+    alone = len(steps) == 1 and re.fullmatch(r"\$*\\boxed\s*\{" + re.escape(answer) + r"\}\$*", steps[0])
+    return {"prompt": parts["question"], "steps": [] if alone else steps, "final_answer": answer}
+
+
+def boxed(text: str) -> str | None:
+    r"""What stands in the last box of a solution.
+
+    Example:
+        >>> boxed(r"So \boxed{1}, or \boxed{\frac{1}{2}}.")
+        '\\frac{1}{2}'
+    """
+    _, box, rest = text.rpartition(r"\boxed{")
+    depth = 1
+    for place, character in enumerate(rest if box else ""):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return rest[:place].strip() or None
+    return None
+
+
 def _multiple_choice(parts: Values, asked: Asked) -> Fields:
     choices = choices_of(parts)
     place = right_choice(parts["answer"], choices, asked.answer_is or "label")
@@ -159,6 +198,11 @@ FORMATS: dict[FormatName, Format] = {
         _gsm8k,
         fits=lambda rows: _most(rows, lambda row: "####" in str(row["answer"])),
     ),
+    "math": Format(
+        {"question": ("problem", "question", "prompt"), "solution": ("solution", "answer", *COMPLETIONS)},
+        _math,
+        fits=lambda rows: _most(rows, lambda row: boxed(str(row["solution"])) is not None),
+    ),
     "multiple_choice": Format(
         {
             "question": ASKED,
@@ -182,7 +226,7 @@ FORMATS: dict[FormatName, Format] = {
         fits=lambda rows: _most(rows, lambda row: _has_turns(row["messages"], "role")),
     ),
     "alpaca": Format(
-        {"instruction": ("instruction",), "input": ("input",), "output": ("output", "response")},
+        {"instruction": ("instruction",), "input": ("input", "question"), "output": ("output", "response")},
         _alpaca,
         frozenset({"input"}),
     ),
@@ -194,7 +238,7 @@ FORMATS: dict[FormatName, Format] = {
             "prompt": ("prompt", *USUAL_NAMES["prompt"]),
             "completion": COMPLETIONS,
             "final_answer": ("final_answer", *USUAL_NAMES["final_answer"], *COMPLETIONS),
-            "steps": ("steps", *USUAL_NAMES["steps"]),
+            "steps": REASONING,
         },
         _plain,
         frozenset({"prompt", "completion", "final_answer", "steps"}),

@@ -46,8 +46,8 @@ def import_file(
     format: Annotated[  # noqa: A002 - the option's name
         str | None,
         typer.Option(
-            help="What the columns mean: hallmark, gsm8k, multiple_choice, sharegpt, messages, alpaca, "
-            "prompt_completion, or columns (by their names). Default: found."
+            help="What the columns mean: hallmark, gsm8k, math, multiple_choice, sharegpt, messages, "
+            "alpaca, prompt_completion, or columns (by their names). Default: found."
         ),
     ] = None,
     out_folder: Annotated[

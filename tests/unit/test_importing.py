@@ -257,6 +257,16 @@ FORMATS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]]
         },
         None,
     ),
+    "math": (
+        {"problem": "Which x?", "solution": "As seen,\nso $\\boxed{\\frac{1}{2}}$.", "level": "Level 5"},
+        {
+            "prompt": "Which x?",
+            "steps": ["As seen,", "so $\\boxed{\\frac{1}{2}}$."],
+            "final_answer": "\\frac{1}{2}",
+            "metadata": {"level": "Level 5"},
+        },
+        None,
+    ),
     "alpaca": (
         {"instruction": "Translate.", "input": "chat", "output": "cat", "text": "..."},
         {"prompt": "Translate.\n\nchat", "final_answer": "cat", "metadata": {"text": "..."}},
@@ -359,6 +369,73 @@ def test_multiple_choice_as_it_is_passed_around(row: dict[str, Any], tmp_path: P
     options = {"options": ["1", "2", "3"]}
     assert items(report) == [{"prompt": ASKED, "final_answer": "B", "category": "mine", "metadata": options}]
     assert report.judge == "choice@v1"
+
+
+LONG_TEXT = "A passage that is long enough."
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt"),
+    [
+        ({"context": "Passage.", "question": "What?", "answer": "x"}, "Passage.\n\nWhat?"),
+        ({"passage": "Passage.", "question": "What?", "answer": "a #### 4"}, "Passage.\n\nWhat?"),
+        (
+            {"context": "P.", "question": "What?", "choices": ["x", "y"], "answer": "B"},
+            "P.\n\nWhat?\n\nA. x\nB. y",
+        ),
+        ({"article": "One. Two.", "prompt": "What?", "completion": "x"}, "One. Two.\n\nWhat?"),
+        ({"instruction": "What?", "context": "Passage.", "response": "x"}, "Passage.\n\nWhat?"),
+        ({"instruction": "Do it.", "question": "What?", "output": "x"}, "Do it.\n\nWhat?"),
+        ({"instruction": "Do it.", "input": "What?", "label": "x"}, "Do it.\n\nWhat?"),
+        (
+            {"instruction": "Do.", "context": "P.", "question": "What?", "answer": "x"},
+            "Do.\n\nP.\n\nWhat?",
+        ),
+        ({"context": LONG_TEXT, "prompt": f"{LONG_TEXT} What?", "answer": "x"}, f"{LONG_TEXT} What?"),
+        ({"document": "doc-1", "question": "What?", "answer": "x"}, "What?"),
+        ({"context": None, "question": "What?", "answer": "x"}, "What?"),
+        ({"context": ["One.", "Two."], "question": "What?", "answer": "x"}, "One.\n\nTwo.\n\nWhat?"),
+    ],
+)  # fmt: skip
+def test_what_an_answer_needs_is_part_of_the_prompt(row: dict[str, Any], prompt: str, tmp_path: Path) -> None:
+    [item] = items(taken(jsonl(tmp_path, row), tmp_path))
+    assert item["prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("row", "answer", "steps"),
+    [
+        ({"answer": "First this, then that. The answer is 2.", "label": 2}, "2", 1),
+        ({"solution": r"So it is \boxed{4}.", "answer": "5"}, "5", 1),
+        ({"reasoning": "Long.", "response": "3"}, "3", 1),
+        ({"response": r"\boxed{7}"}, "7", 0),
+    ],
+)
+def test_the_short_column_is_the_answer_and_the_long_one_its_steps(
+    row: dict[str, Any], answer: str, steps: int, tmp_path: Path
+) -> None:
+    [item] = items(taken(jsonl(tmp_path, {"question": "x?", **row}), tmp_path))
+    assert (item["final_answer"], len(item.get("steps", []))) == (answer, steps)
+
+
+def test_reasoning_is_taught_and_not_dropped_for_a_completion(tmp_path: Path) -> None:
+    for row, expected in (
+        ({"reasoning": "Long.", "response": "3"}, {"steps": ["Long."], "final_answer": "3"}),
+        ({"reasoning": "Long.", "response": "Long. So 3"}, {"completion": "Long. So 3"}),
+        ({"response": r"So \boxed{3}"}, {"completion": r"So \boxed{3}"}),
+    ):
+        for asked in ("question", "prompt"):
+            [trace] = items(taken(jsonl(tmp_path, {asked: "x?", **row}), tmp_path, train=True))
+            assert {name: trace[name] for name in expected} == expected
+            assert ("steps" in trace) == ("steps" in expected)
+
+
+def test_what_may_be_the_wrong_column_is_said(tmp_path: Path) -> None:
+    row = {"prompt": "x?", "question": "y?", "answer": "word " * 21}
+    assert looked_at(jsonl(tmp_path, row), tmp_path).notes == {
+        "answers have more than 20 words: is that the right column?": 1,
+        "not part of the prompt, though its name is one of a context: question": 1,
+    }
 
 
 @pytest.mark.parametrize("turns", [{"messages": CHAT}, {"conversations": SHAREGPT[:2]}])
