@@ -18,6 +18,10 @@ IMPORTED_JUDGE = "answer_correctness@v2"
 """Named by the manifest of an imported golden set, where nobody names another."""
 
 
+MANIFEST_SUFFIX = ".manifest.json"
+"""What stands for `.jsonl` in the name of a manifest."""
+
+
 class Origin(BaseModel):
     """What a dataset was imported from.
 
@@ -71,7 +75,7 @@ class Manifest(BaseModel):
 
 def manifest_path(dataset: Path) -> Path:
     """Where the manifest of a .jsonl file is."""
-    return dataset.with_suffix(".manifest.json")
+    return dataset.with_suffix(MANIFEST_SUFFIX)
 
 
 def write_manifest(dataset: Path, manifest: Manifest) -> None:

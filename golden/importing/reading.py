@@ -111,6 +111,7 @@ class Reading:
             fields["prompt"] = _joined(before, fields.get("prompt"))
         if self.format == "hallmark" and not self.mapped and _is_line(fields, asked):
             return fields  # as it is, to the last character
+        beside = parts.pop("metadata", None) if "metadata" in fields and "metadata" not in own else None
         for name in IN_EVERY_FORMAT:
             if name in parts:
                 fields.setdefault(name, parts[name])
@@ -118,7 +119,7 @@ class Reading:
             fields[name] = value_of(row, column)
         used = self.used
         rest = {name: row[name] for name in row if name not in used and value_of(row, name) is not None}
-        return settled(fields, rest, asked)
+        return settled(fields, rest, asked, beside)
 
     @property
     def overlooked(self) -> list[str]:

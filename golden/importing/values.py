@@ -90,13 +90,14 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - 30} more" if len(names) > 30 else shown
 
 
-def settled(fields: Fields, rest: Values, asked: Asked) -> Fields:
+def settled(fields: Fields, rest: Values, asked: Asked, beside: Any = None) -> Fields:
     """The fields of a line as the schema has them: texts for numbers, slugs for categories, no empty ones.
 
     Args:
         fields: as a format or a mapping gave them.
         rest: what becomes metadata.
         asked: how the row is to be read.
+        beside: a metadata column, beside the metadata that the format itself makes.
 
     Raises:
         RowError: a value cannot be made into what its field needs.
@@ -111,9 +112,23 @@ def settled(fields: Fields, rest: Values, asked: Asked) -> Fields:
         found["messages"] = found.pop("prompt")
     if "messages" in found:
         _end_conversation(found, asked.train)
+    if beside is not None:
+        _keep(found, _field("metadata", beside, asked), asked.notes)
     if rest:
-        found["metadata"] = {**found.get("metadata", {}), **_kept(rest, asked.notes)}
+        _keep(found, _kept(rest, asked.notes), asked.notes)
     return found
+
+
+def _keep(found: Fields, more: Fields, notes: Notes) -> None:
+    """Add to the metadata of a line, where nothing is written over."""
+    metadata = found.setdefault("metadata", {})
+    for name, value in more.items():
+        free = name
+        while metadata.get(free, value) != value:
+            free += "_"
+        if free != name:
+            notes.add(f"`{name}` is kept as metadata.{free}, since metadata.{name} is another")
+        metadata[free] = value
 
 
 def _end_conversation(found: Fields, train: bool) -> None:

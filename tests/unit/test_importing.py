@@ -430,6 +430,31 @@ def test_reasoning_is_taught_and_not_dropped_for_a_completion(tmp_path: Path) ->
             assert ("steps" in trace) == ("steps" in expected)
 
 
+def test_metadata_of_a_multiple_choice_file_is_kept_beside_its_choices(tmp_path: Path) -> None:
+    row = {"question": EVEN, "choices": ["1", "2", "3"], "answer": "B", "options": "zz"}
+    path = jsonl(tmp_path, {**row, "metadata": {"source": "exam", "options": "a"}})
+    report = taken(path, tmp_path)
+    [item] = items(report)
+    assert item["metadata"] == {
+        "options": ["1", "2", "3"],
+        "source": "exam",
+        "options_": "a",
+        "options__": "zz",
+    }
+    assert "`options` is kept as metadata.options_, since metadata.options is another" in report.notes
+
+
+def test_a_folder_of_own_sets_names_no_manifest_as_a_split(tmp_path: Path) -> None:
+    folder = tmp_path / "sets"
+    folder.mkdir()
+    path = jsonl(tmp_path, {"question": "x?", "answer": "y"})
+    taken(path, folder, "one")
+    assert looked_at(folder, tmp_path).taken == 1
+    taken(path, folder, "two")
+    with pytest.raises(InputError, match=r"has several splits: one-v1, two-v1\. Name one"):
+        looked_at(folder, tmp_path)
+
+
 def test_what_may_be_the_wrong_column_is_said(tmp_path: Path) -> None:
     row = {"prompt": "x?", "question": "y?", "answer": "word " * 21}
     assert looked_at(jsonl(tmp_path, row), tmp_path).notes == {
