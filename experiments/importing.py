@@ -26,9 +26,10 @@ from experiments.lint_rules import Finding, Lines, same_prompts, unanswerable
 from experiments.linting import can_show
 from golden.datasets import Dataset, load_dataset, parse_name, read_items, read_traces
 from golden.guard import Overlap, find_overlaps
+from golden.importing.choices import AnswerIs, known_answer_is
 from golden.importing.formats import FormatName, known_format
 from golden.importing.reading import Reading, reading
-from golden.importing.rows import Places, Row
+from golden.importing.rows import Places, Row, Values
 from golden.importing.sources import HUB_PREFIX, Source, open_source
 from golden.importing.values import Asked, Notes, RowError
 from golden.lines import line_or_problems
@@ -41,6 +42,8 @@ FIRST_ROWS = 200
 PREVIEW = 3
 LISTED = 1000
 """So many refused rows and duplicates are listed; all are counted."""
+LONG = 20
+"""Words of an answer, above which it may be the wrong column."""
 UNKNOWN = "unknown"
 
 JUDGES = {"multiple_choice": "choice@v1"}
@@ -82,6 +85,7 @@ class ImportReport(Tabular, Record):
         detected: whether the format was found, not given.
         columns: which column is read as what.
         metadata: columns that are kept as metadata.
+        answer_is: of multiple choice: what an answer is: the label of a choice, its text, or its number.
         rows: how many the file has.
         refused: how many rows make no item, or none that may be used.
         refusals: the first of them.
@@ -116,6 +120,7 @@ class ImportReport(Tabular, Record):
     detected: bool
     columns: list[Mapped]
     metadata: list[str]
+    answer_is: AnswerIs | None = None
     rows: int
     refused: int
     refusals: list[Refusal]
@@ -225,6 +230,7 @@ def import_prepared(
     licence: str | None = None,
     made_by: str | None = None,
     judge: str | None = None,
+    answer_is: str | None = None,
     skip_bad: bool = False,
 ) -> Iterator[Prepared]:
     """Look at everything that an import would take and refuse. Nothing is written outside of a temporary
@@ -248,6 +254,8 @@ def import_prepared(
         made_by: how the items were made.
         judge: NAME@vN that a golden set is meant for; its answers are proved by it. Default: what suits the
             format, see `judge_for`.
+        answer_is: of multiple choice: whether an answer is the `label` of a choice, its `text`, or its number
+            `from-0` or `from-1`; None to find it.
         skip_bad: leave refused rows out; else they stop the import.
 
     Raises:
@@ -257,11 +265,15 @@ def import_prepared(
     key, version = _key(name)
     if judge is not None and not train:
         load_judge(judge)  # before anything is read
-    known = known_format(format)
+    known, named = known_format(format), known_answer_is(answer_is)
     others = [load_dataset(other) for other in against]
     opened = open_source(str(source), encoding, split)
     first = [row for table in opened.tables for row in islice(table.read(), FIRST_ROWS)]
     read = _settle(opened, first, train, known, columns)
+    try:
+        read.settle_answers(_rows_of(opened), named)
+    except InputError as error:
+        raise InputError(f"{opened.name}: {error}") from None
     used = None if train else load_judge(judge or judge_for(read.format))
     with tempfile.TemporaryDirectory(prefix="hallmark-import-") as folder:
         work = _Work(Path(folder), opened, read, train, key)
@@ -279,6 +291,7 @@ def import_prepared(
             sha256=opened.sha256,
             format=read.format,
             map=read.mapped,
+            answer_is=read.answer_is,
             rows=work.rows,
             refused=work.refused,
             duplicates=work.duplicates,
@@ -296,6 +309,7 @@ def import_prepared(
                 Mapped(field=ours, column=theirs) for ours, theirs in {**read.columns, **read.mapped}.items()
             ],
             metadata=read.rest,
+            answer_is=read.answer_is,
             rows=work.rows,
             refused=work.refused,
             refusals=work.refusals,
@@ -385,6 +399,11 @@ def _settle(
         raise InputError(f"{source.name}: {error}") from None
 
 
+def _rows_of(source: Source) -> Iterator[Values]:
+    for table in source.tables:
+        yield from (row.values for row in table.read() if isinstance(row.values, dict))
+
+
 def _place(out: Path, key: str, version: str | None, sha256: str) -> tuple[Path, bool]:
     """Where the dataset is written, and whether it is there already."""
     folder = out.expanduser()
@@ -469,7 +488,7 @@ class _Work:
     def read(self) -> None:
         """Read every row, and write those that make a line, each once."""
         lines: dict[bytes, int] = {}
-        asked = Asked(self.train, None if self.train else self.key, self.notes)
+        asked = Asked(self.train, None if self.train else self.key, self.notes, self.reading.answer_is)
         with self.file.open("wb") as file:
             for table in self.source.tables:
                 self.places.next_table()
@@ -497,6 +516,11 @@ class _Work:
                         self._learn(line)
         if self.ids is not None and not self._usable(self.ids):
             self.ids = None
+        if overlooked := self.reading.overlooked:
+            shown = ", ".join(overlooked)
+            self.notes.counts[f"not part of the prompt, though its name is one of a context: {shown}"] = (
+                self.rows
+            )
 
     def _line(self, row: Row, asked: Asked) -> tuple[Item | Trace, str | None]:
         """The line that a row makes, with an id of its content, and the id that the file gives it.
@@ -513,6 +537,8 @@ class _Work:
         line = line_or_problems(fields, Trace) if self.train else line_or_problems(fields, Item)
         if isinstance(line, list):
             raise RowError("; ".join(line))
+        if not self.train and any(len(answer.split()) > LONG for answer in line.accepted):
+            self.notes.add(f"answers have more than {LONG} words: is that the right column?")
         return line.model_copy(update={"trace_id": _content_id(line)}), given
 
     def _repeat(self, where: str, first: int) -> None:

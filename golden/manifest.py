@@ -18,6 +18,10 @@ IMPORTED_JUDGE = "answer_correctness@v2"
 """Named by the manifest of an imported golden set, where nobody names another."""
 
 
+MANIFEST_SUFFIX = ".manifest.json"
+"""What stands for `.jsonl` in the name of a manifest."""
+
+
 class Origin(BaseModel):
     """What a dataset was imported from.
 
@@ -26,6 +30,7 @@ class Origin(BaseModel):
         sha256: of the file; of several, over their names, sizes and contents.
         format: how its columns were read.
         map: field -> column, as given.
+        answer_is: of multiple choice: what an answer is: label, text, from-0 or from-1 (a number).
         rows: how many it has.
         refused: rows that were left out because they make no item.
         duplicates: rows that were left out because they repeat another one.
@@ -39,6 +44,7 @@ class Origin(BaseModel):
     sha256: str
     format: str
     map: dict[str, str] = Field(default_factory=dict)
+    answer_is: str | None = None
     rows: int
     refused: int = 0
     duplicates: int = 0
@@ -69,7 +75,7 @@ class Manifest(BaseModel):
 
 def manifest_path(dataset: Path) -> Path:
     """Where the manifest of a .jsonl file is."""
-    return dataset.with_suffix(".manifest.json")
+    return dataset.with_suffix(MANIFEST_SUFFIX)
 
 
 def write_manifest(dataset: Path, manifest: Manifest) -> None:

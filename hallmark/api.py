@@ -633,6 +633,7 @@ def import_dataset(
     licence: str | None = None,
     made_by: str | None = None,
     judge: str | Mapping[str, Any] | None = None,
+    answer_is: str | None = None,
     skip_bad: bool = False,
 ) -> ImportReport:
     """Make a frozen dataset of a file (JSONL, JSON, CSV, TSV, Parquet), of a directory, or of one on the hub.
@@ -653,6 +654,8 @@ def import_dataset(
         licence: SPDX identifier of the data's licence.
         made_by: how the items were made.
         judge: who a golden set is meant for, as in `evaluate`; its answers are proved by it.
+        answer_is: of multiple choice: whether an answer is the `label` of a choice, its `text`, or its number
+            `from-0` or `from-1`; None to find it.
         skip_bad: leave refused rows out.
 
     Raises:
@@ -683,6 +686,7 @@ def import_dataset(
             licence=licence,
             made_by=made_by,
             judge=None if judge is None else _reference(judge),
+            answer_is=answer_is,
             skip_bad=skip_bad,
         ) as prepared,
     ):

@@ -9,19 +9,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from core.errors import InputError
+from golden.importing.choices import CHOICES, choices_of, right_choice
 from golden.importing.rows import Values
-from golden.importing.values import Asked, Fields, RowError, json_list, kind, text_of
+from golden.importing.values import Asked, Fields, RowError, json_list, text_of
 from golden.lines import USUAL_NAMES
 from golden.schema import Trace
 
 FormatName = Literal[
-    "hallmark", "gsm8k", "multiple_choice", "sharegpt", "messages", "alpaca", "prompt_completion", "columns"
+    "hallmark",
+    "gsm8k",
+    "math",
+    "multiple_choice",
+    "sharegpt",
+    "messages",
+    "alpaca",
+    "prompt_completion",
+    "columns",
 ]
 FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)
 FIELDS = tuple(Trace.model_fields)
 ANSWER_LIST = "final_answers"
 """The column of an exported table that holds lists of accepted answers."""
-CHOICES = ("choices", "options", "endings", "answer_choices")
 RIGHT_CHOICE = (
     "answer",
     "answer_key",
@@ -30,11 +38,25 @@ RIGHT_CHOICE = (
     "answer_index",
     "correct_answer",
     "correct",
+    "correct_option",
+    "correct_choice",
+    "answer_letter",
+    "answer_label",
+    "final_answer",
     "target",
+    "gold",
+    "cop",
 )
-ASKED = ("question", "prompt", "query", "problem", "input", "ctx", "stem", "sentence")
-LETTERS = ("a", "b", "c", "d", "e")
+ASKED = ("question", "prompt", "query", "problem", "input", "ctx", "stem", "sentence", "goal")
+GOLD = ("final_answer", "answer", "expected_answer", "correct_answer", "ground_truth", "gold")
+"""What holds the answer to a conversation of a golden set, whatever its last turn says."""
 COMPLETIONS = ("completion", "response", "output", "chosen")
+BEFORE = {
+    "instruction": ("instruction",),
+    "context": ("context", "passage", "article", "document", "background", "input"),
+}
+"""What stands before the question in a prompt, in this order, where it has columns of its own."""
+REASONING = ("steps", *USUAL_NAMES["steps"])
 IN_EVERY_FORMAT = {
     "trace_id": ("trace_id", *USUAL_NAMES["trace_id"]),
     "category": ("category", "topic", "subject", "skill", "domain", "type", "task"),
@@ -105,67 +127,47 @@ def _gsm8k(parts: Values, asked: Asked) -> Fields:
     }
 
 
+def _math(parts: Values, asked: Asked) -> Fields:
+    solution = text_of(parts["solution"], "solution")
+    if (answer := boxed(solution)) is None:
+        raise RowError(r"solution: has no \boxed{...}, in which the final answer stands")
+    steps = [step.strip() for step in solution.splitlines() if step.strip()]
+    alone = len(steps) == 1 and re.fullmatch(r"\$*\\boxed\s*\{" + re.escape(answer) + r"\}\$*", steps[0])
+    return {"prompt": parts["question"], "steps": [] if alone else steps, "final_answer": answer}
+
+
+def boxed(text: str) -> str | None:
+    r"""What stands in the last box of a solution.
+
+    Example:
+        >>> boxed(r"So \boxed{1}, or \boxed{\frac{1}{2}}.")
+        '\\frac{1}{2}'
+    """
+    _, box, rest = text.rpartition(r"\boxed{")
+    depth = 1
+    for place, character in enumerate(rest if box else ""):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return rest[:place].strip() or None
+    return None
+
+
 def _multiple_choice(parts: Values, asked: Asked) -> Fields:
-    choices, labels = _choices(parts)
-    if not 2 <= len(choices) <= len(string.ascii_uppercase):
-        raise RowError(f"choices: has {len(choices)}, and a choice is among 2 to 26")
-    place = _right(parts["answer"], choices, labels)
+    choices = choices_of(parts)
+    place = right_choice(parts["answer"], choices, asked.answer_is or "label")
     shown = "\n".join(
-        f"{letter}. {choice}" for letter, choice in zip(string.ascii_uppercase, choices, strict=False)
+        f"{letter}. {choice}" for letter, choice in zip(string.ascii_uppercase, choices.texts, strict=False)
     )
     question = text_of(parts["question"], "question")
     return {
         "prompt": f"{question}\n\n{shown}",
         "final_answer": string.ascii_uppercase[place],
-        "metadata": {"options": choices},
+        "metadata": {"options": choices.texts},
     }
 
 
-def _choices(parts: Values) -> tuple[list[str], list[str]]:
-    """The texts of the choices, and what they are called."""
-    given = parts.get("choices")
-    if given is None:
-        given = [parts[letter] for letter in LETTERS if parts.get(letter) is not None]
-    labels: Any = None
-    if isinstance(given, str):
-        given = json_list(given) or given
-    if isinstance(given, dict) and "text" in given:
-        given, labels = given["text"], given.get("label")
-    elif isinstance(given, dict):
-        given, labels = list(given.values()), list(given)
-    elif isinstance(given, list) and given and all(isinstance(each, dict) for each in given):
-        labels = [each.get("label") or each.get("key") for each in given]
-        given = [each.get("text") or each.get("value") for each in given]
-    if not isinstance(given, list):
-        raise RowError(f"choices: expected a list of texts, got {kind(given)}")
-    texts = [text_of(each, "choices") for each in given]
-    if not isinstance(labels, list) or len(labels) != len(texts):
-        labels = list(string.ascii_uppercase[: len(texts)])
-    return texts, [str(label) for label in labels]
-
-
-def _right(answer: Any, choices: list[str], labels: list[str]) -> int:
-    if isinstance(answer, int) and not isinstance(answer, bool):
-        place = answer
-    else:
-        text = text_of(answer, "answer").strip()
-        bare = text.strip("().").upper()
-        upper = [label.upper() for label in labels]
-        if bare in upper:
-            place = upper.index(bare)
-        elif text in choices:
-            place = choices.index(text)
-        elif text.isdecimal():
-            place = int(text)
-        else:
-            raise RowError(f"answer: {text[:60]!r} is neither a choice nor the letter or number of one")
-    if not 0 <= place < len(choices):
-        raise RowError(f"answer: {place} is the number of no choice; there are {len(choices)}, from 0")
-    return place
-
-
 def _conversation(parts: Values, asked: Asked) -> Fields:
-    return {"messages": parts["messages"]}
+    return {name: value for name, value in parts.items() if name in ("messages", "final_answer")}
 
 
 def _alpaca(parts: Values, asked: Asked) -> Fields:
@@ -196,29 +198,35 @@ FORMATS: dict[FormatName, Format] = {
         _gsm8k,
         fits=lambda rows: _most(rows, lambda row: "####" in str(row["answer"])),
     ),
+    "math": Format(
+        {"question": ("problem", "question", "prompt"), "solution": ("solution", "answer", *COMPLETIONS)},
+        _math,
+        fits=lambda rows: _most(rows, lambda row: boxed(str(row["solution"])) is not None),
+    ),
     "multiple_choice": Format(
         {
             "question": ASKED,
             "choices": CHOICES,
             "answer": RIGHT_CHOICE,
-            **{each: (each,) for each in LETTERS},
         },
         _multiple_choice,
-        frozenset({"choices", *LETTERS}),
+        frozenset({"choices"}),
         lambda rows: _most(rows, _has_choices),
     ),
     "sharegpt": Format(
-        {"messages": ("conversations", "conversation")},
+        {"messages": ("conversations", "conversation"), "final_answer": GOLD},
         _conversation,
+        frozenset({"final_answer"}),
         fits=lambda rows: _most(rows, lambda row: _has_turns(row["messages"], "from")),
     ),
     "messages": Format(
-        {"messages": ("messages", *USUAL_NAMES["messages"])},
+        {"messages": ("messages", *USUAL_NAMES["messages"]), "final_answer": GOLD},
         _conversation,
+        frozenset({"final_answer"}),
         fits=lambda rows: _most(rows, lambda row: _has_turns(row["messages"], "role")),
     ),
     "alpaca": Format(
-        {"instruction": ("instruction",), "input": ("input",), "output": ("output", "response")},
+        {"instruction": ("instruction",), "input": ("input", "question"), "output": ("output", "response")},
         _alpaca,
         frozenset({"input"}),
     ),
@@ -230,7 +238,7 @@ FORMATS: dict[FormatName, Format] = {
             "prompt": ("prompt", *USUAL_NAMES["prompt"]),
             "completion": COMPLETIONS,
             "final_answer": ("final_answer", *USUAL_NAMES["final_answer"], *COMPLETIONS),
-            "steps": ("steps", *USUAL_NAMES["steps"]),
+            "steps": REASONING,
         },
         _plain,
         frozenset({"prompt", "completion", "final_answer", "steps"}),
@@ -246,9 +254,11 @@ def _most(rows: list[Values], fits: Callable[[Values], bool]) -> bool:
 def _has_choices(row: Values) -> bool:
     if row.get("answer") is None:
         return False
-    return isinstance(row.get("choices"), list | dict) or all(
-        row.get(each) is not None for each in LETTERS[:2]
-    )
+    try:
+        choices_of(row)
+    except RowError:
+        return False
+    return True
 
 
 def _has_turns(value: Any, name: str) -> bool:

@@ -13,6 +13,7 @@ from core.files import no_such_file, open_for_reading, sha256_entries, sha256_fi
 from golden.importing.arrow import arrow_table, parquet_table
 from golden.importing.rows import Table
 from golden.importing.text import text_table
+from golden.manifest import MANIFEST_SUFFIX
 
 HUB_PREFIX = "hf:"
 HUB = re.compile(r"hf:(?P<id>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?(:(?P<split>[\w./-]+))?", re.ASCII)
@@ -122,6 +123,7 @@ def split_files(names: Iterable[str], split: str | None, where: str) -> list[str
             path.suffix.lower() in SUFFIXES
             and path.suffix != ".txt"
             and path.name not in NO_DATA
+            and not path.name.endswith(MANIFEST_SUFFIX)
             and not hidden
         ):
             splits[split_name(path)].append(name)

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from core.files import sha256_bytes
 from golden.importing.rows import Values, WrittenFloat
@@ -52,11 +52,13 @@ class Asked(NamedTuple):
         train: as a training example, not as a golden item.
         category: of rows that have none; None for none.
         notes: where to say what was changed.
+        answer_is: how an answer names the right one of several choices; None where there are none.
     """
 
     train: bool
     category: str | None
     notes: Notes
+    answer_is: Literal["label", "text", "from-0", "from-1"] | None = None
 
 
 def named_in(expression: str) -> list[str]:
@@ -88,13 +90,14 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - 30} more" if len(names) > 30 else shown
 
 
-def settled(fields: Fields, rest: Values, asked: Asked) -> Fields:
+def settled(fields: Fields, rest: Values, asked: Asked, beside: Any = None) -> Fields:
     """The fields of a line as the schema has them: texts for numbers, slugs for categories, no empty ones.
 
     Args:
         fields: as a format or a mapping gave them.
         rest: what becomes metadata.
         asked: how the row is to be read.
+        beside: a metadata column, beside the metadata that the format itself makes.
 
     Raises:
         RowError: a value cannot be made into what its field needs.
@@ -109,9 +112,23 @@ def settled(fields: Fields, rest: Values, asked: Asked) -> Fields:
         found["messages"] = found.pop("prompt")
     if "messages" in found:
         _end_conversation(found, asked.train)
+    if beside is not None:
+        _keep(found, _field("metadata", beside, asked), asked.notes)
     if rest:
-        found["metadata"] = {**found.get("metadata", {}), **_kept(rest, asked.notes)}
+        _keep(found, _kept(rest, asked.notes), asked.notes)
     return found
+
+
+def _keep(found: Fields, more: Fields, notes: Notes) -> None:
+    """Add to the metadata of a line, where nothing is written over."""
+    metadata = found.setdefault("metadata", {})
+    for name, value in more.items():
+        free = name
+        while metadata.get(free, value) != value:
+            free += "_"
+        if free != name:
+            notes.add(f"`{name}` is kept as metadata.{free}, since metadata.{name} is another")
+        metadata[free] = value
 
 
 def _end_conversation(found: Fields, train: bool) -> None:
@@ -121,8 +138,9 @@ def _end_conversation(found: Fields, train: bool) -> None:
         if turns[-1]["role"] != "assistant" and not {"completion", "final_answer"} & found.keys():
             raise RowError("messages: ends without a turn of the assistant's, so nothing would be taught")
         return
-    if turns[-1]["role"] == "assistant" and "final_answer" not in found:
-        found["messages"], found["final_answer"] = turns[:-1], turns[-1]["content"]
+    if turns[-1]["role"] == "assistant":
+        found["messages"] = turns[:-1]
+        found.setdefault("final_answer", turns[-1]["content"])
     if not found["messages"] or found["messages"][-1]["role"] != "user":
         raise RowError("messages: has no turn of the user's before the answer")
 

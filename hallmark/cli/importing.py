@@ -46,8 +46,8 @@ def import_file(
     format: Annotated[  # noqa: A002 - the option's name
         str | None,
         typer.Option(
-            help="What the columns mean: hallmark, gsm8k, multiple_choice, sharegpt, messages, alpaca, "
-            "prompt_completion, or columns (by their names). Default: found."
+            help="What the columns mean: hallmark, gsm8k, math, multiple_choice, sharegpt, messages, "
+            "alpaca, prompt_completion, or columns (by their names). Default: found."
         ),
     ] = None,
     out_folder: Annotated[
@@ -86,6 +86,13 @@ def import_file(
         ),
     ] = None,
     judge_arg: JudgeArguments = None,
+    answer_is: Annotated[
+        str | None,
+        typer.Option(
+            help="Of multiple choice: what an answer is: label (of a choice), text (of it), from-0 or from-1 "
+            "(its number). Default: found from all rows."
+        ),
+    ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave refused rows out; else they stop the import.")
     ] = False,
@@ -121,6 +128,7 @@ def import_file(
             licence=licence,
             made_by=made_by,
             judge=judge_with(judge, judge_arg),
+            answer_is=answer_is,
             skip_bad=skip_bad,
         ) as prepared,
     ):

@@ -257,6 +257,16 @@ FORMATS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]]
         },
         None,
     ),
+    "math": (
+        {"problem": "Which x?", "solution": "As seen,\nso $\\boxed{\\frac{1}{2}}$.", "level": "Level 5"},
+        {
+            "prompt": "Which x?",
+            "steps": ["As seen,", "so $\\boxed{\\frac{1}{2}}$."],
+            "final_answer": "\\frac{1}{2}",
+            "metadata": {"level": "Level 5"},
+        },
+        None,
+    ),
     "alpaca": (
         {"instruction": "Translate.", "input": "chat", "output": "cat", "text": "..."},
         {"prompt": "Translate.\n\nchat", "final_answer": "cat", "metadata": {"text": "..."}},
@@ -298,7 +308,7 @@ FORMATS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]]
         {"prompt": "Capital of France?", "completion": "Paris"},
     ),
     "multiple_choice": (
-        {"question": "Which is even?", "choices": ["1", "2", "3"], "answer": 1},
+        {"question": "Which is even?", "choices": ["1", "2", "3"], "answer": "B"},
         {"prompt": ASKED, "final_answer": "B", "metadata": {"options": ["1", "2", "3"]}},
         None,
     ),
@@ -342,7 +352,13 @@ def test_the_help_names_every_format(hallmark) -> None:
         {"question": "Which is even?", "A": "1", "B": "2", "C": "3", "answer": "B"},
         {"ctx": "Which is even?", "endings": ["1", "2", "3"], "label": "B"},
         {"question": "Which is even?", "options": {"A": "1", "B": "2", "C": "3"}, "answer_idx": "(b)"},
-        {"question": "Which is even?", "options": [1, 2, 3], "answer": "2"},
+        {"question": EVEN, "option_a": "1", "option_b": "2", "option_c": "3", "answer": "b"},
+        {"question": EVEN, "choice1": "1", "choice2": "2", "choice3": "3", "answer": "choice2"},
+        {"question": EVEN, "choices": '["1", "2", "3"]', "answer": "B"},
+        {"question": EVEN, "choices": "['1', '2', '3']", "answer": "B"},
+        {"question": EVEN, "choices": "['1' '2'\n '3']", "answer": "B"},
+        {"question": EVEN, "choices": "{'text': array(['1', '2', '3'], dtype=object), 'label': array(['A', "
+         "'B', 'C'], dtype=object)}", "answerKey": "B"},
         {"question": "Which is even?", "choices": [{"label": "A", "text": "1"}, {"label": "B", "text": "2"},
          {"label": "C", "text": "3"}], "answer": "B"},
     ],
@@ -353,6 +369,178 @@ def test_multiple_choice_as_it_is_passed_around(row: dict[str, Any], tmp_path: P
     options = {"options": ["1", "2", "3"]}
     assert items(report) == [{"prompt": ASKED, "final_answer": "B", "category": "mine", "metadata": options}]
     assert report.judge == "choice@v1"
+
+
+LONG_TEXT = "A passage that is long enough."
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt"),
+    [
+        ({"context": "Passage.", "question": "What?", "answer": "x"}, "Passage.\n\nWhat?"),
+        ({"passage": "Passage.", "question": "What?", "answer": "a #### 4"}, "Passage.\n\nWhat?"),
+        (
+            {"context": "P.", "question": "What?", "choices": ["x", "y"], "answer": "B"},
+            "P.\n\nWhat?\n\nA. x\nB. y",
+        ),
+        ({"article": "One. Two.", "prompt": "What?", "completion": "x"}, "One. Two.\n\nWhat?"),
+        ({"instruction": "What?", "context": "Passage.", "response": "x"}, "Passage.\n\nWhat?"),
+        ({"instruction": "Do it.", "question": "What?", "output": "x"}, "Do it.\n\nWhat?"),
+        ({"instruction": "Do it.", "input": "What?", "label": "x"}, "Do it.\n\nWhat?"),
+        (
+            {"instruction": "Do.", "context": "P.", "question": "What?", "answer": "x"},
+            "Do.\n\nP.\n\nWhat?",
+        ),
+        ({"context": LONG_TEXT, "prompt": f"{LONG_TEXT} What?", "answer": "x"}, f"{LONG_TEXT} What?"),
+        ({"document": "doc-1", "question": "What?", "answer": "x"}, "What?"),
+        ({"context": None, "question": "What?", "answer": "x"}, "What?"),
+        ({"context": ["One.", "Two."], "question": "What?", "answer": "x"}, "One.\n\nTwo.\n\nWhat?"),
+    ],
+)  # fmt: skip
+def test_what_an_answer_needs_is_part_of_the_prompt(row: dict[str, Any], prompt: str, tmp_path: Path) -> None:
+    [item] = items(taken(jsonl(tmp_path, row), tmp_path))
+    assert item["prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("row", "answer", "steps"),
+    [
+        ({"answer": "First this, then that. The answer is 2.", "label": 2}, "2", 1),
+        ({"solution": r"So it is \boxed{4}.", "answer": "5"}, "5", 1),
+        ({"reasoning": "Long.", "response": "3"}, "3", 1),
+        ({"response": r"\boxed{7}"}, "7", 0),
+    ],
+)
+def test_the_short_column_is_the_answer_and_the_long_one_its_steps(
+    row: dict[str, Any], answer: str, steps: int, tmp_path: Path
+) -> None:
+    [item] = items(taken(jsonl(tmp_path, {"question": "x?", **row}), tmp_path))
+    assert (item["final_answer"], len(item.get("steps", []))) == (answer, steps)
+
+
+def test_reasoning_is_taught_and_not_dropped_for_a_completion(tmp_path: Path) -> None:
+    for row, expected in (
+        ({"reasoning": "Long.", "response": "3"}, {"steps": ["Long."], "final_answer": "3"}),
+        ({"reasoning": "Long.", "response": "Long. So 3"}, {"completion": "Long. So 3"}),
+        ({"response": r"So \boxed{3}"}, {"completion": r"So \boxed{3}"}),
+    ):
+        for asked in ("question", "prompt"):
+            [trace] = items(taken(jsonl(tmp_path, {asked: "x?", **row}), tmp_path, train=True))
+            assert {name: trace[name] for name in expected} == expected
+            assert ("steps" in trace) == ("steps" in expected)
+
+
+def test_metadata_of_a_multiple_choice_file_is_kept_beside_its_choices(tmp_path: Path) -> None:
+    row = {"question": EVEN, "choices": ["1", "2", "3"], "answer": "B", "options": "zz"}
+    path = jsonl(tmp_path, {**row, "metadata": {"source": "exam", "options": "a"}})
+    report = taken(path, tmp_path)
+    [item] = items(report)
+    assert item["metadata"] == {
+        "options": ["1", "2", "3"],
+        "source": "exam",
+        "options_": "a",
+        "options__": "zz",
+    }
+    assert "`options` is kept as metadata.options_, since metadata.options is another" in report.notes
+
+
+def test_a_folder_of_own_sets_names_no_manifest_as_a_split(tmp_path: Path) -> None:
+    folder = tmp_path / "sets"
+    folder.mkdir()
+    path = jsonl(tmp_path, {"question": "x?", "answer": "y"})
+    taken(path, folder, "one")
+    assert looked_at(folder, tmp_path).taken == 1
+    taken(path, folder, "two")
+    with pytest.raises(InputError, match=r"has several splits: one-v1, two-v1\. Name one"):
+        looked_at(folder, tmp_path)
+
+
+def test_what_may_be_the_wrong_column_is_said(tmp_path: Path) -> None:
+    row = {"prompt": "x?", "question": "y?", "answer": "word " * 21}
+    assert looked_at(jsonl(tmp_path, row), tmp_path).notes == {
+        "answers have more than 20 words: is that the right column?": 1,
+        "not part of the prompt, though its name is one of a context: question": 1,
+    }
+
+
+@pytest.mark.parametrize("turns", [{"messages": CHAT}, {"conversations": SHAREGPT[:2]}])
+@pytest.mark.parametrize("answer", ["final_answer", "answer"])
+def test_a_gold_answer_beside_a_conversation_wins_over_its_last_turn(
+    turns: dict[str, Any], answer: str, tmp_path: Path
+) -> None:
+    row = {"problem": "Capital of France?", "solution": "Long.", answer: "Lutetia", **turns}
+    path = jsonl(tmp_path, row)
+    [item] = items(taken(path, tmp_path))
+    assert item["final_answer"] == "Lutetia"
+    assert item["messages"][-1] == {"role": "user", "content": "Capital of France?"}
+    [trace] = items(taken(path, tmp_path, "learn", train=True))
+    assert trace["messages"][-1] == {"role": "assistant", "content": "Paris"}
+    assert trace["metadata"][answer] == "Lutetia"
+
+
+@pytest.mark.parametrize(
+    ("answers", "choices", "expected"),
+    [
+        ([0, 1, 3, 2], "wxyz", "ABDC"),
+        ([1, 2, 4, 3], "wxyz", "ABDC"),
+        (["1", "2", "4", "3"], "wxyz", "ABDC"),
+        ([1.0, 4.0], "wxyz", "AD"),
+        (["0", "1", "2"], ["0", "4", "2"], "ABC"),
+        (["6", "7"], "6789", "AB"),
+        ([1, 0], ["1", "0"], "BA"),
+        (["w", "nothing", "z"], "wxyz", "AD"),
+        ([1, 2], "wxyz", "--answer-is from-0 or from-1"),
+        ([0, 1, 4], "wxyz", "label|text|do not name their choices in one way"),
+        (["1", "2", "3"], "3412", "as its text, or as its number from 0, or as its number from 1"),
+        (["A", "B"], "BACD", "--answer-is label or text"),
+        (["A", "A", "2"], "wxyz", "do not name their choices in one way"),
+    ],
+)
+def test_how_answers_name_their_choices_is_settled_once_for_a_file(
+    answers: list[Any], choices: Any, expected: str, tmp_path: Path
+) -> None:
+    rows = [
+        {"question": f"Which, {n}?", "choices": list(choices), "answer": answer}
+        for n, answer in enumerate(answers)
+    ]
+    path = jsonl(tmp_path, *rows)
+    if not expected.isalpha():
+        with pytest.raises(InputError, match=expected):
+            looked_at(path, tmp_path)
+        return
+    report = taken(path, tmp_path, skip_bad=True)
+    assert "".join(item["final_answer"] for item in items(report)) == expected
+
+
+@pytest.mark.parametrize("choices", ["1 or 2 or 3", "[1, 2", {"A": "1"}])
+def test_a_letter_is_no_answer_where_its_choices_cannot_be_read(choices: Any, tmp_path: Path) -> None:
+    path = jsonl(tmp_path, {"question": EVEN, "choices": choices, "answer": "B"})
+    with pytest.raises(InputError, match="answers are letters or numbers of choices, but choices cannot be"):
+        looked_at(path, tmp_path)
+    assert looked_at(path, tmp_path, format="columns").taken == 1
+    written_out = jsonl(tmp_path, {"question": EVEN, "choices": choices, "answer": "two"})
+    assert looked_at(written_out, tmp_path).taken == 1
+
+
+def test_what_an_answer_is_can_be_said_and_is_recorded(hallmark, tmp_path: Path) -> None:
+    path = jsonl(tmp_path, {"question": EVEN, "choices": ["1", "2", "3"], "answer": 1})
+    for answer_is, letter in (("from-0", "B"), ("from-1", "A")):
+        report = taken(path, tmp_path, answer_is=answer_is, name=answer_is)
+        assert [item["final_answer"] for item in items(report)] == [letter]
+        manifest = load_dataset(report.path).manifest
+        assert manifest is not None
+        assert manifest.origin is not None
+        assert (report.answer_is, manifest.origin.answer_is) == (answer_is, answer_is)
+    refused = looked_at(path, tmp_path, answer_is="label").refusals
+    assert [each.reason for each in refused] == [
+        "answer: '1' is not the label of a choice; there are 3 choices"
+    ]
+    for wrong, problem in (("number", "known are label, text, from-0, from-1"), ("text", "read as columns")):
+        other = jsonl(tmp_path, {"question": "x?", "answer": "y"}, name="other.jsonl")
+        with pytest.raises(InputError, match=problem):
+            looked_at(other, tmp_path, answer_is=wrong)
+    result = hallmark("golden", "import", path, "--name", "cli", "--out", tmp_path, "--answer-is", "from-1")
+    assert "an answer is: from-1" in result.stdout
 
 
 def test_columns_are_mapped_and_the_others_are_kept(tmp_path: Path) -> None:

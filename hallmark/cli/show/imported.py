@@ -30,6 +30,8 @@ def show_import(report: ImportReport) -> None:
         for each in report.columns
     )
     out.print(f"format {report.format} ({found}): {read}", markup=False)
+    if report.answer_is:
+        out.print(f"an answer is: {report.answer_is}", markup=False)
     if report.metadata:
         out.print(f"kept as metadata: {', '.join(report.metadata)}", markup=False)
     for number, item in enumerate(report.preview, start=1):
