@@ -466,8 +466,8 @@ class Renderer:
         if before is not None and not self._leaves_system_out(asked, before, opens=True):
             remedy = (
                 "It takes it only where the user speaks last: give one trace for each assistant turn, with "
-                "the turns before it as messages and the turn as completion; or put it into prompt.instruction "
-                "instead."
+                "the turns before it as messages and the turn as completion; or put it into "
+                "prompt.instruction instead."
             )
         raise InputError(f"item {line.trace_id}: {self.template.file} leaves the system text out. {remedy}")
 
