@@ -7,7 +7,9 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,15 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+OTHER_ENCODINGS = (
+    "gb18030", "big5", "shift_jis", "euc-kr", "cp1251", "koi8-r", "cp1253", "cp1250", "cp1254", "mac-roman",
+)  # fmt: skip
+"""What else texts are often written in: of these, those are named in which a file makes sense."""
+ODD_SHARE = 0.2
+"""Of the words beyond ASCII so many may look like those of another encoding."""
+LETTER = r"[^\W\d_ªº¹²³¼½¾]"
+WORD = r"(?:[^\W\d_]|[^\x00-\x7f\w\s\u2010-\u203a\u20ac\u3000-\u303f\uff00-\uff20·«»])+"
+"""Letters, and the signs beyond ASCII that do not stand between words."""
 DELIMITERS = ",;\t|"
 SAMPLE = 1 << 16
 """Characters from which the delimiter is found."""
@@ -74,7 +85,9 @@ def encoding_of(path: Path) -> str:
             even, odd = head[:SAMPLE:2].count(0), head[1:SAMPLE:2].count(0)
             half = len(head[:SAMPLE]) // 2
             if max(even, odd) < 0.4 * half or min(even, odd) > 0.2 * half:
-                raise InputError(f"{path}: is no text: NUL at byte {head.index(0)}.")
+                wide = [name for name in ("utf-16-le", "utf-16-be") if _makes_sense_wide(head, name)]
+                hint = f" Or is it UTF-16? Name it, as in --encoding {' or '.join(wide)}." if wide else ""
+                raise InputError(f"{path}: is no text: NUL at byte {head.index(0)}.{hint}")
             return "utf-16-le" if odd > even else "utf-16-be"
         decoder, offset, foreign = codecs.getincrementaldecoder("utf-8")(), 0, False
         piece = head
@@ -90,19 +103,31 @@ def encoding_of(path: Path) -> str:
             piece = file.read(PIECE_BYTES)
 
 
+def _makes_sense_wide(head: bytes, encoding: str) -> bool:
+    """Whether the beginning of a file is a text in two bytes for each character."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        return False
+    known = sum(each in "\r\n\t" or unicodedata.category(each)[0] != "C" for each in text)
+    return known == len(text) and any(each in text for each in "\n{,\t;")
+
+
 def _not_utf8(path: Path, at: int, foreign: bool) -> str:
     if foreign:
         raise InputError(
             f"{path}: not UTF-8 at byte {at}, though what comes before it is. Repair it there, or name the "
             "file's encoding (--encoding)."
         )
-    decoder, controls, size = codecs.getincrementaldecoder("cp1252")(), 0, 0
+    decoder, controls, size, beginning = codecs.getincrementaldecoder("cp1252")(), 0, 0, ""
     with open_for_reading(path) as file:
         try:
             while piece := file.read(PIECE_BYTES):
                 text = decoder.decode(piece)
                 controls += len(re.findall(r"[\x00-\x08\x0e-\x1f\x7f]", text))
                 size += len(text)
+                if len(beginning) < PIECE_BYTES:  # from the first letter beyond ASCII on
+                    beginning += text if beginning or not text.isascii() else ""
         except UnicodeDecodeError:
             controls, size = 1, 0
     if controls * 1000 > size:
@@ -110,7 +135,54 @@ def _not_utf8(path: Path, at: int, foreign: bool) -> str:
             f"{path}: is no text, or in an encoding that is not known: neither UTF-8 (byte {at}) nor cp1252. "
             "Name it (--encoding)."
         )
+    _refuse_foreign(path, beginning)
     return "cp1252"
+
+
+def _refuse_foreign(path: Path, text: str) -> None:
+    """Refuse a text that was hardly written in cp1252: most of its words would be garbled.
+
+    Raises:
+        InputError: names the encodings in which it makes sense.
+    """
+    if _share_of_odd(text) <= ODD_SHARE:
+        return
+    with open_for_reading(path) as file:
+        head = file.read(PIECE_BYTES)
+    likely = [name for name in OTHER_ENCODINGS if _makes_sense(head, name)]
+    raise InputError(
+        f"{path}: neither UTF-8 nor, by its words, cp1252. Name its encoding, as in --encoding "
+        f"{' or '.join(likely or OTHER_ENCODINGS)}; --encoding cp1252 takes it as that."
+    )
+
+
+def _makes_sense(head: bytes, encoding: str) -> bool:
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return _share_of_odd(text) <= ODD_SHARE
+
+
+def _share_of_odd(text: str) -> float:
+    """Which share of the words with something beyond ASCII no language that is written in one script has."""
+    words = [word for word in re.findall(WORD, text) if not word.isascii() and re.search(LETTER, word)]
+    return sum(map(_is_odd, words)) / len(words) if words else 0.0
+
+
+def _is_odd(word: str) -> bool:
+    plain = word.lstrip("¿¡")
+    if re.fullmatch(r"[£§°±©®µ]?[A-Za-z]+[²³°®©ªº]?", plain):
+        return False
+    beyond = sum(not each.isascii() for each in plain)
+    latin = [unicodedata.name(each, "").startswith("LATIN") for each in plain if each.isalpha()]
+    return (
+        not plain.isalpha()
+        or (any(latin) and not all(latin))
+        or (all(latin) and beyond >= 3 and 2 * beyond > len(plain))
+        or any(a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(plain))
+        or re.search("[šžŠŽýÝŸðþÐÞªºµƒˆ]", plain) is not None
+    )
 
 
 def _opened(path: Path, encoding: str, newline: str = "") -> io.TextIOWrapper:

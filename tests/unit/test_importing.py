@@ -217,6 +217,49 @@ def test_the_encodings_of_excel_and_powershell_are_found(encoding, shown, suffix
     assert (f", {shown}" in report.shape) == (shown is not None)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("gb18030", "北京在哪里,中国"),
+        ("big5", "北京在哪裡,中國"),
+        ("euc-kr", "서울은 어디,한국"),
+        ("cp1251", "Какая столица России?,Москва"),
+        ("koi8-r", "Привет,Москва"),
+        ("cp1253", "Καλημέρα,κόσμε"),
+        ("cp1250", "Łódź i były źródła,Kraków Gdańsk"),
+        ("cp1254", "ağaç ıslak,şeker"),
+        ("mac-roman", "café,naïve"),
+        ("utf-16-le", "日本の首都は何ですか。日本の首都は何ですか。日本の首都は何ですか。,東京"),
+    ],
+)
+def test_a_text_of_another_encoding_is_refused_and_not_garbled(encoding, text, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(f"question,answer\n{text}\n".encode(encoding))
+    given = looked_at(path, tmp_path, encoding=encoding)
+    assert given.preview[0]["prompt"] == text.split(",")[0]
+    if encoding == "utf-16-le":
+        path.write_bytes(json.dumps({"q": text * 9, "a": "x"}, ensure_ascii=False).encode(encoding))
+        path = path.rename(tmp_path / "rows.jsonl")
+    with pytest.raises(InputError, match=rf"Name i.*--encoding .*{encoding}"):
+        looked_at(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Wie groß ist Köln? Für 5 €…, Straßen: 3×4 cm, ±5 %",
+        "¿Qué hora es? ¡Olé! el niño — España, 1º lugar, 2ª vez",
+        "été où ça l’œuvre « naïve » à Noël, ÉTÉ, São Paulo, ações",
+        "Ærø, Åland, øl, påske; 20 °C, 5 m², £5, ½ cup, “quoted” don’t",
+        "A–B; x²+y² = 4 • one • two; §5 a, ©2020",
+    ],
+)
+def test_a_text_of_windows_is_read_as_cp1252(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_bytes(f"question\tanswer\n{text}\t1\n".encode("cp1252"))
+    assert looked_at(path, tmp_path).preview[0]["prompt"] == text
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_of_a_table_is_found(delimiter, tmp_path: Path) -> None:
     rows = [{"prompt": "a, b; or | c", "final_answer": "1,5; 2", "page": "7"}] * 2 + [
