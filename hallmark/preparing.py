@@ -70,6 +70,8 @@ class Wanted(BaseModel):
     judge: str | None = None
     columns: dict[str, str] = {}
     format: str | None = None
+    encoding: str | None = None
+    answer_is: str | None = None
     skip_bad: bool = False
     memory_gb: float | None = None
     cpu: bool = False
@@ -235,6 +237,8 @@ def _golden_set(wanted: Wanted, name: str) -> ImportReport:
             name,
             format=wanted.format,
             columns=wanted.columns,
+            encoding=wanted.encoding,
+            answer_is=wanted.answer_is,
             out=FOLDER,
             sample=sample,
             judge=wanted.judge,
@@ -265,6 +269,8 @@ def _training_set(
         f"{name}-train",
         format=wanted.format,
         columns=wanted.columns,
+        encoding=wanted.encoding,
+        answer_is=wanted.answer_is,
         train=True,
         out=FOLDER,
         against=[golden.path],

@@ -47,6 +47,8 @@ def init(
     format: Annotated[  # noqa: A002 - what the option is called
         str | None, typer.Option("--format", help="As in golden import. Default: what is found.")
     ] = None,
+    encoding: Annotated[str | None, typer.Option(help="As in golden import. Default: what is found.")] = None,
+    answer_is: Annotated[str | None, typer.Option(help="As in golden import, of multiple choice.")] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out rows that make no item; else they stop it.")
     ] = False,
@@ -92,6 +94,8 @@ def init(
         judge=judge,
         columns=column_map(columns or []),
         format=format,
+        encoding=encoding,
+        answer_is=answer_is,
         skip_bad=skip_bad,
         memory_gb=memory_gb,
         cpu=cpu,
