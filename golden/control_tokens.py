@@ -53,6 +53,10 @@ class ControlTokens:
         pattern = self._written if role == "assistant" else self._asked
         return pattern.sub(rf"{_BEGIN}\g<0>{_END}", text)
 
+    def spelled(self, text: str) -> set[str]:
+        """The special tokens that something an assistant says spells, and that it is not meant to write."""
+        return set(self._written.findall(text))
+
     def shown(self, text: str) -> str:
         """A marked text as a person reads it."""
         return _MARKS.sub("", text)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ __all__ = ["PLAIN_TEMPLATE", "EncodedTrace", "Renderer", "conversation", "encode
 NO_SETTINGS = ResolvedPrompt()
 THINKING = 2048
 """Tokens that `fit` leaves for thinking."""
+
+MOST_NOTES = 5
+"""Special tokens of which it is said that they are taught as text."""
 
 _CONTENT, _CONTENT_END = "\U0010fff2", "\U0010fff3"
 """Stand around what an assistant says, to find it again in what a template makes of it."""
@@ -170,6 +174,7 @@ class Renderer:
         self._ends = list(dict.fromkeys(id_ for id_ in named if id_ is not None))
         self._control = ControlTokens(tokenizer, self.template.source, self._ends, config.thinking_end)
         self._lead = [] if self.template.source is not None else _lead(tokenizer)
+        self._spelled: Counter[str] = Counter()
 
     @property
     def ends(self) -> list[int]:
@@ -201,14 +206,27 @@ class Renderer:
         return mark is not None and self.text(line).rstrip().endswith(mark)
 
     def notes(self) -> list[str]:
-        """What a person should know about the settings of the prompt: which of them change nothing."""
+        """What a person should know about the settings of the prompt: which of them change nothing, and which
+        may be missing for the traces that were encoded so far.
+        """
         notes = [
             f"template_args.{name} changes nothing: {self.template.file} does not mention it"
             for name in self.template.unused()
         ]
         if self.prompt.config.date != DEFAULT_DATE and not self.template.prints_date:
             notes.append(f"date changes nothing: {self.template.file} does not ask for today's date")
-        return notes
+        return notes + self.training_notes()
+
+    def training_notes(self) -> list[str]:
+        """Which special tokens the traces that were encoded so far spell in what is taught. All are taught as
+        text; those of thinking as long as no setting says which they are.
+        """
+        remedy = "" if self.prompt.config.thinking_end else "; if it marks thinking, set prompt.thinking_end"
+        return [
+            f"the special token {token!r} is taught as text, in {count:,} "
+            f"completion{'s' * (count != 1)}{remedy}"
+            for token, count in self._spelled.most_common(MOST_NOTES)
+        ]
 
     def prompts(self, lines: Sequence[Item | Trace]) -> list[list[int]]:
         """The token ids of rendered prompts. A template writes its own special tokens; plain text begins with
@@ -289,6 +307,7 @@ class Renderer:
                 asked for; an example never ends its thinking; or nothing says where an answer ends.
         """
         _ = self.ends  # there must be one
+        self._spelled.update(chain.from_iterable(map(self._spelled_in, lines)))
         pairs = [line for line in lines if line.turns[-1].role != "assistant"]
         asked = [self._asked_text(line) for line in pairs]
         taught = [self._written(line, before) for line, before in zip(pairs, asked, strict=True)]
@@ -296,6 +315,13 @@ class Renderer:
         ids = self._control.ids([*asked, *whole])
         done = map(self._pair, ids, ids[len(pairs) :], taught)
         return [self._dialogue(line) if line.turns[-1].role == "assistant" else next(done) for line in lines]
+
+    def _spelled_in(self, line: Item | Trace) -> set[str]:
+        if line.turns[-1].role != "assistant":
+            return self._control.spelled(completion_of(line))
+        return self._control.spelled(
+            "\n".join(turn.content for turn in line.turns if turn.role == "assistant")
+        )
 
     def _written(self, line: Item | Trace, asked: str) -> str:
         """What a model is taught to write after a prompt, without what ends it."""

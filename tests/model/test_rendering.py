@@ -227,6 +227,28 @@ def test_marks_of_thinking_in_an_answer_are_tokens_and_in_a_question_text() -> N
     assert not {begin, end} & set(encode_traces(tokenizer, [line])[0].ids)
 
 
+def test_special_tokens_in_what_is_taught_are_counted() -> None:
+    tokenizer = make_tokenizer("chatml")
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [*tokenizer.all_special_tokens, "[THINK]", "[/THINK]"]}
+    )
+    lines = [
+        Trace(trace_id="a", prompt="Is [/THINK] odd?", completion="[THINK]yes[/THINK]no[/THINK]"),
+        Trace(trace_id="b", messages=talk("Which?", "hm[/THINK]no", "Is <|im_end|> odd?", "yes")),
+    ]
+    renderer = Renderer(tokenizer)
+    assert renderer.notes() == []
+    renderer.traces(lines)
+    assert renderer.notes() == [
+        f"the special token {token!r} is taught as text, in {count}; if it marks thinking, set "
+        "prompt.thinking_end"
+        for token, count in (("[/THINK]", "2 completions"), ("[THINK]", "1 completion"))
+    ]
+    told = Renderer(tokenizer, asked(thinking_end="[/THINK]"))
+    told.traces(lines[:1])
+    assert told.notes() == []
+
+
 def test_a_mark_of_thinking_may_be_several_tokens() -> None:
     tokenizer = make_tokenizer("chatml")
     tokens = ["<|channel|>", "<|message|>"]

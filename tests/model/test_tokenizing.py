@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.progress import Progress
+from core.progress import Progress, listening
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset, read_items
 from golden.prompting import PromptConfig, ResolvedPrompt
@@ -113,3 +113,17 @@ def test_a_tokenizer_without_an_end_is_refused(tokenizer: Any, small_dataset, tm
     tokenizer.name_or_path = str(tmp_path)  # where no config.json names one either
     with pytest.raises(InputError, match="nothing says where an answer ends: neither the chat template"):
         tokenize(small_dataset("train-v1", 5), tokenizer, tmp_path / "tokens")
+
+
+def test_special_tokens_that_are_taught_as_text_are_said_before_training(
+    tokenizer: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.jsonl"
+    row = {"trace_id": "t", "prompt": "2 + 2?", "completion": f"4{tokenizer.eos_token}"}
+    path.write_text(json.dumps(row) + "\n")
+    seen: list[Progress] = []
+    with listening(seen.append):
+        tokenize(path, tokenizer, tmp_path / "tokens")
+    said = [progress.note for progress in seen if progress.stage == "prompt:"]
+    assert len(said) == 1
+    assert f"{tokenizer.eos_token!r} is taught as text, in 1 completion" in said[0]

@@ -31,7 +31,7 @@ from core.progress import Listener, Meter, announce
 from core.sealed import SUMS, damage, seal
 from golden.datasets import read_traces
 from golden.prompting import ResolvedPrompt
-from golden.rendering import NO_SETTINGS, EncodedTrace, Renderer, encode_traces
+from golden.rendering import NO_SETTINGS, EncodedTrace, Renderer
 from golden.schema import Trace
 from trainer.contract import OnTooLong
 from trainer.data.packing import BoolArray, Int64Array
@@ -250,7 +250,9 @@ def tokenize(
     if problem is not None:
         announce("damaged:", f"{problem}. The training set is tokenized again")
     if problem is not None or not folder.is_dir() or read_json(folder / KEY) != key:
-        _write(dataset_path, tokenizer, folder, prompt, key, listener)
+        _write(dataset_path, renderer, folder, key, listener)
+        for note in renderer.training_notes():
+            announce("prompt:", note)
     tokens, bears_loss, offsets = (_map(folder / f"{name}.bin", kind) for name, kind in _files(dtype))
     return TokenizedDataset(
         tokens, bears_loss, offsets[:-1], np.diff(offsets), np.arange(len(offsets) - 1), dataset_path
@@ -275,9 +277,8 @@ def _tokenizer_sha256(tokenizer: Any) -> str:
 
 def _write(
     dataset_path: Path,
-    tokenizer: Any,
+    renderer: Renderer,
     folder: Path,
-    prompt: ResolvedPrompt,
     key: dict[str, Any],
     listener: Listener | None,
 ) -> None:
@@ -285,7 +286,7 @@ def _write(
     try:
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
         partial.mkdir(parents=True)
-        _write_arrays(dataset_path, tokenizer, partial, prompt, key["dtype"], listener)
+        _write_arrays(dataset_path, renderer, partial, key["dtype"], listener)
         write_json(partial / KEY, key)
         seal(partial / SUMS, [partial])
         shutil.rmtree(folder, ignore_errors=True)
@@ -299,9 +300,8 @@ def _write(
 
 def _write_arrays(
     dataset_path: Path,
-    tokenizer: Any,
+    renderer: Renderer,
     folder: Path,
-    prompt: ResolvedPrompt,
     dtype: str,
     listener: Listener | None,
 ) -> None:
@@ -315,7 +315,7 @@ def _write_arrays(
         )
         offsets.write(np.zeros(1, np.int64).tobytes())
         while chunk := list(islice(traces, CHUNK)):
-            encoded = encode_traces(tokenizer, chunk, prompt)
+            encoded = renderer.traces(chunk)
             _check_teaches(chunk, encoded, dataset_path)
             sizes = np.array([len(trace.ids) for trace in encoded], np.int64)
             total = int(sizes.sum())
