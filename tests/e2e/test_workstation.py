@@ -156,11 +156,13 @@ def first(place: Workstation, page: Any) -> str:
             ".schema-form-property", has=page.get_by_text(f"{label} (Optional)", exact=True)
         ).last
 
-    field("Steps").locator("input").fill("-1")
+    field("Checkpoint Every").locator("input").fill("-1")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text(
-        "'config.train.steps'. Failure reason: -1 is less than the minimum of 1"
+        "'config.train.checkpoint_every'. Failure reason: -1 is less than the minimum of 1"
     ).first.wait_for()
+    field("Checkpoint Every").locator("input").fill("100")
+    field("Steps").get_by_role("button", name="int", exact=True).click()  # else what suits the model
     field("Steps").scroll_into_view_if_needed()
     photograph(page, "form")
     assert {

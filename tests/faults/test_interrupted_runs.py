@@ -76,7 +76,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.mark.model
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "kills"), [("baseline", 4), ("trained", 3)])
+@pytest.mark.parametrize(("kind", "kills"), [("baseline", 3), ("trained", 2)])
 def test_a_run_killed_and_damaged_at_random_ends_in_the_same_bytes(
     kind: str, kills: int, home: Path, settings: dict[str, Any]
 ) -> None:
