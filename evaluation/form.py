@@ -17,7 +17,7 @@ GUESSED = ("last_number", "whole_text")
 NONE = "none"
 """What stands for the rung of a completion in which no answer was found."""
 
-ORDER = ("marker", "boxed", "hashes", "phrase", *GUESSED, NONE)
+ORDER = ("marker", "boxed", "hashes", "phrase", "bare", *GUESSED, NONE)
 """Rungs stand in the order in which a judge tries them; others by name, before those that are guessed."""
 
 MOSTLY = 0.5
@@ -41,8 +41,8 @@ class RungCounts(Record):
 class Changed(Record):
     """Items whose score changed in one direction, by whether each side had stated its answer.
 
-    An answer is stated where the model itself says which part of its text is the answer: found at any rung
-    but `GUESSED` ones. An item is put down to
+    An answer is stated where the model itself says which part of its text is the answer, or says nothing
+    else (`bare`): found at any rung but `GUESSED` ones. An item is put down to
 
     * skill where the side that scored less had stated its answer: that answer was read, and was worse;
     * form where that side had not stated its answer, and the other side had;
@@ -155,9 +155,10 @@ def form_and_skill(
         candidate: likewise.
 
     Returns:
-        None where the judge does not say where it found answers.
+        None where the judge does not say where it found answers: neither side has a rung. A side without
+        one had no answers at all, which is the plainest case of form.
     """
-    if not (baseline and candidate):
+    if not (baseline or candidate):
         return None
     before = np.array([is_stated(baseline.get(trace_id)) for trace_id in ids])
     after = np.array([is_stated(candidate.get(trace_id)) for trace_id in ids])

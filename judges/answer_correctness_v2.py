@@ -27,6 +27,7 @@ from judges.answer_ladder import (
     Found,
     find,
     flat,
+    is_bare,
     readings,
     said_number,
     until_another_question,
@@ -39,8 +40,19 @@ LONGEST_SHOWN = 400
 ARTICLE = re.compile(r"^(?:the|an|a)\s+(?=\S)")
 LETTER = re.compile(r"(?:option |choice )?\(?([a-z])\)?[.:]?")
 CASED = re.compile(r"[0-9]\s*(m(?:w|v|a|pa|j)|[kmgt]b)(?![^\W_])", re.IGNORECASE)
+RIGHT_ONE = re.compile(
+    r"(?:the )?(?:option|choice|letter|answer) \(?([a-z])\)? (?:is|must be|seems|would be) (?:the )?"
+    r"(?:most )?(?:correct|right|best|true)(?![^\W_])"
+)
+CHOSEN = re.compile(
+    r"(?:i(?:'d| would| will|'ll)? (?:choose|pick|select|go with|say)|so|hence|thus|therefore)"
+    r",? (?:it is |it's |the answer is )?(?:option |choice )?\(?([a-z])\)?"
+)
+OPTION_LINE = re.compile(r"^[ \t>*-]{0,6}\(?([A-Za-z])[).:](?=\s)", re.MULTILINE)
+FACTORIAL = re.compile(r"[0-9]!\W{0,9}$")
+OPPOSITE = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 REASONED = re.compile(r"(?:[,.;:!]|\s+-)\s")
-BOOLEANS = {"yes", "no", "true", "false"}
+BOOLEANS = set(OPPOSITE)
 
 
 class AnswerCorrectnessV2:
@@ -93,7 +105,7 @@ def verbatim(wanted: str, prediction: str, numeric: bool) -> str | None:
     if len(until_another_question(text)) < len(text) - len(wanted):
         return None
     if text == wanted:
-        return "last_number" if numeric else "whole_text"
+        return "bare" if numeric or (is_bare(text) and "\n" not in wanted) else "whole_text"
     if text.endswith(wanted) and AT_MARKER.search(text[-len(wanted) - 80 : len(text) - len(wanted)]):
         return "marker"
     return None
@@ -103,7 +115,7 @@ def same_number(wanted: str, number: Number, found: Found) -> tuple[bool, str]:
     """Whether what was found states the wanted number, and what it states."""
     if other_case(wanted, found.text):
         return False, folded(found.text)
-    if folded(found.text) == folded(wanted):
+    if folded(found.text) == folded(wanted) and not found.text.rstrip(" *_`$.").endswith("!"):
         return True, folded(found.text)
     said = said_number(found.text, last=found.rung == "last_number")
     return said.number is not None and agree(number, said.number), said.text
@@ -119,10 +131,16 @@ def stated_text(wanted: str, text: str) -> str | None:
     """The wanted text as a part of a text states it, in one of the ways a person says it; else None."""
     right = folded(wanted)
     letter = LETTER.fullmatch(right)
+    if right[-1:].isdigit() and FACTORIAL.search(text):
+        return None
+    if letter is not None and lists_options(text):
+        return None
     for reading in readings(text):
         if wanted.rstrip().endswith("!") and not reading.rstrip(" *_`$.").endswith("!"):
             continue
         given = folded(reading)
+        if right in BOOLEANS and _wavers(given, right):
+            continue
         if given == right or squeezed(given) == squeezed(right) or _bare_of_article(given, right):
             return given
         if letter is not None and _chooses(given, letter[1]):
@@ -130,6 +148,17 @@ def stated_text(wanted: str, text: str) -> str | None:
         if right in BOOLEANS and REASONED.match(given[len(right) :] + " ") and given.startswith(right):
             return given
     return None
+
+
+def lists_options(text: str) -> bool:
+    """Whether a text repeats the options of a question, `A) ...` and `B) ...` on lines of their own."""
+    return [letter.upper() for letter in OPTION_LINE.findall(text[:LONGEST_LINE])][:2] == ["A", "B"]
+
+
+def _wavers(given: str, right: str) -> bool:
+    """Whether a text also says the opposite of yes, no, true or false, or perhaps."""
+    other = rf"(?<![^\W_])(?:{OPPOSITE[right]}|maybe|perhaps)\s*(?:[,.;!?]|$)"
+    return re.search(other, given) is not None
 
 
 def _bare_of_article(given: str, right: str) -> bool:
@@ -144,4 +173,5 @@ def _chooses(given: str, letter: str) -> bool:
         r"(?:\(([a-z])\)(?![^\W_])|([a-z])(?:[).:](?:\s|$)|$))",
         given,
     )
-    return found is not None and letter in (found[1], found[2])
+    found = found or RIGHT_ONE.match(given) or CHOSEN.fullmatch(given)
+    return found is not None and letter in found.groups()

@@ -23,10 +23,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from judges.answer_numbers import Number, numbers, spoken
+from judges.answer_numbers import Number, numbers, spoken, whole_number
 from judges.answer_text import UNSEEN, bare, plain
 
-Rung = Literal["marker", "boxed", "hashes", "phrase", "last_number", "whole_text"]
+Rung = Literal["marker", "boxed", "hashes", "phrase", "last_number", "bare", "whole_text"]
 
 SHORT = 8
 """Words of a line that may be taken for a bare answer."""
@@ -43,7 +43,7 @@ WORD = (
 MARKER = re.compile(
     "(?:"
     + WORD
-    + r")(?:\s{0,2}\([^()\n]{0,60}\))?[*_`]{0,3}\s{0,8}"
+    + r")(?:\s{0,2}\([^()\n]{0,60}\))?[*_`\"]{0,3}\s{0,8}"
     + COLON
     + r"|^[ \t>#*_]{0,8}(?:the[ ])?(?:final[ ]|correct[ ])?answer[ \t*_#]{0,6}$"
     r"|<answer>",
@@ -85,6 +85,49 @@ CORRECTED = re.compile(
 DENIED = re.compile(
     r"(?<![^\W_])(?:not|never|neither|nor|none|nothing|no)(?![^\W_])|n['\u2019]t\b", re.IGNORECASE
 )
+LATER = re.compile(
+    r"(?:^|[.!?\n])[\s*_]{0,4}(?:but |no, |oh, )?"
+    r"(?:wait|actually|correction|sorry|oops|hmm|on second thought)"
+    r"(?![^\W_])(?=[^\n]{0,80}?(?<![^\W_])(?:correct|right|answer|value|result|wrong|mistake|error|should be"
+    r"|must be|it is|it['\u2019]s)(?![^\W_]))",
+    re.IGNORECASE,
+)
+"""Where a text takes back what it stated before."""
+
+NOT_SO = re.compile(
+    r"(?:(?<![^\W_])(?:not|never|false|wrong|incorrect|doubt\w{0,3})|n['\u2019]t)(?![^\W_])[^.!?\n]{0,40}"
+    r"(?<![^\W_])(?:that|think|believe|say)\s+(?:the\s+)?(?:final\s+|correct\s+|right\s+)?$",
+    re.IGNORECASE,
+)
+UNDECIDED = re.compile(
+    r"(?<![^\W_])(?:can ?not|could not|impossible to|unable to|not possible to|(?:can|couldn)['\u2019]t)"
+    r"\s(?:be\s)?(?:determine|know|tell|say|answer|calculate|find|found|solve)"
+    r"|(?:not enough|insufficient) (?:information|data)|(?:do not|don['\u2019]t) know"
+    r"|^\W*(?:the answer is )?unknown(?![^\W_])"
+)
+CALCULATOR = re.compile(r"<<[^<>\n]{0,200}>>")
+"""The marks of a calculator, as GSM8K writes them: <<48+24=72>>72."""
+
+JSON_VALUE = re.compile(
+    r'\s{0,8}(?:"((?:[^"\\\n]|\\.){0,2000})"|(-?[0-9][0-9.eE+-]{0,400}|true|false))\s{0,8}[,}\n]'
+)
+FENCED = re.compile(r"\s*(```|~~~)[\w+-]*[ \t]*\n(.*)\n[ \t]*\1\s*", re.DOTALL)
+ASIDE = re.compile(
+    r"(?<=[\w%°])(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bequals)(?<!\bbe)\s\((?=[^()]{0,200}[^\d\s()])[^()]{0,200}\)"
+)
+REASON = re.compile(r"\s(?:because|since|as (?:it|he|she|they|there))(?![^\W_]).*")
+MAIN = re.compile(
+    r"(?:[=:]|(?<![^\W_])(?:is|are|was|were|has|have|had|pays?|paid|costs?|earn(?:s|ed)?|makes?|made|needs?|gets?|got"
+    r"|takes?|took|receives?d?|spends?|spent|saves?d?|eats?|ate|sells?|sold|uses?d?|buys?|bought|walks?|runs?"
+    r"|weighs?|equals|total))\s?(?:about |only |a total of )?[$€£¥₹₩₽]?\s?$"
+)
+ASIDE_OF = re.compile(
+    r"[^=<>,;:()0-9]{0,80}?\s(?:for|in|per|of|to|after|before|every|each|within|during|over)"
+    r"\s(?:[^\W\d_]+ ){0,3}$"
+)
+"""What leads from the number that a sentence states to one that only says for how many."""
+
+BARE_WORDS = {"yes", "no", "true", "false"}
 GOES_ON = re.compile(r"\s*[-+*/x^=<>≤≥]\s*[$€£¥(]?\s*\.?[0-9]")
 OF_IT = re.compile(r"\s+of\s+[$€£¥]?[0-9]")
 LISTED = re.compile(r"\s*[,;&]\s*[$€£¥]?[-+]?[0-9]|(?:\s+[^\W\d_]+){0,2}\s+and\s+[$€£¥]?[-+]?[0-9]")
@@ -145,13 +188,38 @@ def find(text: str, numeric: bool, lines: int = 1) -> Found | None:
         lines: how many lines the right answer has.
     """
     text = until_another_question(text)
+    if numeric:
+        text = CALCULATOR.sub("", text)
+    if lines == 1 and is_bare(text):
+        return Found("bare", text.strip(), len(text))
+    found = _find(text, numeric, lines)
+    if found is None or found.rung in ("last_number", "whole_text"):
+        return found
+    later = [each.end() for each in LATER.finditer(text, found.end)]
+    if later and (not numeric or DIGIT.search(text, later[-1])):
+        return Found(found.rung, text[later[-1] :].strip(" ,.:"), len(text))
+    return found
+
+
+def is_bare(text: str) -> bool:
+    """Whether a text is nothing but an answer: a number, a letter of a choice, yes, no, true or false."""
+    if len(text) > 500:
+        return False
+    words = bare(flat(text))
+    if words in BARE_WORDS or re.fullmatch(r"[(\[]?[a-z][)\].:]?", words):
+        return True
+    return whole_number(words) is not None
+
+
+def _find(text: str, numeric: bool, lines: int) -> Found | None:
     marker, empty = last_marker(text, lines)
     if marker is None:
         stated = statement(text)
         if stated is None and numeric:
             stated = last_number(text, 0)
         if stated is None and not empty and not NOTHING.fullmatch(text):
-            stated = Found("whole_text", text.strip(), len(text))
+            fenced = FENCED.fullmatch(text)
+            stated = Found("whole_text", fenced[2] if fenced else text.strip(), len(text))
         return stated
     if numeric:
         said = said_number(marker.text)
@@ -180,6 +248,9 @@ def last_marker(text: str, lines: int) -> tuple[Found | None, bool]:
         part = text[match.end() : ahead]
         if match[0].lower() == "<answer>":
             part = part.partition("</")[0]
+        elif '"' in match[0]:
+            if (value := JSON_VALUE.match(part)) is not None:
+                part = value[1] or value[2] or ""
         elif part.startswith(("*", "_", "`")):
             part = part.lstrip("*_`")
         else:
@@ -255,7 +326,12 @@ def phrase(text: str, place: int = 0) -> Found | None:
         part = text[match.end() : ahead]
         if not NOTHING.fullmatch(part):
             taken = _lines(part.lstrip("*_` \t"), 1)
-            found = Found("phrase", taken, match.end() + part.find(taken) + len(taken))
+            if match[0] == "答えは":
+                taken = re.sub(r"(?:です|である|だ)[。.]?$", "", taken)
+            denied = NOT_SO.search(text[max(0, match.start() - 100) : match.start()])
+            found = Found(
+                "phrase", "not " + taken if denied else taken, match.end() + part.find(taken) + len(taken)
+            )
             break
         ahead = match.start()
     return found
@@ -289,11 +365,13 @@ def said_number(text: str, last: bool = False) -> Said:
         text, emphasised = _narrowed(text)
     line = flat(text)
     found = list(numbers(line))
+    if UNDECIDED.search(line):
+        return Said(None, line[-80:], "none")
     if not found:
         number = spoken(bare(line))
         return Said(number, bare(line), "leading" if number else "none")
     if last:
-        number = [each for each in found if each.value is not None][-1]
+        line, number = main_number(line, found)
         several = LAST_OF_SEVERAL.search(line[max(0, number.start - 80) : number.start])
         return Said(None, line[-80:], "alternatives") if several else _said(line, number, "last")
     if ALTERNATIVES.search(line) and len({each.value for each in found}) > 1:
@@ -319,6 +397,27 @@ def said_number(text: str, last: bool = False) -> Said:
             return _said(line, right[0], "equals")
     how = "emphasis" if emphasised else "only" if len(found) == 1 else "last"
     return _said(line, found[-1], how)
+
+
+def main_number(line: str, found: list[Number]) -> tuple[str, Number]:
+    """The last number of a line that is not said by the way: in brackets, in a reason, for how many."""
+    for aside in (ASIDE, REASON):
+        shorter = aside.sub("", line)
+        less = list(numbers(shorter)) if shorter != line else []
+        if any(each.value is not None for each in less):
+            line, found = shorter, less
+    found = [each for each in found if each.value is not None]
+    last, before = found[-1], found[-2:-1]
+    for number in before:
+        between = line[number.end : last.start]
+        if (
+            not last.currency
+            and ASIDE_OF.fullmatch(between)
+            and (number.currency or MAIN.search(line[max(0, number.start - 30) : number.start]))
+            and not re.search(r"\s(?:and|or|so|then|but|while|which|total|sum)\s|[.!?]\s", between)
+        ):
+            return line, number
+    return line, last
 
 
 def _said(line: str, number: Number, how: str) -> Said:

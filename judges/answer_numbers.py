@@ -61,6 +61,10 @@ SCALES |= {
     "tausend": 3,
     "mil": 3,
     "mille": 3,
+    "lakh": 5,
+    "lakhs": 5,
+    "crore": 7,
+    "crores": 7,
 }
 SCALES |= {"millionen": 6, "millones": 6, "milhões": 6, "тыс": 3, "тысяч": 3, "млн": 6, "миллионов": 6}
 DOZEN = {"dozen": 12}
@@ -163,6 +167,42 @@ OPERATES = re.compile(
     r"\s?[*^]\s?[\w($\\]|\s?/\s?(?:[0-9(\\]|[a-z](?![a-z]))|\s?[-+x]\s?[$€£¥₹₩₽(]?\.?[0-9]|-[b-z](?![a-z])"
     r"|\s?(?:√|\\(?:sqrt|pi|frac|cdot|times|log|sin|cos|tan))"
 )
+MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+DATED = re.compile(rf"\b{MONTH}\.?\s(?:[0-9]{{1,2}}(?:st|nd|rd|th)?,?\s)?$")
+DAY = re.compile(rf"(?:st|nd|rd|th)?\s(?:of\s)?{MONTH}\b(?!\s(?:be|have|not)\b)")
+DECADE = re.compile(r"(?:1[0-9]|20)[0-9]0")
+NEGATED = re.compile(r"\b(?:minus|negative)\s$")
+DERIVED = re.compile(
+    r"(?:±|\\pm|\+/-|\b(?:half|third|quarter|double|triple|square|cube|factorial|multiple|reciprocal|inverse|none)"
+    r" of|\broot of|\b(?:twice|thrice|double|triple|log|ln|sin|cos|tan|minus|plus|times|instead of"
+    r"|(?:divided|multiplied) by)"
+    r"|(?:^|[:=])\s*no)\s*(?:the |all )?[($€£¥₹₩₽]?\s?$"
+)
+"""What makes another number of the one behind it, or takes it back."""
+
+REWORKED = re.compile(
+    r"\s?(?:[‰±>≤≥≠→]|<(?![/|]|[a-z]{1,10}>))|\s?(?:=>|->)|\s-\s?[a-z](?![a-z])"
+    r"|\s(?:plus|minus|mod|modulo|choose|cubed|squared|factorial|tens|hundreds|thousands|bce?|b\.c\.)(?![^\W_])"
+    r"|\s(?:times|over|divided by|multiplied by|to the power|raised to|(?:\w+ )?out of|of)"
+    r"\s[$€£¥]?(?:[0-9(\\x]|\w+\b$)"
+    r"|\s(?:[^\W\d_]+\s)?(?:or|and) (?:more|less|fewer|over|under|above|below|higher|lower|up)(?![^\W_])"
+    r"|\s(?:[^\W\d_]+\s)?(?:more|less|fewer|greater|larger|smaller) than\s[$€£¥]?[0-9]"
+    r"|\s(?:percentage points?|per ?mille?|promille)(?![^\W_])"
+)
+"""What makes another number of the one before it."""
+
+TIME = r"(?:years?|months?|weeks?|days?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)"
+LENGTH = r"(?:miles?|yards?|yds?|feet|foot|ft|inch(?:es)?|in|km|kilomet(?:er|re)s?|met(?:er|re)s?|m|cm)"
+WEIGHT = r"(?:pounds?|lbs?|ounces?|oz|kg|kilograms?|kilos?|grams?|g)"
+MONEY = r"(?:dollars?|cents?|euros?|pounds?|pence|rupees?|paise)"
+SECOND = re.compile(
+    "|".join(rf"\s?(?!in\b){kind}\b,?(?:\sand)?\s[0-9]+\s?{kind}\b" for kind in (TIME, LENGTH, WEIGHT, MONEY))
+)
+"""5 hours 30 minutes is no 5 hours."""
+
 UNDER_TWENTY = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
@@ -270,7 +310,7 @@ def unit_of(text: str) -> str:
         text = pattern.sub(replacement, text)
     first, space, rest = text.partition(" ")
     first = first.rstrip(".,;:)")
-    first = SAME_UNIT.get(first, first)
+    first = "/".join(SAME_UNIT.get(each, each) for each in first.split("/"))
     return (re.sub(r"\^(?=[23]\b)", "", first) + space + rest).strip()
 
 
@@ -303,6 +343,15 @@ def _read(text: str, match: re.Match[str], following: int) -> Number:
         if sign or currency:
             start -= len(before) - context.start()
     value = value_of(match[0])
+    ahead = text[max(0, start - 40) : start]
+    negated = NEGATED.search(ahead) if not sign and not currency else None
+    if negated is not None and not re.search(r"[0-9)}\]]\s*$", ahead[: negated.start()]):
+        sign, start, ahead = "-", start - len(negated[0]), ahead[: negated.start()]
+    if DECADE.fullmatch(match[0]) and re.match(r"s(?![^\W_])", text[end : end + 2]):
+        value = None  # 1990s are ten years
+    of_a_date = len(match[0]) <= 2 or re.search(r"[0-9]", ahead[-6:])
+    if of_a_date and (DATED.search(ahead) or DAY.match(text[end : end + 20])):
+        value = None  # 5 January is a day
     joined = match.start() and text[match.start() - 1]
     if joined and (
         _is_cased(joined) or joined in "_^#" or (joined == "-" and _is_cased(text[match.start() - 2]))
@@ -328,7 +377,9 @@ def _read(text: str, match: re.Match[str], following: int) -> Number:
     if glued is not None and glued[0] in ("st", "nd", "rd", "th"):
         end = glued.end()
     while (word := AFTER_WORD.match(text, end)) is not None:
-        if word[1] in SCALES and (word[1] != "k" or word.start(1) == end):
+        if currency and word[1] == "m" and word.start(1) == end:
+            value *= 10**6
+        elif word[1] in SCALES and (word[1] != "k" or word.start(1) == end):
             value *= 10 ** SCALES[word[1]]
         elif word[1] in DOZEN:
             value *= DOZEN[word[1]]
@@ -348,7 +399,16 @@ def _read(text: str, match: re.Match[str], following: int) -> Number:
         return Number(None, start=start, end=end)  # 5+ is a bound
     unit = text[end : max(end, following)][:60]
     bounded = BOUND.search(text[max(0, start - 40) : start] + text[start : match.start()]) is not None
-    operand = bool(OPERAND.search(text[max(0, start - 8) : start]) or OPERATES.match(text, end))
+    behind = text[end : end + 80]
+    factorial = behind.startswith("!") and not currency and not re.search(r"[^\W_]\s$", ahead)
+    operand = bool(
+        OPERAND.search(text[max(0, start - 8) : start])
+        or OPERATES.match(text, end)
+        or DERIVED.search(ahead)
+        or REWORKED.match(behind)
+        or SECOND.match(behind)
+        or factorial
+    )
     return Number(-value if sign == "-" else value, currency, percent, unit, start, end, bounded, operand)
 
 

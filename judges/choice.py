@@ -22,12 +22,13 @@ from pydantic import Field
 
 from core.errors import InputError
 from golden.schema import Item
-from judges.answer_ladder import find
+from judges.answer_correctness_v2 import lists_options
+from judges.answer_ladder import Found, find
 from judges.answer_text import folded, plain
 from judges.base import JudgeParameters, Score
 
 CALLED = r"(?:option|choice|letter|answer|alternative)"
-ALONE = re.compile(r"[(\[]?([A-Za-z])[)\].:,;!]{0,2}")
+ALONE = re.compile(r"[(\[]?([A-Za-z])[)\].:,;!?]{0,2}")
 BEGINS = re.compile(
     "(?:the )?(?:correct |right |best |final )?(?:" + CALLED + " (?:is )?:? ?)?"
     r"(?:[(\[]([A-Z])[)\]](?![^\W_])"
@@ -38,6 +39,25 @@ NAMED = re.compile(r"\b" + CALLED + r"\s+(?:is\s+)?[(\[]?([A-Z])[)\]]?(?![\w'])(
 ENDS = re.compile(
     r"(?:\bis|\bbe|:|=|\bchoose|\bpick|\bselect)\s+(?:option |choice )?[(\[]?([A-Z])[)\]]?[.!]?$"
 )
+DENIED = re.compile(
+    r"(?<![^\W_])(?:not|never|neither|nor|cannot|incorrect|wrong|false|untrue|eliminated?|rules? out"
+    r"|ruled out|except|anything but|everything but|unlikely)(?![^\W_])|n['\u2019]t(?![^\W_])",
+    re.IGNORECASE,
+)
+ANOTHER = re.compile(r"\b(?:but|however|though)\b", re.IGNORECASE)
+RIGHT = re.compile(
+    r"(?:the )?"
+    + CALLED
+    + r"\s+[(\[]?([A-Z])[)\]]?\s+(?:is|must be|seems|would be)\s+(?:the\s+)?(?:most\s+)?"
+    r"(?:correct|right|best|true|answer)(?![^\W_])",
+    re.IGNORECASE,
+)
+SO = re.compile(
+    r"(?:^|[\s,])(?:so|hence|thus|therefore),?\s+(?:it is |it's |the answer is )?[(\[]?([A-Z])[)\]]?[.!]?$",
+    re.IGNORECASE,
+)
+END_TOKEN = re.compile(r"(?:</s>|<\|[\w]{1,30}\|>)\s*$")
+SENTENCES = re.compile(r"(?<=[.!?])\s+(?=\S{2})")
 SEVERAL = re.compile(r"[(\[]?\b[A-Za-z]\b[)\]]?\s*(?:,|/|&|\band\b|\bor\b)\s*[(\[]?[A-Za-z]\b[)\]]?(?![\w'])")
 
 
@@ -79,9 +99,7 @@ class ChoiceV1:
         found = find(prediction, numeric=False)
         if found is None:
             return Score(trace_id=item.trace_id, score=0.0, extracted=None, reason="empty")
-        given = chosen(found.text, options)
-        if given is None and found.rung == "whole_text":
-            given = concluded(found.text, options)
+        given = self._given(found, options)
         if given is None:
             return Score(
                 trace_id=item.trace_id, score=0.0, extracted=None, reason="no_choice", rung=found.rung
@@ -91,6 +109,17 @@ class ChoiceV1:
         return Score(
             trace_id=item.trace_id, score=float(right), extracted=given, reason=reason, rung=found.rung
         )
+
+    def _given(self, found: Found, options: Mapping[str, str]) -> str | None:
+        if found.rung not in ("bare", "whole_text"):
+            return chosen(found.text, options)
+        text = END_TOKEN.sub("", found.text).strip()
+        first, _, rest = text.partition("\n")
+        if rest.strip() and ALONE.fullmatch(first.strip(" *_`")):
+            return chosen(first, options)
+        if lists_options(text):
+            return None
+        return chosen(text, options) or concluded(text, options)
 
     def _options(self, item: Item) -> dict[str, str]:
         held: Any = (item.metadata or {}).get(self.parameters.options)
@@ -116,21 +145,51 @@ def chosen(text: str, options: Mapping[str, str]) -> str | None:
         return letter
     if len(same) == 1:
         return same[0]
-    if SEVERAL.match(line):
+    clause = re.split(r"\b(?:because|since)\b|[,;]\s|(?<=\w{2})[.!?]\s", line, maxsplit=1)[0]
+    if SEVERAL.match(line) or DENIED.search(clause):
         return None
-    for pattern in (BEGINS.match, NAMED.fullmatch, ENDS.search):
+    if ANOTHER.search(line):
+        return None
+    for pattern in (BEGINS.match, NAMED.fullmatch, RIGHT.match, ENDS.search, SO.search):
         if (found := pattern(line)) is not None:
             return _known(next(filter(None, found.groups())), options)
     return None
 
 
 def concluded(text: str, options: Mapping[str, str]) -> str | None:
-    """The choice of a text without a statement: of its last line, else the last letter that is called one."""
-    lines = text.strip().splitlines()
-    if (last := chosen(lines[-1], options)) is not None:
-        return last
-    named = NAMED.findall(text[-20_000:])
-    return _known(named[-1], options) if named else None
+    """The choice of a text without a statement.
+
+    That of its last line, else of its last sentence, else the one option whose text that sentence names,
+    else the last letter that is called one in a sentence that denies nothing.
+    """
+    line = text.strip().splitlines()[-1]
+    sentences = SENTENCES.split(line[-2_000:])
+    for part in (line, sentences[-1]):
+        if (last := chosen(part, options)) is not None:
+            return last
+    if not DENIED.search(sentences[-1]) and (named := mentioned(sentences[-1], options)) is not None:
+        return named
+    for sentence in reversed(re.split(r"[.!?;\n]\s", text[-20_000:])):
+        if NAMED.search(sentence):
+            letters = set() if DENIED.search(sentence) else {each.upper() for each in NAMED.findall(sentence)}
+            return _known(letters.pop(), options) if len(letters) == 1 else None
+    return None
+
+
+def mentioned(sentence: str, options: Mapping[str, str]) -> str | None:
+    """The option that a sentence says it is, where it names the text of exactly one."""
+    line = folded(sentence)
+    named = {
+        letter: rf"(?<![^\W_]){re.escape(text)}(?![^\W_])(?: \({letter.lower()}\))?"
+        for letter, option in options.items()
+        if (text := folded(option)) and re.search(rf"(?<![^\W_]){re.escape(text)}(?![^\W_])", line)
+    }
+    if len(named) != 1:
+        return None
+    [(letter, text)] = named.items()
+    is_it = rf"(?<![^\W_])(?:is|are|was|were|be|choose|pick|select) (?:the )?{text}$"
+    is_right = rf"{text} (?:is|are|was|were) (?:the )?(?:correct|right|best|answer)(?![^\W_])"
+    return letter if re.search(rf"{is_it}|{is_right}", line) else None
 
 
 def _known(letter: str, options: Mapping[str, str]) -> str | None:

@@ -33,21 +33,27 @@ from judges.answer_correctness_v2 import (
     wanted_number,
 )
 from judges.answer_ladder import Found, Said, find, flat, said_number, statement
-from judges.answer_numbers import Number, agree, is_unit, unit_of
+from judges.answer_numbers import Number, agree, is_unit, unit_of, whole_number
 from judges.answer_text import EMPHASIS, bare, folded
 from judges.base import Score
 from judges.math_equivalence import TooComplex, _same, bounded, parsed
 from judges.math_formulas import formula, too_large
 
 FORMULA = re.compile(r"(?<!\\)\$\$?([^$]+?)(?<!\\)\$\$?|\\\(([^$]+?)\\\)|\\\[([^$]+?)\\\]")
-NO_FORMULA = re.compile(r"[0-9]\s*:\s*[0-9]|[0-9]+[-/.][0-9]+[-/.][0-9]+")
-"""Times, ratios, dates, versions."""
+NO_FORMULA = re.compile(
+    r"(?<![0-9])(?:1[0-9]|20)[0-9]0s(?![a-z])|[0-9]\s*:\s*[0-9]|[0-9]+[-/.][0-9]+[-/.][0-9]+"
+)
+"""Decades, times, ratios, dates, versions."""
 
 RELATION = re.compile(r"[<>≤≥≠]|\\(?:leq?|geq?|neq?|lt|gt|leqslant|geqslant)(?![a-zA-Z])")
 NAMED = re.compile(r"\s*[a-zA-Z](?:_\{?\w\}?)?(?:\([a-z]\))?\s*=\s*(?=[^=])")
 UNIT = re.compile(r"\\?[,;: ]?\s*\\(?:text|mathrm|mbox|textrm)\s*\{([^{}]*)\}(?:\s*\^\s*\{?([23])\}?)?\s*$")
 LOWERED = re.compile("[₀-₉]+")
 PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*\\?%")
+REPEATING = re.compile(r"(?<![0-9.])([0-9]{0,20})\.([0-9]{0,20})\\(?:overline|bar)\s?\{([0-9]{1,20})\}")
+LONGEST_FORMULA = 1_000
+"""Characters beyond which an answer is text: patterns that read formulas take the square of a length."""
+
 GROUPED = re.compile(r"(?<![0-9.])([1-9][0-9]{0,2})((?:(?:\\[,;: !]|\{,\}| )[0-9]{3}(?![0-9]))+)")
 
 
@@ -75,6 +81,8 @@ class MathEquivalenceV2:
         wanted: str = item.final_answer  # type: ignore[assignment]  # see judging.one_answer_each
         number = wanted_number(wanted)
         found = find(prediction, number is not None, wanted_lines(wanted))
+        if found is not None and found.rung in ("last_number", "bare") and number is not None:
+            found = only_formula(prediction, found)
         rung = verbatim(wanted, prediction, number is not None)
         if not prediction.strip() or (found is None and rung is None):
             return Score(trace_id=item.trace_id, score=0.0, extracted=None, reason="empty")
@@ -108,6 +116,26 @@ def judged(wanted: str, number: Number | None, found: Found) -> tuple[str, str]:
         if found.rung == "last_number" or is_plain(stated, text):
             return stated.text, "wrong"
     return text, compared(text, wanted)
+
+
+def only_formula(prediction: str, found: Found) -> Found:
+    r"""The formula that a text without a statement is or ends in, as \sqrt{81}, before its last number."""
+    text = prediction.strip()
+    formulas = [*FORMULA.finditer(found.text)] if len(found.text) <= LONGEST_FORMULA else []
+    if formulas and not re.search(r"\w", found.text[formulas[-1].end() :]):
+        text = next(filter(None, formulas[-1].groups()))
+        text = text.rpartition("=")[2]
+    if "\n" in text or len(text) > LONGEST_FORMULA or re.search(r"\\(?:text|mathrm|mbox)", text):
+        return found
+    line = bare(flat(text))
+    if (
+        (whole_number(line) is not None and not text.endswith("!"))
+        or "=" in text
+        or "%" in text
+        or as_formula(text)[0] is None
+    ):
+        return found
+    return Found("whole_text", text, found.end)
 
 
 def same_value(number: Number, said: Said) -> bool:
@@ -174,15 +202,26 @@ def compared(answer: str, wanted: str) -> str:
         return "too_complex"
 
 
+def _repeating(found: re.Match[str]) -> str:
+    r"""0.1\overline{6} as a fraction."""
+    whole, fixed, repeated = found.groups()
+    nines = 10 ** len(repeated) - 1
+    value = Fraction(int((whole + fixed) or 0) * nines + int(repeated), nines * 10 ** len(fixed))
+    return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+
 def as_formula(text: str) -> tuple[str | None, str]:
     """A text as LaTeX, None where it is none, and the unit behind it."""
+    if len(text) > LONGEST_FORMULA:
+        return None, ""
     text = text.strip().rstrip(".,;:")
     text = LOWERED.sub(lambda each: "_{" + unicodedata.normalize("NFKC", each[0]) + "}", text)
-    if NO_FORMULA.search(text) or len(text) > 10_000 or text.endswith(("*", "+", "/", "^", "=", "-")):
+    if NO_FORMULA.search(text) or text.endswith(("*", "+", "/", "^", "=", "-")):
         return None, ""
     unit = ""
     if (found := UNIT.search(text)) is not None:
         text, unit = text[: found.start()], folded(found[1]) + (found[2] or "")
     text = GROUPED.sub(lambda each: each[1] + re.sub(r"[^0-9]", "", each[2]), text)
+    text = REPEATING.sub(_repeating, text)
     text = PERCENT.sub(r"\\frac{\1}{100}", text)
     return formula(text), unit

@@ -82,6 +82,14 @@ def test_what_is_shown_is_short_and_can_be_stored(judge: Judge) -> None:
     score.extracted.encode()
 
 
+def test_a_formula_is_read_only_where_it_is_short() -> None:
+    pytest.importorskip("math_verify")
+    from judges.math_equivalence_v2 import LONGEST_FORMULA, as_formula
+
+    assert as_formula("1" * LONGEST_FORMULA)[0] is not None
+    assert as_formula("1" * (LONGEST_FORMULA + 1)) == (None, "")
+
+
 texts = st.text(max_size=60)
 REFERENCES = texts.filter(lambda text: text.strip() != "")
 MARKS = (

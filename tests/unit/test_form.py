@@ -15,7 +15,7 @@ from experiments.runs import begin_run, owned, why_not_reused
 from experiments.workspace import Workspace
 from golden.prompting import PromptConfig
 from golden.schema import Item
-from judges import Score
+from judges import Score, load_judge
 from registry import Run
 from tasks.report import comparison_report
 from tests.support.recorded_runs import plan_of, recorded_run, workspace_at, write_predictions
@@ -57,6 +57,7 @@ def compared(*answers: tuple[Answer, Answer]) -> Comparison:
         ("boxed", "marker", (1, 0, 0)),
         ("marker", "last_number", (1, 0, 0)),
         ("letter", "letter", (1, 0, 0)),
+        ("bare", "marker", (1, 0, 0)),
         ("last_number", "marker", (0, 1, 0)),
         ("whole_text", "boxed", (0, 1, 0)),
         (None, "phrase", (0, 1, 0)),
@@ -103,6 +104,34 @@ def test_a_gain_that_is_mostly_form_is_said_with_what_remains_without() -> None:
     assert "| `last_number` | 0 | 18 | 0 | 0 |" in shown
     again = Comparison.model_validate(comparison.model_dump(mode="json"))
     assert again == comparison
+
+
+def test_a_side_without_any_answer_is_the_plainest_case_of_form() -> None:
+    form = compared(*[((0.0, None), (1.0, "marker"))] * 20).form
+    assert form is not None
+    assert (form.gained.form, form.n, form.mostly_form) == (20, 0, True)
+    lost = compared(*[((1.0, "marker"), (0.0, None))] * 20).form
+    assert lost is not None
+    assert lost.lost.form == 20
+
+
+@pytest.mark.parametrize(
+    ("judge", "reference", "before", "after"),
+    [
+        ("choice@v1", "B", "C", "Answer: B"),
+        ("answer_correctness@v2", "18", "17", "Answer: 18"),
+        ("answer_correctness@v2", "18", "17 apples.", "Answer: 18"),
+        ("answer_correctness@v2", "yes", "No.", "Answer: yes"),
+    ],
+)
+def test_a_text_that_is_nothing_but_an_answer_states_it(
+    judge: str, reference: str, before: str, after: str
+) -> None:
+    item = Item(trace_id="t", prompt="?", final_answer=reference, category="c")
+    scores = [load_judge(judge).score(item, text) for text in (before, after)]
+    form = compared(*[((scores[0].score, scores[0].rung), (scores[1].score, scores[1].rung))] * 20).form
+    assert form is not None
+    assert (form.gained.skill, form.gained.form, form.mostly_form) == (20, 0, False)
 
 
 def test_a_judge_that_names_no_rungs_and_a_recorded_comparison_show_nothing_of_them() -> None:

@@ -78,15 +78,15 @@ def test_the_code_of_exact_match_v1_has_not_changed() -> None:
 
 CODE = {
     "answer_correctness@v1": "26cc461a6206431ce6d6cb841036e60728ff04c1102f4ccdb53e8f7d29bec446",
-    "answer_correctness@v2": "22eef4b80530f3527f2ee2568744916e4fd10c8460e11a49994cab30b6fa3367",
-    "choice@v1": "7dbb788fadd00fadb5f2e7eb1075654208952b95d2eee80861425dca24cc5e27",
+    "answer_correctness@v2": "baa4a7c093ee346f1cd912279d45f61ceec98b1147f3b3060fb614adb08824ce",
+    "choice@v1": "1dbbfcebfdc97d25c492d4e466d7bbc5086925e1c4127e4daf869c83b64149e6",
     "contains@v1": "7563ff30a4ad867f074f8fe6dd71e88262ce8973f5191630a40db2160a8dfcd7",
     "exact_match@v1": "1a3578a32576d05af893210ed3cdf2239e8f5c27f0c488672c7d0037e8e00262",
-    "f1@v1": "6850a10db7599cf0714dcea2a79d964c9feb99237102d5b9d1018b02e3cfe745",
-    "json_fields@v1": "0b32167ca8fea928dddd349c9b58a99adc94a6febc79adbcbaf233a3f99196d6",
+    "f1@v1": "c9317520f38c057ef294b19071bc20e16b891de198bbb930fd36eccf4711bd8c",
+    "json_fields@v1": "596935c9ed3a53e3d060ddfd8971df963beecdbe9f46cd21a21afec262cc34fb",
     "math_equivalence@v1": "3f7922c8952e90f46bb441da0d5b4163a5ec2857ca1fd764a4776d313f46f639",
-    "math_equivalence@v2": "8769647094f65dc64fa47b2bc1ee6996776aed624bd6969aeaf7b725c9c02847",
-    "regex@v1": "7feea7cffbaf3bac3073cdda04c6eac20b47c427363f2955dc5b9d664adba36b",
+    "math_equivalence@v2": "3cba5ced07df66c93dfbd1061ccf76d5dd672ce044a575d8007a9a441060fb61",
+    "regex@v1": "925400bf1986b7caf8e8cb8d17c0a31420da22210c91dba2d0699db201566baa",
 }
 
 

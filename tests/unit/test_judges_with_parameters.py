@@ -173,6 +173,39 @@ def test_choice(text: str, chosen: str | None) -> None:
         assert score.reason == ("no_choice" if chosen is None else "correct" if chosen == letter else "wrong")
 
 
+CAPITALS = {"options": ["Paris", "Rome", "London", "Berlin"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("Not option B", None),
+        ("Anything but option B", None),
+        ("The answer cannot be option A", None),
+        ("B. is wrong", None),
+        ("A) is false", None),
+        ("Answer: not B", None),
+        ("Choice B seems best, but option C is the right one.", None),
+        ("A. Paris\nB. Rome\nC. London\nD. Berlin", None),
+        ("The capital is neither Rome nor Paris.", None),
+        ("It is Rome or Paris.", None),
+        ("Option A is wrong. Option B is wrong too. So it's C.", "C"),
+        ("The right answer is B.\n\nOption D is incorrect because Berlin is in Germany.", "B"),
+        ("B\n\nA: Paris", "B"),
+        ("Answer: B?", "B"),
+        ("B</s>", "B"),
+        ("B<|im_end|>", "B"),
+        ('{"answer": "B"}', "B"),
+        ("Option B is correct.", "B"),
+        ("The capital of Italy is Rome.", "B"),
+        ("Among the options, Rome (B) is correct.", "B"),
+    ],
+)
+def test_choice_hears_what_is_denied_and_what_is_only_repeated(text: str, chosen: str | None) -> None:
+    score = said("choice@v1", "B", text, CAPITALS)
+    assert (score.extracted, score.score) == (chosen, float(chosen == "B"))
+
+
 def test_choice_takes_options_by_letter_and_a_right_answer_in_words() -> None:
     assert said("choice@v1", "London", "Answer: B", OPTIONS).score == 1
     assert said("choice@v1", "B", "Answer: B").score == 1
@@ -268,6 +301,6 @@ def test_a_judge_can_be_tried_on_a_text(hallmark) -> None:
     assert (done.returncode, done.stdout) == (0, "1  correct: found '1,234' (hashes)\n")
     options = ("--metadata", '{"options": ["Paris", "Rome"]}')
     done = hallmark("judges", "try", "choice@v1", "It is Rome.", "-r", "A", "-r", "B", "--json", *options)
-    assert json.loads(done.stdout)["extracted"] is None
+    assert json.loads(done.stdout)["extracted"] == "B"
     assert hallmark("judges", "try", "regex@v1", "x", "-r", "1").returncode == 2
     assert hallmark("judges", "try", "f1@v1", "x", "-r", " ").returncode == 2
