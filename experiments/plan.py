@@ -293,6 +293,10 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Experimen
         HallmarkError: see `plan_training`; also when the training set overlaps with any of the datasets, or
             the champion, which is judged too, is not to be had or cannot be asked.
     """
+    wanted_first: list[EvaluateConfig | TrainRunConfig] = [config.trained(), *config.baselines()]
+    known = {plan_key(each): plan for each in wanted_first if (plan := settled_plan(each)) is not None}
+    if known.keys() == {plan_key(each) for each in wanted_first}:
+        return ExperimentPlan(config=config, plans=known)
     workspace.check_writable()
     model = resolve_model(config.base_model, workspace)
     files = [_golden(each, workspace).path for each in config.judged(config.base_model)]

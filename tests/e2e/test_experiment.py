@@ -267,9 +267,10 @@ def test_two_at_once_take_turns_and_the_second_says_for_whom_it_waits(
 
 
 @pytest.mark.slow
-def test_an_infrastructure_failure_is_a_failed_run_never_a_score_of_zero(
+def test_damaged_weights_end_with_their_file_before_a_run_begins_never_with_a_score_of_zero(
     place: Workplace, first: Any
 ) -> None:
+    before = place.json("runs", "list")
     broken = place.folder / "broken model"
     shutil.copytree(TINY_BASE_DIRECTORY, broken)
     weights = broken / "model.safetensors"
@@ -278,9 +279,4 @@ def test_an_infrastructure_failure_is_a_failed_run_never_a_score_of_zero(
     assert done.returncode == 3
     assert "damaged safetensors file" in done.stderr
     assert "Traceback" not in done.stderr
-    run = place.json("runs", "list")[0]
-    assert (run["status"], run["metric"]) == ("failed", None)
-    assert "damaged safetensors file" in run["error"]
-    refused = place.run("promote", run["run_id"])
-    assert refused.returncode == 2
-    assert "failed and has no scores" in refused.stderr
+    assert place.json("runs", "list") == before
