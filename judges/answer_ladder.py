@@ -211,6 +211,11 @@ def is_bare(text: str) -> bool:
     return whole_number(words) is not None
 
 
+def without_numbering(text: str) -> str:
+    """A text without the numbers of its items and steps, which are no answer."""
+    return "\n".join(ENUMERATED.sub("", line) for line in text.splitlines())
+
+
 def _find(text: str, numeric: bool, lines: int) -> Found | None:
     marker, empty = last_marker(text, lines)
     if marker is None:
@@ -219,7 +224,8 @@ def _find(text: str, numeric: bool, lines: int) -> Found | None:
             stated = last_number(text, 0)
         if stated is None and not empty and not NOTHING.fullmatch(text):
             fenced = FENCED.fullmatch(text)
-            stated = Found("whole_text", fenced[2] if fenced else text.strip(), len(text))
+            whole = fenced[2] if fenced else text.strip()
+            stated = Found("whole_text", without_numbering(whole) if numeric else whole, len(text))
         return stated
     if numeric:
         said = said_number(marker.text)

@@ -31,6 +31,8 @@ class Pair(NamedTuple):
 YES, NO = True, False
 
 FORMS = [
+    Pair("1", "1. First we divide the tadpoles.", NO, "whole_text"),
+    Pair("1", "Step 1: add the ducks", NO, "whole_text"),
     # where an answer is found
     Pair("85", "7+8=15\n4+3+1=8\nAnswer: 85", YES, "marker"),
     Pair("85", "Answer: 84\nNo, wait.\nAnswer: 85", YES, "marker"),

@@ -78,15 +78,15 @@ def test_the_code_of_exact_match_v1_has_not_changed() -> None:
 
 CODE = {
     "answer_correctness@v1": "26cc461a6206431ce6d6cb841036e60728ff04c1102f4ccdb53e8f7d29bec446",
-    "answer_correctness@v2": "baa4a7c093ee346f1cd912279d45f61ceec98b1147f3b3060fb614adb08824ce",
-    "choice@v1": "1dbbfcebfdc97d25c492d4e466d7bbc5086925e1c4127e4daf869c83b64149e6",
+    "answer_correctness@v2": "19f6ff694c1447a1be5666e7d0ead2cffbb9253d5b1d1b60489051069c18d32c",
+    "choice@v1": "83a233247221dec8adcc02122a215b885116d1134d10b79b41e875dfa595ba98",
     "contains@v1": "7563ff30a4ad867f074f8fe6dd71e88262ce8973f5191630a40db2160a8dfcd7",
     "exact_match@v1": "1a3578a32576d05af893210ed3cdf2239e8f5c27f0c488672c7d0037e8e00262",
-    "f1@v1": "c9317520f38c057ef294b19071bc20e16b891de198bbb930fd36eccf4711bd8c",
-    "json_fields@v1": "596935c9ed3a53e3d060ddfd8971df963beecdbe9f46cd21a21afec262cc34fb",
+    "f1@v1": "e50103a4c22b3ff81fe7a93c648863d65c2f01290ebc5adc0819d6dadad2c61c",
+    "json_fields@v1": "5ffb58aaa1d9b798955799cf662373251a3dc1a5803cae29d08b2dc8ed4f5556",
     "math_equivalence@v1": "3f7922c8952e90f46bb441da0d5b4163a5ec2857ca1fd764a4776d313f46f639",
-    "math_equivalence@v2": "3cba5ced07df66c93dfbd1061ccf76d5dd672ce044a575d8007a9a441060fb61",
-    "regex@v1": "925400bf1986b7caf8e8cb8d17c0a31420da22210c91dba2d0699db201566baa",
+    "math_equivalence@v2": "0900402c9c009d1c08d1e003e72c5f8bf641dff3a65f4f6a5d8f33930a1d6194",
+    "regex@v1": "9d255eb44db725e7764f2cf78922c082bd2fe5c42bbe18b22317a083d580d1cb",
 }
 
 
