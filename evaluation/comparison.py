@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,6 @@ from evaluation.numbers import p_text, percent, points
 from evaluation.pairs import TEST_NAMES, Pairs
 from evaluation.statistics import holm
 from evaluation.superiority import smallest_significant_gain
-from judges.base import Score
 
 RESAMPLES = 10_000
 SHOWN_VALUE = 200
@@ -263,11 +262,6 @@ def _group_row(by: str, group: Group) -> Row:
         "better": group.gained,
         "worse": group.lost,
     }
-
-
-def scores_by_id(scores: Iterable[Score]) -> dict[str, float]:
-    """trace_id -> score."""
-    return {score.trace_id: score.score for score in scores}
 
 
 def compare(

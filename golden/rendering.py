@@ -549,27 +549,6 @@ class Renderer:
         return AssistantTurn(lead, tail, tokens[max(found, key=len)])
 
 
-def render_prompt(tokenizer: Any, line: Item | Trace, prompt: ResolvedPrompt = NO_SETTINGS) -> str:
-    r"""The text before the completion: by the chat template, or without one the prompt and a line feed.
-
-    Args:
-        tokenizer: a Hugging Face tokenizer.
-        line: a golden item or a training trace.
-        prompt: how the model is asked.
-
-    Raises:
-        InputError: see `Renderer.text`.
-
-    Example:
-        >>> from transformers import AutoTokenizer
-        >>> tokenizer = AutoTokenizer.from_pretrained("golden/base/tiny-base")
-        >>> item = Item(trace_id="t", prompt="What is 47 + 38?", final_answer="85", category="sums")
-        >>> render_prompt(tokenizer, item)
-        'What is 47 + 38?\n'
-    """
-    return Renderer(tokenizer, prompt).text(line)
-
-
 def encode_prompt(tokenizer: Any, line: Item | Trace, prompt: ResolvedPrompt = NO_SETTINGS) -> list[int]:
     """The token ids of a rendered prompt; see `Renderer.prompts`, which is faster for many."""
     return Renderer(tokenizer, prompt).prompts([line])[0]
