@@ -404,7 +404,7 @@ def test_a_run_refuses_leaks_and_records_twins(allowed: bool, tmp_path: Path, mo
     monkeypatch.setenv("HALLMARK_HOME", str(tmp_path / "home"))
     train, golden, _ = leaking(tmp_path)
     wanted = {"dataset": str(train), "allow_contamination": allowed, "sequence_length": 256}
-    settings = {"dataset": str(golden), "train": wanted}
+    settings = {"dataset": str(golden), "train": wanted, "generation": {"max_new_tokens": 1}}
     config = configured(TrainRunConfig, None, settings)
     if not allowed:
         with pytest.raises(
