@@ -403,9 +403,12 @@ def read_every_line(path: Path, any_text: bool = False) -> Iterator[tuple[int, A
 
 
 def count_lines(path: Path) -> int:
-    """How many line feeds a file has; quick, for progress."""
+    """How many lines a file has, the last one with or without a line feed at its end."""
+    count, end = 0, b"\n"
     with open_for_reading(path) as file:
-        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(PIECE_BYTES), b""))
+        for piece in iter(lambda: file.read(PIECE_BYTES), b""):
+            count, end = count + piece.count(b"\n"), piece[-1:]
+    return count + (end != b"\n")
 
 
 def _parse_line(path: Path, number: int, offset: int, line: bytes, any_text: bool) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from core.errors import InputError, IntegrityError
-from core.files import atomic_writer, open_for_reading, sha256_bytes, sha256_file
+from core.files import atomic_writer, count_lines, open_for_reading, sha256_bytes, sha256_file
 from experiments.run_files import files_of, is_here
 from golden.datasets import BUILT_IN, dataset_path, load_dataset, parse_name
 from golden.datasets import Dataset as GoldenDataset
@@ -53,17 +53,12 @@ def training_dataset(config: TrainConfig, home: Path) -> tuple[GoldenDataset, li
         TrainingSource(
             name=part.dataset.name,
             sha256=part.dataset.sha256,
-            items=_lines(part.dataset.path),
+            items=count_lines(part.dataset.path),
             weight=part.weight,
         )
         for part in parts
     ]
     return write_mixture(parts, config.seed, home / "cache" / "datasets"), sources
-
-
-def _lines(path: Path) -> int:
-    with open_for_reading(path) as file:
-        return sum(1 for _ in file)
 
 
 def first_items(dataset: GoldenDataset, count: int, home: Path) -> GoldenDataset:

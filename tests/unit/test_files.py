@@ -14,6 +14,7 @@ from core.errors import InputError, ResourceError
 from core.files import (
     atomic_writer,
     canonical_json,
+    count_lines,
     parse_json,
     raise_for_os_error,
     read_jsonl,
@@ -142,3 +143,14 @@ def test_a_file_that_is_no_safetensors_file_has_a_hash_too(content: bytes, tmp_p
     first = sha256_tensors(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(content + b"more")
     assert sha256_tensors(tmp_path) != first
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"), [(b"", 0), (b"\n", 1), (b"a", 1), (b"a\nb", 2), (b"a\nb\n", 2)]
+)
+def test_lines_are_counted_with_or_without_a_line_feed_at_the_end(
+    content: bytes, lines: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(content)
+    assert count_lines(path) == lines
