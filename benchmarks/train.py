@@ -96,8 +96,8 @@ class Example:
 
 def read_dataset(options: argparse.Namespace, folder: str) -> Any:
     """The training traces as token ids, made by the trainer's own code."""
+    from golden.tokenizer import load_tokenizer
     from trainer.data.tokens import tokenize
-    from trainer.job import load_tokenizer
 
     return tokenize(options.dataset, load_tokenizer(options.model), Path(folder) / "tokens")
 

@@ -197,15 +197,7 @@ class ExperimentConfig(TrainRunConfig):
             reuse: whether a recorded run may be taken.
         """
         return [
-            EvaluateConfig(
-                model=model,
-                dataset=each.dataset,
-                judge=each.judge,
-                prompt=self.prompt,
-                generation=self.generation,
-                limit_items=self.limit_items,
-                reuse=reuse,
-            )
+            self.evaluate(model, reuse).model_copy(update={"dataset": each.dataset, "judge": each.judge})
             for each in self.datasets
         ]
 

@@ -41,7 +41,9 @@ PROMPT_CODE = (
     "golden/rendering.py",
     "golden/chat_template.py",
     "golden/control_tokens.py",
+    "golden/tokenizer.py",
     "golden/datasets.py",
+    "golden/lines.py",
 )
 INFERENCE_CODE = ("inference", *PROMPT_CODE, "core/child_process.py")
 # a judge itself has a fingerprint of its own

@@ -321,8 +321,10 @@ def plan_experiment(config: ExperimentConfig, workspace: Workspace) -> Experimen
     for wanted in others:
         plans[plan_key(wanted)] = plan_evaluation(wanted, workspace, training.model)
     _check_names([plan.dataset for plan in plans.values()])
-    for wanted in others:
-        check_training_set(config.trained(), training.model, wanted, workspace)
+    if others:
+        train, _ = training_dataset(config.train, workspace.home)
+        for wanted in others:
+            check_training_set(train, config.train, training.model, wanted, workspace)
     return ExperimentPlan(config=config, plans=plans)
 
 
@@ -416,11 +418,16 @@ def plan_training(
 
 
 def check_training_set(
-    config: TrainRunConfig, model: ResolvedModel, judged_on: EvaluateConfig, workspace: Workspace
+    train: Dataset,
+    config: TrainConfig,
+    model: ResolvedModel,
+    judged_on: EvaluateConfig,
+    workspace: Workspace,
 ) -> None:
     """The contamination guard for one more golden dataset.
 
     Args:
+        train: the training set.
         config: the training.
         model: what it starts from.
         judged_on: names the golden dataset.
@@ -430,11 +437,10 @@ def check_training_set(
         InputError: golden items are in the training set, or in what the base model was trained on, and the
             configuration does not allow it.
     """
-    train, _ = training_dataset(config.train, workspace.home)
     golden = load_dataset(judged_on.dataset)
-    check_base(model, golden, config.train, workspace)
+    check_base(model, golden, config, workspace)
     overlaps = held_items(File(train.sha256, train.path), File(golden.sha256, golden.path))
-    if overlaps and not config.train.allow_contamination:
+    if overlaps and not config.allow_contamination:
         raise _contaminated(train, golden, list(overlaps))
 
 

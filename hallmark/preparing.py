@@ -78,6 +78,19 @@ class Wanted(BaseModel):
     minutes: float = 30
     config: Path = Path("hallmark.toml")
 
+    def importing(self, source: str, name: str, **options: Any) -> AbstractContextManager[PreparedImport]:
+        """Look at what of a source can be imported, read as was asked for; see `import_prepared`."""
+        return import_prepared(
+            source,
+            name,
+            format=self.format,
+            columns=self.columns,
+            encoding=self.encoding,
+            answer_is=self.answer_is,
+            out=FOLDER,
+            **options,
+        )
+
 
 def check_model(reference: str) -> None:
     """Refuse a model that cannot be used. Raises what `resolve_model` raises."""
@@ -136,27 +149,28 @@ def prepare(wanted: Wanted) -> Prepared:
     """
     workspace = open_workspace()
     model = resolve_model(wanted.model, workspace)
+    parameters = parameter_count(model.path)
     machine = this_machine(wanted.memory_gb, wanted.cpu)
     name = wanted.name or name_of(wanted.data)
     with removed_on_error() as reports:
         reports.append(golden := _golden_set(wanted, name))
         train, untrained = _training_set(wanted, name, golden, model)
         reports += [train] if train else []
-        settings = _settings(wanted, name, model, machine, golden, train, workspace)
+        settings = _settings(wanted, name, model, parameters, machine, golden, train, workspace)
     command = f"hallmark {'experiment' if train else 'evaluate'} --config {shlex.quote(str(wanted.config))}"
     heading = f"{name}: written by hallmark init. Every setting: docs/reference.md\n{command}"
     with atomic_writer(wanted.config) as file:
         file.write(as_toml(settings, heading).encode())
     return Prepared(
         model=model.reference,
-        parameters=parameter_count(model.path),
+        parameters=parameters,
         machine=str(machine),
         golden=golden,
         train=train,
         untrained=untrained,
         settings=settings,
         config=wanted.config,
-        minutes=_minutes(settings, parameter_count(model.path), golden.taken, machine),
+        minutes=_minutes(settings, parameters, golden.taken, machine),
         warnings=_warnings(golden),
         command=command,
     )
@@ -232,17 +246,8 @@ def _golden_set(wanted: Wanted, name: str) -> ImportReport:
     """Import the golden set: all questions, or a sample of them."""
 
     def looked_at(sample: int | None) -> AbstractContextManager[PreparedImport]:
-        return import_prepared(
-            wanted.data,
-            name,
-            format=wanted.format,
-            columns=wanted.columns,
-            encoding=wanted.encoding,
-            answer_is=wanted.answer_is,
-            out=FOLDER,
-            sample=sample,
-            judge=wanted.judge,
-            skip_bad=wanted.skip_bad,
+        return wanted.importing(
+            wanted.data, name, sample=sample, judge=wanted.judge, skip_bad=wanted.skip_bad
         )
 
     items = wanted.golden_items
@@ -264,17 +269,8 @@ def _training_set(
     except InputError as error:
         return None, str(error)
     source = wanted.train_data or wanted.data
-    with import_prepared(
-        source,
-        f"{name}-train",
-        format=wanted.format,
-        columns=wanted.columns,
-        encoding=wanted.encoding,
-        answer_is=wanted.answer_is,
-        train=True,
-        out=FOLDER,
-        against=[golden.path],
-        skip_bad=True,
+    with wanted.importing(
+        source, f"{name}-train", train=True, against=[golden.path], skip_bad=True
     ) as prepared:
         report = prepared.report
         if report.taken == 0:
@@ -293,12 +289,12 @@ def _settings(
     wanted: Wanted,
     name: str,
     model: ResolvedModel,
+    parameters: int,
     machine: Machine,
     golden: ImportReport,
     train: ImportReport | None,
     workspace: Workspace,
 ) -> list[Setting]:
-    parameters = parameter_count(model.path)
     generation = propose_generation(parameters, machine)
     instruction = instruction_for(golden.judge or "")
     prompt = ResolvedPrompt(config=PromptConfig(instruction=instruction))

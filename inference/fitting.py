@@ -7,8 +7,9 @@ from __future__ import annotations
 from core.child_process import answering
 from golden.datasets import read_items
 from golden.rendering import Renderer, fit_max_new_tokens
+from golden.tokenizer import load_tokenizer
 from inference.contract import LONGEST, FitResult, FitSpec
-from inference.loading import context_length, load_config, load_tokenizer
+from inference.loading import context_length, load_config
 from inference.prompts import make_prompts
 
 

@@ -10,16 +10,13 @@ from core.files import sha256_bytes, sha256_file
 from core.load_errors import explained
 from core.model_files import TEMPLATES
 from core.tensors import NonFinite, refuse_nonfinite
+from golden.tokenizer import OURS, load_tokenizer
 from inference.contract import PredictSpec
 from inference.model_directory import check_model_directory
 from inference.tokenizer_files import TOKENIZER_FILES
 
 SEED = 0
 """Greedy decoding draws nothing, but a model's own code might."""
-
-
-OURS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-"""How everything is loaded: from where it is, and without code of its own."""
 
 
 def load(spec: PredictSpec) -> tuple[Any, Any, str]:
@@ -58,18 +55,6 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
         refuse_nonfinite(path, _nonfinite(model))
         model = model.to(device).eval()
     return tokenizer, model, device
-
-
-def load_tokenizer(path: Path) -> Any:
-    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's.
-
-    Raises:
-        InputError: transformers cannot load it.
-    """
-    from transformers import AutoTokenizer
-
-    with explained(path, "tokenizer.json"):
-        return AutoTokenizer.from_pretrained(path, **OURS)
 
 
 def load_config(path: Path) -> Any:

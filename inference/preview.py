@@ -16,7 +16,8 @@ from core.child_process import answering
 from golden.datasets import read_items, read_traces
 from golden.prompting import ResolvedPrompt
 from golden.rendering import EncodedTrace, Renderer, fit_max_new_tokens
-from inference.loading import context_length, load_config, load_tokenizer
+from golden.tokenizer import load_tokenizer
+from inference.loading import context_length, load_config
 
 TRACES = 10_000
 """How many traces are measured at most."""

@@ -11,11 +11,12 @@ import jax
 
 from core.files import sha256_file, sha256_tree
 from core.progress import Listener, Meter
+from golden.tokenizer import load_tokenizer
 from trainer.checkpoints import Checkpoints
 from trainer.contract import CHECKPOINTS, TOKENS, TrainResult, TrainSpec
 from trainer.curve import Curve, StepRecord, draw_curve
 from trainer.data.stream import held_out, rows_per_epoch
-from trainer.data.tokens import Fitted, check_ids, fit, load_tokenizer, tokenize
+from trainer.data.tokens import Fitted, check_ids, fit, tokenize
 from trainer.huggingface.model_card import write_model_card
 from trainer.huggingface.weights import load_decoder, save_decoder
 from trainer.loop import Trained, Training

@@ -14,13 +14,13 @@ import numpy as np
 
 from core.child_process import answering
 from core.progress import Listener
+from golden.tokenizer import load_tokenizer
 from trainer.contract import SettledTrainConfig, SettleSpec, Settling, TrainConfig
 from trainer.data.stream import held_out, rows_per_epoch
 from trainer.data.tokens import (
     TokenizedDataset,
     check_ids,
     fit,
-    load_tokenizer,
     rounded_up,
     tokenize,
 )

@@ -126,10 +126,10 @@ def test_packed_and_unpacked_traces_give_the_same_gradients(tmp_path: Path, smal
     import numpy as np
     from flax import nnx
 
+    from golden.tokenizer import load_tokenizer
     from trainer.data.stream import evaluation_batches
     from trainer.data.tokens import tokenize
     from trainer.huggingface.weights import load_decoder
-    from trainer.job import load_tokenizer
     from trainer.model.architecture import read_architecture
     from trainer.step import DeviceBatch, summed_loss
 

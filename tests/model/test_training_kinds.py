@@ -17,12 +17,12 @@ from experiments.references import TINY_BASE_DIRECTORY
 from golden.prompting import PromptConfig, ResolvedPrompt
 from golden.rendering import EncodedTrace, encode_traces
 from golden.schema import Item, Trace
+from golden.tokenizer import load_tokenizer
 from inference.contract import GenerationConfig, PredictSpec
 from tests.support.recorded_runs import workspace_at
 from tests.support.small_datasets import write_items
 from tests.support.training import tiny_training
 from trainer.contract import TrainResult, TrainSpec
-from trainer.data.tokens import load_tokenizer
 
 pytestmark = pytest.mark.model
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.files import (
+    count_lines,
     fsync_directory,
     open_for_reading,
     raise_for_os_error,
@@ -26,7 +27,6 @@ from core.files import (
     sha256_tree,
     write_json,
 )
-from core.load_errors import explained
 from core.progress import Listener, Meter, announce
 from core.sealed import SUMS, damage, seal
 from golden.datasets import read_traces
@@ -200,18 +200,6 @@ def check_ids(dataset: TokenizedDataset, tokenizer: Any, rows: int) -> None:
         )
 
 
-def load_tokenizer(directory: Path) -> Any:
-    """The Hugging Face tokenizer of a model directory. Fetches nothing and runs no code of the model's.
-
-    Raises:
-        InputError: transformers cannot load it.
-    """
-    from transformers import AutoTokenizer
-
-    with explained(directory, "tokenizer.json"):
-        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-
-
 def tokenize(
     dataset_path: Path,
     tokenizer: Any,
@@ -306,7 +294,7 @@ def _write_arrays(
     listener: Listener | None,
 ) -> None:
     """Encode chunk by chunk and append to the files, so that memory is flat."""
-    meter = Meter("tokenize", _count_lines(dataset_path), "traces", listener or (lambda _: None))
+    meter = Meter("tokenize", count_lines(dataset_path), "traces", listener or (lambda _: None))
     traces = read_traces(dataset_path)
     done, end = 0, 0  # traces and tokens that are written
     with ExitStack() as stack:
@@ -337,8 +325,3 @@ def _check_teaches(traces: Sequence[Trace], encoded: Sequence[EncodedTrace], sou
                 f"{source}: trace {trace.trace_id}: none of its tokens bears loss, so it teaches nothing. "
                 "Remove it, or give it an assistant's turn that the chat template writes."
             )
-
-
-def _count_lines(path: Path) -> int:
-    with open_for_reading(path) as file:
-        return sum(1 for _ in file)
