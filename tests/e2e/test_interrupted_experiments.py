@@ -118,7 +118,7 @@ def test_a_backup_that_is_restored_elsewhere_works_in_its_own_folder(
         shutil.copytree(place.home / name, other.home / name)
     for path in place.folder.glob("*.jsonl"):
         shutil.copy(path, other.folder)
-    away = place.folder.rename(place.folder.with_name("away"))
+    away = place.move_away()
     try:
         assert other.json("verify")["problems"] == []
         listed = other.json("runs", "list")

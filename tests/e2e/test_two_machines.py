@@ -88,9 +88,7 @@ def recorded(shared_places: dict[str, str], tmp_path_factory: pytest.TempPathFac
     local = machine.json("evaluate", "base", "--dataset", "mine-v1.jsonl")
     runs = result["baseline"]["run_id"], result["trained"]["run_id"]
     comparison = machine.json("compare", *runs)
-    away = machine.folder.with_name("away")
-    machine.folder.rename(away)
-    return Recorded(result, local["run_id"], comparison, away)
+    return Recorded(result, local["run_id"], comparison, machine.move_away())
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,10 @@ class Workplace:
             text=True,
         )
 
+    def move_away(self) -> Path:
+        """Move the folder to where nothing looks for it; gives the new place."""
+        return self.folder.rename(self.folder.with_name(f"{self.folder.name}-moved-away"))
+
     def processes(self) -> list[str]:
         """Command lines of the running processes of this home."""
         return processes_of(self.home)

@@ -100,7 +100,13 @@ class Workstation:
                 self.client.get("/csrf-token", params={"client": "test"}).raise_for_status().json()["token"]
             )
             self.client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"})
-        return self.client.post(path, json=body or {}).raise_for_status().json()
+        answer = self.client.post(path, json=body or {})
+        for _ in range(10):  # "busy: try again", which a server on SQLite says while others write
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(float(answer.headers.get("Retry-After", 1)))
+            answer = self.client.post(path, json=body or {})
+        return answer.raise_for_status().json()
 
     def pretend_it_runs(self, flow_run: str, pid: int) -> None:
         """Bring a flow run into the state in which a machine that lost its power leaves it."""
