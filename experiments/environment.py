@@ -190,7 +190,7 @@ def evaluation_sha256(
             "model": model,
             "dataset": dataset,
             "prompt": prompt.recorded(),
-            "generation": generation.model_dump(exclude={"batch_size"}),
+            "generation": generation.model_dump(exclude={"batch_size", "shards"}),
             "inference": inference,
             "judge": [judge, fingerprint],
             "judging": {"code": code_sha256(JUDGING_CODE), "python": platform.python_version()},

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 from core.progress import announce
-
-Batching = Literal["padded", "equal_length", "single"]
+from inference.contract import Batching
 
 ATTENTION = frozenset(
     {"full_attention", "sliding_attention", "chunked_attention", "attention", "full", "sliding"}

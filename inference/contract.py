@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from core.config import Config
 from core.errors import InputError
@@ -14,10 +14,52 @@ from golden.prompting import ResolvedPrompt
 LONGEST = 32_768
 """The most that `max_new_tokens` may be."""
 
+EngineName = Literal["transformers", "vllm", "openai"]
+Batching = Literal["padded", "equal_length", "single", "engine"]
+"""Which prompts go through a model together: any; those of equal length; none; or as the engine decides."""
+
 
 class GenerationConfig(Config):
-    """How predictions are made. Always greedy; only `max_new_tokens` and `dtype` are meant to change them."""
+    """How predictions are made: greedily, unless a temperature is chosen.
 
+    What changes predictions is part of a run's identity and a condition of comparisons; `batch_size`,
+    `shards`, `device` and `threads` change speed and memory.
+    """
+
+    engine: EngineName = Field(
+        default="transformers",
+        description="What runs the model: transformers; vllm, in an environment of its own; or openai, an "
+        "endpoint that speaks the OpenAI API, which nobody can reproduce.",
+    )
+    endpoint: str | None = Field(
+        default=None,
+        description="For the engine openai: base URL of the API, as in http://localhost:8000/v1. A key is "
+        "taken from OPENAI_API_KEY and recorded nowhere.",
+    )
+    output: Literal["text", "log_probs"] = Field(
+        default="text",
+        description="What is asked for: text; or log_probs, the log-probabilities of each item's choices, or "
+        "of its reference, for judges that read them.",
+    )
+    samples: int = Field(
+        default=1, ge=1, le=1024, description="Completions per item; more than one needs a temperature."
+    )
+    temperature: float = Field(
+        default=0.0, ge=0, le=10, allow_inf_nan=False, description="0: greedy. Above: drawn, from the seed."
+    )
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, description="Draw among the likeliest tokens that make up this share."
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="Decides what is drawn, for each item and sample by itself."
+    )
+    shards: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Parts of a dataset that are predicted apart, by several workers where there are some. "
+        "Changes speed, never predictions.",
+    )
     max_new_tokens: Annotated[int, Field(ge=1, le=LONGEST)] | Literal["fit"] | None = Field(
         default=None,
         description="Longest completion, in tokens; fit: half as long again as the longest reference. "
@@ -54,6 +96,24 @@ class GenerationConfig(Config):
                 f"generation.max_new_tokens: expected a number from 1 to {LONGEST:,}, or fit, got {value!r}"
             )
         return int(value)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"generation.samples: {self.samples} greedy answers would all be equal. Set "
+                "generation.temperature, as in 0.7"
+            )
+        if self.top_p < 1 and self.temperature == 0:
+            raise ValueError("generation.top_p: does nothing without generation.temperature")
+        if (self.endpoint is not None) != (self.engine == "openai"):
+            raise ValueError(
+                "generation.endpoint: is for the engine openai, which needs one, as in "
+                "http://localhost:8000/v1"
+            )
+        if self.output == "log_probs" and (self.samples > 1 or self.temperature > 0):
+            raise ValueError("generation.output: log_probs draws nothing, so no samples and no temperature")
+        return self
 
     @property
     def longest(self) -> int:
@@ -110,6 +170,7 @@ class PredictSpec(BaseModel):
         label: what the progress line begins with.
         generation: the settings.
         prompt: how the model is asked.
+        part: first item and the one behind the last, of a shard; None for the whole dataset.
     """
 
     model: Path
@@ -118,6 +179,7 @@ class PredictSpec(BaseModel):
     label: str
     generation: GenerationConfig
     prompt: ResolvedPrompt = ResolvedPrompt()
+    part: tuple[int, int] | None = None
 
 
 class PredictResult(BaseModel):
@@ -136,6 +198,25 @@ class PredictResult(BaseModel):
     seconds: float
 
 
+class EngineUsed(BaseModel):
+    """What ran the model.
+
+    Attributes:
+        name: transformers, vllm or openai.
+        version: of its package; what the endpoint says of itself, or None.
+        switches: what else it was told that can change a result, as in VLLM_BATCH_INVARIANT.
+        reproducible: whether the same inputs give the same bytes again.
+        ties: how many tokens were so nearly tied that a prompt's company could have decided them; these were
+            decided by the prompt alone. None where nobody counts.
+    """
+
+    name: EngineName = "transformers"
+    version: str | None = None
+    switches: dict[str, str] = {}
+    reproducible: bool = True
+    ties: int | None = None
+
+
 class PredictionMeta(BaseModel):
     """predictions_meta.json: how the predictions beside it came to be.
 
@@ -149,7 +230,9 @@ class PredictionMeta(BaseModel):
         thinking_closed: whether the prompts themselves end thinking, so that an answer need not; where some
             do, the ids of their items.
         batching: `padded`; or `equal_length` where padding would change the model's predictions, so that only
-            prompts of the same length go together; or `single` where any company would.
+            prompts of the same length go together; or `single` where any company would; or `engine` where
+            that decides.
+        engine: what ran the model.
         tokenizer_sha256: sha256 over the tokenizer's files.
         items: number of predictions.
         prompt_tokens: sum over all prompts, as the model saw them.
@@ -182,6 +265,7 @@ class PredictionMeta(BaseModel):
     date: str | None = None
     stop: list[str] = []
     thinking_closed: bool | list[str] = False
-    batching: Literal["padded", "equal_length", "single"] = "padded"
+    batching: Batching = "padded"
+    engine: EngineUsed = EngineUsed()
     weights_bytes: int | None = None
     tensors_sha256: str | None = None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from core.progress import Meter
 from inference.batching import Prompt
 from inference.partial import Row
 
@@ -50,15 +49,13 @@ class TokenProgress:
     Called by transformers for every token of a batch, as a logits processor that changes nothing.
 
     Args:
-        meter: of the items.
-        done: items that are done.
+        note: is told.
         prompt_length: tokens of each row that were not generated.
         longest: the longest completion, in tokens.
     """
 
-    def __init__(self, meter: Meter, done: int, prompt_length: int, longest: int) -> None:
-        self.meter = meter
-        self.done = done
+    def __init__(self, note: Callable[[str], None], prompt_length: int, longest: int) -> None:
+        self.note = note
         self.prompt_length = prompt_length
         self.longest = longest
         self.started = time.monotonic()
@@ -71,11 +68,11 @@ class TokenProgress:
             scores: the logits of the next token.
         """
         written = input_ids.shape[1] - self.prompt_length
-        note = f"token {written:,} of at most {self.longest:,}"
+        text = f"token {written:,} of at most {self.longest:,}"
         if written:
             left = (time.monotonic() - self.started) / written * (self.longest - written)
-            note += f", at most {left:,.0f} s left in this batch"
-        self.meter.update(self.done, note=note)
+            text += f", at most {left:,.0f} s left in this batch"
+        self.note(text)
         return scores
 
 

@@ -11,6 +11,9 @@ from core.progress import announce
 from core.sealed import SealedLines
 from core.text import whole_characters
 
+Key = tuple[str, int]
+"""A completion: the item's trace_id and the number of the sample."""
+
 
 class Row(BaseModel):
     """One prediction, with what predictions_meta.json counts.
@@ -20,12 +23,19 @@ class Row(BaseModel):
         prediction: what the model wrote, half characters replaced.
         tokens: how many it wrote, without the one that ends it.
         cut_off: it reached `max_new_tokens` before it ended.
+        sample: which of an item's completions this is.
     """
 
     trace_id: str
     prediction: Annotated[str, BeforeValidator(whole_characters)]
     tokens: int
     cut_off: bool
+    sample: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Which completion it is."""
+        return self.trace_id, self.sample
 
 
 class PartialPredictions:
@@ -40,14 +50,14 @@ class PartialPredictions:
         self.path = path
         self.lines = SealedLines(path, {"job": identity})
 
-    def read(self) -> dict[str, Row]:
-        """The rows of an interrupted attempt, by trace_id. A line that a kill cut short is removed; so are a
-        damaged one and all behind it, which is said to whoever listens.
+    def read(self) -> dict[Key, Row]:
+        """The rows of an interrupted attempt, by trace_id and sample. A line that a kill cut short is
+        removed; so are a damaged one and all behind it, which is said to whoever listens.
         """
         values, problem = self.lines.read()
         if problem is not None:
             announce("damaged:", f"{problem}. {len(values)} predictions are kept, the others are made again")
-        return {row.trace_id: row for row in map(Row.model_validate, values)}
+        return {row.key: row for row in map(Row.model_validate, values)}
 
     def append(self, rows: list[Row]) -> None:
         """Add rows and make them durable."""

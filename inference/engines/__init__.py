@@ -1,0 +1,5 @@
+"""What runs a model: transformers, vllm, or an endpoint, behind one protocol."""
+
+from inference.engines.base import Engine, Request, load_engine
+
+__all__ = ["Engine", "Request", "load_engine"]

@@ -1,0 +1,91 @@
+"""What an engine is: it makes prompts of items and completions of prompts. The job around it is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from golden.schema import Item
+from inference.batching import Prompt
+from inference.contract import PredictSpec
+from inference.partial import Key, Row
+
+Note = Callable[[str], None]
+"""Called with what is being done within a batch, for whoever watches."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One completion that is wanted.
+
+    Attributes:
+        prompt: of the item.
+        sample: which of the item's completions this is.
+    """
+
+    prompt: Prompt
+    sample: int = 0
+
+    @property
+    def key(self) -> Key:
+        """The completion's name."""
+        return self.prompt.trace_id, self.sample
+
+
+class Engine(Protocol):
+    """A loaded model that answers.
+
+    What it writes for a request depends on the request alone: not on its company, its place, or an
+    interruption. What cannot promise that says so in `about`.
+    """
+
+    def prompts(self, items: Sequence[Item]) -> list[Prompt]:
+        """What the model is asked, an item each, in their order. All prompts of a dataset are made before the
+        first is answered, so that one that cannot be made is met at once.
+
+        Raises:
+            InputError: one cannot be made; names the item.
+        """
+        ...
+
+    def begin(self, shortest: Prompt, longest: Prompt) -> None:
+        """Before the first completion: find out what the model can promise.
+
+        Args:
+            shortest: of all prompts that will be asked.
+            longest: likewise.
+        """
+        ...
+
+    def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:
+        """Answer requests, in any order. An answer is given as soon as it is done, with whatever others are.
+
+        Args:
+            requests: of one window of the dataset.
+            note: is told how far a long batch is.
+
+        Raises:
+            InputError: the model computes NaN; names the item.
+            ResourceError: too little memory for a single prompt.
+        """
+        ...
+
+    def about(self, items: Sequence[Item]) -> dict[str, Any]:
+        """The fields of `PredictionMeta` that the engine knows, after the last completion.
+
+        Args:
+            items: the dataset.
+        """
+        ...
+
+
+def load_engine(spec: PredictSpec) -> Engine:
+    """Load a job's model into the engine that its settings name.
+
+    Raises:
+        HallmarkError: the model cannot be loaded, or the engine is not to be had here; says what to do.
+    """
+    from inference.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(spec)
