@@ -60,7 +60,7 @@ class Asking:
         template = self.renderer.template
         return {
             "tokenizer_sha256": tokenizer_sha256(self.spec.model),
-            "weights_bytes": sum(size for _, size, _ in weights(self.spec.model)),
+            "weights_bytes": sum(path.stat().st_size for path in self.spec.model.glob("*.safetensors")),
             "tensors_sha256": sha256_tensors(self.spec.model),
             "prompt_template": template.id,
             "template_name": template.name,
