@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from golden.schema import Item
 from inference.batching import Prompt
-from inference.contract import PredictSpec
 from inference.partial import Key, Row
 
 Note = Callable[[str], None]
@@ -31,6 +30,12 @@ class Request:
     def key(self) -> Key:
         """The completion's name."""
         return self.prompt.trace_id, self.sample
+
+    def order(self) -> tuple[int, str, int]:
+        """By which requests are answered, the longest prompts first: little padding, and too many at a time
+        fail at once.
+        """
+        return -len(self.prompt.tokens), *self.key
 
 
 class Engine(Protocol):
@@ -78,14 +83,3 @@ class Engine(Protocol):
             items: the dataset.
         """
         ...
-
-
-def load_engine(spec: PredictSpec) -> Engine:
-    """Load a job's model into the engine that its settings name.
-
-    Raises:
-        HallmarkError: the model cannot be loaded, or the engine is not to be had here; says what to do.
-    """
-    from inference.engines.transformers_engine import TransformersEngine
-
-    return TransformersEngine(spec)
