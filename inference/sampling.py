@@ -1,4 +1,4 @@
-"""Drawing tokens: by numbers that depend on seed, item, sample and step alone. Without company, as all else."""
+"""Drawing tokens, by numbers that depend on seed, item, sample and step alone."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_company_and_order_change_nothing(top_p: float) -> None:
 @pytest.mark.parametrize("temperature", [0.5, 1.5])
 @pytest.mark.parametrize("top_p", [1.0, 0.9, 0.4])
 def test_noise_below_the_margin_never_changes_a_token(temperature: float, top_p: float) -> None:
-    """Noise at its worst: everything before a token goes up and all else goes down, or the other way round."""
+    """Also noise at its worst: everything before a token goes up and all else goes down, or the reverse."""
     import torch
 
     noise = 0.02
