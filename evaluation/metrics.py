@@ -13,7 +13,8 @@ from core.errors import InputError
 from evaluation.groups import IntArray, group_of, group_places, grouped, regrouped
 from evaluation.statistics import FloatArray, Interval, bootstrap_interval, wilson_interval
 from golden.schema import Item
-from judges.base import Score
+from judges.base import SampleScore, Score
+from judges.samples import majority
 
 
 class Metric(BaseModel):
@@ -113,6 +114,44 @@ def _interval(scores: FloatArray, groups: IntArray | None, resamples: int) -> tu
     return bootstrap_interval(sums, resamples=resamples, sizes=sizes), "bootstrap_by_group"
 
 
+def pass_at(right: int, samples: int, k: int) -> float:
+    """The unbiased estimate, from more samples, of the chance that at least one of `k` is right (Chen et al.
+    2021, https://arxiv.org/abs/2107.03374, eq. 1).
+
+    Args:
+        right: samples with the full score, 0 to `samples`.
+        samples: all of them.
+        k: how many one would draw, 1 to `samples`.
+
+    Example:
+        >>> pass_at(right=1, samples=4, k=2)
+        0.5
+    """
+    return 1 - math.comb(samples - right, k) / math.comb(samples, k)
+
+
+def sample_metrics(
+    items: Sequence[Sequence[SampleScore]], groups: IntArray | None = None
+) -> dict[str, Metric]:
+    """What several samples of each item say beside their mean, each with its interval: `pass@k`, for k = 2,
+    4, 8 and so on and for all samples, and `maj@k`, the score of the answer that most samples give
+    (`judges.samples.majority`).
+
+    A sample is right for `pass@k` when it has the full score. So for a judge that only says 0 or 1 the mean
+    score is `pass@1`.
+
+    Args:
+        items: what the judge says of each item's samples, equally many each.
+        groups: the place of each item's group, int64 [items]; None where every item stands alone.
+    """
+    count = len(items[0])
+    right = [sum(sample.score >= 1 for sample in samples) for samples in items]
+    sizes = [*(1 << power for power in range(1, count.bit_length()) if 1 << power < count), count]
+    found = {f"pass@{k}": metric([pass_at(each, count, k) for each in right], groups) for k in sizes}
+    most = [samples[majority(samples)].score for samples in items]
+    return {**found, f"maj@{count}": metric(most, groups)}
+
+
 def count_truncated(
     scores: Mapping[str, float], prompts: Collection[str], completions: Collection[str]
 ) -> Truncation:
@@ -139,7 +178,7 @@ def summarise(
     cut_completions: Collection[str] = (),
 ) -> MetricsSnapshot:
     """Aggregate a run's scores, overall and by category. Intervals are by group where items hang together
-    (`evaluation.groups.group_of`).
+    (`evaluation.groups.group_of`). Several samples of each item have more metrics, overall.
 
     Args:
         scores: one for each item, in dataset order.
@@ -163,8 +202,9 @@ def summarise(
     by_category: dict[str, list[int]] = defaultdict(list)
     for place, (_, item) in enumerate(zip(scores, items, strict=True)):
         by_category[item.category].append(place)
+    samples = [score.samples for score in scores if score.samples is not None]
     return MetricsSnapshot(
-        overall={name: metric(values, groups)},
+        overall={name: metric(values, groups), **(sample_metrics(samples, groups) if samples else {})},
         categories={
             category: {name: metric(values[places], regrouped(groups, places))}
             for category, places in sorted(by_category.items())

@@ -25,6 +25,7 @@ from inference.contract import GenerationConfig
 from judges import judge_fingerprint, load_judge
 from registry import Registry, Run
 from registry.artifacts.store import Store
+from registry.tables import Prediction
 from trainer.contract import SettledTrainConfig
 
 
@@ -188,11 +189,8 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
     recorded, repeated = registry.runs.get(plan.reproduces or ""), registry.runs.get(again.run_id)
     parts = {"weights": _weights(recorded, repeated, registry)} if recorded.kind == "trained" else {}
     before, after = registry.runs.predictions(recorded.run_id), registry.runs.predictions(repeated.run_id)
-    texts = ({row.trace_id: row.prediction for row in rows} for rows in (before, after))
-    scores = (
-        {row.trace_id: [row.score, row.extracted, row.reason, row.rung] for row in rows}
-        for rows in (before, after)
-    )
+    texts = ({row.trace_id: _texts(row) for row in rows} for rows in (before, after))
+    scores = ({row.trace_id: _said(row) for row in rows} for rows in (before, after))
     parts["predictions"], parts["scores"] = first_differing_value(*texts), first_differing_value(*scores)
     if parts["predictions"] is None and recorded.predictions_sha256 != repeated.predictions_sha256:
         parts["predictions"] = Difference(
@@ -205,6 +203,17 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
         parts=parts,
         environment=changed_environment(recorded, plan),
     )
+
+
+def _texts(row: Prediction) -> str | list[str]:
+    """What was written for an item: a text, or one for each sample."""
+    return row.prediction if row.samples is None else [sample["prediction"] for sample in row.samples]
+
+
+def _said(row: Prediction) -> list[Any]:
+    """What the judge said of it, of each sample."""
+    said = [row.score, row.extracted, row.reason, row.rung]
+    return said if row.samples is None else [said, *row.samples]
 
 
 def _weights(recorded: Run, repeated: Run, registry: Registry) -> Difference | None:

@@ -1,6 +1,6 @@
 """Judges: pure functions that score one prediction. Found by entry point, so that a user can add one."""
 
-from judges.base import Judge, JudgeParameters, Score
+from judges.base import Judge, JudgeParameters, SampleScore, Score
 from judges.fingerprint import judge_fingerprint, library_versions
 from judges.judging import JudgeError, MissingPrediction, judge_items, read_predictions
 from judges.plugins import (
@@ -18,6 +18,7 @@ __all__ = [
     "JudgeInfo",
     "JudgeParameters",
     "MissingPrediction",
+    "SampleScore",
     "Score",
     "available_judges",
     "describe_judges",

@@ -33,7 +33,7 @@ AT_ONCE = 100
 NOT_CONTENT = {"id", "content_sha256"}
 NOT_OLDER_CONTENT = NOT_CONTENT | {"finished_at", "files"}
 """What was left out of the content of a run before its files were recorded."""
-NOT_WHERE_NULL = {"rung"}
+NOT_WHERE_NULL = {"rung", "samples"}
 """Columns that are content only where they say something, so that runs from before there were any hash as
 they did; whatever is written there later, or taken away, changes the hash.
 """
