@@ -251,9 +251,7 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
 
 def written(row: Prediction) -> dict[str, Any]:
     """What a recorded prediction is in predictions.jsonl, beside its trace_id."""
-    if row.samples is None:
-        return {"prediction": row.prediction}
-    return {"predictions": [sample["prediction"] for sample in row.samples]}
+    return {"prediction": row.prediction} if row.samples is None else {"predictions": row.texts}
 
 
 def _items(plan: RejudgePlan, registry: Registry) -> Path:

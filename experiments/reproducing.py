@@ -207,7 +207,7 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
 
 def _texts(row: Prediction) -> str | list[str]:
     """What was written for an item: a text, or one for each sample."""
-    return row.prediction if row.samples is None else [sample["prediction"] for sample in row.samples]
+    return row.prediction if row.samples is None else row.texts
 
 
 def _said(row: Prediction) -> list[Any]:

@@ -162,6 +162,11 @@ class Prediction(Row, table=True):
     rung: str | None = Field(default=None, sa_type=ExactText)
     samples: list[dict[str, Any]] | None = Field(default=None, sa_type=JSON(none_as_null=True))
 
+    @property
+    def texts(self) -> list[str]:
+        """What the model wrote, in one sample or several."""
+        return [self.prediction] if self.samples is None else [each["prediction"] for each in self.samples]
+
 
 class Comparison(Row, table=True):
     """One paired comparison of a candidate run with a baseline run on the same items."""

@@ -50,6 +50,8 @@ OPTIONS = (
     Option(("--system",), ("prompt.system",)),
     Option(("--instruction",), ("prompt.instruction",)),
     Option(("--max-new-tokens",), ("generation.max_new_tokens",)),
+    Option(("--samples",), ("generation.samples",)),
+    Option(("--temperature",), ("generation.temperature",)),
     Option(("--batch-size",), ("generation.batch_size",)),
     Option(("--threads",), ("generation.threads", "train.threads")),
     Option(("--limit",), ("limit_items",)),
