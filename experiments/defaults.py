@@ -97,6 +97,8 @@ def settle_generation(
     Raises:
         InputError: the tokenizer cannot be loaded, an item is bad, or its prompt cannot be made.
     """
+    if config.output == "log_probs" and not isinstance(config.max_new_tokens, int):
+        config = config.model_copy(update={"max_new_tokens": 1})  # nothing is written
     if config.max_new_tokens is None and is_tiny(model):
         config = config.model_copy(update={"max_new_tokens": TINY_MAX_NEW_TOKENS})
     files = list(datasets)

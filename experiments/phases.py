@@ -44,7 +44,8 @@ from judges import (
     load_judge,
     read_predictions,
 )
-from judges.samples import Written, majority
+from judges.log_probs import LogProb, read_log_probs
+from judges.samples import Written, majority, texts_of
 from judges.thinking import after_thinking, unfinished_named
 from registry import MetricRow, PredictionRow, Registry
 from trainer.contract import RESUMABLE, TrainResult, TrainSpec
@@ -273,6 +274,7 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         plan.judge.partition("@")[0],
         truncated_prompts=meta.truncated_prompts,
         cut_completions=meta.reached_max_new_tokens,
+        log_probs=_of_references(predictions) if plan.generation.output == "log_probs" else (),
     )
     write_jsonl(run.files.scores, map(score_line, scores))
     write_json(run.files.metrics, snapshot.model_dump())
@@ -283,6 +285,13 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         predictions_meta=recorded,
         metrics=snapshot,
     )
+
+
+def _of_references(predictions: Mapping[str, Written]) -> list[LogProb]:
+    """The log-probabilities of all references; none where items offer choices."""
+    found = [read_log_probs(text) for written in predictions.values() for text in texts_of(written)]
+    references = [each for each in found if isinstance(each, LogProb)]
+    return references if len(references) == len(found) else []
 
 
 def score_line(score: Score) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from golden.guard import RULE, Overlap, find_overlaps
 from golden.lines import Line
 from golden.prompting import ResolvedPrompt, resolve_prompt
 from inference.contract import GenerationConfig
-from judges import judge_fingerprint, judge_reference, library_versions, load_judge
+from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
 from trainer.contract import SettledTrainConfig, TrainConfig
 from trainer.huggingface.tensor_names import check_tensors
 from trainer.model.architecture import read_architecture
@@ -476,6 +476,7 @@ def _settle(
     """
     dataset = _golden(config, workspace)
     judge = load_judge(config.judge or dataset.judge)
+    check_output(judge, config.generation.output)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     if dataset.manifest is None and dataset.limit_items is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"

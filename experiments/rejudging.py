@@ -28,7 +28,7 @@ from experiments.weights import origin_of
 from experiments.workspace import Workspace
 from golden.prompting import ResolvedPrompt, recorded_prompt
 from inference.contract import GenerationConfig
-from judges import judge_fingerprint, judge_reference, library_versions, load_judge
+from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
 from registry import Registry, Run
 from registry.tables import Prediction
 
@@ -143,7 +143,7 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
     else:
         run = registry.runs.finished(reference)
         model, predictions, meta = run.model_sha256, run.predictions_sha256, run.predictions_meta
-    return RejudgePlan(
+    plan = RejudgePlan(
         source=run,
         origin=origin,
         model_sha256=str(model),
@@ -153,6 +153,8 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
         judge=judge_reference(judged_by),
         judge_fingerprint=judge_fingerprint(judged_by),
     )
+    check_output(judged_by, plan.generation.output)
+    return plan
 
 
 def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:

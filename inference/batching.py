@@ -22,12 +22,28 @@ NOISE = {"float32": 1e-3, "bfloat16": 0.1}
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """A text of which the log-probability behind a prompt is asked for.
+
+    Attributes:
+        tokens: its ids, with white space from the end of the prompt.
+        bytes: of the text, in UTF-8.
+    """
+
+    tokens: list[int]
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Prompt:
-    """An item's prompt as token ids, shortened where it was longer than the context."""
+    """An item's prompt as token ids, shortened where it was longer than the context; and where
+    log-probabilities are asked for, of which texts.
+    """
 
     trace_id: str
     tokens: list[int]
     truncated: bool
+    continuations: tuple[Continuation, ...] = ()
 
 
 def find_batching(model: Any, prompts: Sequence[Prompt], pad: int, longest: int) -> Batching:

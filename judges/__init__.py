@@ -6,6 +6,7 @@ from judges.judging import JudgeError, MissingPrediction, judge_items, read_pred
 from judges.plugins import (
     JudgeInfo,
     available_judges,
+    check_output,
     describe_judges,
     judge_reference,
     list_judges,
@@ -21,6 +22,7 @@ __all__ = [
     "SampleScore",
     "Score",
     "available_judges",
+    "check_output",
     "describe_judges",
     "judge_fingerprint",
     "judge_items",

@@ -58,6 +58,8 @@ class Judge(Protocol):
         version: as in v1.
         libraries: optional; names of the installed packages whose versions decide its scores, for its
             fingerprint to cover.
+        reads: optional; `log_probs` for a judge that reads log-probabilities (`judges.log_probs`) where
+            others read text.
         Parameters: optional; a subclass of `JudgeParameters`. The judge is made with one, and keeps it as
             `parameters`. What differs from the defaults is part of its reference and of its fingerprint.
     """
