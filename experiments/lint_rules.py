@@ -23,6 +23,7 @@ from golden.schema import Item
 from golden.words import normalise
 from judges import Judge
 from judges.judging import JudgeError, judge_items
+from judges.log_prob_choice import right_place
 
 Rule = Literal[
     "not_an_item",
@@ -137,7 +138,7 @@ def said_right(item: Item, answer: str, judge: Judge) -> str:
     """
     if getattr(judge, "reads", "text") == "text":
         return render_completion(item.steps, answer)
-    right = item.model_copy(update={"final_answer": answer}).right_choice
+    right = right_place(item.model_copy(update={"final_answer": answer}))
     certain = {"log_prob": 0.0, "tokens": 1, "bytes": len(answer.encode()), "greedy": True}
     impossible = {**certain, "log_prob": -1e6, "greedy": False}
     places = range(len(item.offered))

@@ -166,22 +166,11 @@ class Item(DatasetLine):
         """
         if self.choices is not None:
             return self.choices
-        return list(self._options)
+        return list(self.options)
 
     @property
-    def right_choice(self) -> int | None:
-        """The place of the reference among what is offered: its text, else its letter, else the text of its
-        option; None where it is none of them.
-        """
-        offered = self.offered
-        letters = list(string.ascii_uppercase[: len(offered)])
-        for texts in (offered, letters, list(self._options.values())):
-            if self.reference in texts:
-                return texts.index(self.reference)
-        return None
-
-    @property
-    def _options(self) -> dict[str, str]:
+    def options(self) -> dict[str, str]:
+        """The options of `metadata.options` by their letters; empty where there are none."""
         held = (self.metadata or {}).get("options")
         if isinstance(held, list):
             held = dict(zip(string.ascii_uppercase, held, strict=False))

@@ -10,6 +10,7 @@ lm-evaluation-harness `none` is called acc, `characters` acc_norm and `bytes` ac
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -57,7 +58,7 @@ class LogProbChoiceV1:
             InputError: the item offers no choices, or its right answer is none of them; or these are not its
                 log-probabilities.
         """
-        offered, right = item.offered, item.right_choice
+        offered, right = item.offered, right_place(item)
         if not offered:
             raise InputError("it has no choices. Judge it by likelihood@v1, or give it `choices`")
         if right is None:
@@ -76,3 +77,14 @@ class LogProbChoiceV1:
             extracted=offered[chosen],
             reason="correct" if chosen == right else "wrong",
         )
+
+
+def right_place(item: Item) -> int | None:
+    """The place of the right answer among what an item offers: that of its text, else of its letter, else of
+    the option with its text; None where it is none of them.
+    """
+    letters = list(string.ascii_uppercase[: len(item.offered)])
+    for texts in (item.offered, letters, list(item.options.values())):
+        if item.reference in texts:
+            return texts.index(item.reference)
+    return None

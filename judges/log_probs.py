@@ -2,6 +2,7 @@
 
 Frozen with the judges that import it.
 
+An item that offers choices has {"choices": [...]} with an object for each of them, in their order; another
 item is one such object, for its reference.
 """
 
