@@ -23,11 +23,19 @@ NOISE = {"float32": 1e-3, "bfloat16": 0.1}
 
 @dataclass(frozen=True)
 class Prompt:
-    """An item's prompt as token ids, shortened where it was longer than the context."""
+    """What a model is asked about an item.
+
+    Attributes:
+        trace_id: the item.
+        tokens: token ids.
+        truncated: it was longer than the context, and is shortened.
+        closes_thinking: it ends with the mark that ends thinking, so that an answer need not.
+    """
 
     trace_id: str
     tokens: list[int]
     truncated: bool
+    closes_thinking: bool = False
 
 
 def find_batching(model: Any, prompts: Sequence[Prompt], pad: int, longest: int) -> Batching:
