@@ -33,7 +33,7 @@ def meta_of(output: Path) -> PredictionMeta:
 def many(path: Path, count: int) -> Path:
     """A dataset of so many items."""
     items = (
-        {"trace_id": f"item-{n:06}", "prompt": f"{n} {'ba' * 20}?", "final_answer": "1", "category": "c"}
+        {"trace_id": f"item-{n:06}", "prompt": f"{n} {'ba' * 60}?", "final_answer": "1", "category": "c"}
         for n in range(count)
     )
     path.write_text("".join(json.dumps(item) + "\n" for item in items))
@@ -72,7 +72,7 @@ def test_a_prompt_of_the_last_window_that_cannot_be_asked_is_met_before_anything
 ) -> None:
     monkeypatch.setattr(generate, "WINDOW", 2)
     rows = [json.loads(line) for line in many(tmp_path / "many-v1.jsonl", 7).read_text().splitlines()]
-    rows[-1]["prompt"] *= 9
+    rows[-1]["prompt"] *= 3
     dataset = tmp_path / "long-v1.jsonl"
     dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
     seen: list[Progress] = []
