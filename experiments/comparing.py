@@ -20,7 +20,7 @@ from experiments.run_files import files_of
 from golden.datasets import read_items
 from golden.prompting import recorded_prompt
 from golden.schema import Item
-from inference.contract import GenerationConfig, PredictionMeta
+from inference.contract import EngineUsed, GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
 from registry.runs import OF_SPEED
 from registry.tables import Prediction
@@ -185,7 +185,17 @@ def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]
         **{name: value for name, value in chosen.items() if name not in OF_SPEED},
         **used,
         "dtype": meta.dtype,
+        **_of_engine(meta.engine),
     }
+
+
+def _of_engine(engine: EngineUsed) -> dict[str, Any]:
+    """What is a condition of an engine beside its name. Versions of transformers are none: that what is
+    recorded was made by another one is shown, but models must stay comparable for years.
+    """
+    if engine.name == "transformers":
+        return {}
+    return {"engine_version": engine.version, "engine_switches": engine.switches}
 
 
 @dataclass(frozen=True)

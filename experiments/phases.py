@@ -20,6 +20,7 @@ from core.progress import Listener, announce
 from core.sealed import seal
 from evaluation.gate import CUT_SHARE
 from evaluation.metrics import MetricsSnapshot, summarise
+from experiments.engines import engine_python
 from experiments.environment import (
     TRAINING_CODE,
     TRAINING_PACKAGES,
@@ -170,6 +171,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
             log=run.files.log,
             listener=listener,
             keep=locks,
+            python=engine_python(plan.generation),
         )
 
 

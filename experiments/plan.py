@@ -19,6 +19,7 @@ from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.datasets import TrainingSource, first_items, training_dataset
 from experiments.defaults import characters, settle_generation, settle_training
+from experiments.engines import engine_environment
 from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
@@ -140,7 +141,12 @@ class RunPlan(BaseModel):
 
     def inference(self) -> dict[str, Any]:
         """The environment that decides the predictions; recorded, so that they can be judged again later."""
-        return inference_environment()
+        return inference_environment(self.generation)
+
+    def engine(self) -> dict[str, Any]:
+        """For the manifest: the environment of the engine, where that is not ours."""
+        found = engine_environment(self.generation, INFERENCE_PACKAGES)
+        return {"engine": found} if found else {}
 
     def evaluation_sha256(self, model_sha256: str) -> str:
         """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the
@@ -211,7 +217,7 @@ class RunPlan(BaseModel):
             "training": self._training_manifest(),
             **({"reproduces": self.reproduces} if self.reproduces else {}),
             "inference": self.inference(),
-            "environment": environment(packages),
+            "environment": {**environment(packages), **self.engine()},
         }
 
     def _training_manifest(self) -> dict[str, Any] | None:
