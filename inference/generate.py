@@ -77,29 +77,33 @@ def _write(spec: PredictSpec, prompts: Sequence[Prompt], rows: Sequence[Row], **
     """
     path = spec.output / PREDICTIONS
     write_jsonl(path, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows))
-    meta = PredictionMeta(
-        dtype=spec.generation.dtype,
-        threads=spec.generation.threads,
-        items=len(rows),
-        prompt_tokens=sum(len(prompt.tokens) for prompt in prompts),
-        completion_tokens=sum(row.tokens for row in rows),
-        truncated_prompts=[prompt.trace_id for prompt in prompts if prompt.truncated],
-        reached_max_new_tokens=[row.trace_id for row in rows if row.cut_off],
-        predictions_sha256=sha256_file(path),
-        **about,
-    )
+    counted = sum(row.prompt_tokens or 0 for row in rows if row.sample == 0)
+    known = {
+        "dtype": spec.generation.dtype,
+        "threads": spec.generation.threads,
+        "items": len(rows),
+        "prompt_tokens": sum(len(prompt.tokens) for prompt in prompts) or counted,
+        "completion_tokens": sum(row.tokens for row in rows),
+        "truncated_prompts": [prompt.trace_id for prompt in prompts if prompt.truncated],
+        "reached_max_new_tokens": [row.trace_id for row in rows if row.cut_off],
+        "ended_otherwise": {row.trace_id: row.ended for row in rows if row.ended is not None},
+        "predictions_sha256": sha256_file(path),
+    }
+    meta = PredictionMeta(**{**known, **about})
     write_json(spec.output / META, meta.model_dump())
     return meta
 
 
 def _identity(spec: PredictSpec) -> str:
     """What must be equal for a partial file to be continued: everything but what changes speed alone."""
-    tensors = [(name, sha256) for name, _, sha256 in weights(spec.model)]
+    if spec.model is None:
+        model: tuple[Any, ...] = (spec.served,)  # its endpoint is one of the settings
+    else:
+        tensors = [(name, sha256) for name, _, sha256 in weights(spec.model)]
+        model = (tensors, tokenizer_sha256(spec.model))
     chosen = spec.generation.model_dump(exclude={"batch_size", "shards"})
     settings = [*sorted(chosen.items()), spec.prompt.recorded(), spec.part]
-    return sha256_bytes(
-        repr((tensors, tokenizer_sha256(spec.model), sha256_file(spec.dataset), settings)).encode()
-    )
+    return sha256_bytes(repr((*model, sha256_file(spec.dataset), settings)).encode())
 
 
 def _timing(seconds: float, rows: Sequence[Row]) -> dict[str, float]:

@@ -49,6 +49,7 @@ OPTIONS = (
     Option(("--judge",), ("judge",)),
     Option(("--system",), ("prompt.system",)),
     Option(("--instruction",), ("prompt.instruction",)),
+    Option(("--endpoint",), ("generation.endpoint",)),
     Option(("--max-new-tokens",), ("generation.max_new_tokens",)),
     Option(("--batch-size",), ("generation.batch_size",)),
     Option(("--threads",), ("generation.threads", "train.threads")),
