@@ -27,6 +27,8 @@ from registry.tables import Prediction
 
 OF_MODEL = "_token_id"
 """How the names of what a model brings along end, among the settings that inference used."""
+PLACES = frozenset({*OF_SPEED, "endpoint"})
+"""Settings that are no condition: what changes speed alone, and where a model is served."""
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
@@ -182,7 +184,7 @@ def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]
     chosen = {**GenerationConfig().model_dump(exclude=set(OF_SPEED)), **settings}
     used = {name: value for name, value in meta.generation.items() if not name.endswith(OF_MODEL)}
     return {
-        **{name: value for name, value in chosen.items() if name not in OF_SPEED},
+        **{name: value for name, value in chosen.items() if name not in PLACES},
         **used,
         "dtype": meta.dtype,
         **_of_engine(meta.engine),

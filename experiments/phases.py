@@ -9,6 +9,7 @@ import platform
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -92,7 +93,7 @@ def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listene
     for earlier in (run.files.training_sums, run.files.predictions_sums):  # these belong to other weights
         earlier.unlink(missing_ok=True)
     spec = TrainSpec(
-        base=plan.model.path,
+        base=plan.model.directory,
         base_label=plan.model.label,
         base_on_hub=plan.model.on_hub,
         dataset=training.dataset.path,
@@ -160,9 +161,13 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         label=f"predict ({_model_name(plan)}) on {plan.dataset.name}",
         generation=plan.generation,
         prompt=plan.prompt,
+        served=plan.model.served,
+        sign_in=plan.generation.endpoint.sign_in if plan.generation.endpoint else None,
     )
     threads = plan.generation.threads
-    with own_device(f"inference, run {run.run_id}", listener, cpu=plan.generation.device == "cpu") as locks:
+    here = plan.model.served is None  # else another machine computes, and nobody here has to wait
+    cpu = plan.generation.device == "cpu"
+    with own_device(f"inference, run {run.run_id}", listener, cpu=cpu) if here else nullcontext(()) as locks:
         return run_child(
             "inference",
             spec,
