@@ -24,6 +24,8 @@ from inference.contract import GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
 from registry.runs import OF_SPEED
 
+DERIVED = ("do_sample", "num_beams")
+"""What inference was told because of the temperature, which is a setting itself."""
 OF_MODEL = "_token_id"
 """How the names of what a model brings along end, among the settings that inference used."""
 
@@ -143,6 +145,8 @@ def conditions(
     meta = PredictionMeta.model_validate(run.predictions_meta)
     items = _labels(_Items(dataset.sha256, dataset_file(run, dataset, registry)))
     of_model = {name: value for name, value in meta.generation.items() if name.endswith(OF_MODEL)}
+    if meta.engine.name != "imported":  # of imported predictions nobody knows it
+        of_model["prompt_template"] = meta.prompt_template
     return RunScores(
         run_id=run.run_id,
         dataset=dataset.name,
@@ -157,11 +161,9 @@ def conditions(
         bands=run.manifest["dataset"]["bands"],
         groups=items.groups,
         cut=frozenset(meta.reached_max_new_tokens),
-        of_model={
-            **of_model,
-            "prompt_template": meta.prompt_template,
-            "tokenizer_sha256": meta.tokenizer_sha256,
-        },
+        of_model={**of_model, "tokenizer_sha256": meta.tokenizer_sha256},
+        imported=meta.engine.name == "imported",
+        unknown=frozenset(meta.unknown) - {"truncated_prompts"},
     )
 
 
@@ -169,11 +171,8 @@ def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]
     """What a person chose that can change predictions; a setting that was added since has its default."""
     chosen = {**GenerationConfig().model_dump(exclude=set(OF_SPEED)), **settings}
     used = {name: value for name, value in meta.generation.items() if not name.endswith(OF_MODEL)}
-    return {
-        **{name: value for name, value in chosen.items() if name not in OF_SPEED},
-        **used,
-        "dtype": meta.dtype,
-    }
+    both = {**chosen, **used, "dtype": meta.dtype}
+    return {name: value for name, value in both.items() if name not in (*OF_SPEED, *DERIVED)}
 
 
 @dataclass(frozen=True)

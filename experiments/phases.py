@@ -34,7 +34,7 @@ from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
 from golden.schema import Item
-from inference.contract import PredictionMeta, PredictResult, PredictSpec
+from inference.contract import CUT_OFF, PredictionMeta, PredictResult, PredictSpec
 from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
 from judges.thinking import after_thinking, unfinished_named
 from registry import MetricRow, PredictionRow, Registry
@@ -261,6 +261,8 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         truncated_prompts=meta.truncated_prompts,
         cut_completions=meta.reached_max_new_tokens,
     )
+    if CUT_OFF in meta.unknown:
+        snapshot = snapshot.model_copy(update={"truncated": None})
     write_jsonl(run.files.scores, map(score_line, scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return Judged(

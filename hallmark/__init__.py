@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         export,
         export_dataset,
         import_dataset,
+        import_predictions,
         models,
         open,  # noqa: A004 - hm.open
         promote,
@@ -65,6 +66,7 @@ _HOMES = {
         "export",
         "export_dataset",
         "import_dataset",
+        "import_predictions",
         "models",
         "open",
         "promote",
@@ -115,6 +117,7 @@ __all__ = [
     "export",
     "export_dataset",
     "import_dataset",
+    "import_predictions",
     "models",
     "open",
     "promote",

@@ -40,6 +40,7 @@ __all__ = [
     "export",
     "export_dataset",
     "import_dataset",
+    "import_predictions",
     "models",
     "open",
     "promote",
@@ -715,6 +716,56 @@ def export_dataset(dataset: str | Path, file: str | Path, *, force: bool = False
 
     with progress_shown():
         return write(dataset, Path(file), force)
+
+
+def import_predictions(
+    file: str | Path,
+    model: str | Path,
+    *,
+    dataset: str | Path = "golden-v1",
+    judge: str | Mapping[str, Any] | None = None,
+    format: str | None = None,  # noqa: A002 - as the option is called
+    columns: Mapping[str, str] | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
+    generation: GenerationConfig | Mapping[str, Any] | None = None,
+    known: Sequence[str] = (),
+) -> RunResult:
+    """Judge predictions that another program made, and record them as a run.
+
+    Args:
+        file: samples of lm-evaluation-harness, a log of inspect_ai, the output of an OpenAI batch, or JSONL,
+            CSV or Parquet with a row per item.
+        model: whose predictions they are; see `evaluate`.
+        dataset: see `evaluate`.
+        judge: see `evaluate`.
+        format: lm-eval, inspect, openai-batch or jsonl; None to find it.
+        columns: of a plain file: part -> column, as in {"trace_id": "id", "prediction": "output"}.
+        prompt: how the model was asked, where the file does not say it; of an object, what was set in it.
+        generation: how the predictions were made, likewise.
+        known: names of settings that had the values given here, or else their defaults; `all` for every one.
+
+    Raises:
+        InputError: not every item has exactly one prediction; or see `evaluate`.
+
+    Example:
+        >>> hm.import_predictions("samples_golden-v1_2026-11-24T10-15-00.jsonl", "tiny-base").score
+        0.3972...
+    """
+    from experiments.exchange.importing import prepare_predictions, record_predictions
+    from experiments.workspace import open_workspace
+    from hallmark.results import recorded_run
+
+    settings = _given(model=model, dataset=dataset, judge=None if judge is None else _reference(judge))
+    for part, chosen in (("prompt", prompt), ("generation", generation)):
+        if chosen is not None:
+            values = chosen if isinstance(chosen, Mapping) else chosen.model_dump(exclude_unset=True)
+            settings |= {f"{part}.{name}": value for name, value in values.items()}
+    with progress_shown():
+        workspace = open_workspace()
+        prepared = prepare_predictions(
+            Path(file), settings, workspace, format=format, columns=columns, known=known
+        )
+        return recorded_run(workspace.registry, record_predictions(prepared, workspace))
 
 
 def verify(
