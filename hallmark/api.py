@@ -39,6 +39,7 @@ __all__ = [
     "experiment",
     "export",
     "export_dataset",
+    "export_run",
     "import_dataset",
     "import_predictions",
     "models",
@@ -716,6 +717,38 @@ def export_dataset(dataset: str | Path, file: str | Path, *, force: bool = False
 
     with progress_shown():
         return write(dataset, Path(file), force)
+
+
+def export_run(
+    run: str | HasRunId,
+    path: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002 - as the option is called
+    force: bool = False,
+) -> list[Path]:
+    """Write a run's items, predictions and scores for other programs; `import_predictions` reads them again.
+
+    Args:
+        run: a finished run, or a unique beginning or end of its id.
+        path: FILE.jsonl, .parquet, .eval or .json; for lm-eval a directory.
+        format: jsonl, parquet, inspect or lm-eval; None: by the ending of the path.
+        force: replace files that are there.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: the run is unknown or not finished, the format does not fit the path, or a file is there.
+
+    Example:
+        >>> hm.export_run("20261124-1015", "base.eval")
+        [PosixPath('base.eval')]
+    """
+    from experiments.exchange.exporting import export_run as write
+    from experiments.workspace import open_workspace
+
+    with progress_shown():
+        return write(_run_id(run), Path(path), open_workspace().registry, format, force)
 
 
 def import_predictions(

@@ -66,6 +66,8 @@ ASKED = (
 imported predictions: one text per item, judged here.
 """
 KNOWABLE = (*ASKED, *FACTS)
+NUM_FEWSHOT = "prompt.num_fewshot"
+"""Is said beside the examples that it counts."""
 ALL = "all"
 UNKNOWN = "unknown"
 Source = Literal["file", "given", "prompts"]
@@ -338,7 +340,7 @@ def prepare_predictions(
     read = read_predictions_file(path, format, columns)
     stated = read.content.stated
     given = {name: value for name, value in settings.items() if value is not None}
-    told = {name: value for name, value in stated.settings.items() if name in KNOWABLE}
+    told = {name: value for name, value in stated.settings.items() if name in (*KNOWABLE, NUM_FEWSHOT)}
     _check_names(given, known)
     _check_agreement(path, told, given)
     values = {

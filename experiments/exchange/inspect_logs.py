@@ -17,6 +17,7 @@ from experiments.exchange.rows import (
     answered,
     as_text,
     only,
+    ours,
     parse_lenient,
     text_of,
     turns_of,
@@ -110,7 +111,8 @@ def _row(sample: Mapping[str, Any]) -> Answered:
         return Answered(where, problem="output: has no choice", **fields)
     content = (choices[0].get("message") or {}).get("content")
     text = whole(content) if isinstance(content, str) else text_of(content)
-    fields["cut_off"] = choices[0].get("stop_reason") in CUT
+    reason = choices[0].get("stop_reason")
+    fields["cut_off"] = None if reason in (None, "unknown") else reason in CUT
     return answered(where, whole(text), "output.choices.0.message.content", **fields)
 
 
@@ -148,9 +150,8 @@ def _stated(header: Mapping[str, Any]) -> Stated:
     dtype = str(arguments.get("dtype") or arguments.get("torch_dtype")).removeprefix("torch.")
     if dtype in DTYPES:
         settings["generation.dtype"] = dtype
-    ours = (spec.get("metadata") or {}).get("hallmark")
-    if isinstance(ours, dict) and isinstance(ours.get("settings"), dict):
-        settings |= ours["settings"]
+    if about := ours(spec.get("metadata")):
+        return Stated("Hallmark", about.get("version"), about["settings"], {"run": about.get("run")})
     said = {
         **only(spec, ("task", "model")),
         **only(header, ("status",)),

@@ -20,6 +20,7 @@ from experiments.exchange.rows import (
     as_text,
     json_lines,
     only,
+    ours,
     turns_of,
 )
 from experiments.exchange.rows import parse_lenient as parse
@@ -138,9 +139,8 @@ def _stated(path: Path, kwargs: list[dict[str, Any]]) -> Stated:
     task = match["task"] if (match := SAMPLES.fullmatch(path.name)) else ""
     if (results.get("n-shot") or {}).get(task) == 0:
         settings["prompt.few_shot"] = None
-    ours = results.get("hallmark")
-    if isinstance(ours, dict) and isinstance(ours.get("settings"), dict):
-        settings |= ours["settings"]
+    if about := ours(results):
+        return Stated("Hallmark", about.get("version"), about["settings"], {"run": about.get("run")})
     said = {
         **only({"task": task or None, "generation_kwargs": asked_with}, ("task", "generation_kwargs")),
         **only(results, ("results_file", "transformers_version", "chat_template_sha", "system_instruction")),

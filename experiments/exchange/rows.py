@@ -67,6 +67,12 @@ class Content(NamedTuple):
     stated: Stated
 
 
+def ours(document: Any) -> Mapping[str, Any]:
+    """What an export of ours says of its run; empty where another program wrote the file."""
+    about = document.get("hallmark") if isinstance(document, dict) else None
+    return about if isinstance(about, dict) and isinstance(about.get("settings"), dict) else {}
+
+
 def answered(where: str, text: Any, what: str, **fields: Any) -> Answered:
     """A row whose prediction is this, where it is a text.
 

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
-from experiments.exchange.rows import Answered, Content, Stated, answered, as_text, json_lines, turns_of
+from experiments.exchange.rows import (
+    Answered,
+    Content,
+    Stated,
+    answered,
+    as_text,
+    json_lines,
+    ours,
+    parse_lenient,
+    turns_of,
+)
 from golden.importing.sources import open_source
 from golden.importing.values import listed
 from golden.lines import USUAL_NAMES, plain_name
@@ -52,7 +62,18 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Content:
     first = list(islice(values, FIRST_ROWS))
     found = _columns([row for _, row in first if isinstance(row, dict)], path, columns or {})
     rows = [_row(where, row, found) for where, row in chain(first, values)]
-    return Content(rows, Stated("a table", said={"columns": found}))
+    return Content(rows, _stated(path, found))
+
+
+def _stated(path: Path, columns: Mapping[str, str]) -> Stated:
+    """What a Parquet file that we wrote says beside its rows; other tables say nothing."""
+    if path.suffix.lower() in (".parquet", ".pq"):
+        import pyarrow.parquet as parquet
+
+        noted = (parquet.read_schema(path).metadata or {}).get(b"hallmark")
+        if about := ours({"hallmark": parse_lenient(noted)} if noted else None):
+            return Stated("Hallmark", about.get("version"), about["settings"], {"run": about.get("run")})
+    return Stated("a table", said={"columns": dict(columns)})
 
 
 def _values(path: Path) -> Iterator[tuple[str, Any]]:
