@@ -36,7 +36,7 @@ from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
 from golden.schema import Item
-from inference.contract import GenerationConfig, PredictionMeta, PredictResult, PredictSpec
+from inference.contract import CUT_OFF, GenerationConfig, PredictionMeta, PredictResult, PredictSpec
 from judges import (
     JudgeError,
     SampleScore,
@@ -283,6 +283,8 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         cut_completions=meta.reached_max_new_tokens,
         log_probs=_of_references(predictions) if plan.generation.output == "log_probs" else (),
     )
+    if CUT_OFF in meta.unknown:
+        snapshot = snapshot.model_copy(update={"truncated": None})
     write_jsonl(run.files.scores, map(score_line, scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return Judged(

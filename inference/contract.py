@@ -248,7 +248,7 @@ class EngineUsed(BaseModel):
     """What ran the model.
 
     Attributes:
-        name: transformers, vllm or openai.
+        name: transformers, vllm or openai; or imported, where another program made the predictions.
         version: of its package; what the endpoint says of itself, or None.
         switches: what else it was told that can change a result, as in VLLM_BATCH_INVARIANT.
         reproducible: whether the same inputs give the same bytes again.
@@ -256,11 +256,15 @@ class EngineUsed(BaseModel):
             decided by the prompt alone. None where nobody counts.
     """
 
-    name: EngineName = "transformers"
+    name: EngineName | Literal["imported"] = "transformers"
     version: str | None = None
     switches: dict[str, str] = {}
     reproducible: bool = True
     ties: int | None = None
+
+
+CUT_OFF = "reached_max_new_tokens"
+"""The field of predictions_meta.json that names the answers that were cut off."""
 
 
 class PredictionMeta(BaseModel):
@@ -293,6 +297,8 @@ class PredictionMeta(BaseModel):
         timing: seconds, items per second, tokens per second; all that differs between two equal runs.
         weights_bytes: size of the model's safetensors files; None in files from before it was recorded.
         tensors_sha256: over their tensors alone, by which copies of the model are known; likewise.
+        unknown: of imported predictions, what nobody said of how they were made: settings by their dotted
+            names, as in prompt.system; and fields of this file, which are empty then.
     """
 
     generation: dict[str, Any]
@@ -318,3 +324,4 @@ class PredictionMeta(BaseModel):
     engine: EngineUsed = EngineUsed()
     weights_bytes: int | None = None
     tensors_sha256: str | None = None
+    unknown: list[str] = []
