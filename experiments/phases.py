@@ -32,7 +32,7 @@ from experiments.environment import (
 from experiments.plan import RunPlan, TrainingPlan
 from experiments.references import RUN_PREFIX
 from experiments.run_files import left_files, predictions_damage, training_damage
-from experiments.runs import RunRef
+from experiments.runs import INFERENCE, RunRef
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
 from golden.schema import Item
@@ -169,7 +169,7 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
     cpu = plan.generation.device == "cpu"
     with own_device(f"inference, run {run.run_id}", listener, cpu=cpu) if here else nullcontext(()) as locks:
         return run_child(
-            "inference",
+            INFERENCE,
             spec,
             PredictResult,
             threads=threads,
