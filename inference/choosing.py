@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from inference.contract import GenerationConfig
-from inference.engines.base import Request
 from inference.finite import not_finite
+from inference.requests import Request
+from inference.sampling import draw, uniform
 
 SURE = 1e-4
 """How far apart the two largest logits have to be, as a share of the model's usual distance between the
@@ -20,11 +21,12 @@ STEADY = 8
 
 
 class Choosing:
-    """Greedy, and the same whatever else is in a batch.
+    """Greedy or drawn, and the same whatever else is in a batch.
 
-    Company moves logits by rounding: other shapes are summed in another order. Where the two largest are so
-    near that this could swap them, the row's tokens so far go through the model alone, without padding and
-    without a cache, and these logits decide: they follow from the tokens and nothing else.
+    Company moves logits by rounding: other shapes are summed in another order. Where that could change a
+    token, as where the two largest logits are nearly equal, the row's tokens so far go through the model
+    alone, without padding and without a cache, and these logits decide: they follow from the tokens and
+    nothing else.
 
     Args:
         model: of transformers, in evaluation mode.
@@ -42,12 +44,19 @@ class Choosing:
         self.sure: float | None = None
         self.ties = 0
 
-    def choose(self, logits: Any, requests: Sequence[Request], sequence: Callable[[int], list[int]]) -> Any:
+    def choose(
+        self,
+        logits: Any,
+        requests: Sequence[Request],
+        steps: Callable[[], list[int]],
+        sequence: Callable[[int], list[int]],
+    ) -> Any:
         """The next token of each row.
 
         Args:
             logits: float32 [rows, vocabulary]; overwritten.
             requests: whose rows they are.
+            steps: gives for each row which token of its answer is wanted, from 0.
             sequence: gives all tokens of a row, those of its prompt first.
 
         Returns:
@@ -56,8 +65,8 @@ class Choosing:
         Raises:
             InputError: the largest logit is NaN or infinite; names the item.
         """
-        tokens, margins = _largest(logits)
-        # A margin that is NaN is no margin: the row decides alone, and is refused there.
+        tokens, margins = self._choose(logits, requests, steps)
+        # Where a margin is NaN, a logit was: the row decides alone, and is refused there.
         unsure = ~(margins > (-1.0 if self.sure is None else self.sure))
         if bool(unsure.any()):
             for row in unsure.nonzero().flatten().tolist():
@@ -65,13 +74,35 @@ class Choosing:
         return tokens
 
     def _alone(self, request: Request, sequence: list[int]) -> Any:
-        logits = alone(self.model, sequence)
-        tokens, margins = _largest(logits)
+        step = len(sequence) - len(request.prompt.tokens)
+        tokens, margins = self._choose(alone(self.model, sequence), [request], lambda: [step])
         if bool(margins.isnan()):
-            token = len(sequence) - len(request.prompt.tokens) + 1
-            raise not_finite(request.prompt.trace_id, self.settings.dtype, token)
+            raise not_finite(request.prompt.trace_id, self.settings.dtype, step + 1)
         self.ties += 1
         return tokens[0]
+
+    def _choose(
+        self, logits: Any, requests: Sequence[Request], steps: Callable[[], list[int]]
+    ) -> tuple[Any, Any]:
+        """Tokens, int64 [rows], and their margins, float [rows]: by how much two logits may move apart before
+        another token is chosen. NaN where the largest logit is NaN or infinite.
+        """
+        if self.settings.temperature == 0:
+            return _largest(logits)
+        import torch
+
+        uniforms = [
+            uniform(self.settings.seed, *each.key, step) for each, step in zip(requests, steps(), strict=True)
+        ]
+        largest = logits.amax(-1)
+        tokens, margins = draw(
+            logits.nan_to_num(nan=0.0, posinf=0.0, neginf=-torch.inf),
+            torch.tensor(uniforms, dtype=torch.float64, device=logits.device),
+            self.settings.temperature,
+            self.settings.top_p,
+            self.sure or 0.0,
+        )
+        return tokens, margins + 0 * largest
 
 
 def _largest(logits: Any) -> tuple[Any, Any]:

@@ -81,17 +81,14 @@ class Writing:
         text = self.text(tokens)
         return any(stop in text for stop in self.stop)
 
-    def completions(self, batch: Sequence[Prompt], written: Sequence[list[int]]) -> list[Row]:
+    def row(self, prompt: Prompt, tokens: list[int], sample: int = 0) -> Row:
         """What the model wrote, as text, up to its end.
 
         Args:
-            batch: the prompts.
-            written: the new token ids of each; what follows an end does not matter.
+            prompt: what was asked.
+            tokens: new token ids; what follows an end does not matter.
+            sample: which of the item's completions it is.
         """
-        return [self.row(prompt, tokens) for prompt, tokens in zip(batch, written, strict=True)]
-
-    def row(self, prompt: Prompt, tokens: list[int], sample: int = 0) -> Row:
-        """The same for one prompt, and for one of its samples."""
         end = next((place for place, token in enumerate(tokens) if token in self.ends), None)
         kept = tokens[:end]
         text = self.text(kept)

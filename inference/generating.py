@@ -14,8 +14,8 @@ from inference.batching import left_padded, refuse_single
 from inference.choosing import Choosing
 from inference.contract import Batching
 from inference.decoding import Writing
-from inference.engines.base import Note, Request
 from inference.partial import Row
+from inference.requests import Note, Request
 
 
 class Generating:
@@ -145,7 +145,12 @@ class Steps:
             found: list[int] = input_ids[places[row], -length:].tolist()
             return found
 
-        tokens = self.choosing.choose(scores[rows].float(), [self.batch[place] for place in places], sequence)
+        tokens = self.choosing.choose(
+            scores[rows].float(),
+            [self.batch[place] for place in places],
+            lambda: [written.shape[1]] * len(places),
+            sequence,
+        )
         chosen = torch.full_like(scores, -torch.inf)
         chosen[:, 0] = 0  # of rows that have ended, which are filled up with padding whatever is chosen
         chosen[rows, 0] = -torch.inf

@@ -13,9 +13,9 @@ import torch
 from inference.batching import PROBED_STEPS, Prompt, difference, left_padded, refuse_single
 from inference.choosing import Choosing, alone, last_logits
 from inference.decoding import Writing
-from inference.engines.base import Note, Request
 from inference.kv_cache import Window, move_rows, window_cache
 from inference.partial import Row
+from inference.requests import Note, Request
 
 SLACK = 64
 """Columns that the buffers have left when they are made, or a quarter of what they hold if that is more."""
@@ -252,7 +252,12 @@ class Refilling:
 
     def _settle(self, flight: Flight, low: int, logits: Any) -> list[Row]:
         """Choose a token for each row from `low` on, and part with those that end."""
-        tokens = self.choosing.choose(logits, flight.requests[low:], lambda row: flight.sequence(low + row))
+        tokens = self.choosing.choose(
+            logits,
+            flight.requests[low:],
+            lambda: (flight.end - flight.begins[low : len(flight)]).tolist(),
+            lambda row: flight.sequence(low + row),
+        )
         flight.write(low, tokens)
         ended = torch.isin(tokens, self.ends) | (
             flight.begins[low : len(flight)] <= flight.end - self.longest

@@ -12,6 +12,16 @@ def load_engine(spec: PredictSpec) -> Engine:
     Raises:
         HallmarkError: the model cannot be loaded, or the engine is not to be had here; says what to do.
     """
-    from inference.engines.transformers_engine import TransformersEngine
+    match spec.generation.engine:
+        case "vllm":
+            from inference.engines.vllm_engine import VllmEngine
 
-    return TransformersEngine(spec)
+            return VllmEngine(spec)
+        case "openai":
+            from inference.engines.openai_engine import OpenAIEngine
+
+            return OpenAIEngine(spec)
+        case _:
+            from inference.engines.transformers_engine import TransformersEngine
+
+            return TransformersEngine(spec)

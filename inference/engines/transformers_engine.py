@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol
 
 from golden.schema import Item
 from inference.asking import Asking
@@ -23,15 +23,30 @@ from inference.decoding import generation_config
 from inference.engines.base import Note, Request
 from inference.generating import Generating
 from inference.loading import embedding_rows, load
+from inference.log_probs import score_all
 from inference.partial import Row
+
+
+class Answering(Protocol):
+    """A way of answering requests.
+
+    Attributes:
+        batch_size: the most that are answered at a time.
+    """
+
+    batch_size: int
+
+    def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:
+        """See `Engine`."""
+        ...
 
 
 class TransformersEngine:
     """Where every layer of a model keeps the keys and values of all tokens, requests join and leave while
     others are answered (`inference.refill`); other families go through `generate` in batches.
 
-    In float32 a token follows from its request alone. That is not promised in bfloat16, of models that route
-    tokens to experts, and of models whose logits company moves by more than is usual.
+    In float32 a token follows from its request alone. That is not promised in bfloat16, of models that send
+    tokens to experts, and of models whose logits are moved by company more than is usual.
 
     Args:
         spec: the job.
@@ -46,7 +61,7 @@ class TransformersEngine:
         self.choosing = Choosing(self.model, spec.generation)
         self.company = Company("single")
         self.promised = True
-        self.answering = self._generating()
+        self.answering: Answering = self._generating()
 
     def prompts(self, items: Sequence[Item]) -> list[Prompt]:
         """See `Engine`."""
@@ -54,34 +69,45 @@ class TransformersEngine:
 
     def begin(self, shortest: Prompt, longest: Prompt) -> None:
         """Find out which prompts may go together, and how near to each other logits are decided alone."""
-        from inference.refill import Refilling, moved_by_company
-
-        written = self.spec.generation.longest
-        moved = None
-        if keeps_everything(self.model) and not positions_depend_on_rows(
-            self.model, len(longest.tokens) + written
-        ):
-            moved = moved_by_company(self.model, probed(shortest), probed(longest), self.asking.pad)
-        if moved is not None:
-            self.company = Company("padded", moved)
-            self.answering = Refilling(
-                self.model,
-                self.choosing,
-                self.asking.writing,
-                pad=self.asking.pad,
-                longest=written,
-                batch_size=self.spec.generation.batch_size,
-            )
-        else:
+        if self.spec.generation.output == "log_probs":
+            return
+        moved = self._moved(shortest, longest)
+        if moved is None:
+            written = self.spec.generation.longest
             self.company = find_company(self.model, shortest, longest, self.asking.pad, written)
             self.answering = self._generating()
+        else:
+            self.company = Company("padded", moved)
+            self.answering = self._refilling()
         if self.company.batching != "single":
             sure = SURE * usual_distance(self.model)
             steady = self.company.moved * STEADY <= sure and not is_routed(self.model)
             self.promised = steady and self.spec.generation.dtype == "float32"
             self.choosing.sure = sure if self.promised else None
 
-    def _generating(self) -> Generating:
+    def _moved(self, shortest: Prompt, longest: Prompt) -> float | None:
+        """By how much requests that join and leave move logits; None where they cannot."""
+        from inference.refill import moved_by_company
+
+        most = len(longest.tokens) + self.spec.generation.longest
+        if not keeps_everything(self.model) or positions_depend_on_rows(self.model, most):
+            return None
+        return moved_by_company(self.model, probed(shortest), probed(longest), self.asking.pad)
+
+    def _refilling(self) -> Answering:
+        from inference.refill import Refilling
+
+        settings = self.spec.generation
+        return Refilling(
+            self.model,
+            self.choosing,
+            self.asking.writing,
+            pad=self.asking.pad,
+            longest=settings.longest,
+            batch_size=settings.batch_size,
+        )
+
+    def _generating(self) -> Answering:
         return Generating(
             self.model,
             self.choosing,
@@ -93,14 +119,20 @@ class TransformersEngine:
 
     def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:
         """See `Engine`."""
+        if self.spec.generation.output == "log_probs":
+            return score_all(self.model, [each.prompt for each in requests], self.asking.pad, note)
         return self.answering.complete(requests, note)
 
-    def about(self, items: Sequence[Item]) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """See `Engine`."""
         names = ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")
+        used = {name: getattr(self.config, name) for name in names}
+        if self.spec.generation.temperature > 0:
+            drawn = self.spec.generation.model_dump(include={"temperature", "top_p", "seed"})
+            used |= {"do_sample": True, **drawn}
         return {
-            **self.asking.about(items),
-            "generation": {name: getattr(self.config, name) for name in names},
+            **self.asking.about(),
+            "generation": used,
             "batching": self.company.batching,
             "device": self.device,
             "batch_size_used": self.answering.batch_size,
