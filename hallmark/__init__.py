@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hallmark.api import (
         baseline,
         compare,
+        diff,
         evaluate,
         experiment,
         export,
@@ -60,6 +61,7 @@ _HOMES = {
     "hallmark.api": (
         "baseline",
         "compare",
+        "diff",
         "evaluate",
         "experiment",
         "export",
@@ -110,6 +112,7 @@ __all__ = [
     "__version__",
     "baseline",
     "compare",
+    "diff",
     "evaluate",
     "experiment",
     "export",
