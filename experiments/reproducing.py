@@ -26,6 +26,7 @@ from inference.contract import GenerationConfig
 from judges import judge_fingerprint, load_judge
 from registry import Registry, Run
 from registry.artifacts.store import Store
+from registry.tables import Prediction
 from trainer.contract import SettledTrainConfig
 
 
@@ -133,6 +134,11 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         return plan
     workspace.check_writable()
     run = find_run(target, workspace.registry)
+    if imported := run.manifest.get("imported"):
+        raise InputError(
+            f"run {run.run_id}: its predictions were imported from {imported['file']} and not made here, so "
+            f"they cannot be made again. Judge its model here: hallmark evaluate {run.base_model}"
+        )
     manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
     generation = validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}")
     engine_python(generation)  # one that is not installed is met before the models are fetched
@@ -191,11 +197,8 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
     recorded, repeated = registry.runs.get(plan.reproduces or ""), registry.runs.get(again.run_id)
     parts = {"weights": _weights(recorded, repeated, registry)} if recorded.kind == "trained" else {}
     before, after = registry.runs.predictions(recorded.run_id), registry.runs.predictions(repeated.run_id)
-    texts = ({row.trace_id: row.prediction for row in rows} for rows in (before, after))
-    scores = (
-        {row.trace_id: [row.score, row.extracted, row.reason, row.rung] for row in rows}
-        for rows in (before, after)
-    )
+    texts = ({row.trace_id: _texts(row) for row in rows} for rows in (before, after))
+    scores = ({row.trace_id: _said(row) for row in rows} for rows in (before, after))
     parts["predictions"], parts["scores"] = first_differing_value(*texts), first_differing_value(*scores)
     if parts["predictions"] is None and recorded.predictions_sha256 != repeated.predictions_sha256:
         parts["predictions"] = Difference(
@@ -208,6 +211,17 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
         parts=parts,
         environment=changed_environment(recorded, plan),
     )
+
+
+def _texts(row: Prediction) -> str | list[str]:
+    """What was written for an item: a text, or one for each sample."""
+    return row.prediction if row.samples is None else row.texts
+
+
+def _said(row: Prediction) -> list[Any]:
+    """What the judge said of it, of each sample."""
+    said = [row.score, row.extracted, row.reason, row.rung]
+    return said if row.samples is None else [said, *row.samples]
 
 
 def _weights(recorded: Run, repeated: Run, registry: Registry) -> Difference | None:

@@ -41,7 +41,11 @@ class Engine(Protocol):
 
     def prompts(self, items: Sequence[Item]) -> list[Prompt]:
         """What the model is asked, an item each, in their order. All prompts of a dataset are made before the
-        first is answered, so that one that cannot be made is met at once.
+        first is answered, so that one that cannot be made is met at once; and those of a window are made
+        again when it is their turn, so that a large dataset's are never in memory together.
+
+        Args:
+            items: of one window of the dataset.
 
         Raises:
             InputError: one cannot be made; names the item.
@@ -70,10 +74,6 @@ class Engine(Protocol):
         """
         ...
 
-    def about(self, items: Sequence[Item]) -> dict[str, Any]:
-        """The fields of `PredictionMeta` that the engine knows, after the last completion.
-
-        Args:
-            items: the dataset.
-        """
+    def about(self) -> dict[str, Any]:
+        """The fields of `PredictionMeta` that the engine knows, after the last completion."""
         ...

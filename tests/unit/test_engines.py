@@ -34,7 +34,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Puts an environment with these packages in the place of vLLM's."""
 
     def install(**packages: str) -> None:
-        path = environment_with(tmp_path / f"python-{'-'.join(packages.values())}", **packages)
+        path = environment_with(tmp_path / "-".join([*packages, *packages.values()]), **packages)
         monkeypatch.setenv("HALLMARK_VLLM_PYTHON", str(path))
 
     return install
