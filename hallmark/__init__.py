@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hallmark.api import (
         baseline,
         compare,
+        diff,
         evaluate,
         experiment,
         export,
@@ -62,6 +63,7 @@ _HOMES = {
     "hallmark.api": (
         "baseline",
         "compare",
+        "diff",
         "evaluate",
         "experiment",
         "export",
@@ -114,6 +116,7 @@ __all__ = [
     "__version__",
     "baseline",
     "compare",
+    "diff",
     "evaluate",
     "experiment",
     "export",
