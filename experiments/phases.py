@@ -9,6 +9,7 @@ import platform
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from core.progress import Listener, announce
 from core.sealed import seal
 from evaluation.gate import CUT_SHARE
 from evaluation.metrics import MetricsSnapshot, summarise
+from experiments.engines import engine_python
 from experiments.environment import (
     TRAINING_CODE,
     TRAINING_PACKAGES,
@@ -30,11 +32,11 @@ from experiments.environment import (
 from experiments.plan import RunPlan, TrainingPlan
 from experiments.references import RUN_PREFIX
 from experiments.run_files import left_files, predictions_damage, training_damage
-from experiments.runs import RunRef
+from experiments.runs import INFERENCE, RunRef
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
 from golden.schema import Item
-from inference.contract import GenerationConfig, PredictionMeta, PredictResult, PredictSpec
+from inference.contract import CUT_OFF, GenerationConfig, PredictionMeta, PredictResult, PredictSpec
 from judges import (
     JudgeError,
     SampleScore,
@@ -91,7 +93,7 @@ def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listene
     for earlier in (run.files.training_sums, run.files.predictions_sums):  # these belong to other weights
         earlier.unlink(missing_ok=True)
     spec = TrainSpec(
-        base=plan.model.path,
+        base=plan.model.directory,
         base_label=plan.model.label,
         base_on_hub=plan.model.on_hub,
         dataset=training.dataset.path,
@@ -159,17 +161,22 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         label=f"predict ({_model_name(plan)}) on {plan.dataset.name}",
         generation=plan.generation,
         prompt=plan.prompt,
+        served=plan.model.served,
+        sign_in=plan.generation.endpoint.sign_in if plan.generation.endpoint else None,
     )
     threads = plan.generation.threads
-    with own_device(f"inference, run {run.run_id}", listener, cpu=plan.generation.device == "cpu") as locks:
+    here = plan.model.served is None  # else another machine computes, and nobody here has to wait
+    cpu = plan.generation.device == "cpu"
+    with own_device(f"inference, run {run.run_id}", listener, cpu=cpu) if here else nullcontext(()) as locks:
         return run_child(
-            "inference",
+            INFERENCE,
             spec,
             PredictResult,
             threads=threads,
             log=run.files.log,
             listener=listener,
             keep=locks,
+            python=engine_python(plan.generation),
         )
 
 
@@ -276,6 +283,8 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         cut_completions=meta.reached_max_new_tokens,
         log_probs=_of_references(predictions) if plan.generation.output == "log_probs" else (),
     )
+    if CUT_OFF in meta.unknown:
+        snapshot = snapshot.model_copy(update={"truncated": None})
     write_jsonl(run.files.scores, map(score_line, scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return Judged(

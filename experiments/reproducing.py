@@ -12,6 +12,7 @@ from core.tabular import Row, Tabular
 from evaluation.training_data import TrainingData
 from experiments.datasets import dataset_file, training_file
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
+from experiments.engines import engine_python
 from experiments.environment import environment
 from experiments.plan import DatasetRef, RunPlan, TrainingPlan, Twins, settled_plan
 from experiments.references import REGISTRY_PREFIX, recorded_model
@@ -127,13 +128,20 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
     Raises:
         InputError: the run, its model, its datasets or its judge are no longer to be had.
         IntegrityError: they are, but are not the recorded ones.
-        ResourceError: home or registry are read-only.
+        ResourceError: home or registry are read-only, or the engine is not installed.
     """
     if (plan := settled_plan(target)) is not None:
         return plan
     workspace.check_writable()
     run = find_run(target, workspace.registry)
+    if imported := run.manifest.get("imported"):
+        raise InputError(
+            f"run {run.run_id}: its predictions were imported from {imported['file']} and not made here, so "
+            f"they cannot be made again. Judge its model here: hallmark evaluate {run.base_model}"
+        )
     manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
+    generation = validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}")
+    engine_python(generation)  # one that is not installed is met before the models are fetched
     return RunPlan(
         kind="trained" if run.kind == "trained" else "baseline",
         model=recorded_model(manifest["model"], workspace),
@@ -149,7 +157,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         judge=run.judge,
         judge_fingerprint=judge_fingerprint(load_judge(run.judge)),
         prompt=recorded_prompt(manifest),
-        generation=validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}"),
+        generation=generation,
         training=_training(manifest["training"], run.run_id, workspace.registry.artifacts),
         reproduces=run.run_id,
     )
@@ -232,7 +240,7 @@ def changed_environment(recorded: Run, plan: RunPlan) -> list[Changed]:
     """What is not as it was: code, packages, Python, hardware, switches, the judge's code."""
     before = flat({**recorded.manifest["environment"], "judge": recorded.judge_fingerprint})
     packages = tuple(recorded.manifest["environment"]["packages"])
-    after = flat({**environment(packages), "judge": plan.judge_fingerprint})
+    after = flat({**environment(packages), **plan.engine(), "judge": plan.judge_fingerprint})
     fields = sorted(before.keys() | after.keys())
     return [
         Changed(field=field, recorded=before.get(field), now=after.get(field))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.errors import InputError
+from core.windows import windows
 from golden.chat_template import PLAIN_TEMPLATE, ChatTemplate, named_ends
 from golden.control_tokens import ControlTokens
 from golden.prompting import DEFAULT_DATE, ResolvedPrompt
@@ -20,6 +21,9 @@ __all__ = ["PLAIN_TEMPLATE", "EncodedTrace", "Renderer", "conversation", "encode
 NO_SETTINGS = ResolvedPrompt()
 THINKING = 2048
 """Tokens that `fit` leaves for thinking."""
+
+RENDERED = 256
+"""How many items of a large dataset are rendered together."""
 
 MOST_NOTES = 5
 """Special tokens of which it is said that they are taught as text."""
@@ -598,7 +602,7 @@ def encode_traces(
     return Renderer(tokenizer, prompt).traces(traces)
 
 
-def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int | None) -> int:
+def fit_max_new_tokens(renderer: Renderer, items: Iterable[Item], context: int | None) -> int:
     """How long completions may get, so that every reference fits: the longest, half as long again, and 32
     tokens, rounded up to a multiple of 32; at least 64, and at most what the longest prompt leaves of the
     context, of which a prompt may take three quarters. No reference thinks, so that a model that does gets
@@ -612,15 +616,17 @@ def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int |
     Raises:
         InputError: an item cannot be rendered.
     """
-    references = [render_completion(item.steps, each) for item in items for each in item.accepted]
-    longest = max(map(len, renderer.encode(references)), default=0)
+    longest, prompt, thinks = 0, 0, False
+    for some in windows(items, RENDERED):
+        references = [render_completion(item.steps, each) for item in some for each in item.accepted]
+        longest = max(longest, *map(len, renderer.encode(references)))
+        thinks = thinks or not all(map(renderer.closes_thinking, some))
+        if context is not None:
+            prompt = max(prompt, *map(len, renderer.prompts(some)))
     fit = max(64, -(-(longest * 3 // 2 + 32) // 32) * 32)
-    if renderer.prompt.config.thinking_end and not all(map(renderer.closes_thinking, items)):
+    if renderer.prompt.config.thinking_end and thinks:
         fit += THINKING
-    if context is None:
-        return fit
-    prompt = max(map(len, renderer.prompts(items)), default=0)
-    return max(1, min(fit, max(context - prompt, context // 4)))
+    return fit if context is None else max(1, min(fit, max(context - prompt, context // 4)))
 
 
 def _lead(tokenizer: Any) -> list[int]:

@@ -36,14 +36,21 @@ class Continuation:
 
 @dataclass(frozen=True)
 class Prompt:
-    """An item's prompt as token ids, shortened where it was longer than the context; and where
-    log-probabilities are asked for, of which texts.
+    """What a model is asked about an item.
+
+    Attributes:
+        trace_id: the item.
+        tokens: token ids.
+        truncated: it was longer than the context, and is shortened.
+        continuations: texts of which the log-probabilities are asked for.
+        closes_thinking: it ends with the mark that ends thinking, so that an answer need not.
     """
 
     trace_id: str
     tokens: list[int]
     truncated: bool
     continuations: tuple[Continuation, ...] = ()
+    closes_thinking: bool = False
 
 
 def find_batching(model: Any, prompts: Sequence[Prompt], pad: int, longest: int) -> Batching:

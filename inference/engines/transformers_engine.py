@@ -95,11 +95,11 @@ class TransformersEngine:
             )
         return self.writing.completions(batch, output[:, ids.shape[1] :].tolist())
 
-    def about(self, items: Sequence[Item]) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """See `Engine`."""
         names = ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")
         return {
-            **self.asking.about(items),
+            **self.asking.about(),
             "generation": {name: getattr(self.config, name) for name in names},
             "batching": self.batching,
             "device": self.device,
