@@ -203,6 +203,10 @@ def test_a_judge_that_reads_something_else_is_refused_when_a_run_is_planned(
         f"judge {CHOICE} reads log-probabilities, and generation.output is text",
         "Set generation.output to log_probs, or name a judge that reads text: answer_correctness@v1, ",
     )
+    file = tmp_path / "written.jsonl"
+    file.write_text('{"trace_id": "t0", "prediction": "Rome"}\n')
+    given = ("--model", "tiny-base", "--dataset", dataset, "--judge", CHOICE)
+    assert_refused(hallmark("predictions", "import", file, *given), 2, "reads log-probabilities")
     run = recorded_run(place, lambda *_: "Answer: Rome", dataset=dataset)
     with pytest.raises(InputError, match="reads log-probabilities"):
         rejudge(run.run_id, CHOICE, place)
