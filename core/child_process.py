@@ -41,6 +41,7 @@ def run_child(
     log: Path,
     listener: Listener,
     keep: tuple[int, ...] = (),
+    python: Path | None = None,
 ) -> Result:
     """Run `python -m module` on a spec and wait for its result.
 
@@ -53,13 +54,14 @@ def run_child(
             error.
         listener: gets the child's progress.
         keep: descriptors of locks that the child holds with us, so that they outlive us if we are killed.
+        python: interpreter of another environment, for what does not fit into ours; None for our own.
 
     Raises:
         HallmarkError: the child's own error, of the class it was raised with.
     """
     answer: Result | None = None
     error: HallmarkError | None = None
-    with _started(module, threads, log, keep) as child:
+    with _started(module, threads, log, keep, python) as child:
         assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - both are pipes
         with suppress(BrokenPipeError):  # the child died at once; its exit code below says more
             child.stdin.write(spec.model_dump_json() + "\n")
@@ -81,23 +83,56 @@ def run_child(
 
 
 @contextmanager
-def _started(module: str, threads: int, log: Path, keep: tuple[int, ...]) -> Iterator[subprocess.Popen[str]]:
+def _started(
+    module: str, threads: int, log: Path, keep: tuple[int, ...], python: Path | None
+) -> Iterator[subprocess.Popen[str]]:
     """A running child, which has ended when the block ends."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as errors:
         child = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            [sys.executable, "-m", module],
+            _command(module, python),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             pass_fds=keep,
-            env={**os.environ, **_environment(threads)},
+            env=_variables(threads, python),
             text=True,
         )
         try:
             yield child
         finally:
             _end(child)
+
+
+_ELSEWHERE = """
+import runpy, sys
+from importlib.machinery import PathFinder
+
+place, module = sys.argv[1:]
+
+class Ours:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return PathFinder.find_spec(name, [place]) if name in ("core", "golden", "inference") else None
+
+sys.meta_path.insert(0, Ours)
+sys.argv[1:] = []
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+"""What another environment's Python runs: it finds these rooms of ours, and nothing else of what we have."""
+
+
+def _command(module: str, python: Path | None) -> list[str]:
+    if python is None:
+        return [sys.executable, "-m", module]
+    return [str(python), "-P", "-c", _ELSEWHERE, str(Path(__file__).parent.parent), module]
+
+
+def _variables(threads: int, python: Path | None) -> dict[str, str]:
+    """All environment variables of a child; what points into our environment is not for another one."""
+    ours = () if python is None else ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**inherited, **_environment(threads)}
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -36,6 +36,7 @@ CHANGED_PARTS = {
     "packages": "the packages that predict",
     "python": "Python",
     "hardware": "the hardware",
+    "switches": "the engine's switches",
     "judge": "the judge's code",
 }
 

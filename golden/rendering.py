@@ -245,6 +245,32 @@ class Renderer:
         """The token ids of what an assistant writes behind the prompt, without what ends it."""
         return self._control.ids([self.turn.lead + self._control.mark(text, "assistant") for text in texts])
 
+    def continued(self, line: Item, texts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+        """The token ids of a prompt, and of texts that continue it.
+
+        Prompt and continuation are encoded together and parted where the prompt alone would end; white space
+        at the end of the prompt goes to the continuations, since tokens begin with it. So does
+        lm-evaluation-harness.
+
+        Args:
+            line: the item.
+            texts: what may follow its prompt.
+
+        Raises:
+            InputError: as `prompts`; or a text has no token of its own.
+        """
+        asked = self._asked_text(line) + self.turn.lead
+        before = asked.rstrip()
+        after = [asked[len(before) :] + self._control.mark(text, "assistant") for text in texts]
+        prompt, *whole = self._control.ids([before, *(before + text for text in after)])
+        ids = [each[len(prompt) :] for each in whole]
+        if not all(ids):
+            text = texts[[bool(each) for each in ids].index(False)]
+            raise InputError(
+                f"item {line.trace_id}: {text[:80]!r} has no token of its own behind the prompt."
+            )
+        return self._lead + prompt, ids
+
     def fitted(self, line: Item | Trace, ids: list[int], room: int) -> FittedPrompt:
         """A prompt of at most so many tokens. What is left out, until it fits: the oldest turns of the
         history, solved examples from the first on, and then the beginning of what the user says last. System

@@ -22,6 +22,19 @@ NOISE = {"float32": 1e-3, "bfloat16": 0.1}
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """A text of which the log-probability behind a prompt is asked for.
+
+    Attributes:
+        tokens: its ids, with white space from the end of the prompt.
+        bytes: of the text, in UTF-8.
+    """
+
+    tokens: list[int]
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Prompt:
     """What a model is asked about an item.
 
@@ -29,12 +42,14 @@ class Prompt:
         trace_id: the item.
         tokens: token ids.
         truncated: it was longer than the context, and is shortened.
+        continuations: texts of which the log-probabilities are asked for.
         closes_thinking: it ends with the mark that ends thinking, so that an answer need not.
     """
 
     trace_id: str
     tokens: list[int]
     truncated: bool
+    continuations: tuple[Continuation, ...] = ()
     closes_thinking: bool = False
 
 

@@ -111,6 +111,11 @@ class GenerationConfig(Config):
                 "generation.endpoint: is for the engine openai, which needs one, as in "
                 "http://localhost:8000/v1"
             )
+        if self.output == "log_probs" and self.engine != "transformers":
+            raise ValueError(
+                f"generation.output: the engine {self.engine} gives no log_probs. Set generation.engine to "
+                "transformers, the default"
+            )
         if self.output == "log_probs" and (self.samples > 1 or self.temperature > 0):
             raise ValueError("generation.output: log_probs draws nothing, so no samples and no temperature")
         return self

@@ -52,7 +52,7 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
             **OURS,
         )
         _check_loading(path, report)
-        refuse_nonfinite(path, _nonfinite(model))
+        refuse_nonfinite(path, nonfinite_weights(model))
         model = model.to(device).eval()
     return tokenizer, model, device
 
@@ -67,6 +67,31 @@ def load_config(path: Path) -> Any:
 
     with explained(path, "config.json"):
         return AutoConfig.from_pretrained(path, **OURS)
+
+
+def load_layout(path: Path) -> Any:
+    """A model without its weights, of which only names and shapes are read: for engines that load weights
+    themselves. Needs accelerate.
+
+    Raises:
+        InputError: transformers does not know the model, or config and weights disagree; names the tensor.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    load_config(path)
+    with explained(path):
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path,
+            use_safetensors=True,
+            dtype=torch.float32,
+            device_map="meta",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # only so that the report below names the tensor
+            **OURS,
+        )
+        _check_loading(path, report)
+    return model
 
 
 def context_length(config: Any) -> int | None:
@@ -110,7 +135,7 @@ def _check_loading(path: Path, report: dict[str, Any]) -> None:
             )
 
 
-def _nonfinite(model: Any) -> list[NonFinite]:
+def nonfinite_weights(model: Any) -> list[NonFinite]:
     """Weights that are NaN or infinite as they were loaded: as stored, or beyond the dtype's range."""
     import torch
 

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from golden.schema import Item
 from inference.batching import Prompt
-from inference.contract import PredictSpec
 from inference.partial import Key, Row
 
 Note = Callable[[str], None]
@@ -78,14 +77,3 @@ class Engine(Protocol):
     def about(self) -> dict[str, Any]:
         """The fields of `PredictionMeta` that the engine knows, after the last completion."""
         ...
-
-
-def load_engine(spec: PredictSpec) -> Engine:
-    """Load a job's model into the engine that its settings name.
-
-    Raises:
-        HallmarkError: the model cannot be loaded, or the engine is not to be had here; says what to do.
-    """
-    from inference.engines.transformers_engine import TransformersEngine
-
-    return TransformersEngine(spec)
