@@ -190,7 +190,7 @@ def infer(spec: PredictSpec, run_id: str, log: Path, listener: Listener) -> Pred
             log=log,
             listener=listener,
             keep=locks,
-            python=engine_python(plan.generation),
+            python=engine_python(generation),
         )
 
 

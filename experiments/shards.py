@@ -280,7 +280,8 @@ def recorded_part(run_id: str, part: Part, workspace: Workspace) -> PartJob:
     manifest = run.manifest
     if run.status != "running":
         raise InputError(f"run {run.run_id}: is {run.status}, so no part of it is needed any more.")
-    _check_environment(manifest["inference"], run.run_id)
+    generation = validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}")
+    _check_environment(manifest["inference"], inference_environment(generation), run.run_id)
     sha256 = run.model_sha256 or manifest["model"]["sha256"]
     store = registry.artifacts
     model = store.get(sha256) if store.has(sha256) else recorded_model(manifest["model"], workspace).path
@@ -290,14 +291,14 @@ def recorded_part(run_id: str, part: Part, workspace: Workspace) -> PartJob:
         dataset=dataset_file(None, dataset, registry),
         output=workspace.home,
         label=f"predict run {run.run_id}",
-        generation=validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}"),
+        generation=generation,
         prompt=recorded_prompt(manifest),
     )
     return _job(spec, run.run_id, sha256, part, workspace)
 
 
-def _check_environment(recorded: Mapping[str, Any], run_id: str) -> None:
-    if differing := _differing(flat(dict(recorded)), flat(inference_environment())):
+def _check_environment(recorded: dict[str, Any], now: dict[str, Any], run_id: str) -> None:
+    if differing := _differing(flat(recorded), flat(now)):
         raise IntegrityError(
             f"run {run_id}: this machine would not predict as the one that began it: {differing}. Workers "
             "that share a run's parts need the same code, packages and hardware."

@@ -43,7 +43,7 @@ def make_prompts(
         refuse_unknown_ids(tokens, rows, renderer.tokenizer, f"item {item.trace_id}")
     fitted = [renderer.fitted(item, tokens, room) for item, tokens in zip(items, encoded, strict=True)]
     return [
-        Prompt(item.trace_id, ids, shortened, renderer.closes_thinking(item))
+        Prompt(item.trace_id, ids, shortened, closes_thinking=renderer.closes_thinking(item))
         for item, (ids, shortened) in zip(items, fitted, strict=True)
     ]
 

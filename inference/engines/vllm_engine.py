@@ -309,11 +309,11 @@ class VllmEngine:
         self.watched.take(0)
         return int(outputs[0].outputs[0].token_ids[0])
 
-    def about(self, items: Sequence[Item]) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """See `Engine`."""
         settings, ends = self.spec.generation, self.asking.ends
         return {
-            **self.asking.about(items),
+            **self.asking.about(),
             "generation": {
                 "do_sample": settings.temperature > 0,
                 "max_new_tokens": settings.longest,
