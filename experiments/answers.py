@@ -17,6 +17,7 @@ from golden.datasets import read_items
 from golden.prompting import recorded_prompt
 from golden.rendering import conversation
 from golden.schema import Item
+from inference.contract import CUT_OFF
 from registry import Registry, Run
 from registry.tables import Prediction
 
@@ -214,7 +215,7 @@ def count_answers(run: Run, registry: Registry) -> AnswerCounts:
             before = rungs.get(each.rung, (0, 0))
             of_these = (each.number, 0) if each.right else (0, each.number)
             rungs[each.rung] = before[0] + of_these[0], before[1] + of_these[1]
-    cut_ids = meta.get("reached_max_new_tokens")
+    cut_ids = None if CUT_OFF in meta.get("unknown", ()) else meta.get(CUT_OFF)
     scores = registry.runs.scores(run.run_id) if cut_ids else {}
     settings = {**(run.manifest.get("generation") or {}), **(meta.get("generation") or {})}
     return AnswerCounts(

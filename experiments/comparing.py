@@ -25,8 +25,12 @@ from registry import Dataset, Registry, Run
 from registry.runs import OF_SPEED
 from registry.tables import Prediction
 
+DERIVED = ("do_sample", "num_beams")
+"""What inference was told because of the temperature, which is a setting itself."""
 OF_MODEL = "_token_id"
 """How the names of what a model brings along end, among the settings that inference used."""
+PLACES = frozenset({*OF_SPEED, "endpoint"})
+"""Settings that are no condition: what changes speed alone, and where a model is served."""
 
 
 def compare_runs(baseline: str, candidate: str, registry: Registry) -> Comparison:
@@ -155,6 +159,8 @@ def conditions(
     meta = PredictionMeta.model_validate(run.predictions_meta)
     items = _labels(_Items(dataset.sha256, dataset_file(run, dataset, registry)))
     of_model = {name: value for name, value in meta.generation.items() if name.endswith(OF_MODEL)}
+    if meta.engine.name != "imported":  # of imported predictions nobody knows it
+        of_model["prompt_template"] = meta.prompt_template
     return RunScores(
         run_id=run.run_id,
         dataset=dataset.name,
@@ -169,11 +175,9 @@ def conditions(
         bands=run.manifest["dataset"]["bands"],
         groups=items.groups,
         cut=frozenset(meta.reached_max_new_tokens),
-        of_model={
-            **of_model,
-            "prompt_template": meta.prompt_template,
-            "tokenizer_sha256": meta.tokenizer_sha256,
-        },
+        of_model={**of_model, "tokenizer_sha256": meta.tokenizer_sha256},
+        imported=meta.engine.name == "imported",
+        unknown=frozenset(meta.unknown) - {"truncated_prompts"},
     )
 
 
@@ -181,19 +185,15 @@ def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]
     """What a person chose that can change predictions; a setting that was added since has its default."""
     chosen = {**GenerationConfig().model_dump(exclude=set(OF_SPEED)), **settings}
     used = {name: value for name, value in meta.generation.items() if not name.endswith(OF_MODEL)}
-    return {
-        **{name: value for name, value in chosen.items() if name not in OF_SPEED},
-        **used,
-        "dtype": meta.dtype,
-        **_of_engine(meta.engine),
-    }
+    both = {**chosen, **used, "dtype": meta.dtype, **_of_engine(meta.engine)}
+    return {name: value for name, value in both.items() if name not in (*PLACES, *DERIVED)}
 
 
 def _of_engine(engine: EngineUsed) -> dict[str, Any]:
     """What is a condition of an engine beside its name. Versions of transformers are none: that what is
     recorded was made by another one is shown, but models must stay comparable for years.
     """
-    if engine.name == "transformers":
+    if engine.name in ("transformers", "imported"):
         return {}
     return {"engine_version": engine.version, "engine_switches": engine.switches}
 

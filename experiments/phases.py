@@ -9,6 +9,7 @@ import platform
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,7 +36,7 @@ from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
 from golden.schema import Item
-from inference.contract import GenerationConfig, PredictionMeta, PredictResult, PredictSpec
+from inference.contract import CUT_OFF, GenerationConfig, PredictionMeta, PredictResult, PredictSpec
 from judges import (
     JudgeError,
     SampleScore,
@@ -92,7 +93,7 @@ def _train(run: RunRef, plan: RunPlan, training: TrainingPlan, listener: Listene
     for earlier in (run.files.training_sums, run.files.predictions_sums):  # these belong to other weights
         earlier.unlink(missing_ok=True)
     spec = TrainSpec(
-        base=plan.model.path,
+        base=plan.model.directory,
         base_label=plan.model.label,
         base_on_hub=plan.model.on_hub,
         dataset=training.dataset.path,
@@ -165,6 +166,8 @@ def prediction_job(run: RunRef, plan: RunPlan) -> PredictSpec:
         label=f"predict ({_model_name(plan)}) on {plan.dataset.name}",
         generation=plan.generation,
         prompt=plan.prompt,
+        served=plan.model.served,
+        sign_in=plan.generation.endpoint.sign_in if plan.generation.endpoint else None,
     )
 
 
@@ -181,7 +184,9 @@ def infer(spec: PredictSpec, run_id: str, log: Path, listener: Listener) -> Pred
         HallmarkError: the child's own error.
     """
     generation = spec.generation
-    with own_device(f"inference, run {run_id}", listener, cpu=generation.device == "cpu") as locks:
+    here = spec.served is None  # else another machine computes, and nobody here has to wait
+    device = own_device(f"inference, run {run_id}", listener, cpu=generation.device == "cpu")
+    with device if here else nullcontext(()) as locks:
         return run_child(
             "inference",
             spec,
@@ -297,6 +302,8 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         cut_completions=meta.reached_max_new_tokens,
         log_probs=_of_references(predictions) if plan.generation.output == "log_probs" else (),
     )
+    if CUT_OFF in meta.unknown:
+        snapshot = snapshot.model_copy(update={"truncated": None})
     write_jsonl(run.files.scores, map(score_line, scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return Judged(

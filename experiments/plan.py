@@ -399,7 +399,7 @@ def plan_training(
     judged_on = config.evaluate(config.base_model, reuse=False)
     golden, plan = _settle(judged_on, workspace, model, check=not checked)
     # what cannot be trained is refused before anything starts
-    check_tensors(plan.model.path, read_architecture(plan.model.path))
+    check_tensors(plan.model.directory, read_architecture(plan.model.directory))
     base = check_base(plan.model, golden, config.train, workspace)
     train, sources = training_dataset(config.train, workspace.home)
     traces = _Counted(train.traces(), characters)
@@ -410,7 +410,7 @@ def plan_training(
     wanted = config.train.model_copy(update={"dataset": train.name, "mix": []}) if sources else config.train
     training = TrainingPlan(
         config=settle_training(
-            wanted, plan.model.path, train.path, plan.prompt, workspace.home, characters=traces.longest
+            wanted, plan.model.directory, train.path, plan.prompt, workspace.home, characters=traces.longest
         ),
         dataset=dataset_ref(train, traces.count),
         sources=sources,
@@ -489,7 +489,7 @@ def _settle(
         announce("dataset:", note)
     prompt = resolve_prompt(config.prompt)
     check_prompt(prompt, dataset)
-    model = model or resolve_model(config.model, workspace)
+    model = model or resolve_model(config.model, workspace, config.generation.endpoint)
     generation = settle_generation(
         config.generation, model.path, [dataset.path], prompt, workspace.home, check=check
     )

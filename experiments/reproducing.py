@@ -134,6 +134,11 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         return plan
     workspace.check_writable()
     run = find_run(target, workspace.registry)
+    if imported := run.manifest.get("imported"):
+        raise InputError(
+            f"run {run.run_id}: its predictions were imported from {imported['file']} and not made here, so "
+            f"they cannot be made again. Judge its model here: hallmark evaluate {run.base_model}"
+        )
     manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
     generation = validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}")
     engine_python(generation)  # one that is not installed is met before the models are fetched

@@ -65,7 +65,7 @@ def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
     were made from exactly its inputs; of trained runs only one on which nothing was decided yet, as when the
     program was killed before it decided.
     """
-    if not plan.reuse:
+    if not plan.reuse or plan.model.served is not None:
         return None
     if plan.training is None:
         run = next(iter(registry.runs.evaluated(plan.evaluation_sha256(plan.model.sha256))), None)
@@ -94,6 +94,8 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
     """
     if not plan.reuse or plan.training is not None:
         return None
+    if plan.model.served is not None:
+        return _served_before(plan, registry)
     inference, asked_otherwise = plan.inference(), None
     for listed in registry.runs.list(limit=LOOKED_AT, kind="baseline"):
         if (listed.status, listed.model_sha256, listed.judge) != ("finished", plan.model.sha256, plan.judge):
@@ -115,6 +117,22 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
         parts = ", ".join(CHANGED_PARTS[name] for name in changed)
         return f"run {run.run_id} is not reused: {parts} changed since it was made"
     return asked_otherwise
+
+
+def _served_before(plan: RunPlan, registry: Registry) -> str | None:
+    """That there is a run of the same served model, and why it is not taken."""
+    runs = registry.runs.list(limit=LOOKED_AT, kind="baseline")
+    same = (
+        run.run_id
+        for run in runs
+        if (run.status, run.model_sha256, run.judge) == ("finished", plan.model.sha256, plan.judge)
+    )
+    if (run_id := next(same, None)) is None:
+        return None
+    return (
+        f"run {run_id} is not reused: nobody knows whether {plan.generation.endpoint} still serves the same "
+        "weights as then"
+    )
 
 
 def _asked_otherwise(run: Run, plan: RunPlan) -> str:

@@ -205,6 +205,7 @@ def merged(metas: Sequence[PredictionMeta], folders: Sequence[Path], sha256: str
             "completion_tokens": tokens,
             "truncated_prompts": [each for meta in metas for each in meta.truncated_prompts],
             "reached_max_new_tokens": [each for meta in metas for each in meta.reached_max_new_tokens],
+            "ended_otherwise": {id_: how for meta in metas for id_, how in meta.ended_otherwise.items()},
             "thinking_closed": _thinking_closed(metas, folders),
             "batching": max((meta.batching for meta in metas), key=BATCHINGS.index),
             "batch_size_used": min(meta.batch_size_used for meta in metas),
@@ -227,6 +228,7 @@ _OF_A_PART = {
     "completion_tokens",
     "truncated_prompts",
     "reached_max_new_tokens",
+    "ended_otherwise",
     "thinking_closed",
     "batching",
     "batch_size_used",
@@ -263,8 +265,8 @@ def is_shared(workspace: Workspace) -> bool:
 def share_model(run: RunRef, plan: RunPlan, workspace: Workspace) -> None:
     """Put the weights that a run judges into the store, for those who predict parts of it."""
     store, sha256 = workspace.registry.artifacts, judged_model(run, plan)
-    if not store.has(sha256):
-        path = run.files.model if plan.training else plan.model.path
+    path = run.files.model if plan.training else plan.model.path
+    if path is not None and not store.has(sha256):
         store.put(path, checkout=False, files=model_files(path))
 
 

@@ -39,7 +39,9 @@ __all__ = [
     "experiment",
     "export",
     "export_dataset",
+    "export_run",
     "import_dataset",
+    "import_predictions",
     "models",
     "open",
     "promote",
@@ -715,6 +717,88 @@ def export_dataset(dataset: str | Path, file: str | Path, *, force: bool = False
 
     with progress_shown():
         return write(dataset, Path(file), force)
+
+
+def export_run(
+    run: str | HasRunId,
+    path: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002 - as the option is called
+    force: bool = False,
+) -> list[Path]:
+    """Write a run's items, predictions and scores for other programs; `import_predictions` reads them again.
+
+    Args:
+        run: a finished run, or a unique beginning or end of its id.
+        path: FILE.jsonl, .parquet, .eval or .json; for lm-eval a directory.
+        format: jsonl, parquet, inspect or lm-eval; None: by the ending of the path.
+        force: replace files that are there.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: the run is unknown or not finished, the format does not fit the path, or a file is there.
+
+    Example:
+        >>> hm.export_run("20261124-1015", "base.eval")
+        [PosixPath('base.eval')]
+    """
+    from experiments.exchange.exporting import export_run as write
+    from experiments.workspace import open_workspace
+
+    with progress_shown():
+        return write(_run_id(run), Path(path), open_workspace().registry, format, force)
+
+
+def import_predictions(
+    file: str | Path,
+    model: str | Path,
+    *,
+    dataset: str | Path = "golden-v1",
+    judge: str | Mapping[str, Any] | None = None,
+    format: str | None = None,  # noqa: A002 - as the option is called
+    columns: Mapping[str, str] | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
+    generation: GenerationConfig | Mapping[str, Any] | None = None,
+    known: Sequence[str] = (),
+) -> RunResult:
+    """Judge predictions that another program made, and record them as a run.
+
+    Args:
+        file: samples of lm-evaluation-harness, a log of inspect_ai, the output of an OpenAI batch, or JSONL,
+            CSV or Parquet with a row per item.
+        model: whose predictions they are; see `evaluate`.
+        dataset: see `evaluate`.
+        judge: see `evaluate`.
+        format: lm-eval, inspect, openai-batch or jsonl; None to find it.
+        columns: of a plain file: part -> column, as in {"trace_id": "id", "prediction": "output"}.
+        prompt: how the model was asked, where the file does not say it; of an object, what was set in it.
+        generation: how the predictions were made, likewise.
+        known: names of settings that had the values given here, or else their defaults; `all` for every one.
+
+    Raises:
+        InputError: not every item has exactly one prediction; or see `evaluate`.
+
+    Example:
+        >>> hm.import_predictions("samples_golden-v1_2026-11-24T10-15-00.jsonl", "tiny-base").score
+        0.3972...
+    """
+    from experiments.exchange.importing import prepare_predictions, record_predictions
+    from experiments.workspace import open_workspace
+    from hallmark.results import recorded_run
+
+    settings = _given(model=model, dataset=dataset, judge=None if judge is None else _reference(judge))
+    for part, chosen in (("prompt", prompt), ("generation", generation)):
+        if chosen is not None:
+            values = chosen if isinstance(chosen, Mapping) else chosen.model_dump(exclude_unset=True)
+            settings |= {f"{part}.{name}": value for name, value in values.items()}
+    with progress_shown():
+        workspace = open_workspace()
+        prepared = prepare_predictions(
+            Path(file), settings, workspace, format=format, columns=columns, known=known
+        )
+        return recorded_run(workspace.registry, record_predictions(prepared, workspace))
 
 
 def verify(

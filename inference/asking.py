@@ -60,9 +60,9 @@ class Asking:
         """The fields of `PredictionMeta` that follow from the model's files and the settings."""
         template = self.renderer.template
         return {
-            "tokenizer_sha256": tokenizer_sha256(self.spec.model),
-            "weights_bytes": sum(path.stat().st_size for path in weights(self.spec.model)),
-            "tensors_sha256": sha256_tensors(self.spec.model),
+            "tokenizer_sha256": tokenizer_sha256(self.spec.directory),
+            "weights_bytes": sum(path.stat().st_size for path in weights(self.spec.directory)),
+            "tensors_sha256": sha256_tensors(self.spec.directory),
             "prompt_template": template.id,
             "template_name": template.name,
             "date": str(template.date) if template.prints_date else None,

@@ -122,15 +122,17 @@ class Prompts:
 
 @dataclass
 class _Count:
-    """Completions, and the tokens in them."""
+    """Completions, the tokens in them, and those in their prompts where only the engine knows."""
 
     completions: int = 0
     tokens: int = 0
+    prompt_tokens: int = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         """Count some more."""
         self.completions += len(rows)
         self.tokens += sum(row.tokens for row in rows)
+        self.prompt_tokens += sum(row.prompt_tokens or 0 for row in rows if row.sample == 0)
 
 
 def _write(spec: PredictSpec, partial: PartialPredictions, prompts: Prompts, **about: Any) -> PredictionMeta:
@@ -143,7 +145,7 @@ def _write(spec: PredictSpec, partial: PartialPredictions, prompts: Prompts, **a
         about: the fields of `PredictionMeta` that follow from none of these.
     """
     path, asked = spec.output / PREDICTIONS, prompts.asked
-    written, cut_off = _Count(), list[str]()
+    written, cut_off, ended = _Count(), list[str](), dict[str, str]()
     meter = quiet_meter("write", asked.items, "items")
 
     def lines() -> Iterator[dict[str, Any]]:
@@ -151,22 +153,25 @@ def _write(spec: PredictSpec, partial: PartialPredictions, prompts: Prompts, **a
             written.add(rows)
             if any(row.cut_off for row in rows):
                 cut_off.append(trace_id)
+            if unusual := [row.ended for row in rows if row.ended is not None]:
+                ended[trace_id] = unusual[0]
             yield {"trace_id": trace_id, **_texts([row.prediction for row in rows])}
             meter.update(number)
 
     write_jsonl(path, lines())
-    meta = PredictionMeta(
-        dtype=spec.generation.dtype,
-        threads=spec.generation.threads,
-        items=asked.items,
-        prompt_tokens=asked.tokens,
-        completion_tokens=written.tokens,
-        truncated_prompts=asked.truncated,
-        thinking_closed=asked.thinking_closed,
-        reached_max_new_tokens=cut_off,
-        predictions_sha256=sha256_file(path),
-        **about,
-    )
+    known = {
+        "dtype": spec.generation.dtype,
+        "threads": spec.generation.threads,
+        "items": asked.items,
+        "prompt_tokens": asked.tokens or written.prompt_tokens,
+        "completion_tokens": written.tokens,
+        "truncated_prompts": asked.truncated,
+        "thinking_closed": asked.thinking_closed,
+        "reached_max_new_tokens": cut_off,
+        "ended_otherwise": ended,
+        "predictions_sha256": sha256_file(path),
+    }
+    meta = PredictionMeta(**{**known, **about})
     write_json(spec.output / META, meta.model_dump())
     return meta
 
@@ -187,13 +192,15 @@ def _texts(texts: Sequence[str]) -> dict[str, Any]:
 
 def _identity(spec: PredictSpec) -> str:
     """What must be equal for a partial file to be continued: everything but what changes speed alone."""
-    files = weights(spec.model)
-    tensors = list(zip([path.name for path in files], sha256_files(files), strict=True))
+    if spec.model is None:
+        model: tuple[Any, ...] = (spec.served,)  # its endpoint is one of the settings
+    else:
+        files = weights(spec.model)
+        tensors = list(zip([path.name for path in files], sha256_files(files), strict=True))
+        model = (tensors, tokenizer_sha256(spec.model))
     chosen = spec.generation.model_dump(exclude={"batch_size", "shards"})
     settings = [*sorted(chosen.items()), spec.prompt.recorded(), spec.part]
-    return sha256_bytes(
-        repr((tensors, tokenizer_sha256(spec.model), sha256_file(spec.dataset), settings)).encode()
-    )
+    return sha256_bytes(repr((*model, sha256_file(spec.dataset), settings)).encode())
 
 
 def _timing(seconds: float, made: _Count) -> dict[str, float]:

@@ -33,7 +33,7 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    path = spec.model
+    path = spec.directory
     check_model_directory(path)  # also for what would be put on top of it
     device = _device(spec.generation.device)
     torch.manual_seed(SEED)

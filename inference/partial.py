@@ -25,6 +25,8 @@ class Row(BaseModel):
         tokens: how many it wrote, without the one that ends it.
         cut_off: it reached `max_new_tokens` before it ended.
         sample: which of an item's completions this is.
+        prompt_tokens: how many the prompt had, where only the engine knows.
+        ended: why an endpoint ended it, where it is neither done nor cut off, as in content_filter.
     """
 
     trace_id: str
@@ -32,6 +34,8 @@ class Row(BaseModel):
     tokens: int
     cut_off: bool
     sample: int = 0
+    prompt_tokens: int | None = None
+    ended: str | None = None
 
     @property
     def key(self) -> Key:

@@ -74,7 +74,7 @@ def train(run: RunRef, plan: RunPlan) -> TrainResult:
 @retryable("predict")
 def predict(run: RunRef, plan: RunPlan) -> PredictResult:
     """Generate in a process of its own, or in several parts."""
-    if plan.generation.shards > 1:
+    if plan.generation.shards > 1 and plan.model.served is None:  # an endpoint shares its work out itself
         return predict_in_parts(run, plan)
     return phases.predict_items(run, plan, current_listener())
 

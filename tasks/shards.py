@@ -82,7 +82,7 @@ class _Offers:
         self.workspace = workspace
         self.jobs = {job.part: job for job in jobs}
         self.flow_runs: dict[Part, UUID] = {}
-        if not jobs or plan.generation.engine == "openai" or not _is_deployed():
+        if not jobs or not _is_deployed():
             return
         if not shards.is_shared(workspace):
             announce(

@@ -50,6 +50,7 @@ OPTIONS = (
     Option(("--system",), ("prompt.system",)),
     Option(("--instruction",), ("prompt.instruction",)),
     Option(("--engine",), ("generation.engine",)),
+    Option(("--endpoint",), ("generation.endpoint",)),
     Option(("--max-new-tokens",), ("generation.max_new_tokens",)),
     Option(("--samples",), ("generation.samples",)),
     Option(("--temperature",), ("generation.temperature",)),

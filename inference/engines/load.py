@@ -17,6 +17,10 @@ def load_engine(spec: PredictSpec) -> Engine:
             from inference.engines.vllm_engine import VllmEngine
 
             return VllmEngine(spec)
+        case "openai":
+            from inference.engines.openai_engine import OpenAIEngine
+
+            return OpenAIEngine(spec)
         case _:
             from inference.engines.transformers_engine import TransformersEngine
 

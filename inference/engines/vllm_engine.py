@@ -80,7 +80,7 @@ class VllmEngine:
     """
 
     def __init__(self, spec: PredictSpec) -> None:
-        check_model_directory(spec.model)
+        check_model_directory(spec.directory)
         self.spec = spec
         self.build = _installed()
         self.on_cpu = self.build.on_cpu
@@ -88,8 +88,8 @@ class VllmEngine:
         if not self.on_cpu:
             _check_gpu(self.build)
         _set_variables(self.build)
-        tokenizer = load_tokenizer(spec.model)
-        self.layout = load_layout(spec.model)
+        tokenizer = load_tokenizer(spec.directory)
+        self.layout = load_layout(spec.directory)
         self.asking = Asking(spec, tokenizer, self.layout.config, embedding_rows(self.layout))
         self.writing = self.asking.writing
         self.exact = self.on_cpu and spec.generation.dtype == "float32" and spec.generation.temperature == 0
@@ -108,7 +108,7 @@ class VllmEngine:
             length = self.asking.context  # vLLM scales positions by the longest that it is told of
         self.engine, self.watched = self._load(length)
         if found := self.engine.apply_model(nonfinite_weights)[0]:
-            refuse_nonfinite(self.spec.model, nonfinite_tensors(self.spec.model) or found)
+            refuse_nonfinite(self.spec.directory, nonfinite_tensors(self.spec.directory) or found)
 
     def _load(self, length: int) -> tuple[Any, Any]:
         """The engine, and what watches its logits on a CPU.
@@ -151,7 +151,7 @@ class VllmEngine:
         else:
             arguments["gpu_memory_utilization"] = _share_of_gpu()
         with tempfile.TemporaryDirectory(prefix="hallmark-vllm-") as folder:
-            _link_model(self.spec.model, Path(folder))
+            _link_model(self.spec.directory, Path(folder))
             try:
                 made = LLMEngine.from_engine_args(
                     EngineArgs(model=folder, **arguments), usage_context=UsageContext.LLM_CLASS
@@ -177,15 +177,15 @@ class VllmEngine:
         return max(2 * row, min(row * (self.spec.generation.batch_size + 1), free // 2))
 
     def _not_loaded(self, error: Exception, folder: str) -> HallmarkError:
-        said = " ".join(str(error).split()).replace(folder, str(self.spec.model))[:400]
+        said = " ".join(str(error).split()).replace(folder, str(self.spec.directory))[:400]
         if re.search(r"memory|cache blocks", said, re.IGNORECASE):
             return ResourceError(
-                f"{self.spec.model}: too little memory for the model and one answer: {said} Lower "
+                f"{self.spec.directory}: too little memory for the model and one answer: {said} Lower "
                 "generation.max_new_tokens, set generation.dtype to bfloat16, or use a GPU with more memory."
             )
         return InputError(
-            f"{self.spec.model}: {self.build.name} {self.build.version} cannot run this model: {said} Set "
-            "generation.engine to transformers."
+            f"{self.spec.directory}: {self.build.name} {self.build.version} cannot run this model: {said} "
+            "Set generation.engine to transformers."
         )
 
     def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:

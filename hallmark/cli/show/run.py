@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.text import Text
 
@@ -37,6 +38,7 @@ def show_run(result: RunResult) -> None:
         "weights": f"sha256 {run.model_sha256}" if run.model_sha256 else "not known yet",
         "judge": run.judge,
         "from": f"predictions of run {source}" if (source := run.manifest.get("rejudged_from")) else "",
+        "imported": imported_from(run.manifest),
         "started": run.started_at,
         "finished": run.finished_at or "",
         "error": run.error or "",
@@ -69,6 +71,15 @@ def show_run(result: RunResult) -> None:
             out.print(f"cut off   {completions}, {prompts}", soft_wrap=True)
     for hint in result.hints:
         out.print(Text.assemble(("hint      ", "yellow"), hint), soft_wrap=True)
+
+
+def imported_from(manifest: Mapping[str, Any]) -> str:
+    """Which file a run's predictions came from, and what is not known of them; empty where we made them."""
+    if not (imported := manifest.get("imported")):
+        return ""
+    unknown = ", ".join(imported["unknown"])
+    tool = " ".join(filter(None, (imported["tool"], imported["tool_version"])))
+    return f"{imported['file']} of {tool}" + (f"; unknown: {unknown}" if unknown else "")
 
 
 def _reasons(counts: Mapping[str, int]) -> str:
