@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from core.child_process import started_early
 from core.errors import HallmarkError, IntegrityError, ResourceError, interruption
 from core.files import raise_for_os_error, remove_unfinished, write_json
 from core.locks import Holder, acquire, acquire_when_free, holder
@@ -28,6 +29,9 @@ if TYPE_CHECKING:  # it imports what a run computes with, and a list of runs has
     from experiments.plan import RunPlan
 
 
+INFERENCE = "inference"
+"""The module that predicts, in a process of its own."""
+
 LOOKED_AT = 200
 """Newest baseline runs among which an explanation is sought."""
 
@@ -36,6 +40,7 @@ CHANGED_PARTS = {
     "packages": "the packages that predict",
     "python": "Python",
     "hardware": "the hardware",
+    "switches": "the engine's switches",
     "judge": "the judge's code",
 }
 
@@ -64,7 +69,7 @@ def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
     were made from exactly its inputs; of trained runs only one on which nothing was decided yet, as when the
     program was killed before it decided.
     """
-    if not plan.reuse:
+    if not plan.reuse or plan.model.served is not None:
         return None
     if plan.training is None:
         run = next(iter(registry.runs.evaluated(plan.evaluation_sha256(plan.model.sha256))), None)
@@ -80,6 +85,22 @@ def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
     return None
 
 
+@contextmanager
+def inference_begun(plan: RunPlan, registry: Registry) -> Iterator[None]:
+    """Inside the block a process that will predict imports its libraries, while Prefect starts. There is none
+    where a recorded run can be taken.
+
+    Args:
+        plan: of the block's first run, a baseline.
+        registry: holds the recorded runs.
+    """
+    if find_reusable(plan, registry) is not None or plan.generation.engine != "transformers":
+        yield
+        return
+    with started_early(INFERENCE, threads=plan.generation.threads):
+        yield
+
+
 def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
     """Why the newest run of the same model, dataset, judge and settings is not taken, in a sentence.
 
@@ -93,6 +114,8 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
     """
     if not plan.reuse or plan.training is not None:
         return None
+    if plan.model.served is not None:
+        return _served_before(plan, registry)
     inference, asked_otherwise = plan.inference(), None
     for listed in registry.runs.list(limit=LOOKED_AT, kind="baseline"):
         if (listed.status, listed.model_sha256, listed.judge) != ("finished", plan.model.sha256, plan.judge):
@@ -114,6 +137,22 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
         parts = ", ".join(CHANGED_PARTS[name] for name in changed)
         return f"run {run.run_id} is not reused: {parts} changed since it was made"
     return asked_otherwise
+
+
+def _served_before(plan: RunPlan, registry: Registry) -> str | None:
+    """That there is a run of the same served model, and why it is not taken."""
+    runs = registry.runs.list(limit=LOOKED_AT, kind="baseline")
+    same = (
+        run.run_id
+        for run in runs
+        if (run.status, run.model_sha256, run.judge) == ("finished", plan.model.sha256, plan.judge)
+    )
+    if (run_id := next(same, None)) is None:
+        return None
+    return (
+        f"run {run_id} is not reused: nobody knows whether {plan.generation.endpoint} still serves the same "
+        "weights as then"
+    )
 
 
 def _asked_otherwise(run: Run, plan: RunPlan) -> str:

@@ -304,7 +304,8 @@ def experiment(
         'THE GATE SAID YES; promotion was switched off'
     """
     from experiments.config import ExperimentConfig, configured, with_suite
-    from experiments.plan import plan_experiment, planned
+    from experiments.plan import plan_experiment, plan_key, planned
+    from experiments.runs import inference_begun
     from experiments.workspace import open_workspace
     from hallmark.workstation.ready import prefect_ready
 
@@ -324,8 +325,11 @@ def experiment(
     )
     wanted = configured(ExperimentConfig, config, with_suite(settings, suite))
     with progress_shown():
-        plan = plan_experiment(wanted, open_workspace())
-        with prefect_ready(), planned(plan.plans):
+        workspace = open_workspace()
+        plan = plan_experiment(wanted, workspace)
+        first, *_ = plan.config.baselines()
+        begun = inference_begun(plan.plans[plan_key(first)], workspace.registry)
+        with begun, prefect_ready(), planned(plan.plans):
             from flows.experiment import experiment as flow
 
             return flow(plan.config)
@@ -949,6 +953,7 @@ def _evaluated(
     """Run the flow of this name: one flow under the two names that the loop has for it."""
     from experiments.config import EvaluateConfig, configured
     from experiments.plan import plan_evaluation, plan_key, planned
+    from experiments.runs import inference_begun
     from experiments.workspace import open_workspace
     from hallmark.results import recorded_run
     from hallmark.workstation.ready import prefect_ready
@@ -957,7 +962,8 @@ def _evaluated(
     with progress_shown():
         workspace = open_workspace()
         plan = plan_evaluation(wanted, workspace)
-        with prefect_ready(), planned({plan_key(wanted): plan}):
+        begun = inference_begun(plan, workspace.registry)
+        with begun, prefect_ready(), planned({plan_key(wanted): plan}):
             from flows import evaluate as flows
 
             return recorded_run(workspace.registry, getattr(flows, name)(wanted))

@@ -22,12 +22,35 @@ NOISE = {"float32": 1e-3, "bfloat16": 0.1}
 
 
 @dataclass(frozen=True)
+class Continuation:
+    """A text of which the log-probability behind a prompt is asked for.
+
+    Attributes:
+        tokens: its ids, with white space from the end of the prompt.
+        bytes: of the text, in UTF-8.
+    """
+
+    tokens: list[int]
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Prompt:
-    """An item's prompt as token ids, shortened where it was longer than the context."""
+    """What a model is asked about an item.
+
+    Attributes:
+        trace_id: the item.
+        tokens: token ids.
+        truncated: it was longer than the context, and is shortened.
+        continuations: texts of which the log-probabilities are asked for.
+        closes_thinking: it ends with the mark that ends thinking, so that an answer need not.
+    """
 
     trace_id: str
     tokens: list[int]
     truncated: bool
+    continuations: tuple[Continuation, ...] = ()
+    closes_thinking: bool = False
 
 
 def find_batching(model: Any, prompts: Sequence[Prompt], pad: int, longest: int) -> Batching:

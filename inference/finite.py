@@ -54,19 +54,25 @@ class FiniteLogits:
             ended = torch.isin(written, torch.tensor(self.ends, device=written.device, dtype=written.dtype))
             rows = (bad & ~ended.any(-1)).nonzero().flatten().tolist()
             if rows:
-                raise InputError(self._message(self.trace_ids[rows[0]], written.shape[1]))
+                raise not_finite(self.trace_ids[rows[0]], self.dtype, written.shape[1] + 1)
         return scores
 
-    def _message(self, trace_id: str, place: int) -> str:
-        remedy = (
-            "Set generation.dtype to float32."
-            if self.dtype != "float32"
-            else "Its weights are finite but not those of a working model: take an earlier checkpoint."
-        )
-        return (
-            f"item {trace_id}: the model computed NaN or infinity, in {self.dtype}, for token {place + 1} of "
-            f"its answer. {remedy}"
-        )
+
+def not_finite(trace_id: str, dtype: str, token: int | None = None) -> InputError:
+    """What to say where a model computes NaN or infinity.
+
+    Args:
+        trace_id: the item.
+        dtype: what is computed in.
+        token: which of its answer's tokens, from 1, where that is known.
+    """
+    remedy = (
+        "Set generation.dtype to float32."
+        if dtype != "float32"
+        else "Its weights are finite but not those of a working model: take an earlier checkpoint."
+    )
+    place = "" if token is None else f", for token {token} of its answer"
+    return InputError(f"item {trace_id}: the model computed NaN or infinity, in {dtype}{place}. {remedy}")
 
 
 def refuse_unknown_ids(ids: Sequence[int], rows: int, tokenizer: Any, where: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.gate import COLUMNS, RequirementResult, decision_rows
 from evaluation.limits import LimitResult
-from evaluation.numbers import p_text, percent, points
+from evaluation.numbers import metric_text, p_text, percent, points
 from evaluation.shown import largest, more_largest
 from evaluation.training_data import TrainingData
 from provenance.card_data import card_data, hub_model
@@ -140,7 +140,7 @@ def _scores(evaluation: Mapping[str, Any]) -> Iterable[str]:
                 escaped(metric["name"]),
                 escaped(metric["category"]) or "**overall**",
                 str(metric["n"]),
-                percent(metric["value"]),
+                metric_text(metric["name"], metric["value"]),
                 _between(metric),
             ]
             for metric in shown
@@ -152,7 +152,9 @@ def _scores(evaluation: Mapping[str, Any]) -> Iterable[str]:
 
 def _between(metric: Mapping[str, Any]) -> str:
     low, high = metric.get("ci_low"), metric.get("ci_high")
-    return "" if low is None or high is None else f"{percent(low)} to {percent(high)}"
+    if low is None or high is None:
+        return ""
+    return " to ".join(metric_text(metric["name"], end) for end in (low, high))
 
 
 def _settings(parameters: Mapping[str, Any]) -> str:

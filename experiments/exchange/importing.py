@@ -39,6 +39,7 @@ from experiments.workspace import Workspace
 from golden.datasets import load_dataset
 from golden.prompting import PromptConfig, ResolvedPrompt, resolve_prompt
 from golden.schema import Item
+from inference.asking import weights
 from inference.contract import EngineUsed, GenerationConfig, PredictionMeta
 from inference.loading import tokenizer_sha256
 from judges import judge_fingerprint, judge_reference, library_versions, load_judge
@@ -285,11 +286,12 @@ class PreparedPredictions:
         """The content of predictions_meta.json."""
         known = {setting.name: setting.value for setting in self.report.settings}
         cut = [trace_id for trace_id, row in self.taken.items() if row.cut_off]
-        size = sum(path.stat().st_size for path in self.model.path.glob("*.safetensors"))
+        directory = self.model.path
+        size = None if directory is None else sum(path.stat().st_size for path in weights(directory))
         return PredictionMeta(
             generation={},
             prompt_template=UNKNOWN,
-            tokenizer_sha256=tokenizer_sha256(self.model.path),
+            tokenizer_sha256=UNKNOWN if directory is None else tokenizer_sha256(directory),
             device=UNKNOWN,
             dtype=known.get("generation.dtype", UNKNOWN),
             threads=0,

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from golden.schema import Item
 from inference.batching import Prompt
-from inference.contract import PredictSpec
 from inference.partial import Key, Row
 
 Note = Callable[[str], None]
@@ -42,7 +41,11 @@ class Engine(Protocol):
 
     def prompts(self, items: Sequence[Item]) -> list[Prompt]:
         """What the model is asked, an item each, in their order. All prompts of a dataset are made before the
-        first is answered, so that one that cannot be made is met at once.
+        first is answered, so that one that cannot be made is met at once; and those of a window are made
+        again when it is their turn, so that a large dataset's are never in memory together.
+
+        Args:
+            items: of one window of the dataset.
 
         Raises:
             InputError: one cannot be made; names the item.
@@ -71,21 +74,6 @@ class Engine(Protocol):
         """
         ...
 
-    def about(self, items: Sequence[Item]) -> dict[str, Any]:
-        """The fields of `PredictionMeta` that the engine knows, after the last completion.
-
-        Args:
-            items: the dataset.
-        """
+    def about(self) -> dict[str, Any]:
+        """The fields of `PredictionMeta` that the engine knows, after the last completion."""
         ...
-
-
-def load_engine(spec: PredictSpec) -> Engine:
-    """Load a job's model into the engine that its settings name.
-
-    Raises:
-        HallmarkError: the model cannot be loaded, or the engine is not to be had here; says what to do.
-    """
-    from inference.engines.transformers_engine import TransformersEngine
-
-    return TransformersEngine(spec)

@@ -16,6 +16,7 @@ from inference.decoding import TokenProgress, generation_config
 from inference.engines.base import Note, Request
 from inference.finite import FiniteLogits
 from inference.loading import embedding_rows, load
+from inference.log_probs import score_all
 from inference.partial import Row
 
 
@@ -44,6 +45,9 @@ class TransformersEngine:
 
     def begin(self, shortest: Prompt, longest: Prompt) -> None:
         """Find out which prompts may go together."""
+        if self.spec.generation.output == "log_probs":
+            self.batching = "single"
+            return
         self.batching = find_batching(
             self.model, [shortest, longest], self.asking.pad, self.spec.generation.longest
         )
@@ -52,6 +56,9 @@ class TransformersEngine:
         """See `Engine`."""
         import torch
 
+        if self.spec.generation.output == "log_probs":
+            yield from score_all(self.model, [each.prompt for each in requests], self.asking.pad, note)
+            return
         waiting = deque(batches([each.prompt for each in requests], self.batch_size, self.batching))
         while waiting:
             batch = waiting.popleft()
@@ -88,11 +95,11 @@ class TransformersEngine:
             )
         return self.writing.completions(batch, output[:, ids.shape[1] :].tolist())
 
-    def about(self, items: Sequence[Item]) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """See `Engine`."""
         names = ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")
         return {
-            **self.asking.about(items),
+            **self.asking.about(),
             "generation": {name: getattr(self.config, name) for name in names},
             "batching": self.batching,
             "device": self.device,

@@ -23,7 +23,7 @@ from inference.contract import PredictionMeta
 from registry import Run, open_registry
 from tests.support.training import tiny_training
 
-Answers = Callable[[int, Item], str]
+Answers = Callable[[int, Item], str | list[str]]
 
 
 def workspace_at(home: Path, url: str | None = None) -> Workspace:
@@ -128,8 +128,10 @@ def write_predictions(
 ) -> None:
     """predictions.jsonl and predictions_meta.json, as inference writes them."""
     items = list(read_items(run.files.dataset))
+    written = (answers(place, item) for place, item in enumerate(items))
     rows = (
-        {"trace_id": item.trace_id, "prediction": answers(place, item)} for place, item in enumerate(items)
+        {"trace_id": item.trace_id, "prediction" if isinstance(text, str) else "predictions": text}
+        for item, text in zip(items, written, strict=True)
     )
     write_jsonl(run.files.predictions, rows)
     meta = PredictionMeta(

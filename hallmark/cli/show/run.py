@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from evaluation.numbers import interval_text, metric_text
 from evaluation.shown import SHOWN, largest, more_largest
 from experiments.run_files import is_here
 from hallmark.cli.show.tables import plain_table
@@ -51,14 +52,9 @@ def show_run(result: RunResult) -> None:
         overall = [row for row in result.metrics if not row.category]
         categories = [row for row in result.metrics if row.category]
         for row in [*overall, *largest(categories, lambda row: (row.n, row.value))]:
-            between = (
-                ""
-                if row.ci_low is None or row.ci_high is None
-                else f"{100 * row.ci_low:.1f} to {100 * row.ci_high:.1f}"
-            )
-            table.add_row(
-                row.name, row.category or "overall", str(row.n), f"{100 * row.value:.1f} %", between
-            )
+            between = interval_text(row.name, row.ci_low, row.ci_high)
+            shown = metric_text(row.name, row.value)
+            table.add_row(row.name, row.category or "overall", str(row.n), shown, between)
         out.print()
         out.print(table)
         if more := more_largest(len(categories), "All: --json"):
