@@ -26,10 +26,12 @@ class Option(NamedTuple):
     Attributes:
         flags: as Typer takes them.
         fields: dotted names of the fields that it sets; the first one explains it.
+        beside: a field that a configuration must have too, for this to be of use.
     """
 
     flags: tuple[str, ...]
     fields: tuple[str, ...]
+    beside: str | None = None
 
     @property
     def parameter(self) -> str:
@@ -49,7 +51,7 @@ OPTIONS = (
     Option(("--judge",), ("judge",)),
     Option(("--system",), ("prompt.system",)),
     Option(("--instruction",), ("prompt.instruction",)),
-    Option(("--endpoint",), ("generation.endpoint",)),
+    Option(("--endpoint",), ("generation.endpoint",), beside="model"),
     Option(("--max-new-tokens",), ("generation.max_new_tokens",)),
     Option(("--batch-size",), ("generation.batch_size",)),
     Option(("--threads",), ("generation.threads", "train.threads")),
@@ -223,7 +225,7 @@ def option_type(field: FieldInfo) -> Any:
     once.
     """
     parts = _parts(field)
-    if words(field):
+    if words(field) or (isinstance(parts[0], type) and issubclass(parts[0], str)):
         return str
     return get_args(parts[0])[0] if get_origin(parts[0]) is Annotated else parts[0]
 
@@ -275,4 +277,8 @@ def is_model(field: FieldInfo) -> bool:
 
 @cache
 def _options_of(kind: type[BaseModel]) -> tuple[Option, ...]:
-    return tuple(each for each in OPTIONS if has_field(kind, each.fields[0]))
+    return tuple(
+        each
+        for each in OPTIONS
+        if has_field(kind, each.fields[0]) and (each.beside is None or has_field(kind, each.beside))
+    )
