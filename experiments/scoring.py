@@ -11,6 +11,7 @@ from golden.lines import parse_line
 from golden.schema import Item
 from judges import Judge, Score, judge_fingerprint, load_judge
 from judges.judging import best_score
+from judges.samples import texts_of
 from judges.thinking import after_thinking, unfinished_named
 
 
@@ -32,7 +33,7 @@ def score_answer(
     """
     asked, judged_by = parse_line(dict(item), "item", Item), _judge(judge, fingerprint)
     texts = {asked.trace_id: answer}
-    said = after_thinking(texts, thinking_end, closed=False)[asked.trace_id]
+    [said] = texts_of(after_thinking(texts, thinking_end, closed=False)[asked.trace_id])
     return unfinished_named([best_score(judged_by, asked, said)], texts, thinking_end, closed=False)[0]
 
 
