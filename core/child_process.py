@@ -58,6 +58,7 @@ def run_child(
     log: Path,
     listener: Listener,
     keep: tuple[int, ...] = (),
+    python: Path | None = None,
 ) -> Result:
     """Run `python -m module` on a spec and wait for its result.
 
@@ -70,13 +71,14 @@ def run_child(
             error.
         listener: gets the child's progress.
         keep: descriptors of locks that the child holds with us, so that they outlive us if we are killed.
+        python: interpreter of another environment, for what does not fit into ours; None for our own.
 
     Raises:
         HallmarkError: the child's own error, of the class it was raised with.
     """
     answer: Result | None = None
     error: HallmarkError | None = None
-    with _started(module, threads, log, keep) as child:
+    with _started(module, threads, log, keep, python) as child:
         assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - both are pipes
         with suppress(BrokenPipeError):  # the child died at once; its exit code below says more
             child.stdin.write(spec.model_dump_json() + "\n")
@@ -129,7 +131,7 @@ class _EarlyChild:
     """A child that has begun early. What it prints goes to a file without a name until there is a log."""
 
     def __init__(self, module: str, threads: int) -> None:
-        self.program = _program(module, threads)
+        self.program = _program(module, threads, None)
         self.waiting = True
         self.printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has its log
         self.ours, theirs = socket.socketpair()
@@ -137,11 +139,11 @@ class _EarlyChild:
             extra = (EARLY, str(theirs.fileno()))
             self.process = _popen(*self.program, self.printed, (theirs.fileno(),), extra)
 
-    def take(self, module: str, threads: int) -> bool:
+    def take(self, program: Program) -> bool:
         """Whether it is the program that is wanted, alive, and nobody's yet: then it is the caller's."""
         with _taking:
             fits = self.waiting and self.process.poll() is None
-            taken = fits and self.program == _program(module, threads)
+            taken = fits and self.program == program
             self.waiting = self.waiting and not taken
         return taken
 
@@ -167,15 +169,17 @@ _taking = threading.Lock()
 
 
 @contextmanager
-def _started(module: str, threads: int, log: Path, keep: tuple[int, ...]) -> Iterator[subprocess.Popen[str]]:
+def _started(
+    module: str, threads: int, log: Path, keep: tuple[int, ...], python: Path | None
+) -> Iterator[subprocess.Popen[str]]:
     """A running child, which has ended when the block ends."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    early = _early.get()
+    early, program = _early.get(), _program(module, threads, python)
     with log.open("ab") as errors:
-        if early is not None and early.take(module, threads):
+        if early is not None and early.take(program):
             child = early.process
         else:
-            early, child = None, _popen(*_program(module, threads), errors, keep)
+            early, child = None, _popen(*program, errors, keep)
         try:
             if early is not None:
                 early.hand_over(errors, keep)
@@ -184,10 +188,39 @@ def _started(module: str, threads: int, log: Path, keep: tuple[int, ...]) -> Ite
             _end(child)
 
 
-def _program(module: str, threads: int) -> tuple[list[str], dict[str, str]]:
-    """What a child is: its command and its environment."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(NO_MATTER)}
-    return [sys.executable, "-m", module], {**environment, **_environment(threads)}
+_ELSEWHERE = """
+import runpy, sys
+from importlib.machinery import PathFinder
+
+place, module = sys.argv[1:]
+
+class Ours:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return PathFinder.find_spec(name, [place]) if name in ("core", "golden", "inference") else None
+
+sys.meta_path.insert(0, Ours)
+sys.argv[1:] = []
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+"""What another environment's Python runs: it finds these rooms of ours, and nothing else of what we have."""
+
+
+def _command(module: str, python: Path | None) -> list[str]:
+    if python is None:
+        return [sys.executable, "-m", module]
+    return [str(python), "-P", "-c", _ELSEWHERE, str(Path(__file__).parent.parent), module]
+
+
+Program = tuple[list[str], dict[str, str]]
+"""What a child is: its command and its environment."""
+
+
+def _program(module: str, threads: int, python: Path | None) -> Program:
+    """The environment has nothing that points into our own packages where it is for another one."""
+    left_out = NO_MATTER if python is None else (*NO_MATTER, "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    return _command(module, python), {**inherited, **_environment(threads)}
 
 
 def _popen(

@@ -14,11 +14,12 @@ from core.errors import InputError
 from core.judge_reference import JudgeReference, parse_judge
 from evaluation.gate import GateConfig
 from evaluation.suite import Limit, Requirement, Suite, check_suite, in_order
-from experiments.defaults import TINY_MODEL_NAME, model_name_for
+from experiments.defaults import NOT_TRAINED, TINY_MODEL_NAME, model_name_for
 from experiments.references import REGISTRY_PREFIX, TINY_BASE, short_name
 from golden.manifest import DEFAULT_JUDGE
 from golden.prompting import PromptConfig
 from inference.contract import GenerationConfig
+from inference.endpoint import ENDPOINT_PREFIX, EXAMPLE
 from trainer.contract import TrainConfig
 
 Kind = TypeVar("Kind", bound=Config)
@@ -27,6 +28,7 @@ MODEL_HELP = (
     "A local model directory, registry:NAME@ALIAS or registry:NAME@vN, run:RUN_ID for what a run trained, a "
     f"hub id ORG/NAME@REVISION, or {TINY_BASE}. `registry:` may be left out."
 )
+JUDGED_HELP = f"{MODEL_HELP} {ENDPOINT_PREFIX}NAME for a model that generation.endpoint serves."
 DATASET_HELP = "Golden dataset: a built-in name, or the path of a KEY-vN.jsonl file."
 JUDGE_HELP = (
     "Judge, as NAME@vN, or NAME@vN{JSON} with its parameters; `hallmark judges list` shows them. "
@@ -52,7 +54,7 @@ UNREGISTERED = "unregistered"
 class EvaluateConfig(Config):
     """Judge one model on one dataset; no training."""
 
-    model: str = Field(default=TINY_BASE, description=MODEL_HELP)
+    model: str = Field(default=TINY_BASE, description=JUDGED_HELP)
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
     judge: JudgeReference | None = Field(default=None, description=JUDGE_HELP)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
@@ -61,6 +63,22 @@ class EvaluateConfig(Config):
     reuse: bool = Field(
         default=True, description="Take the recorded run where one exists for exactly these inputs."
     )
+
+    @model_validator(mode="after")
+    def _served_by_an_endpoint(self) -> Self:
+        served, engine = self.model.startswith(ENDPOINT_PREFIX), self.generation.engine
+        if served and engine != "openai":
+            raise ValueError(
+                f"model: {self.model} is a model that an endpoint serves, which the engine {engine} cannot "
+                f"load. Say where it is served: generation.endpoint, as in {EXAMPLE}"
+            )
+        if engine == "openai" and not served:
+            raise ValueError(
+                f"model: {self.model} names weights, and an endpoint is asked for a model by the name under "
+                f"which it serves it. Say {ENDPOINT_PREFIX}NAME; `hallmark doctor --endpoint "
+                f"{self.generation.endpoint}` lists the names. Or leave generation.endpoint out."
+            )
+        return self
 
     @property
     def title(self) -> str:
@@ -78,6 +96,17 @@ class TrainRunConfig(Config):
     generation: GenerationConfig = Field(default_factory=GenerationConfig)
     limit_items: int | None = Field(default=None, ge=1, description=LIMIT_HELP)
     train: TrainConfig = Field(default_factory=TrainConfig)
+
+    @model_validator(mode="after")
+    def _with_weights(self) -> Self:
+        if self.base_model.startswith(ENDPOINT_PREFIX):
+            raise ValueError(f"base_model: {self.base_model}: {NOT_TRAINED}")
+        if self.generation.engine == "openai":
+            raise ValueError(
+                "generation.engine: openai asks an endpoint, which does not serve what is trained here. Use "
+                "transformers or vllm; a served model is judged by `hallmark evaluate`."
+            )
+        return self
 
     @property
     def title(self) -> str:
@@ -307,7 +336,8 @@ def evaluation(config: str | Path | None, settings: Mapping[str, Any]) -> Evalua
     if config is None or not of_experiments_alone & set(read_toml(Path(config))):
         return configured(EvaluateConfig, config, given)
     whole = configured(ExperimentConfig, config, {"model_name": UNREGISTERED})
-    of_experiment = whole.evaluate(whole.base_model).model_dump()
+    # what the file does not say is open, so that a setting may imply it: an endpoint its engine
+    of_experiment = whole.evaluate(whole.base_model).model_dump(exclude_unset=True)
     return validated(EvaluateConfig, merged(of_experiment, given), str(config))
 
 

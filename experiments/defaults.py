@@ -14,12 +14,14 @@ from core.child_process import run_child
 from core.errors import InputError
 from core.files import read_json, sha256_file
 from core.progress import announce, current_listener
+from experiments.engines import engine_python
 from experiments.references import REGISTRY_PREFIX, TINY_BASE, TINY_BASE_DIRECTORY
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
-from golden.rendering import completion_of
+from golden.rendering import THINKING, completion_of, render_completion
 from golden.schema import Item, Trace
-from inference.contract import FitResult, FitSpec, GenerationConfig
+from inference.contract import LONGEST, FitResult, FitSpec, GenerationConfig
+from inference.endpoint import ENDPOINT_PREFIX
 from inference.loading import tokenizer_sha256
 from trainer.contract import SettledTrainConfig, SettleSpec, Settling, TrainConfig
 
@@ -34,7 +36,15 @@ TINY_TRAINING = MappingProxyType(
         "warmup_steps": 10,
     }
 )
+SERVED_MAX_NEW_TOKENS = 1024
+"""Where nobody chose how long an endpoint's completions may get: as long as chat models mostly need."""
+BYTES_PER_TOKEN = 2
+"""Fewer than tokens have in any language that a tokenizer was made for."""
 TOKENIZER = "tokenizer.json"
+NOT_TRAINED = (
+    "an endpoint serves this model, and without its weights nothing can be trained from it. Name weights: a "
+    "directory, or a hub id."
+)
 LOG = Path("cache", "plan.log")
 """What the libraries print that measure a dataset, below the home folder."""
 
@@ -66,6 +76,8 @@ def model_name_for(base: str) -> str:
     """
     if base == TINY_BASE:
         return TINY_MODEL_NAME
+    if base.startswith(ENDPOINT_PREFIX):
+        raise InputError(f"base_model: {base}: {NOT_TRAINED}")
     if base.startswith(REGISTRY_PREFIX):
         return base.removeprefix(REGISTRY_PREFIX).partition("@")[0]
     raise InputError(
@@ -76,7 +88,7 @@ def model_name_for(base: str) -> str:
 
 def settle_generation(
     config: GenerationConfig,
-    model: Path,
+    model: Path | None,
     datasets: Iterable[Path],
     prompt: ResolvedPrompt,
     home: Path,
@@ -87,7 +99,8 @@ def settle_generation(
 
     Args:
         config: what a person chose.
-        model: the directory of the model whose tokens count; in an experiment the base model's.
+        model: the directory of the model whose tokens count; in an experiment the base model's. None for
+            one that an endpoint serves, whose tokens nobody knows.
         datasets: files of the golden datasets that are judged on.
         prompt: how the model is asked.
         home: what libraries print is kept below it.
@@ -96,10 +109,16 @@ def settle_generation(
 
     Raises:
         InputError: the tokenizer cannot be loaded, an item is bad, or its prompt cannot be made.
+        ResourceError: the engine is not installed.
     """
+    files = list(datasets)
+    if model is None:
+        return _settle_served(config, files, prompt)
+    if config.output == "log_probs" and not isinstance(config.max_new_tokens, int):
+        config = config.model_copy(update={"max_new_tokens": 1})  # nothing is written
+    engine_python(config)  # one that is not installed is met before anything else
     if config.max_new_tokens is None and is_tiny(model):
         config = config.model_copy(update={"max_new_tokens": TINY_MAX_NEW_TOKENS})
-    files = list(datasets)
     chosen = isinstance(config.max_new_tokens, int)
     if chosen and (not check or _surely_fits(config, model, files, prompt)):
         return config
@@ -116,6 +135,30 @@ def settle_generation(
         return config
     announce("plan:", f"max_new_tokens {found.max_new_tokens:,} (fit: every reference is shorter)")
     return config.model_copy(update={"max_new_tokens": found.max_new_tokens})
+
+
+def _settle_served(
+    config: GenerationConfig, datasets: Iterable[Path], prompt: ResolvedPrompt
+) -> GenerationConfig:
+    """The same where the tokenizer is not known: room for what chat models mostly write, for half as much
+    again as the longest reference, and for thinking where the settings name its end.
+    """
+    if isinstance(config.max_new_tokens, int):
+        return config
+    longest = max(
+        (
+            len(render_completion(item.steps, each).encode())
+            for path in datasets
+            for item in read_items(path)
+            for each in item.accepted
+        ),
+        default=0,
+    )
+    needed = -(-(longest // BYTES_PER_TOKEN * 3 // 2 + 32) // 32) * 32
+    found = max(SERVED_MAX_NEW_TOKENS, needed) + (THINKING if prompt.config.thinking_end else 0)
+    found = min(found, LONGEST)
+    announce("plan:", f"max_new_tokens {found:,} (the endpoint's tokenizer is not known)")
+    return config.model_copy(update={"max_new_tokens": found})
 
 
 def _surely_fits(

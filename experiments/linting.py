@@ -176,7 +176,7 @@ def _token_counter(model: str) -> TokenCounter | str:
         from tokenizers import Tokenizer
     except ImportError:
         return "needs the package tokenizers (the extra inference brings it)"
-    path = TINY_BASE_DIRECTORY if model == TINY_BASE else resolve_model(model, open_workspace()).path
+    path = TINY_BASE_DIRECTORY if model == TINY_BASE else resolve_model(model, open_workspace()).directory
     if not (path / "tokenizer.json").is_file():
         return f"{model} has no tokenizer.json"
     try:

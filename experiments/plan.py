@@ -19,6 +19,7 @@ from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.datasets import TrainingSource, first_items, training_dataset
 from experiments.defaults import characters, settle_generation, settle_training
+from experiments.engines import engine_environment
 from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
@@ -38,7 +39,7 @@ from golden.guard import RULE, Overlap, find_overlaps
 from golden.lines import Line
 from golden.prompting import ResolvedPrompt, resolve_prompt
 from inference.contract import GenerationConfig
-from judges import judge_fingerprint, judge_reference, library_versions, load_judge
+from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
 from trainer.contract import SettledTrainConfig, TrainConfig
 from trainer.huggingface.tensor_names import check_tensors
 from trainer.model.architecture import read_architecture
@@ -140,7 +141,12 @@ class RunPlan(BaseModel):
 
     def inference(self) -> dict[str, Any]:
         """The environment that decides the predictions; recorded, so that they can be judged again later."""
-        return inference_environment()
+        return inference_environment(self.generation)
+
+    def engine(self) -> dict[str, Any]:
+        """For the manifest: the environment of the engine, where that is not ours."""
+        found = engine_environment(self.generation, INFERENCE_PACKAGES)
+        return {"engine": found} if found else {}
 
     def evaluation_sha256(self, model_sha256: str) -> str:
         """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the
@@ -211,7 +217,7 @@ class RunPlan(BaseModel):
             "training": self._training_manifest(),
             **({"reproduces": self.reproduces} if self.reproduces else {}),
             "inference": self.inference(),
-            "environment": environment(packages),
+            "environment": {**environment(packages), **self.engine()},
         }
 
     def _training_manifest(self) -> dict[str, Any] | None:
@@ -393,7 +399,7 @@ def plan_training(
     judged_on = config.evaluate(config.base_model, reuse=False)
     golden, plan = _settle(judged_on, workspace, model, check=not checked)
     # what cannot be trained is refused before anything starts
-    check_tensors(plan.model.path, read_architecture(plan.model.path))
+    check_tensors(plan.model.directory, read_architecture(plan.model.directory))
     base = check_base(plan.model, golden, config.train, workspace)
     train, sources = training_dataset(config.train, workspace.home)
     traces = _Counted(train.traces(), characters)
@@ -404,7 +410,7 @@ def plan_training(
     wanted = config.train.model_copy(update={"dataset": train.name, "mix": []}) if sources else config.train
     training = TrainingPlan(
         config=settle_training(
-            wanted, plan.model.path, train.path, plan.prompt, workspace.home, characters=traces.longest
+            wanted, plan.model.directory, train.path, plan.prompt, workspace.home, characters=traces.longest
         ),
         dataset=dataset_ref(train, traces.count),
         sources=sources,
@@ -476,13 +482,14 @@ def _settle(
     """
     dataset = _golden(config, workspace)
     judge = load_judge(config.judge or dataset.judge)
+    check_output(judge, config.generation.output)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     if dataset.manifest is None and dataset.limit_items is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"
         announce("dataset:", note)
     prompt = resolve_prompt(config.prompt)
     check_prompt(prompt, dataset)
-    model = model or resolve_model(config.model, workspace)
+    model = model or resolve_model(config.model, workspace, config.generation.endpoint)
     generation = settle_generation(
         config.generation, model.path, [dataset.path], prompt, workspace.home, check=check
     )

@@ -21,6 +21,7 @@ from experiments.result import ALIAS, ExperimentResult, ExperimentRuns, Promotio
 from experiments.runs import run_ref
 from experiments.weights import model_of
 from experiments.workspace import Workspace
+from inference.endpoint import served_name
 from provenance import attest, configured_key
 from registry import Registry, Run
 
@@ -69,6 +70,7 @@ def promote_run(
     workspace.check_writable()
     registry = workspace.registry
     run = registry.runs.finished(reference)
+    _refuse_served(run)
     model_name = model_name or model_name_for(run.base_model)
     champion = registry.models.aliased(model_name, alias)
     if against is not None and champion is not None:
@@ -82,6 +84,19 @@ def promote_run(
             )
     wanted = Wanted.of_suite(suite, run, registry, against) if suite else Wanted.of_run(run, against)
     return _offer(wanted, model_name, gate, workspace, alias, force_reason, promote=True)
+
+
+def _refuse_served(run: Run) -> None:
+    """Refuse to promote what nobody here has.
+
+    Raises:
+        InputError: the run judged a model that an endpoint serves.
+    """
+    if served_name(run.base_model) is not None:
+        raise InputError(
+            f"run {run.run_id}: judged {run.base_model}, served by an endpoint. Its weights are not known, "
+            "so there is nothing to promote. Judge the weights themselves: hallmark evaluate DIRECTORY"
+        )
 
 
 def _offer(
@@ -189,7 +204,7 @@ def weights_of(run: Run, workspace: Workspace) -> Path:
     """
     if run.kind == "trained":
         return model_of(run, workspace.registry)
-    return recorded_model(run.manifest["model"], workspace).path
+    return recorded_model(run.manifest["model"], workspace).directory
 
 
 def actor() -> str:

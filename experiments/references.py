@@ -17,6 +17,7 @@ from core.progress import announce
 from core.tensors import refuse_nonfinite, survey_tensors
 from experiments.weights import model_of
 from experiments.workspace import Workspace
+from inference.endpoint import ENDPOINT_PREFIX, Access, Endpoint, find_served, fingerprint, served_name
 from inference.model_directory import check_model_directory
 from registry import Registry
 from registry.artifacts.checkouts import is_intact
@@ -33,21 +34,37 @@ HUB_FILES = re.compile(r".*\.(json|safetensors|jinja|model)|(merges|vocab)\.txt"
 
 
 class ResolvedModel(BaseModel):
-    """A model that is on this machine.
+    """A model that is on this machine, or that an endpoint serves.
 
     Attributes:
         reference: what was asked for.
-        path: its checked directory.
-        sha256: over the files in it that are the model.
+        path: its checked directory; None for a served model, whose weights nobody here knows.
+        sha256: over the files in it that are the model; of a served model over endpoint and name.
         tensors_sha256: over its tensors alone, by which copies of it are known.
         revision: commit of a hub model, or version of a registered one; None for a plain directory.
     """
 
     reference: str
-    path: Path
+    path: Path | None
     sha256: str
     tensors_sha256: str | None = None
     revision: str | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The directory of its weights.
+
+        Raises:
+            InputError: it is served.
+        """
+        if self.path is None:
+            raise _without_weights(self.reference)
+        return self.path
+
+    @property
+    def served(self) -> str | None:
+        """The name under which an endpoint serves it; None for one that is here."""
+        return served_name(self.reference)
 
     @property
     def label(self) -> str:
@@ -64,23 +81,25 @@ class ResolvedModel(BaseModel):
 
 def short_name(reference: str) -> str:
     """A model reference as a title has it: a directory's last part, and everything else as it is."""
-    directory = "/" in reference and not reference.startswith(REGISTRY_PREFIX) and "@" not in reference
+    kept = reference.startswith((REGISTRY_PREFIX, ENDPOINT_PREFIX))
+    directory = "/" in reference and not kept and "@" not in reference
     return Path(reference).name if directory else reference
 
 
-def resolve_model(reference: str, workspace: Workspace) -> ResolvedModel:
+def resolve_model(reference: str, workspace: Workspace, endpoint: Endpoint | None = None) -> ResolvedModel:
     """Find a model, fetch it when it is on the hub, and check it.
 
     Args:
-        reference: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, `run:RUN_ID`, or
-            `ORG/NAME[@REVISION]`. `registry:` may be left out where there is no such directory, and the alias
-            where it is `champion`.
+        reference: `tiny-base`, a directory, `registry:NAME@ALIAS`, `registry:NAME@vN`, `run:RUN_ID`,
+            `ORG/NAME[@REVISION]`, or `endpoint:NAME`. `registry:` may be left out where there is no such
+            directory, and the alias where it is `champion`.
         workspace: its registry knows the registered models and the runs; hub models are kept in its home.
+        endpoint: where a model named `endpoint:NAME` is served; without one, only models with weights do.
 
     Raises:
         InputError: there is no such model, and where it was looked for; or its directory is not whole.
         IntegrityError: a run's or a registered model is not what was recorded.
-        ResourceError: the hub cannot be reached or does not have it.
+        ResourceError: the hub cannot be reached or does not have it; or the endpoint does not answer.
 
     Example:
         >>> found = resolve_model("tiny-base", workspace)
@@ -89,6 +108,8 @@ def resolve_model(reference: str, workspace: Workspace) -> ResolvedModel:
     """
     if reference == TINY_BASE:
         return _local(reference, TINY_BASE_DIRECTORY)
+    if (name := served_name(reference)) is not None:
+        return _served(reference, name, endpoint)
     if reference.startswith(REGISTRY_PREFIX):
         return _registered(reference.removeprefix(REGISTRY_PREFIX), workspace.registry)
     if reference.startswith(RUN_PREFIX):
@@ -109,6 +130,23 @@ def resolve_model(reference: str, workspace: Workspace) -> ResolvedModel:
     except ResourceError as error:
         raise ResourceError(f"{error}{_meant(reference, path, workspace.registry)}") from error
     return _local(reference, directory, revision)
+
+
+def _served(reference: str, name: str, endpoint: Endpoint | None) -> ResolvedModel:
+    """A model that an endpoint has, which is asked whether it does."""
+    if endpoint is None:
+        raise _without_weights(reference)
+    if not name:
+        raise InputError(f"{reference}: name the model that {endpoint} serves, as in {ENDPOINT_PREFIX}llama3")
+    find_served(Access.of(endpoint), name)
+    return ResolvedModel(reference=reference, path=None, sha256=fingerprint(endpoint, name))
+
+
+def _without_weights(reference: str) -> InputError:
+    return InputError(
+        f"{reference}: an endpoint serves this model, so its weights are not known here, and this needs "
+        f"them. A served model can be judged and compared: hallmark evaluate {reference} --endpoint URL"
+    )
 
 
 def _is_registered(reference: str, registry: Registry) -> bool:
@@ -186,16 +224,18 @@ def recorded_model(recorded: Mapping[str, Any], workspace: Workspace) -> Resolve
         ResourceError: the hub cannot be reached or does not have it any more.
     """
     reference, revision, sha256 = recorded["reference"], recorded["revision"], recorded["sha256"]
+    if served_name(reference) is not None:
+        raise _without_weights(reference)
     problem: InputError | IntegrityError | ResourceError
     try:
         found = resolve_model(_pinned(reference, revision), workspace)
     except (InputError, ResourceError) as error:
         problem = error
     else:
-        if _is(found.path, sha256, found.sha256):
+        if _is(found.directory, sha256, found.sha256):
             return found.model_copy(update={"reference": reference, "revision": revision, "sha256": sha256})
         problem = IntegrityError(
-            f"{found.path}: is not the recorded model any more: expected sha256 {sha256}, found "
+            f"{found.directory}: is not the recorded model any more: expected sha256 {sha256}, found "
             f"{found.sha256}."
         )
     store = workspace.registry.artifacts
@@ -222,10 +262,10 @@ def _made_by(run_id: str, workspace: Workspace) -> ResolvedModel:
             f"{run.base_model}"
         )
     found = _local(f"{RUN_PREFIX}{run.run_id}", model_of(run, workspace.registry))
-    if not _is(found.path, run.model_sha256 or "", found.sha256):
+    if not _is(found.directory, run.model_sha256 or "", found.sha256):
         raise IntegrityError(
-            f"{found.path}: changed since run {run.run_id} judged it: expected sha256 {run.model_sha256}, "
-            f"found {found.sha256}."
+            f"{found.directory}: changed since run {run.run_id} judged it: expected sha256 "
+            f"{run.model_sha256}, found {found.sha256}."
         )
     return found.model_copy(update={"sha256": run.model_sha256})
 

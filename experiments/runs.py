@@ -21,6 +21,7 @@ from core.locks import Holder, acquire, acquire_when_free, holder
 from core.progress import announce
 from experiments.run_files import LOCK, RunFiles, is_here, is_plain, misplaced
 from golden.prompting import recorded_prompt
+from inference.contract import GenerationConfig
 from registry import Registry, Run
 from registry.artifacts.checkouts import is_intact
 from registry.artifacts.store import Store
@@ -40,6 +41,7 @@ CHANGED_PARTS = {
     "packages": "the packages that predict",
     "python": "Python",
     "hardware": "the hardware",
+    "switches": "the engine's switches",
     "judge": "the judge's code",
 }
 
@@ -68,7 +70,7 @@ def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
     were made from exactly its inputs; of trained runs only one on which nothing was decided yet, as when the
     program was killed before it decided.
     """
-    if not plan.reuse:
+    if not plan.reuse or plan.model.served is not None:
         return None
     if plan.training is None:
         run = next(iter(registry.runs.evaluated(plan.evaluation_sha256(plan.model.sha256))), None)
@@ -113,17 +115,19 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
     """
     if not plan.reuse or plan.training is not None:
         return None
+    if plan.model.served is not None:
+        return _served_before(plan, registry)
     inference, asked_otherwise = plan.inference(), None
     for listed in registry.runs.list(limit=LOOKED_AT, kind="baseline"):
         if (listed.status, listed.model_sha256, listed.judge) != ("finished", plan.model.sha256, plan.judge):
             continue
         run = registry.runs.get(listed.run_id)
         recorded = run.manifest.get("inference") or {}
-        settings = {**run.manifest["generation"], "batch_size": plan.generation.batch_size}
-        if (
-            run.manifest["dataset"]["sha256"] != plan.dataset.sha256
-            or settings != plan.generation.model_dump()
-        ):
+        if run.manifest["dataset"]["sha256"] != plan.dataset.sha256:
+            continue
+        if unlike := _chosen_otherwise(run, plan):
+            if unlike == ["engine"]:
+                asked_otherwise = asked_otherwise or _other_engine(run)
             continue
         if recorded_prompt(run.manifest) != plan.prompt:
             asked_otherwise = asked_otherwise or _asked_otherwise(run, plan)
@@ -134,6 +138,36 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
         parts = ", ".join(CHANGED_PARTS[name] for name in changed)
         return f"run {run.run_id} is not reused: {parts} changed since it was made"
     return asked_otherwise
+
+
+def _chosen_otherwise(run: Run, plan: RunPlan) -> list[str]:
+    """The generation settings that can change predictions and are not those of a run; one that was added
+    since had its default.
+    """
+    free, now = {"batch_size", "shards"}, plan.generation.model_dump()
+    before = {**GenerationConfig().model_dump(), **run.manifest["generation"]}
+    return [name for name in now if name not in free and before[name] != now[name]]
+
+
+def _other_engine(run: Run) -> str:
+    engine = run.manifest["generation"].get("engine", "transformers")
+    return f"run {run.run_id} is not reused: the engine {engine} ran its model"
+
+
+def _served_before(plan: RunPlan, registry: Registry) -> str | None:
+    """That there is a run of the same served model, and why it is not taken."""
+    runs = registry.runs.list(limit=LOOKED_AT, kind="baseline")
+    same = (
+        run.run_id
+        for run in runs
+        if (run.status, run.model_sha256, run.judge) == ("finished", plan.model.sha256, plan.judge)
+    )
+    if (run_id := next(same, None)) is None:
+        return None
+    return (
+        f"run {run_id} is not reused: nobody knows whether {plan.generation.endpoint} still serves the same "
+        "weights as then"
+    )
 
 
 def _asked_otherwise(run: Run, plan: RunPlan) -> str:

@@ -28,7 +28,7 @@ def training_memory(config: TrainRunConfig, batches: Sequence[int], lengths: Seq
     """
     found = resolve_model(config.base_model, open_workspace())
     settings = SettledTrainConfig.model_validate(filled(config.train).model_dump())
-    spec = PlanSpec(model=found.path, config=settings, batches=list(batches), lengths=list(lengths))
+    spec = PlanSpec(model=found.directory, config=settings, batches=list(batches), lengths=list(lengths))
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.txt"
         return run_child(

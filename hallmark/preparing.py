@@ -149,7 +149,7 @@ def prepare(wanted: Wanted) -> Prepared:
     """
     workspace = open_workspace()
     model = resolve_model(wanted.model, workspace)
-    parameters = parameter_count(model.path)
+    parameters = parameter_count(model.directory)
     machine = this_machine(wanted.memory_gb, wanted.cpu)
     name = wanted.name or name_of(wanted.data)
     with removed_on_error() as reports:
@@ -265,7 +265,7 @@ def _training_set(
 ) -> tuple[ImportReport | None, str | None]:
     """Import the training set, or say why nothing can be trained."""
     try:
-        read_architecture(model.path)
+        read_architecture(model.directory)
     except InputError as error:
         return None, str(error)
     source = wanted.train_data or wanted.data
@@ -299,7 +299,7 @@ def _settings(
     instruction = instruction_for(golden.judge or "")
     prompt = ResolvedPrompt(config=PromptConfig(instruction=instruction))
     fit = settle_generation(
-        GenerationConfig(max_new_tokens="fit"), model.path, [golden.path], prompt, workspace.home
+        GenerationConfig(max_new_tokens="fit"), model.directory, [golden.path], prompt, workspace.home
     )
     told = (
         [Setting("prompt.instruction", instruction, "how the judge finds the answer")] if instruction else []
@@ -319,9 +319,9 @@ def _settings(
 
     def settle(**given: Any) -> Settling:
         config = TrainConfig(dataset=str(train.path), **given)
-        if is_tiny(model.path):
+        if is_tiny(model.directory):
             config = filled(config)
-        return measure_training(config, model.path, train.path, prompt, workspace.home)
+        return measure_training(config, model.directory, train.path, prompt, workspace.home)
 
     method = _method(wanted.model, settle, machine)
     return [

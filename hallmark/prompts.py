@@ -31,7 +31,7 @@ def preview_prompts(config: TrainRunConfig, *, traces: bool) -> Preview:
     check_prompt(prompt, dataset)
     longest = config.generation.max_new_tokens
     spec = PreviewSpec(
-        model=resolve_model(config.base_model, open_workspace()).path,
+        model=resolve_model(config.base_model, open_workspace()).directory,
         dataset=dataset.path,
         train_dataset=load_dataset(config.train.dataset).path if traces else None,
         prompt=prompt,

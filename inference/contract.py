@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from core.config import Config
 from core.errors import InputError
 from golden.prompting import ResolvedPrompt
+from inference.endpoint import ENDPOINT_PREFIX, Endpoint
 
 LONGEST = 32_768
 """The most that `max_new_tokens` may be."""
@@ -31,10 +32,10 @@ class GenerationConfig(Config):
         description="What runs the model: transformers; vllm, in an environment of its own; or openai, an "
         "endpoint that speaks the OpenAI API, which nobody can reproduce.",
     )
-    endpoint: str | None = Field(
+    endpoint: Endpoint | None = Field(
         default=None,
-        description="For the engine openai: base URL of the API, as in http://localhost:8000/v1. A key is "
-        "taken from OPENAI_API_KEY and recorded nowhere.",
+        description="For the engine openai, which it implies: base URL of the API, as in "
+        "http://localhost:8000/v1. A key is taken from OPENAI_API_KEY and recorded nowhere.",
     )
     output: Literal["text", "log_probs"] = Field(
         default="text",
@@ -97,6 +98,14 @@ class GenerationConfig(Config):
             )
         return int(value)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _engine_of_an_endpoint(cls, values: Any) -> Any:
+        """An endpoint alone says which engine is meant."""
+        if isinstance(values, dict) and values.get("endpoint") and values.get("engine") is None:
+            return {**values, "engine": "openai"}
+        return values
+
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.samples > 1 and self.temperature == 0:
@@ -113,7 +122,22 @@ class GenerationConfig(Config):
             )
         if self.output == "log_probs" and (self.samples > 1 or self.temperature > 0):
             raise ValueError("generation.output: log_probs draws nothing, so no samples and no temperature")
+        if self.engine == "openai":
+            self._refuse_what_a_server_decides()
         return self
+
+    def _refuse_what_a_server_decides(self) -> None:
+        if self.output == "log_probs":
+            raise ValueError(
+                "generation.output: an endpoint writes text; it gives no log-probabilities of a text that it "
+                "did not write. Use the engine transformers with the model's weights."
+            )
+        for name, usual in (("dtype", "float32"), ("device", "auto"), ("on_truncation", "record")):
+            if getattr(self, name) != usual:
+                raise ValueError(
+                    f"generation.{name}: with the engine openai the server decides it, and does not say. "
+                    "Leave it out."
+                )
 
     @property
     def longest(self) -> int:
@@ -164,22 +188,39 @@ class PredictSpec(BaseModel):
     """One inference job.
 
     Attributes:
-        model: a checked local model directory.
+        model: a checked local model directory; None where an endpoint serves the model.
         dataset: the exported dataset.jsonl.
         output: the run's directory; predictions.jsonl and predictions_meta.json are written there.
         label: what the progress line begins with.
         generation: the settings.
         prompt: how the model is asked.
         part: first item and the one behind the last, of a shard; None for the whole dataset.
+        served: under which name an endpoint serves the model; None for a local one.
+        sign_in: user and password of the endpoint, which `generation.endpoint` loses on its way here.
     """
 
-    model: Path
+    model: Path | None
     dataset: Path
     output: Path
     label: str
     generation: GenerationConfig
     prompt: ResolvedPrompt = ResolvedPrompt()
     part: tuple[int, int] | None = None
+    served: str | None = None
+    sign_in: tuple[str, str] | None = Field(default=None, repr=False)
+
+    @property
+    def directory(self) -> Path:
+        """The directory of a local model.
+
+        Raises:
+            InputError: an endpoint serves it.
+        """
+        if self.model is None:
+            raise InputError(
+                f"{ENDPOINT_PREFIX}{self.served}: an endpoint serves it, so its files are not here"
+            )
+        return self.model
 
 
 class PredictResult(BaseModel):
@@ -202,7 +243,7 @@ class EngineUsed(BaseModel):
     """What ran the model.
 
     Attributes:
-        name: transformers, vllm or openai.
+        name: transformers, vllm or openai; or imported, where another program made the predictions.
         version: of its package; what the endpoint says of itself, or None.
         switches: what else it was told that can change a result, as in VLLM_BATCH_INVARIANT.
         reproducible: whether the same inputs give the same bytes again.
@@ -210,11 +251,15 @@ class EngineUsed(BaseModel):
             decided by the prompt alone. None where nobody counts.
     """
 
-    name: EngineName = "transformers"
+    name: EngineName | Literal["imported"] = "transformers"
     version: str | None = None
     switches: dict[str, str] = {}
     reproducible: bool = True
     ties: int | None = None
+
+
+CUT_OFF = "reached_max_new_tokens"
+"""The field of predictions_meta.json that names the answers that were cut off."""
 
 
 class PredictionMeta(BaseModel):
@@ -239,12 +284,16 @@ class PredictionMeta(BaseModel):
         completion_tokens: sum over all completions, without the tokens that end them.
         truncated_prompts: ids of items whose prompt was shortened to fit the context.
         reached_max_new_tokens: ids of items whose completion was cut off before it ended.
+        ended_otherwise: why an endpoint ended some completions, by the ids of their items, where that is
+            neither the model's end nor `max_new_tokens`: content_filter, tool_calls.
         device: cpu or cuda.
         dtype: what was computed in.
         batch_size_used: smaller than asked for where the GPU had too little memory.
         timing: seconds, items per second, tokens per second; all that differs between two equal runs.
         weights_bytes: size of the model's safetensors files; None in files from before it was recorded.
         tensors_sha256: over their tensors alone, by which copies of the model are known; likewise.
+        unknown: of imported predictions, what nobody said of how they were made: settings by their dotted
+            names, as in prompt.system; and fields of this file, which are empty then.
     """
 
     generation: dict[str, Any]
@@ -263,9 +312,11 @@ class PredictionMeta(BaseModel):
     timing: dict[str, float]
     template_name: str | None = None
     date: str | None = None
+    ended_otherwise: dict[str, str] = {}
     stop: list[str] = []
     thinking_closed: bool | list[str] = False
     batching: Batching = "padded"
     engine: EngineUsed = EngineUsed()
     weights_bytes: int | None = None
     tensors_sha256: str | None = None
+    unknown: list[str] = []

@@ -50,7 +50,7 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    path = spec.model
+    path = spec.directory
     check_model_directory(path)  # also for what would be put on top of it
     device = _device(spec.generation.device)
     torch.manual_seed(SEED)
@@ -69,7 +69,7 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
             **OURS,
         )
         _check_loading(path, report)
-        refuse_nonfinite(path, _nonfinite(model))
+        refuse_nonfinite(path, nonfinite_weights(model))
         model = model.to(device).eval()
     return tokenizer, model, device
 
@@ -84,6 +84,31 @@ def load_config(path: Path) -> Any:
 
     with explained(path, "config.json"):
         return AutoConfig.from_pretrained(path, **OURS)
+
+
+def load_layout(path: Path) -> Any:
+    """A model without its weights, of which only names and shapes are read: for engines that load weights
+    themselves. Needs accelerate.
+
+    Raises:
+        InputError: transformers does not know the model, or config and weights disagree; names the tensor.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    load_config(path)
+    with explained(path):
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path,
+            use_safetensors=True,
+            dtype=torch.float32,
+            device_map="meta",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # only so that the report below names the tensor
+            **OURS,
+        )
+        _check_loading(path, report)
+    return model
 
 
 def context_length(config: Any) -> int | None:
@@ -127,7 +152,7 @@ def _check_loading(path: Path, report: dict[str, Any]) -> None:
             )
 
 
-def _nonfinite(model: Any) -> list[NonFinite]:
+def nonfinite_weights(model: Any) -> list[NonFinite]:
     """Weights that are NaN or infinite as they were loaded: as stored, or beyond the dtype's range.
 
     The least and the greatest are finite where all are, and NaN where one is. They are found in one pass,

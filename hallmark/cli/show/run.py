@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from rich.text import Text
 
+from evaluation.numbers import interval_text, metric_text
 from evaluation.shown import SHOWN, largest, more_largest
 from experiments.run_files import is_here
 from hallmark.cli.show.tables import plain_table
 from hallmark.cli.terminal import emit, out, relative
 from hallmark.results import RunResult
+from inference.endpoint import served_name
+from registry import Run
 
 
 def report_run(result: RunResult, json: bool) -> None:
@@ -33,9 +38,10 @@ def show_run(result: RunResult) -> None:
     facts = {
         "what": run.name,
         "model": run.base_model,
-        "weights": f"sha256 {run.model_sha256}" if run.model_sha256 else "not known yet",
+        "weights": _weights(run),
         "judge": run.judge,
         "from": f"predictions of run {source}" if (source := run.manifest.get("rejudged_from")) else "",
+        "imported": imported_from(run.manifest),
         "started": run.started_at,
         "finished": run.finished_at or "",
         "error": run.error or "",
@@ -49,14 +55,9 @@ def show_run(result: RunResult) -> None:
         overall = [row for row in result.metrics if not row.category]
         categories = [row for row in result.metrics if row.category]
         for row in [*overall, *largest(categories, lambda row: (row.n, row.value))]:
-            between = (
-                ""
-                if row.ci_low is None or row.ci_high is None
-                else f"{100 * row.ci_low:.1f} to {100 * row.ci_high:.1f}"
-            )
-            table.add_row(
-                row.name, row.category or "overall", str(row.n), f"{100 * row.value:.1f} %", between
-            )
+            between = interval_text(row.name, row.ci_low, row.ci_high)
+            shown = metric_text(row.name, row.value)
+            table.add_row(row.name, row.category or "overall", str(row.n), shown, between)
         out.print()
         out.print(table)
         if more := more_largest(len(categories), "All: --json"):
@@ -70,9 +71,31 @@ def show_run(result: RunResult) -> None:
             below = f"{cut['completions_below_one']} of them without the full score"
             completions = f"{cut['completions']} completions at max_new_tokens ({below})"
             prompts = f"{cut['prompts']} prompts to fit the context"
+            if served_name(run.base_model) is not None:
+                prompts = "whether prompts were cut to fit the context only the server knows"
             out.print(f"cut off   {completions}, {prompts}", soft_wrap=True)
+    if ended := Counter(((run.predictions_meta or {}).get("ended_otherwise") or {}).values()):
+        shown = ", ".join(f"{count} by {reason}" for reason, count in ended.most_common())
+        out.print(f"ended     {shown}, as the server says", markup=False, soft_wrap=True)
     for hint in result.hints:
         out.print(Text.assemble(("hint      ", "yellow"), hint), soft_wrap=True)
+
+
+def imported_from(manifest: Mapping[str, Any]) -> str:
+    """Which file a run's predictions came from, and what is not known of them; empty where we made them."""
+    if not (imported := manifest.get("imported")):
+        return ""
+    unknown = ", ".join(imported["unknown"])
+    tool = " ".join(filter(None, (imported["tool"], imported["tool_version"])))
+    return f"{imported['file']} of {tool}" + (f"; unknown: {unknown}" if unknown else "")
+
+
+def _weights(run: Run) -> str:
+    """What is known of the weights that a run judged."""
+    if served_name(run.base_model) is not None:
+        place = (run.manifest.get("generation") or {}).get("endpoint")
+        return f"not known, served by {place}"
+    return f"sha256 {run.model_sha256}" if run.model_sha256 else "not known yet"
 
 
 def _reasons(counts: Mapping[str, int]) -> str:
