@@ -151,7 +151,7 @@ def _margins(run: Run, answers: list[Answers], workspace: Workspace) -> list[Mar
     if run.kind == "trained":
         model = model_of(run, registry)
     else:
-        model = recorded_model(run.manifest["model"], workspace).path
+        model = recorded_model(run.manifest["model"], workspace).directory
     recorded = GenerationConfig.model_validate(run.manifest["generation"])
     generation = recorded.model_copy(update={"engine": "transformers", "dtype": "float32"})
     spec = MarginsSpec(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,26 @@ SEED = 0
 """Greedy decoding draws nothing, but a model's own code might."""
 
 
-def import_libraries() -> None:
-    """Import what every model of transformers needs; most of the time until a small one answers is spent
-    here. Nothing is loaded, and no GPU is touched.
-
-    Python looks for garbage the more often the more objects there are, and finds none while it imports:
-    that took a fifth of the time. What is there afterwards stays, and is not looked at again.
+@contextmanager
+def importing() -> Iterator[None]:
+    """Inside the block large libraries are imported. Python looks for garbage the more often the more objects
+    there are, and finds none while it imports: that took a fifth of the time. What is there afterwards stays,
+    and is not looked at again.
     """
     gc.disable()
     try:
+        yield
+    finally:
+        gc.freeze()
+        atexit.register(gc.unfreeze)
+        gc.enable()
+
+
+def import_libraries() -> None:
+    """Import what every model of transformers needs; most of the time until a small one answers is spent
+    here. Nothing is loaded, and no GPU is touched.
+    """
+    with importing():
         import torch  # noqa: F401
         from transformers import (  # noqa: F401 - names of transformers are imported when they are asked for
             AutoConfig,
@@ -38,10 +51,6 @@ def import_libraries() -> None:
             GenerationMixin,
             PreTrainedModel,
         )
-    finally:
-        gc.freeze()
-        atexit.register(gc.unfreeze)
-        gc.enable()
 
 
 def load(spec: PredictSpec) -> tuple[Any, Any, str]:
