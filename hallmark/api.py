@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from golden.prompting import PromptConfig
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult
     from inference.contract import GenerationConfig
+    from judges import Score
     from trainer.contract import TrainConfig
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "export",
     "export_dataset",
     "export_run",
+    "export_task",
     "import_dataset",
     "import_predictions",
     "models",
@@ -52,6 +54,7 @@ __all__ = [
     "rollback",
     "run",
     "runs",
+    "score_answer",
     "train",
     "verify",
 ]
@@ -828,6 +831,87 @@ def import_predictions(
             Path(file), settings, workspace, format=format, columns=columns, known=known
         )
         return recorded_run(workspace.registry, record_predictions(prepared, workspace))
+
+
+def export_task(
+    dataset: str | Path,
+    directory: str | Path,
+    format: str,  # noqa: A002 - as the option is called
+    *,
+    judge: str | Mapping[str, Any] | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
+    max_new_tokens: int = 256,
+    force: bool = False,
+) -> list[Path]:
+    """Write a golden dataset as a task of lm-evaluation-harness or inspect_ai, scored by Hallmark's judge.
+
+    Args:
+        dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
+        directory: where the task's files are written.
+        format: lm-eval or inspect.
+        judge: see `evaluate`.
+        prompt: see `evaluate`.
+        max_new_tokens: longest completion, in tokens.
+        force: replace files that are there.
+
+    Returns:
+        What was written: the task's file first.
+
+    Raises:
+        InputError: the dataset, the judge or the prompt is unusable, or a file is there.
+
+    Example:
+        >>> hm.export_task("golden-v1", "tasks", "lm-eval")[0]
+        PosixPath('tasks/golden-v1.yaml')
+    """
+    from core.config import validated
+    from experiments.exchange.tasks import export_task as write
+    from golden.prompting import PromptConfig
+
+    chosen = (
+        prompt if isinstance(prompt, PromptConfig) else validated(PromptConfig, dict(prompt or {}), "prompt")
+    )
+    with progress_shown():
+        return write(
+            dataset,
+            Path(directory),
+            format,
+            judge=None if judge is None else _reference(judge),
+            prompt=chosen,
+            max_new_tokens=max_new_tokens,
+            force=force,
+        )
+
+
+def score_answer(
+    item: Mapping[str, Any],
+    answer: str,
+    judge: str | Mapping[str, Any],
+    *,
+    fingerprint: str | None = None,
+    thinking_end: str | None = None,
+) -> Score:
+    """The score of one answer by a judge: for scorers of other programs.
+
+    Args:
+        item: the golden item, as a line of a dataset has it.
+        answer: what a model wrote.
+        judge: see `evaluate`.
+        fingerprint: of the judge that is meant; None for the one that is installed.
+        thinking_end: only what follows this mark is judged.
+
+    Raises:
+        InputError: it is no item, or the judge is unusable.
+        IntegrityError: the installed judge has another fingerprint.
+
+    Example:
+        >>> item = {"trace_id": "t", "prompt": "2 + 2?", "steps": [], "final_answer": "4", "category": "sums"}
+        >>> hm.score_answer(item, "Answer: 4", "answer_correctness@v1").score
+        1.0
+    """
+    from experiments.scoring import score_answer as score
+
+    return score(item, answer, _reference(judge), fingerprint, thinking_end)
 
 
 def verify(
