@@ -17,6 +17,7 @@ from inference.engines.base import Note, Request
 from inference.finite import FiniteLogits
 from inference.loading import embedding_rows, load
 from inference.log_probs import score_all
+from inference.memory import fitting_batch_size
 from inference.partial import Row
 
 
@@ -44,7 +45,10 @@ class TransformersEngine:
         return self.asking.prompts(items)
 
     def begin(self, shortest: Prompt, longest: Prompt) -> None:
-        """Find out which prompts may go together."""
+        """Find out which prompts may go together, and how many."""
+        self.batch_size = fitting_batch_size(
+            self.spec.directory, self.spec.generation, len(longest.tokens), self.device
+        )
         if self.spec.generation.output == "log_probs":
             self.batching = "single"
             return
