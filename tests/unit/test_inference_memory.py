@@ -16,6 +16,7 @@ from inference import memory
 from inference.contract import GenerationConfig
 from inference.memory import (
     GB,
+    available_bytes,
     fitting_batch_size,
     inference_memory,
     refuse_weights,

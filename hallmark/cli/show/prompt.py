@@ -61,8 +61,7 @@ def _facts(found: Preview) -> list[tuple[str, str]]:
 
 def _memory(memory: InferenceMemory) -> tuple[str, str]:
     """What inference needs, and whether that is there."""
-    cache = "" if memory.cache is None else f", {gigabytes(memory.cache)} of it keys and values"
-    needed = f"weights {gigabytes(memory.weights)}; the longest prompt {gigabytes(memory.per_row)}{cache}"
+    needed = f"weights {gigabytes(memory.weights)}, the longest prompt {gigabytes(memory.per_row)}"
     if memory.available is None:
         return needed, "say how much there is: --set generation.memory_gb=16"
     if not memory.weights_fit:
