@@ -32,7 +32,7 @@ from experiments.environment import (
 from experiments.plan import RunPlan, TrainingPlan
 from experiments.references import RUN_PREFIX
 from experiments.run_files import left_files, predictions_damage, training_damage
-from experiments.runs import RunRef
+from experiments.runs import INFERENCE, RunRef
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
 from golden.schema import Item
@@ -188,7 +188,7 @@ def infer(spec: PredictSpec, run_id: str, log: Path, listener: Listener) -> Pred
     device = own_device(f"inference, run {run_id}", listener, cpu=generation.device == "cpu")
     with device if here else nullcontext(()) as locks:
         return run_child(
-            "inference",
+            INFERENCE,
             spec,
             PredictResult,
             threads=generation.threads,

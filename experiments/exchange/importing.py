@@ -42,7 +42,7 @@ from golden.schema import Item
 from inference.asking import weights
 from inference.contract import EngineUsed, GenerationConfig, PredictionMeta
 from inference.loading import tokenizer_sha256
-from judges import judge_fingerprint, judge_reference, library_versions, load_judge
+from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
 from registry import Registry
 
 PREVIEW = 3
@@ -353,6 +353,7 @@ def prepare_predictions(
     config = validated(ImportConfig, nested({**values, **given}), "settings")
     dataset = load_dataset(config.dataset)
     judge = load_judge(config.judge or dataset.judge)
+    check_output(judge, "text")
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     prompt = resolve_prompt(config.prompt)
     check_prompt(prompt, dataset)
