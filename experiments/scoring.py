@@ -9,8 +9,9 @@ from typing import Any
 from core.errors import IntegrityError
 from golden.lines import parse_line
 from golden.schema import Item
-from judges import Judge, Score, judge_fingerprint, load_judge
+from judges import Judge, Score, check_output, judge_fingerprint, load_judge
 from judges.judging import best_score
+from judges.samples import Written, texts_of
 from judges.thinking import after_thinking, unfinished_named
 
 
@@ -31,14 +32,15 @@ def score_answer(
         IntegrityError: the judge has another fingerprint.
     """
     asked, judged_by = parse_line(dict(item), "item", Item), _judge(judge, fingerprint)
-    texts = {asked.trace_id: answer}
-    said = after_thinking(texts, thinking_end, closed=False)[asked.trace_id]
-    return unfinished_named([best_score(judged_by, asked, said)], texts, thinking_end, closed=False)[0]
+    written: dict[str, Written] = {asked.trace_id: answer}
+    (said,) = texts_of(after_thinking(written, thinking_end, closed=False)[asked.trace_id])
+    return unfinished_named([best_score(judged_by, asked, said)], written, thinking_end, closed=False)[0]
 
 
 @lru_cache(maxsize=16)
 def _judge(reference: str, fingerprint: str | None) -> Judge:
     judge = load_judge(reference)
+    check_output(judge, "text")
     if fingerprint is not None and (found := judge_fingerprint(judge)) != fingerprint:
         raise IntegrityError(
             f"judge {reference}: fingerprint {fingerprint} is meant, and {found} is installed. Install the "
