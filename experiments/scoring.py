@@ -11,7 +11,7 @@ from golden.lines import parse_line
 from golden.schema import Item
 from judges import Judge, Score, check_output, judge_fingerprint, load_judge
 from judges.judging import best_score
-from judges.samples import Written, texts_of
+from judges.samples import texts_of
 from judges.thinking import after_thinking, unfinished_named
 
 
@@ -32,9 +32,9 @@ def score_answer(
         IntegrityError: the judge has another fingerprint.
     """
     asked, judged_by = parse_line(dict(item), "item", Item), _judge(judge, fingerprint)
-    written: dict[str, Written] = {asked.trace_id: answer}
-    (said,) = texts_of(after_thinking(written, thinking_end, closed=False)[asked.trace_id])
-    return unfinished_named([best_score(judged_by, asked, said)], written, thinking_end, closed=False)[0]
+    texts = {asked.trace_id: answer}
+    [said] = texts_of(after_thinking(texts, thinking_end, closed=False)[asked.trace_id])
+    return unfinished_named([best_score(judged_by, asked, said)], texts, thinking_end, closed=False)[0]
 
 
 @lru_cache(maxsize=16)

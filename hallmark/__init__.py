@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hallmark.api import (
         baseline,
         compare,
+        diff,
         evaluate,
         experiment,
         export,
@@ -64,6 +65,7 @@ _HOMES = {
     "hallmark.api": (
         "baseline",
         "compare",
+        "diff",
         "evaluate",
         "experiment",
         "export",
@@ -118,6 +120,7 @@ __all__ = [
     "__version__",
     "baseline",
     "compare",
+    "diff",
     "evaluate",
     "experiment",
     "export",

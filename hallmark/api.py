@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evaluation.gate import GateConfig
     from evaluation.suite import Suite
     from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
+    from experiments.differing import RunDiff
     from experiments.importing import ImportReport
     from experiments.reproducing import Reproduction
     from experiments.result import ExperimentResult, PromotionResult
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "baseline",
     "compare",
+    "diff",
     "evaluate",
     "experiment",
     "export",
@@ -407,6 +409,29 @@ def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
 
     with progress_shown():
         return compare_runs(_run_id(baseline), _run_id(candidate), open_workspace().registry)
+
+
+def diff(one: str | HasRunId, other: str | HasRunId) -> RunDiff:
+    """Count the answers that differ between two runs that should have written the same: of one model, asked
+    alike, on two engines, dtypes or devices. Of each that does, the first differing token, and the top-2
+    margin of the logits there.
+
+    Args:
+        one: a finished run, or a unique beginning or end of its id.
+        other: likewise.
+
+    Raises:
+        InputError: a run is unknown or not finished, or they are not of one model that was asked alike.
+
+    Example:
+        >>> hm.diff(hm.evaluate("tiny-base"), hm.evaluate("tiny-base", generation={"engine": "vllm"}))
+        <RunDiff: IDENTICAL: all 360 answers are the same>
+    """
+    from experiments.differing import diff_runs
+    from experiments.workspace import open_workspace
+
+    with progress_shown():
+        return diff_runs(_run_id(one), _run_id(other), open_workspace())
 
 
 def promote(

@@ -14,7 +14,6 @@ from inference.batching import Prompt
 from inference.contract import PredictSpec
 from inference.decoding import Writing, pad_token
 from inference.loading import context_length, tokenizer_sha256
-from inference.log_probs import make_continued
 from inference.prompts import make_prompts
 
 
@@ -52,9 +51,8 @@ class Asking:
         return Writing(self.renderer.tokenizer, self.renderer.ends, self.spec.prompt.config.stop)
 
     def prompts(self, items: Sequence[Item]) -> list[Prompt]:
-        """See `inference.prompts.make_prompts` and `inference.log_probs.make_continued`."""
-        make = make_continued if self.spec.generation.output == "log_probs" else make_prompts
-        return make(items, self.renderer, self.spec.generation, context=self.context, rows=self.rows)
+        """See `inference.prompts.make_prompts`."""
+        return make_prompts(items, self.renderer, self.spec.generation, context=self.context, rows=self.rows)
 
     def about(self) -> dict[str, Any]:
         """The fields of `PredictionMeta` that follow from the model's files and the settings."""

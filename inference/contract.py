@@ -120,11 +120,6 @@ class GenerationConfig(Config):
                 "generation.endpoint: is for the engine openai, which needs one, as in "
                 "http://localhost:8000/v1"
             )
-        if self.output == "log_probs" and self.engine != "transformers":
-            raise ValueError(
-                f"generation.output: the engine {self.engine} gives no log_probs. Set generation.engine to "
-                "transformers, the default"
-            )
         if self.output == "log_probs" and (self.samples > 1 or self.temperature > 0):
             raise ValueError("generation.output: log_probs draws nothing, so no samples and no temperature")
         if self.engine == "openai":
@@ -135,7 +130,7 @@ class GenerationConfig(Config):
         if self.output == "log_probs":
             raise ValueError(
                 "generation.output: an endpoint writes text; it gives no log-probabilities of a text that it "
-                "did not write. Use the engine transformers or vllm with the model's weights."
+                "did not write. Use the engine transformers with the model's weights."
             )
         for name, usual in (("dtype", "float32"), ("device", "auto"), ("on_truncation", "record")):
             if getattr(self, name) != usual:

@@ -11,6 +11,7 @@ from golden.schema import Item
 from inference.batching import Prompt
 from inference.contract import GenerationConfig
 from inference.finite import refuse_unknown_ids
+from inference.log_probs import make_continued
 
 
 def make_prompts(
@@ -18,7 +19,8 @@ def make_prompts(
 ) -> list[Prompt]:
     """Every item's prompt, shortened where it leaves no room for the longest completion. All of a dataset are
     made before the first is answered, a window of items at a time, so that one that cannot be made is met at
-    once; and when a run is planned, so that it is met before hours of training.
+    once; and when a run is planned, so that it is met before hours of training. Where log-probabilities
+    are asked for, with the texts that they are of (`inference.log_probs.make_continued`).
 
     Args:
         items: of one window.
@@ -31,6 +33,8 @@ def make_prompts(
         InputError: one cannot be made, or holds a token that the model has no embedding for; nothing says
             where an answer ends; or no room is left.
     """
+    if settings.output == "log_probs":
+        return make_continued(items, renderer, settings, context=context, rows=rows)
     _ = renderer.ends  # there must be one
     room = (context or 1 << 30) - settings.longest
     if room < 1:

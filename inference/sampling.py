@@ -29,95 +29,110 @@ def uniform(seed: int, trace_id: str, sample: int, step: int) -> float:
 
 
 def draw(logits: Any, uniforms: Any, temperature: float, top_p: float, noise: float = 0.0) -> tuple[Any, Any]:
-    """Draw a token for each row: the one in whose part of the cumulative distribution, which goes through the
-    kept tokens in the order of their ids, the row's number lies. Computed in float64.
+    """Draw a token for each row, by temperature, from the fewest of the likeliest tokens that make up `top_p`
+    (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751); of equally likely ones those with the lower ids.
 
-    Kept are the fewest of the likeliest tokens that make up `top_p`; of equally likely ones those with the
-    lower ids (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751).
-
-    A margin says by how much two logits may move apart before another token may be drawn: like the distance
-    of the two largest when decoding is greedy, it is to be compared with twice the error of a logit. The odds
-    of a sum of likelihoods change by a factor of at most exp(noise / temperature) when any two logits move
-    apart by at most `noise`; so the margin is the temperature times the distance of the log odds of the
-    number from those of either end of the token's part. Tokens that `noise` could put in or out of the kept
-    ones count to the token's disadvantage.
+    Each token gets Gumbel noise of its own, which follows from the row's number and the token's id, times the
+    temperature; the largest sum of logit and noise is drawn (Gumbel 1954; Maddison et al. 2014,
+    https://arxiv.org/abs/1411.0030). So a token is as sure as in greedy decoding: another one may be drawn
+    only when two logits move apart by as much as the two largest sums are. By the inverse of the cumulative
+    distribution, in which each token's place depends on all others, rounding would decide far more tokens.
 
     Args:
         logits: float32 [rows, vocabulary], finite or -inf.
-        uniforms: float64 [rows], in [0, 1).
+        uniforms: float64 [rows], as `uniform` gives them.
         temperature: above 0.
         top_p: above 0, at most 1.
-        noise: the margin that the caller asks for; does nothing where `top_p` is 1.
+        noise: how far any two logits may move apart, twice the error of one. Tokens that this can put in or
+            out of the likeliest ones count to the disadvantage of the drawn one; does nothing where `top_p`
+            is 1.
 
     Returns:
-        int64 [rows], the tokens; and float64 [rows], their margins, of which those above `noise` are sure.
+        int64 [rows], the tokens; and float64 [rows], by how much two logits may move apart before another
+        may be drawn. Above `noise` a token is sure.
     """
     import torch
 
-    scaled = (logits.double() - logits.double().amax(-1, keepdim=True)) / temperature
-    weights = scaled.exp()
-    kept, surely, maybe = _nucleus(scaled, weights, top_p, noise / temperature)
-    parts = (weights * kept).cumsum(-1)
-    total = parts[:, -1:].contiguous()
-    numbers = uniforms.double().to(parts.device)[:, None]
-    # A number just below 1 times the total can be rounded to the total itself, behind which nothing lies.
-    last = torch.searchsorted(parts, total)
-    tokens = torch.searchsorted(parts, numbers * total, right=True).minimum(last)
-
-    def before(mask: Any) -> Any:
-        return ((weights * mask).cumsum(-1) - weights * mask).gather(1, tokens)
-
-    def behind(mask: Any) -> Any:
-        masked = weights * mask
-        return (masked.flip(-1).cumsum(-1).flip(-1) - masked).gather(1, tokens)
-
-    own = (weights * surely).gather(1, tokens)
-    odds = numbers.log() - (-numbers).log1p()
-    lower = before(maybe).log() - (own + behind(surely)).log()
-    upper = (before(surely) + own).log() - behind(maybe).log()
-    margins = temperature * torch.minimum(odds - lower, upper - odds)
-    margins = torch.where(own > 0, margins.nan_to_num(nan=0.0, posinf=float("inf")), 0.0).clamp(min=0)
+    wide = logits.double()
+    kept, surely, maybe = _nucleus(wide, temperature, top_p, noise)
+    sums = _gumbel(uniforms.to(logits.device), logits.shape[-1]).mul_(temperature).add_(wide)
+    if kept is None:
+        largest, tokens = sums.max(-1, keepdim=True)
+        others = sums.scatter_(1, tokens, -torch.inf).amax(-1, keepdim=True)
+        return tokens[:, 0], (largest - others)[:, 0]
+    tokens = sums.masked_fill(~kept, -torch.inf).argmax(-1, keepdim=True)
+    largest = sums.gather(1, tokens)
+    others = sums.masked_fill_(~maybe, -torch.inf).scatter_(1, tokens, -torch.inf).amax(-1, keepdim=True)
+    margins = torch.where(surely.gather(1, tokens), largest - others, 0.0).clamp(min=0)
     return tokens[:, 0], margins[:, 0]
 
 
-def _nucleus(scaled: Any, weights: Any, top_p: float, noise: float) -> tuple[Any, Any, Any]:
-    """Which tokens are kept, and which of them surely and perhaps, when any two may move apart by `noise`.
+def _gumbel(uniforms: Any, size: int) -> Any:
+    """Standard Gumbel noise, float64 [rows, size]: -log(-log(u)), where u has the first 52 bits of SplitMix64
+    (Steele et al. 2014, https://doi.org/10.1145/2714064.2660195), begun at the row's number.
 
     Args:
-        scaled: float64 [rows, vocabulary], logits by temperature.
-        weights: float64 [rows, vocabulary], their exponentials.
+        uniforms: float64 [rows], in [0, 1).
+        size: of the vocabulary.
+    """
+    import torch
+
+    ids = torch.arange(1, size + 1, dtype=torch.int64, device=uniforms.device)
+    begun = _mixed((uniforms * 2.0**53).long()[:, None])
+    mixed = _mixed(begun + ids * _signed(0x9E3779B97F4A7C15))
+    bits = mixed.bitwise_right_shift_(12).bitwise_and_((1 << 52) - 1)
+    return bits.double().add_(0.5).mul_(2.0**-52).log_().neg_().log_().neg_()
+
+
+def _mixed(bits: Any) -> Any:
+    """The output function of SplitMix64 on int64 of any shape, which it changes; products wrap around."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        bits ^= (bits >> shift) & ((1 << (64 - shift)) - 1)
+        bits *= _signed(factor)
+    return bits
+
+
+def _signed(number: int) -> int:
+    """The int64 with the bits of a uint64."""
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _nucleus(logits: Any, temperature: float, top_p: float, noise: float) -> tuple[Any, Any, Any]:
+    """Which tokens are kept, and which of them surely and perhaps, when two logits may move apart by `noise`.
+
+    The odds of a sum of likelihoods change by a factor of at most exp(noise / temperature) then. That bounds
+    how many tokens make up `top_p`; and a token stays among the first when its logit is by more than `noise`
+    above that of the first one behind them.
+
+    Args:
+        logits: float64 [rows, vocabulary].
+        temperature: see `draw`.
         top_p: see `draw`.
-        noise: in the units of `scaled`.
+        noise: see `draw`.
 
     Returns:
-        three of bool [rows, vocabulary].
+        three of bool [rows, vocabulary]; None, three times, where all tokens are kept.
     """
     import torch
 
     if top_p >= 1:
-        every = torch.ones_like(scaled, dtype=torch.bool)
-        return every, every, every
-    size = scaled.shape[-1]
-    total = weights.sum(-1, keepdim=True)
-    least, most = (top_p / (1 - top_p) * math.exp(sign * min(noise, 600)) for sign in (-1, 1))
+        return None, None, None
+    size = logits.shape[-1]
+    most_likely = logits.amax(-1, keepdim=True)
+    total = ((logits - most_likely) / temperature).exp_().sum(-1, keepdim=True)
+    factor = math.exp(min(noise / temperature, 600))
     for count in (min(NUCLEUS, size), size):
-        ordered = scaled.topk(count).values
-        sums = ordered.exp().cumsum(-1)
-        shares = torch.nn.functional.pad(sums, (1, 0))[:, :-1] / total
-        odds = shares / (1 - shares).clamp(min=1e-300)
-        if count == size or bool((odds[:, -1] >= most).all()):
+        ordered = logits.topk(count).values
+        sums = ((ordered - most_likely) / temperature).exp_().cumsum(-1)
+        before = torch.nn.functional.pad(sums, (1, 0))[:, :-1] / total
+        odds = before / (1 - before).clamp(min=1e-300) * ((1 - top_p) / top_p)
+        if count == size or bool((odds[:, -1] >= factor).all()):
             break
-
-    def lowest(taken: Any) -> Any:
-        return ordered.gather(1, (taken - 1).clamp(min=0))
-
     taken, few, many = (
-        (within).sum(-1, keepdim=True) for within in (shares < top_p, odds < least, odds < most)
+        within.sum(-1, keepdim=True) for within in (before < top_p, odds < 1 / factor, odds < factor)
     )
-    threshold = lowest(taken)
-    equal = scaled == threshold
-    above = scaled > threshold
+    threshold = ordered.gather(1, taken - 1)
+    above, equal = logits > threshold, logits == threshold
     kept = above | (equal & (equal.cumsum(-1) <= taken - above.sum(-1, keepdim=True)))
-    next_one = ordered.gather(1, few.clamp(max=count - 1))
-    outside = torch.where(few < size, next_one, -torch.inf)
-    return kept, scaled > outside + noise, scaled >= lowest(many) - noise
+    behind = ordered.gather(1, few.clamp(max=count - 1)).masked_fill(few == size, -torch.inf)
+    return kept, logits > behind + noise, logits >= ordered.gather(1, (many - 1).clamp(min=0)) - noise

@@ -57,7 +57,7 @@ def export_run(
         [PosixPath('base.eval')]
     """
     chosen = _format(path, format)
-    run = recorded(reference, registry)
+    run = recorded(reference, registry, chosen)
     if chosen == "lm-eval":
         return _lm_eval(run, path, force)
     _refuse_existing([path], force)
@@ -106,6 +106,7 @@ def _row(judged: Judged) -> dict[str, Any]:
         "rung": row.rung,
         "reason": row.reason,
         "cut_off": judged.cut_off,
+        **({} if row.samples is None else {"samples": [{"rung": None, **each} for each in row.samples]}),
     }
 
 
@@ -125,7 +126,11 @@ def _parquet(run: RecordedRun, file: IO[bytes]) -> None:
     kinds = {"messages": turns, "final_answer": arrow.list_(text), "score": arrow.float64()}
     kinds["cut_off"] = arrow.bool_()
     names = ("trace_id", "category", "messages", "final_answer", "prediction", "score", "extracted", "rung")
-    schema = arrow.schema([(name, kinds.get(name, text)) for name in (*names, "reason", "cut_off")])
+    said = ("prediction", "extracted", "rung", "reason")
+    sample = arrow.struct([*((name, text) for name in said), ("score", arrow.float64())])
+    kinds["samples"] = arrow.list_(sample)
+    more = ("reason", "cut_off", *(["samples"] if run.samples > 1 else []))
+    schema = arrow.schema([(name, kinds.get(name, text)) for name in (*names, *more)])
     schema = schema.with_metadata({"hallmark": canonical_json(run.about)})
     rows = map(_row, run.judged())
     with parquet.ParquetWriter(file, schema) as writer:

@@ -21,6 +21,8 @@ from registry import Registry, Run
 from registry.tables import Prediction
 
 TRUNCATED = "truncated_prompts"
+HOLD_SAMPLES = ("jsonl", "parquet")
+"""Formats in which an item may have several completions."""
 
 
 class Judged(NamedTuple):
@@ -60,6 +62,11 @@ class RecordedRun:
     def dataset(self) -> str:
         """Key and version."""
         return self.registry.datasets.get(self.run.dataset_id).name
+
+    @property
+    def samples(self) -> int:
+        """How many completions each item has."""
+        return int((self.run.manifest.get("generation") or {}).get("samples", 1))
 
     @property
     def metric(self) -> str:
@@ -129,17 +136,23 @@ class RecordedRun:
             meter.update(number)
 
 
-def recorded(reference: str, registry: Registry) -> RecordedRun:
+def recorded(reference: str, registry: Registry, chosen: str) -> RecordedRun:
     """A finished run that can be exported.
 
+    Args:
+        reference: run id, or a unique beginning or end of one.
+        registry: holds the run.
+        chosen: the format.
+
     Raises:
-        InputError: it is unknown or not finished, or has several completions per item.
+        InputError: it is unknown or not finished, or has several completions per item, which the format
+            cannot hold.
     """
     run = registry.runs.finished(reference)
-    samples = (run.manifest.get("generation") or {}).get("samples", 1)
-    if samples > 1:
+    found = RecordedRun(run, registry)
+    if found.samples > 1 and chosen not in HOLD_SAMPLES:
         raise InputError(
-            f"run {run.run_id}: has {samples} completions per item, and these formats hold one. Its "
-            "predictions.jsonl has all."
+            f"run {run.run_id}: has {found.samples} completions per item, and the format {chosen} holds one. "
+            f"These hold all: {', '.join(HOLD_SAMPLES)}."
         )
-    return RecordedRun(run, registry)
+    return found

@@ -205,8 +205,7 @@ class VllmEngine:
                     waiting.append(each)
 
     def _row(self, answer: Answer) -> Row:
-        row = self.writing.completions([answer.request.prompt], [answer.tokens])[0]
-        return row.model_copy(update={"sample": answer.request.sample})
+        return self.writing.row(answer.request.prompt, answer.tokens, answer.request.sample)
 
     def _together(self, waiting: deque[Answer], note: Note) -> Iterator[list[Answer]]:
         """Answer all that wait, as many at a time as fit; gives them as they end."""

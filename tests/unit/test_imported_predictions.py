@@ -307,6 +307,16 @@ def test_log_likelihoods_and_several_completions_are_no_predictions(
     ]
 
 
+def test_a_row_with_several_samples_is_not_taken_for_one(
+    tmp_path: Path, place: Workspace, dataset: Path
+) -> None:
+    said = [{"prediction": "1"}, {"prediction": "2"}]
+    rows = [{"trace_id": trace_id, "prediction": "1", "samples": said} for trace_id in TEXTS]
+    report = looked_at(write_lines(tmp_path / "run.jsonl", rows), dataset, place).report
+    assert report.counts == {"missing": 0, "doubled": 0, "unknown": 0, "bad": 4}
+    assert report.bad[0].where == "line 1 (item t0)"
+
+
 def test_a_document_that_several_filters_saw_is_one_row(
     tmp_path: Path, place: Workspace, dataset: Path, items: list[Item]
 ) -> None:

@@ -203,18 +203,26 @@ def test_a_judge_that_reads_something_else_is_refused_when_a_run_is_planned(
         f"judge {CHOICE} reads log-probabilities, and generation.output is text",
         "Set generation.output to log_probs, or name a judge that reads text: answer_correctness@v1, ",
     )
+    file = tmp_path / "written.jsonl"
+    file.write_text('{"trace_id": "t0", "prediction": "Rome"}\n')
+    given = ("--model", "tiny-base", "--dataset", dataset, "--judge", CHOICE)
+    assert_refused(hallmark("predictions", "import", file, *given), 2, "reads log-probabilities")
     run = recorded_run(place, lambda *_: "Answer: Rome", dataset=dataset)
     with pytest.raises(InputError, match="reads log-probabilities"):
         rejudge(run.run_id, CHOICE, place)
 
 
-@pytest.mark.parametrize("engine", ["vllm", "openai"])
-def test_engines_without_log_probabilities_are_refused(engine: str, hallmark) -> None:
-    endpoint = ["--set", "generation.endpoint=http://localhost:1/v1"] if engine == "openai" else []
-    result = hallmark(
-        "baseline", "--set", f"generation.engine={engine}", "--set", "generation.output=log_probs", *endpoint
-    )
-    assert_refused(result, 2, f"generation.output: the engine {engine} gives no log_probs")
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("engine=vllm", "log_probs needs the engine transformers"),
+        ("endpoint=http://localhost:1/v1", "an endpoint writes text; it gives no log-probabilities"),
+    ],
+)
+def test_engines_without_log_probabilities_are_refused(setting: str, message: str, hallmark) -> None:
+    output = ["--judge", CHOICE, "--set", "generation.output=log_probs"]
+    result = hallmark("baseline", *output, "--set", f"generation.{setting}")
+    assert_refused(result, 2, "generation.output: ", message)
 
 
 def test_a_run_of_references_has_their_perplexity(place: Workspace, tmp_path: Path, hallmark) -> None:

@@ -17,6 +17,7 @@ from evaluation.groups import group_of, group_places
 from evaluation.metrics import MetricsSnapshot, metric, pass_at, sample_metrics
 from experiments.answers import answers
 from experiments.comparing import compare_runs, flips
+from experiments.exchange.exporting import export_run
 from experiments.rejudging import rejudge
 from experiments.workspace import Workspace
 from golden.datasets import read_items
@@ -244,6 +245,23 @@ def test_runs_with_samples_are_compared_by_their_means(place: Workspace, dataset
     other = recorded_run(place, lambda _, item: f"Answer: {item.reference}", dataset=dataset)
     with pytest.raises(InputError, match="samples"):
         compare_runs(other.run_id, second.run_id, place.registry)
+
+
+def test_samples_are_exported_where_a_format_can_hold_them(
+    place: Workspace, dataset: str, tmp_path: Path
+) -> None:
+    run = recorded_run(place, some, dataset=dataset, **SAMPLED)
+    [path] = export_run(run.run_id, tmp_path / "run.jsonl", place.registry)
+    rows = [json.loads(line) for line in path.open()]
+    assert [each["prediction"] for each in rows[1]["samples"]][-1] == "Answer: 2"
+    assert [[each["score"] for each in row["samples"]] for row in rows][3] == [0, 1, 1, 1]
+    for name in ("run.eval", "run"):
+        with pytest.raises(InputError, match="has 4 completions per item, and the format"):
+            form = None if name == "run.eval" else "lm-eval"
+            export_run(run.run_id, tmp_path / name, place.registry, form)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    [path] = export_run(run.run_id, tmp_path / "run.parquet", place.registry)
+    assert parquet.read_table(path).to_pylist() == rows
 
 
 def test_samples_and_temperature_are_options(hallmark) -> None:
