@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from core.errors import InputError, ResourceError
 from core.files import sha256_bytes, sha256_file
+from core.imports import collection_paused
 from core.load_errors import explained
 from core.model_files import TEMPLATES
 from core.tensors import NonFinite, refuse_nonfinite
@@ -24,26 +21,11 @@ SEED = 0
 """Greedy decoding draws nothing, but a model's own code might."""
 
 
-@contextmanager
-def importing() -> Iterator[None]:
-    """Inside the block large libraries are imported. Python looks for garbage the more often the more objects
-    there are, and finds none while it imports: that took a fifth of the time. What is there afterwards stays,
-    and is not looked at again.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        atexit.register(gc.unfreeze)
-        gc.enable()
-
-
 def import_libraries() -> None:
     """Import what every model of transformers needs; most of the time until a small one answers is spent
     here. Nothing is loaded, and no GPU is touched.
     """
-    with importing():
+    with collection_paused():
         import torch  # noqa: F401
         from transformers import (  # noqa: F401 - names of transformers are imported when they are asked for
             AutoConfig,
