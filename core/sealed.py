@@ -8,10 +8,10 @@ before it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.errors import UnreadableError
 from core.files import (
@@ -121,7 +121,7 @@ def damage(sums: Path, files: Iterable[Path] = ()) -> str | None:
 class SealedLines:
     """A file that grows line by line. The hash in each line covers all before it, the first included, which
     says whom the file belongs to. So a line that was changed, lost, doubled or moved is found, and what was
-    whole before it is kept.
+    whole before it is kept. No more than a line is in memory, however many there are.
 
     Args:
         path: the file, as JSONL; each line has `value` and `sha256`.
@@ -133,19 +133,40 @@ class SealedLines:
         self.owner = owner
         self._last = ""
 
-    def read(self) -> tuple[list[Any], str | None]:
-        """The values of the whole lines, and what is wrong with the line behind them; None where nothing is,
-        or where a kill cut it short. Only whole lines are left in the file.
+    def resume(self) -> tuple[int, str | None]:
+        """How many values the whole lines hold, and what is wrong with the line behind them; None where
+        nothing is, or where a kill cut it short. Only whole lines are left in the file.
 
         Raises:
             ResourceError: the file cannot be read or written.
         """
-        values, problem = intact_lines(self.path)
-        if not values or values[0] != self.owner:
-            values = [self.owner]
-        self._last = ""
-        self._write("wb", values)
-        return values[1:], problem
+        found = intact_lines(self.path)
+        if not found.lines or found.owner != self.owner:
+            self._last = ""
+            self._write("wb", [self.owner])
+            return 0, found.problem
+        self._last = found.last
+        try:
+            with self.path.open("r+b") as file:
+                file.truncate(found.size)
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise_for_os_error(error, self.path)
+        return found.lines - 1, found.problem
+
+    def values(self) -> Iterator[Any]:
+        """The values that `resume` found whole, and those that were added, one by one.
+
+        Raises:
+            ResourceError: the file cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.readline()
+                for line in file:
+                    yield parse_json(line.decode())["value"]
+        except OSError as error:
+            raise_for_os_error(error, self.path)
 
     def append(self, values: Iterable[Any]) -> None:
         """Add values and make them durable.
@@ -170,28 +191,49 @@ class SealedLines:
         self._last = last
 
 
-def intact_lines(path: Path) -> tuple[list[Any], str | None]:
-    """The values of such a file up to the first bad line, the owner first, and what is wrong with that line.
+class IntactLines(NamedTuple):
+    """The beginning of such a file, up to its first bad line.
+
+    Attributes:
+        lines: how many there are, that of the owner included.
+        size: how many bytes they are.
+        last: the hash in the last of them.
+        owner: the value of the first.
+        problem: what is wrong with the line behind them; None where nothing is, or where it was cut short.
+    """
+
+    lines: int = 0
+    size: int = 0
+    last: str = ""
+    owner: Any = None
+    problem: str | None = None
+
+
+def intact_lines(path: Path) -> IntactLines:
+    """Check such a file line by line, with progress.
 
     Raises:
         ResourceError: the file is there and cannot be read.
     """
+    found = IntactLines()
     try:
-        *lines, _torn = path.read_bytes().split(b"\n")  # what follows the last line feed is torn or empty
+        with path.open("rb") as file, byte_meter("check", file_size(path)) as count:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # torn
+                try:
+                    row = parse_json(line.decode())
+                    value, claimed = row["value"], row["sha256"]
+                    last = sha256_json([found.last, value])
+                except (ValueError, TypeError, KeyError):
+                    claimed, last = None, ""
+                if claimed != last:
+                    return found._replace(problem=f"{path}:{found.lines + 1}: changed since it was written")
+                owner = found.owner if found.lines else value
+                found = IntactLines(found.lines + 1, found.size + len(line), last, owner)
+                count(len(line))
     except FileNotFoundError:
-        return [], None
+        return found
     except OSError as error:
         raise_for_os_error(error, path)
-    values: list[Any] = []
-    last = ""
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = parse_json(line.decode())
-            value, claimed = row["value"], row["sha256"]
-            last = sha256_json([last, value])
-        except (ValueError, TypeError, KeyError):
-            claimed = None
-        if claimed != last:
-            return values, f"{path}:{number}: changed since it was written"
-        values.append(value)
-    return values, None
+    return found

@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     exclusive: Literal["gpu", "always"] = Field(
         default="gpu", description="What waits for its turn: work on a GPU, or (always) work on the CPU too."
     )
+    vllm_python: Path | None = Field(
+        default=None,
+        description="Python of the environment that runs the engine vllm. "
+        "Default: that of .venv-vllm, which `make vllm` makes, else Hallmark's own where it has vllm.",
+    )
     notify_url: str | None = Field(
         default=None,
         description="Webhook that automations post messages to: promotions, rollbacks, refusals, failures. "

@@ -50,6 +50,9 @@ class RunScores:
             differs, but no obstacle to a comparison.
         rungs: trace_id -> where in the text the judge found the answer; an id that is absent had none. Empty
             where the judge does not say.
+        imported: whether another program made the predictions, so that only a part of `of_model` is known.
+        unknown: what nobody knows of how imported predictions were made, by the names of these settings, as
+            in prompt.system; and `reached_max_new_tokens` where nobody knows which answers were cut off.
     """
 
     run_id: str
@@ -66,6 +69,8 @@ class RunScores:
     of_model: Mapping[str, Any] = field(default_factory=dict)
     prompt: Mapping[str, Any] = field(default_factory=dict)
     rungs: Mapping[str, str] = field(default_factory=dict)
+    imported: bool = False
+    unknown: Collection[str] = frozenset()
 
 
 class Group(Record):
@@ -143,6 +148,8 @@ class Comparison(Tabular, Record):
         of_model: what belongs to the models and differs: name -> the baseline's, the candidate's.
         form: where the answers were found, and what of the change is form and what is skill; None where the
             judge does not say where it found them.
+        unknown: run -> the conditions of which nobody knows what they were when its predictions were made,
+            and which were not compared. Only imported predictions have any.
     """
 
     baseline_run: str
@@ -168,6 +175,7 @@ class Comparison(Tabular, Record):
     p_not_worse: float | None = None
     of_model: dict[str, list[Any]] = Field(default_factory=dict)
     form: FormAndSkill | None = None
+    unknown: dict[str, list[str]] = Field(default_factory=dict)
 
     def smallest_significant_gain(self, level: float) -> float | None:
         """The smallest gain in mean score that would have been significant with as many changed answers.
@@ -202,6 +210,11 @@ class Comparison(Tabular, Record):
             found.append(_cut_note(cut))
         if self.of_model:
             found.append(f"The models differ in {', '.join(self.of_model)}.")
+        found += [
+            f"The predictions of run {run} were imported; nobody knows its {', '.join(names)}, so that was "
+            "not compared."
+            for run, names in self.unknown.items()
+        ]
         return found
 
     def table_caption(self) -> str:
@@ -328,8 +341,9 @@ def compare(
         cut=_without_cut(ids, pairs, baseline, candidate, margin),
         margin=margin,
         p_not_worse=None if margin is None else pairs.p_not_worse(margin),
-        of_model=_of_models(baseline.of_model, candidate.of_model),
+        of_model=_of_models(baseline, candidate),
         form=form_and_skill(ids, pairs, baseline.rungs, candidate.rungs),
+        unknown={run.run_id: sorted(run.unknown) for run in (baseline, candidate) if run.unknown},
     )
 
 
@@ -356,8 +370,10 @@ def _without_cut(
     )
 
 
-def _of_models(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
-    names = sorted({*before, *after})
+def _of_models(baseline: RunScores, candidate: RunScores) -> dict[str, list[Any]]:
+    before, after = baseline.of_model, candidate.of_model
+    one_is_imported = baseline.imported or candidate.imported
+    names = sorted(before.keys() & after.keys() if one_is_imported else before.keys() | after.keys())
     both = {name: [before.get(name), after.get(name)] for name in names}
     return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
 
@@ -378,7 +394,7 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
             *_settings("prompt", baseline.prompt, candidate.prompt),
             *_settings("generation", baseline.generation, candidate.generation),
         )
-        if left != right
+        if left != right and name not in baseline.unknown and name not in candidate.unknown
     ]
     if differing:
         raise InputError(

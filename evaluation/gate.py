@@ -213,7 +213,7 @@ def decide(
 
     A run may be promoted when every requirement is significant at this comparison's share of alpha, also
     without the answers that were cut off; no category falls significantly; no golden item was in the training
-    data; and every limit holds.
+    data; every condition of the comparison is known; and every limit holds.
 
     Args:
         cases: the requirements with their comparisons, the main one first.
@@ -288,7 +288,7 @@ def _examined(case: Case, gate: GateConfig, level: float, share: str) -> _Findin
         answer, sentence = _no_loss(comparison, level, share)
         p_value, gained = _known(comparison.p_not_worse), True
     evidence = [sentence]
-    objections = _fallen(comparison.categories, gate)
+    objections = [*_unknown(comparison), *_fallen(comparison.categories, gate)]
     if (cut := comparison.cut) is not None:
         p_without, gained_without = _without_cut(case.requirement.aim, cut, gate)
         holds = gained_without and p_without < level
@@ -406,6 +406,16 @@ def _fallen(categories: Sequence[Group], gate: GateConfig, where: str = "") -> l
         f"below {gate.category_alpha:g})."
         for group in categories
         if _has_fallen(group, gate)
+    ]
+
+
+def _unknown(comparison: Comparison) -> list[str]:
+    """That two runs may not have been asked alike, for imported ones of which nobody knows it."""
+    return [
+        f"The predictions of run {run} were imported, and nobody knows its {', '.join(names)}: without that, "
+        "nothing says that both models were asked alike. Import them again with what is known (--set, "
+        "--known)."
+        for run, names in comparison.unknown.items()
     ]
 
 

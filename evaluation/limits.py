@@ -15,12 +15,12 @@ class Measured:
     """What a limit may bound, for one run.
 
     Attributes:
-        cut_share: share of its answers that were cut off at max_new_tokens.
+        cut_share: share of its answers that were cut off at max_new_tokens; None where nobody knows it.
         tokens_per_second: speed of generation; None where nothing was timed.
         size: bytes of its weights; None where that was not recorded.
     """
 
-    cut_share: float
+    cut_share: float | None
     tokens_per_second: float | None
     size: int | None
 

@@ -17,6 +17,7 @@ from golden.datasets import read_items
 from golden.prompting import recorded_prompt
 from golden.rendering import conversation
 from golden.schema import Item
+from inference.contract import CUT_OFF
 from registry import Registry, Run
 from registry.tables import Prediction
 
@@ -24,19 +25,39 @@ CELL = 200
 """Characters of a text in a cell of a table."""
 
 
+class Sample(Record):
+    """One of several answers to an item. The attributes are those of `Answer`."""
+
+    prediction: str
+    score: float
+    extracted: str | None
+    rung: str | None = None
+    reason: str
+
+    @property
+    def verdict(self) -> str:
+        """What was found where, and what the judge said, in a line."""
+        if self.extracted is None:
+            return f"{self.reason}: no answer was found"
+        where = f" ({self.rung})" if self.rung else ""
+        return f"{self.reason}: found {cut(self.extracted, CELL)}{where}"
+
+
 class Answer(Tabular, Record):
-    """What a model answered to one item.
+    """What a model answered to one item. Of several samples one is shown: the first without the full score,
+    or else the first.
 
     Attributes:
         asked: the turns as the chat template got them, system text, examples and instruction included: each
             has `role` and `content`.
         accepted: the right answers, the reference first.
         prediction: what the model wrote.
-        score: 0 to 1.
+        score: 0 to 1; of several samples their mean.
         extracted: the answer that the judge found in it, as it compared it; None where it found none.
         rung: where in the text it found it; None where it found none, or does not say.
         reason: the judge's reason.
-        cut_off: whether the completion reached max_new_tokens.
+        cut_off: whether the completion, or that of any sample, reached max_new_tokens.
+        samples: all of them, where there are several.
     """
 
     trace_id: str
@@ -49,6 +70,7 @@ class Answer(Tabular, Record):
     rung: str | None
     reason: str
     cut_off: bool
+    samples: list[Sample] | None = None
 
     @property
     def verdict(self) -> str:
@@ -58,11 +80,11 @@ class Answer(Tabular, Record):
             >>> answer.verdict
             'wrong: found 75 (marker)'
         """
-        if self.extracted is None:
-            found = "no answer was found"
-        else:
-            found = f"found {cut(self.extracted, CELL)}" + (f" ({self.rung})" if self.rung else "")
-        return f"{self.reason}: {found}" + (", cut off at max_new_tokens" if self.cut_off else "")
+        said = Sample.model_validate(self, from_attributes=True).verdict
+        if self.samples is not None:
+            right = sum(sample.score >= 1 for sample in self.samples)
+            said = f"{right} of {len(self.samples)} samples right; this one {said}"
+        return said + (", cut off at max_new_tokens" if self.cut_off else "")
 
     def table_caption(self) -> str:
         """The item and its verdict."""
@@ -142,16 +164,23 @@ def answers(
                 category=asked[row.trace_id].category,
                 asked=conversation(asked[row.trace_id], prompt),
                 accepted=asked[row.trace_id].accepted,
-                prediction=row.prediction,
+                **_said(row),
                 score=row.score,
-                extracted=row.extracted,
-                rung=row.rung,
-                reason=row.reason,
                 cut_off=row.trace_id in gone,
             )
             for row in sorted(rows.values(), key=lambda row: row.position)
         ]
     )
+
+
+def _said(row: Prediction) -> dict[str, Any]:
+    """What was written and found, of several samples by the first without the full score."""
+    if row.samples is None:
+        fields = ("prediction", "extracted", "rung", "reason")
+        return {name: getattr(row, name) for name in fields}
+    samples = [Sample.model_validate(each) for each in row.samples]
+    shown = next((sample for sample in samples if sample.score < 1), samples[0])
+    return {**shown.model_dump(exclude={"score"}), "samples": samples}
 
 
 def some_items(dataset: Path, trace_ids: Sequence[str]) -> dict[str, Item]:
@@ -186,7 +215,7 @@ def count_answers(run: Run, registry: Registry) -> AnswerCounts:
             before = rungs.get(each.rung, (0, 0))
             of_these = (each.number, 0) if each.right else (0, each.number)
             rungs[each.rung] = before[0] + of_these[0], before[1] + of_these[1]
-    cut_ids = meta.get("reached_max_new_tokens")
+    cut_ids = None if CUT_OFF in meta.get("unknown", ()) else meta.get(CUT_OFF)
     scores = registry.runs.scores(run.run_id) if cut_ids else {}
     settings = {**(run.manifest.get("generation") or {}), **(meta.get("generation") or {})}
     return AnswerCounts(

@@ -20,10 +20,13 @@ from experiments.run_files import files_of
 from golden.datasets import read_items
 from golden.prompting import recorded_prompt
 from golden.schema import Item
-from inference.contract import GenerationConfig, PredictionMeta
+from inference.contract import EngineUsed, GenerationConfig, PredictionMeta
 from registry import Dataset, Registry, Run
 from registry.runs import OF_SPEED
+from registry.tables import Prediction
 
+DERIVED = ("do_sample", "num_beams")
+"""What inference was told because of the temperature, which is a setting itself."""
 OF_MODEL = "_token_id"
 """How the names of what a model brings along end, among the settings that inference used."""
 PLACES = frozenset({*OF_SPEED, "endpoint"})
@@ -83,8 +86,9 @@ class Flip(NamedTuple):
 
     Attributes:
         answer: the right one.
-        before: what the baseline wrote.
-        after: what the candidate wrote.
+        before: what the baseline wrote; of several samples how many were right, and one with the answer of
+            most.
+        after: likewise, the candidate.
     """
 
     trace_id: str
@@ -92,6 +96,13 @@ class Flip(NamedTuple):
     answer: str
     before: str
     after: str
+
+
+def _written(row: Prediction) -> str:
+    if row.samples is None:
+        return row.prediction
+    right = sum(sample["score"] >= 1 for sample in row.samples)
+    return f"({right} of {len(row.samples)} samples right) {row.prediction}"
 
 
 def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[Flip], list[Flip]]:
@@ -109,7 +120,10 @@ def flips(comparison: Comparison, count: int, registry: Registry) -> tuple[list[
     """
     wanted = [*comparison.gained[:count], *comparison.lost[:count]]
     runs = (comparison.baseline_run, comparison.candidate_run)
-    before, after = (registry.runs.texts(run, wanted) for run in runs)
+    before, after = (
+        {trace_id: _written(row) for trace_id, row in registry.runs.predictions_of(run, wanted).items()}
+        for run in runs
+    )
     run = registry.runs.get(comparison.candidate_run)
     dataset = dataset_file(run, registry.datasets.get(run.dataset_id), registry)
     items = some_items(dataset, wanted)
@@ -145,6 +159,8 @@ def conditions(
     meta = PredictionMeta.model_validate(run.predictions_meta)
     items = _labels(_Items(dataset.sha256, dataset_file(run, dataset, registry)))
     of_model = {name: value for name, value in meta.generation.items() if name.endswith(OF_MODEL)}
+    if meta.engine.name != "imported":  # of imported predictions nobody knows it
+        of_model["prompt_template"] = meta.prompt_template
     return RunScores(
         run_id=run.run_id,
         dataset=dataset.name,
@@ -159,11 +175,9 @@ def conditions(
         bands=run.manifest["dataset"]["bands"],
         groups=items.groups,
         cut=frozenset(meta.reached_max_new_tokens),
-        of_model={
-            **of_model,
-            "prompt_template": meta.prompt_template,
-            "tokenizer_sha256": meta.tokenizer_sha256,
-        },
+        of_model={**of_model, "tokenizer_sha256": meta.tokenizer_sha256},
+        imported=meta.engine.name == "imported",
+        unknown=frozenset(meta.unknown) - {"truncated_prompts"},
     )
 
 
@@ -171,11 +185,17 @@ def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]
     """What a person chose that can change predictions; a setting that was added since has its default."""
     chosen = {**GenerationConfig().model_dump(exclude=set(OF_SPEED)), **settings}
     used = {name: value for name, value in meta.generation.items() if not name.endswith(OF_MODEL)}
-    return {
-        **{name: value for name, value in chosen.items() if name not in PLACES},
-        **used,
-        "dtype": meta.dtype,
-    }
+    both = {**chosen, **used, "dtype": meta.dtype, **_of_engine(meta.engine)}
+    return {name: value for name, value in both.items() if name not in (*PLACES, *DERIVED)}
+
+
+def _of_engine(engine: EngineUsed) -> dict[str, Any]:
+    """What is a condition of an engine beside its name. Versions of transformers are none: that what is
+    recorded was made by another one is shown, but models must stay comparable for years.
+    """
+    if engine.name in ("transformers", "imported"):
+        return {}
+    return {"engine_version": engine.version, "engine_switches": engine.switches}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from core.child_process import run_child
 from core.errors import InputError
 from core.files import read_json, sha256_file
 from core.progress import announce, current_listener
+from experiments.engines import engine_python
 from experiments.references import REGISTRY_PREFIX, TINY_BASE, TINY_BASE_DIRECTORY
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
@@ -108,10 +109,14 @@ def settle_generation(
 
     Raises:
         InputError: the tokenizer cannot be loaded, an item is bad, or its prompt cannot be made.
+        ResourceError: the engine is not installed.
     """
     files = list(datasets)
     if model is None:
         return _settle_served(config, files, prompt)
+    if config.output == "log_probs" and not isinstance(config.max_new_tokens, int):
+        config = config.model_copy(update={"max_new_tokens": 1})  # nothing is written
+    engine_python(config)  # one that is not installed is met before anything else
     if config.max_new_tokens is None and is_tiny(model):
         config = config.model_copy(update={"max_new_tokens": TINY_MAX_NEW_TOKENS})
     chosen = isinstance(config.max_new_tokens, int)

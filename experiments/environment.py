@@ -15,6 +15,7 @@ from typing import Any
 import core
 from core.files import sha256_file, sha256_json
 from core.gpus import ask_driver
+from experiments.engines import engine_environment
 from golden.prompting import ResolvedPrompt
 from inference.contract import GenerationConfig
 
@@ -157,11 +158,13 @@ def deciding_environment(code: tuple[str, ...], packages: tuple[str, ...]) -> di
     }
 
 
-def inference_environment() -> dict[str, Any]:
+def inference_environment(generation: GenerationConfig) -> dict[str, Any]:
     """What decides predictions besides model, dataset and generation settings; recorded, so that they can be
-    judged again later.
+    judged again later. Packages, Python and switches are those of the engine's own environment where it has
+    one.
     """
-    return deciding_environment(INFERENCE_CODE, INFERENCE_PACKAGES)
+    ours = deciding_environment(INFERENCE_CODE, INFERENCE_PACKAGES)
+    return {**ours, **engine_environment(generation, INFERENCE_PACKAGES)}
 
 
 def evaluation_sha256(

@@ -19,7 +19,7 @@ from experiments.comparing import conditions
 from experiments.config import ExperimentConfig
 from golden.datasets import load_dataset
 from golden.prompting import recorded_prompt
-from inference.contract import GenerationConfig, PredictionMeta
+from inference.contract import CUT_OFF, GenerationConfig, PredictionMeta
 from judges import judge_reference, load_judge
 from registry import Evidence, Pair, Pairing, Registry, Ruling, Run
 from registry.alpha_ledger import Turn
@@ -297,7 +297,7 @@ def measured(run: Run) -> Measured:
     """What limits may bound, of a finished run."""
     meta = PredictionMeta.model_validate(run.predictions_meta)
     return Measured(
-        cut_share=len(meta.reached_max_new_tokens) / meta.items,
+        cut_share=None if CUT_OFF in meta.unknown else len(meta.reached_max_new_tokens) / meta.items,
         tokens_per_second=meta.timing.get("tokens_per_second") or None,
         size=meta.weights_bytes,
     )

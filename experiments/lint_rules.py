@@ -11,7 +11,7 @@ from typing import Generic, Literal
 
 from core.config import Record
 from core.errors import InputError
-from core.files import read_every_line
+from core.files import canonical_json, read_every_line
 from core.progress import quiet_meter
 from evaluation.gate import GateConfig
 from evaluation.groups import group_of, independent
@@ -23,6 +23,7 @@ from golden.schema import Item
 from golden.words import normalise
 from judges import Judge
 from judges.judging import JudgeError, judge_items
+from judges.log_prob_choice import right_place
 
 Rule = Literal[
     "not_an_item",
@@ -131,6 +132,21 @@ def read_lines(path: Path, kind: type[Line]) -> tuple[Lines[Line], list[Finding]
     ]
 
 
+def said_right(item: Item, answer: str, judge: Judge) -> str:
+    """What a model that knows an accepted answer would say: the completion; or for a judge that reads
+    log-probabilities, that this answer is certain.
+    """
+    if getattr(judge, "reads", "text") == "text":
+        return render_completion(item.steps, answer)
+    right = right_place(item.model_copy(update={"final_answer": answer}))
+    certain = {"log_prob": 0.0, "tokens": 1, "bytes": len(answer.encode()), "greedy": True}
+    impossible = {**certain, "log_prob": -1e6, "greedy": False}
+    places = range(len(item.offered))
+    return canonical_json(
+        {"choices": [certain if n == right else impossible for n in places]} if places else certain
+    )
+
+
 def unanswerable(lines: Lines[Item], judge: Judge) -> Iterator[Finding]:
     """Items with an accepted answer that, as the completion that a model should write, does not score 1."""
     answers = [(place, answer) for place, item in enumerate(lines.items) for answer in item.accepted]
@@ -139,7 +155,7 @@ def unanswerable(lines: Lines[Item], judge: Judge) -> Iterator[Finding]:
         for number, (place, _) in enumerate(answers)
     ]
     written = {
-        item.trace_id: render_completion(item.steps, answer)
+        item.trace_id: said_right(item, answer, judge)
         for item, (_, answer) in zip(items, answers, strict=True)
     }
     try:
@@ -193,7 +209,7 @@ def _agree(first: Item, second: Item, judge: Judge) -> bool:
         return True
     items = [first.model_copy(update={"trace_id": f"{number}"}) for number in range(len(second.accepted))]
     answers = {
-        f"{number}": render_completion(second.steps, answer) for number, answer in enumerate(second.accepted)
+        f"{number}": said_right(second, answer, judge) for number, answer in enumerate(second.accepted)
     }
     try:
         return any(score.score == 1 for score in judge_items(items, answers, judge))

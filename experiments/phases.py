@@ -21,6 +21,7 @@ from core.progress import Listener, announce
 from core.sealed import seal
 from evaluation.gate import CUT_SHARE
 from evaluation.metrics import MetricsSnapshot, summarise
+from experiments.engines import engine_python
 from experiments.environment import (
     TRAINING_CODE,
     TRAINING_PACKAGES,
@@ -31,12 +32,22 @@ from experiments.environment import (
 from experiments.plan import RunPlan, TrainingPlan
 from experiments.references import RUN_PREFIX
 from experiments.run_files import left_files, predictions_damage, training_damage
-from experiments.runs import RunRef
+from experiments.runs import INFERENCE, RunRef
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
 from golden.schema import Item
-from inference.contract import PredictionMeta, PredictResult, PredictSpec
-from judges import JudgeError, Score, judge_fingerprint, judge_items, load_judge, read_predictions
+from inference.contract import CUT_OFF, GenerationConfig, PredictionMeta, PredictResult, PredictSpec
+from judges import (
+    JudgeError,
+    SampleScore,
+    Score,
+    judge_fingerprint,
+    judge_items,
+    load_judge,
+    read_predictions,
+)
+from judges.log_probs import LogProb, read_log_probs
+from judges.samples import Written, majority, texts_of
 from judges.thinking import after_thinking, unfinished_named
 from registry import MetricRow, PredictionRow, Registry
 from trainer.contract import RESUMABLE, TrainResult, TrainSpec
@@ -140,10 +151,15 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         plan: a baseline plan judges the plan's model, a training plan the run's own `model/`.
         listener: gets progress in items.
     """
-    if (done := _finished_predictions(run)) is not None:
+    if (done := finished_predictions(run)) is not None:
         return done
+    return infer(prediction_job(run, plan), run.run_id, run.files.log, listener)
+
+
+def prediction_job(run: RunRef, plan: RunPlan) -> PredictSpec:
+    """What inference is asked for a run."""
     trained = plan.training is not None
-    spec = PredictSpec(
+    return PredictSpec(
         model=run.files.model if trained else plan.model.path,
         dataset=run.files.dataset,
         output=run.directory,
@@ -153,22 +169,37 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         served=plan.model.served,
         sign_in=plan.generation.endpoint.sign_in if plan.generation.endpoint else None,
     )
-    threads = plan.generation.threads
-    here = plan.model.served is None  # else another machine computes, and nobody here has to wait
-    cpu = plan.generation.device == "cpu"
-    with own_device(f"inference, run {run.run_id}", listener, cpu=cpu) if here else nullcontext(()) as locks:
+
+
+def infer(spec: PredictSpec, run_id: str, log: Path, listener: Listener) -> PredictResult:
+    """Predict in a process of its own, which waits until its device is free.
+
+    Args:
+        spec: the job.
+        run_id: of the run, for those who wait for the device.
+        log: file for what the libraries print.
+        listener: gets progress.
+
+    Raises:
+        HallmarkError: the child's own error.
+    """
+    generation = spec.generation
+    here = spec.served is None  # else another machine computes, and nobody here has to wait
+    device = own_device(f"inference, run {run_id}", listener, cpu=generation.device == "cpu")
+    with device if here else nullcontext(()) as locks:
         return run_child(
-            "inference",
+            INFERENCE,
             spec,
             PredictResult,
-            threads=threads,
-            log=run.files.log,
+            threads=generation.threads,
+            log=log,
             listener=listener,
             keep=locks,
+            python=engine_python(generation),
         )
 
 
-def _finished_predictions(run: RunRef) -> PredictResult | None:
+def finished_predictions(run: RunRef) -> PredictResult | None:
     """What inference gave, where its files are as it left them."""
     sealed, begun = run.files.predictions_sums.is_file(), run.files.predictions_partial.is_file()
     if not sealed and (begun or not run.files.predictions_meta.is_file()):
@@ -204,6 +235,10 @@ class Judging(Protocol):
     def prompt(self) -> ResolvedPrompt:
         """How the model was asked."""
 
+    @property
+    def generation(self) -> GenerationConfig:
+        """How the predictions were made."""
+
 
 class Judged:
     """What judging found, handed on to be recorded, so that nothing is read back from the disk.
@@ -212,7 +247,7 @@ class Judged:
 
     Attributes:
         scores: one for each item, in dataset order.
-        predictions: trace_id -> what the model wrote.
+        predictions: trace_id -> what the model wrote, a text or one for each sample.
         predictions_sha256: of predictions.jsonl.
         predictions_meta: the content of predictions_meta.json.
         metrics: aggregates of the scores.
@@ -224,7 +259,7 @@ class Judged:
         self,
         *,
         scores: Sequence[Score],
-        predictions: Mapping[str, str],
+        predictions: Mapping[str, Written],
         predictions_sha256: str,
         predictions_meta: Mapping[str, Any],
         metrics: MetricsSnapshot,
@@ -253,7 +288,7 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
     """
     items = list(read_items(run.files.dataset))
     predictions_sha256 = check_predictions_sha256(run)
-    predictions = read_predictions(run.files.predictions, items)
+    predictions = read_predictions(run.files.predictions, items, plan.generation.samples)
     recorded = read_json(run.files.predictions_meta)
     meta = PredictionMeta.model_validate(recorded)
     mark = plan.prompt.config.thinking_end
@@ -265,7 +300,10 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         plan.judge.partition("@")[0],
         truncated_prompts=meta.truncated_prompts,
         cut_completions=meta.reached_max_new_tokens,
+        log_probs=_of_references(predictions) if plan.generation.output == "log_probs" else (),
     )
+    if CUT_OFF in meta.unknown:
+        snapshot = snapshot.model_copy(update={"truncated": None})
     write_jsonl(run.files.scores, map(score_line, scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return Judged(
@@ -277,11 +315,25 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
     )
 
 
+def _of_references(predictions: Mapping[str, Written]) -> list[LogProb]:
+    """The log-probabilities of all references; none where items offer choices."""
+    found = [read_log_probs(text) for written in predictions.values() for text in texts_of(written)]
+    references = [each for each in found if isinstance(each, LogProb)]
+    return references if len(references) == len(found) else []
+
+
 def score_line(score: Score) -> dict[str, Any]:
-    """A line of scores.jsonl: `rung` only where the judge says one, so that other judges' files keep their
-    bytes.
+    """A line of scores.jsonl: `rung` only where the judge says one, and `samples` only where there are
+    several, so that other files keep their bytes.
     """
-    return score.model_dump(exclude={"rung"} if score.rung is None else None)
+    samples = [_sample_line(sample) for sample in score.samples or ()]
+    line = _sample_line(score) | ({"samples": samples} if samples else {})
+    return {"trace_id": score.trace_id, **line}
+
+
+def _sample_line(score: SampleScore) -> dict[str, Any]:
+    said = {"score": score.score, "extracted": score.extracted, "reason": score.reason}
+    return said if score.rung is None else {**said, "rung": score.rung}
 
 
 def cut_warning(judged: Judged, max_new_tokens: int) -> str | None:
@@ -302,7 +354,7 @@ def cut_warning(judged: Judged, max_new_tokens: int) -> str | None:
     )
 
 
-def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str, str]) -> list[Score]:
+def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str, Written]) -> list[Score]:
     judge = load_judge(plan.judge)
     if (found := judge_fingerprint(judge)) != plan.judge_fingerprint:
         raise IntegrityError(
@@ -383,17 +435,23 @@ def record_judged(
         metrics=metric_rows(judged.metrics),
         predictions_meta=dict(judged.predictions_meta),
         files=left_files(run.files),
-        predictions=[
-            PredictionRow(
-                score.trace_id,
-                judged.predictions[score.trace_id],
-                score.score,
-                score.extracted,
-                score.reason,
-                score.rung,
-            )
-            for score in judged.scores
-        ],
+        predictions=[prediction_row(score, judged.predictions[score.trace_id]) for score in judged.scores],
+    )
+
+
+def prediction_row(score: Score, written: Written) -> PredictionRow:
+    """A prediction with its score as a row of the registry. Of several samples the first that gives the
+    answer of most of them stands for all.
+    """
+    samples = None
+    if score.samples is not None:
+        samples = [
+            {"prediction": text, **_sample_line(sample)}
+            for text, sample in zip(written, score.samples, strict=True)
+        ]
+    text = written if isinstance(written, str) else written[majority(score.samples or ())]
+    return PredictionRow(
+        score.trace_id, text, score.score, score.extracted, score.reason, score.rung, samples
     )
 
 

@@ -19,6 +19,7 @@ from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.datasets import TrainingSource, first_items, training_dataset
 from experiments.defaults import characters, settle_generation, settle_training
+from experiments.engines import engine_environment
 from experiments.environment import (
     INFERENCE_PACKAGES,
     TRAINING_CODE,
@@ -38,7 +39,7 @@ from golden.guard import RULE, Overlap, find_overlaps
 from golden.lines import Line
 from golden.prompting import ResolvedPrompt, resolve_prompt
 from inference.contract import GenerationConfig
-from judges import judge_fingerprint, judge_reference, library_versions, load_judge
+from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
 from trainer.contract import SettledTrainConfig, TrainConfig
 from trainer.huggingface.tensor_names import check_tensors
 from trainer.model.architecture import read_architecture
@@ -140,7 +141,12 @@ class RunPlan(BaseModel):
 
     def inference(self) -> dict[str, Any]:
         """The environment that decides the predictions; recorded, so that they can be judged again later."""
-        return inference_environment()
+        return inference_environment(self.generation)
+
+    def engine(self) -> dict[str, Any]:
+        """For the manifest: the environment of the engine, where that is not ours."""
+        found = engine_environment(self.generation, INFERENCE_PACKAGES)
+        return {"engine": found} if found else {}
 
     def evaluation_sha256(self, model_sha256: str) -> str:
         """Hash of every input that decides the scores of a model with these weights. Equal hash: reuse the
@@ -211,7 +217,7 @@ class RunPlan(BaseModel):
             "training": self._training_manifest(),
             **({"reproduces": self.reproduces} if self.reproduces else {}),
             "inference": self.inference(),
-            "environment": environment(packages),
+            "environment": {**environment(packages), **self.engine()},
         }
 
     def _training_manifest(self) -> dict[str, Any] | None:
@@ -476,6 +482,7 @@ def _settle(
     """
     dataset = _golden(config, workspace)
     judge = load_judge(config.judge or dataset.judge)
+    check_output(judge, config.generation.output)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     if dataset.manifest is None and dataset.limit_items is None:
         note = f"{dataset.name} is not frozen, so nothing proves that it can be won: `hallmark golden freeze`"

@@ -28,8 +28,9 @@ from experiments.weights import origin_of
 from experiments.workspace import Workspace
 from golden.prompting import ResolvedPrompt, recorded_prompt
 from inference.contract import GenerationConfig
-from judges import judge_fingerprint, judge_reference, library_versions, load_judge
+from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
 from registry import Registry, Run
+from registry.tables import Prediction
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class RejudgePlan:
         return recorded_prompt(self.origin.manifest)
 
     @property
+    def generation(self) -> GenerationConfig:
+        """How the predictions were made."""
+        where = f"manifest of run {self.origin.run_id}"
+        return validated(GenerationConfig, self.origin.manifest["generation"], where)
+
+    @property
     def inference(self) -> dict[str, Any]:
         """The environment in which the predictions were made.
 
@@ -74,12 +81,11 @@ class RejudgePlan:
         """What a fresh evaluation by this judge would have, in the environment in which the predictions were
         made.
         """
-        where = f"manifest of run {self.origin.run_id}"
         return evaluation_sha256(
             model=self.model_sha256,
             dataset=self.dataset_sha256,
             prompt=self.prompt,
-            generation=validated(GenerationConfig, self.origin.manifest["generation"], where),
+            generation=self.generation,
             inference=self.inference,
             judge=self.judge,
             fingerprint=self.judge_fingerprint,
@@ -137,7 +143,7 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
     else:
         run = registry.runs.finished(reference)
         model, predictions, meta = run.model_sha256, run.predictions_sha256, run.predictions_meta
-    return RejudgePlan(
+    plan = RejudgePlan(
         source=run,
         origin=origin,
         model_sha256=str(model),
@@ -147,6 +153,8 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
         judge=judge_reference(judged_by),
         judge_fingerprint=judge_fingerprint(judged_by),
     )
+    check_output(judged_by, plan.generation.output)
+    return plan
 
 
 def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
@@ -224,9 +232,7 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
         _copy(source.predictions, files.predictions)
     else:
         rows = registry.runs.each_prediction(plan.source.run_id)
-        write_jsonl(
-            files.predictions, ({"trace_id": row.trace_id, "prediction": row.prediction} for row in rows)
-        )
+        write_jsonl(files.predictions, ({"trace_id": row.trace_id, **written(row)} for row in rows))
     if (found := sha256_file(files.predictions)) != plan.predictions_sha256:
         where = (
             source.predictions
@@ -243,6 +249,11 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
             _copy(before, after)
             if (found := sha256_file(after)) != (plan.source.files or {}).get(before.name, found):
                 raise IntegrityError(f"{before}: changed since run {plan.source.run_id} left it.")
+
+
+def written(row: Prediction) -> dict[str, Any]:
+    """What a recorded prediction is in predictions.jsonl, beside its trace_id."""
+    return {"prediction": row.prediction} if row.samples is None else {"predictions": row.texts}
 
 
 def _items(plan: RejudgePlan, registry: Registry) -> Path:

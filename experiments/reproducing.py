@@ -12,6 +12,7 @@ from core.tabular import Row, Tabular
 from evaluation.training_data import TrainingData
 from experiments.datasets import dataset_file, training_file
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
+from experiments.engines import engine_python
 from experiments.environment import environment
 from experiments.plan import DatasetRef, RunPlan, TrainingPlan, Twins, settled_plan
 from experiments.references import REGISTRY_PREFIX, recorded_model
@@ -26,6 +27,7 @@ from inference.endpoint import served_name
 from judges import judge_fingerprint, load_judge
 from registry import Registry, Run
 from registry.artifacts.store import Store
+from registry.tables import Prediction
 from trainer.contract import SettledTrainConfig
 
 
@@ -127,12 +129,17 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
     Raises:
         InputError: the run, its model, its datasets or its judge are no longer to be had.
         IntegrityError: they are, but are not the recorded ones.
-        ResourceError: home or registry are read-only.
+        ResourceError: home or registry are read-only, or the engine is not installed.
     """
     if (plan := settled_plan(target)) is not None:
         return plan
     workspace.check_writable()
     run = find_run(target, workspace.registry)
+    if imported := run.manifest.get("imported"):
+        raise InputError(
+            f"run {run.run_id}: its predictions were imported from {imported['file']} and not made here, so "
+            f"they cannot be made again. Judge its model here: hallmark evaluate {run.base_model}"
+        )
     if served_name(run.base_model) is not None:
         raise InputError(
             f"run {run.run_id}: judged {run.base_model}, served by an endpoint. Nobody knows whether the "
@@ -140,6 +147,8 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
             f"evaluate {run.base_model} --endpoint {(run.manifest.get('generation') or {}).get('endpoint')}"
         )
     manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
+    generation = validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}")
+    engine_python(generation)  # one that is not installed is met before the models are fetched
     return RunPlan(
         kind="trained" if run.kind == "trained" else "baseline",
         model=recorded_model(manifest["model"], workspace),
@@ -155,7 +164,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         judge=run.judge,
         judge_fingerprint=judge_fingerprint(load_judge(run.judge)),
         prompt=recorded_prompt(manifest),
-        generation=validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}"),
+        generation=generation,
         training=_training(manifest["training"], run.run_id, workspace.registry.artifacts),
         reproduces=run.run_id,
     )
@@ -195,11 +204,8 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
     recorded, repeated = registry.runs.get(plan.reproduces or ""), registry.runs.get(again.run_id)
     parts = {"weights": _weights(recorded, repeated, registry)} if recorded.kind == "trained" else {}
     before, after = registry.runs.predictions(recorded.run_id), registry.runs.predictions(repeated.run_id)
-    texts = ({row.trace_id: row.prediction for row in rows} for rows in (before, after))
-    scores = (
-        {row.trace_id: [row.score, row.extracted, row.reason, row.rung] for row in rows}
-        for rows in (before, after)
-    )
+    texts = ({row.trace_id: _texts(row) for row in rows} for rows in (before, after))
+    scores = ({row.trace_id: _said(row) for row in rows} for rows in (before, after))
     parts["predictions"], parts["scores"] = first_differing_value(*texts), first_differing_value(*scores)
     if parts["predictions"] is None and recorded.predictions_sha256 != repeated.predictions_sha256:
         parts["predictions"] = Difference(
@@ -212,6 +218,17 @@ def compare_with_recorded(plan: RunPlan, again: RunRef, workspace: Workspace) ->
         parts=parts,
         environment=changed_environment(recorded, plan),
     )
+
+
+def _texts(row: Prediction) -> str | list[str]:
+    """What was written for an item: a text, or one for each sample."""
+    return row.prediction if row.samples is None else row.texts
+
+
+def _said(row: Prediction) -> list[Any]:
+    """What the judge said of it, of each sample."""
+    said = [row.score, row.extracted, row.reason, row.rung]
+    return said if row.samples is None else [said, *row.samples]
 
 
 def _weights(recorded: Run, repeated: Run, registry: Registry) -> Difference | None:
@@ -230,7 +247,7 @@ def changed_environment(recorded: Run, plan: RunPlan) -> list[Changed]:
     """What is not as it was: code, packages, Python, hardware, switches, the judge's code."""
     before = flat({**recorded.manifest["environment"], "judge": recorded.judge_fingerprint})
     packages = tuple(recorded.manifest["environment"]["packages"])
-    after = flat({**environment(packages), "judge": plan.judge_fingerprint})
+    after = flat({**environment(packages), **plan.engine(), "judge": plan.judge_fingerprint})
     fields = sorted(before.keys() | after.keys())
     return [
         Changed(field=field, recorded=before.get(field), now=after.get(field))

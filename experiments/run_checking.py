@@ -159,7 +159,7 @@ class _Check:
         problems = [
             *_differs(files.manifest, self.registry.runs.get(self.run.run_id).manifest),
             *filter(None, map(damage, sorted(files.directory.glob(f"**/{SUMS}")))),
-            *filter(None, [intact_lines(files.predictions_partial)[1]]),
+            *filter(None, [intact_lines(files.predictions_partial).problem]),
         ]
         for sums, wrong in (
             (files.training_sums, training_damage),

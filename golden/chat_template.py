@@ -106,7 +106,7 @@ class ChatTemplate:
 
     def _rendered(self, turns: Turns, opens: bool, marks: bool) -> Rendered:
         if self.source is None:
-            return Rendered("".join(map(_plain, turns)), [])
+            return Rendered(plain_text(turns), [])
         from transformers.utils.chat_template_utils import render_jinja_template
 
         source = _date_function(self.date) + self.source if self.prints_date else self.source
@@ -169,6 +169,16 @@ def named_ends(folder: Path) -> list[int]:
                 raise InputError(f"{folder / name}: eos_token_id: expected token ids, got {found!r}")
             ends += [id_ for id_ in ids if id_ is not None]
     return list(dict.fromkeys(ends))
+
+
+def plain_text(turns: Turns) -> str:
+    r"""A conversation as a model without a chat template gets it.
+
+    Example:
+        >>> plain_text([{"role": "user", "content": "2 + 2?"}])
+        '2 + 2?\n'
+    """
+    return "".join(map(_plain, turns))
 
 
 def _plain(turn: Mapping[str, str]) -> str:

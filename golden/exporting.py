@@ -16,7 +16,7 @@ from golden.datasets import load_dataset, read_traces
 from golden.importing.formats import ANSWER_LIST, FIELDS
 
 BATCH = 1000
-AS_JSON = ("messages", "steps", "metadata", ANSWER_LIST)
+AS_JSON = ("messages", "steps", "metadata", "choices", ANSWER_LIST)
 """Columns of a table that hold JSON, since a cell holds one text."""
 
 
@@ -95,7 +95,7 @@ def _parquet(file: IO[bytes], rows: Iterator[dict[str, Any]]) -> None:
         raise ResourceError("exporting Parquet needs pyarrow: pip install 'hallmark[data]'") from None
     texts = arrow.list_(arrow.string())
     turns = arrow.list_(arrow.struct([("role", arrow.string()), ("content", arrow.string())]))
-    kinds = {"messages": turns, "steps": texts, ANSWER_LIST: texts}
+    kinds = {"messages": turns, "steps": texts, "choices": texts, ANSWER_LIST: texts}
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in _columns()])
     with parquet.ParquetWriter(file, schema) as writer:
         while batch := list(islice(rows, BATCH)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.errors import InputError
+from core.windows import windows
 from golden.chat_template import PLAIN_TEMPLATE, ChatTemplate, named_ends
 from golden.control_tokens import ControlTokens
 from golden.prompting import DEFAULT_DATE, ResolvedPrompt
@@ -20,6 +21,9 @@ __all__ = ["PLAIN_TEMPLATE", "EncodedTrace", "Renderer", "conversation", "encode
 NO_SETTINGS = ResolvedPrompt()
 THINKING = 2048
 """Tokens that `fit` leaves for thinking."""
+
+RENDERED = 256
+"""How many items of a large dataset are rendered together."""
 
 MOST_NOTES = 5
 """Special tokens of which it is said that they are taught as text."""
@@ -240,6 +244,32 @@ class Renderer:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of what an assistant writes behind the prompt, without what ends it."""
         return self._control.ids([self.turn.lead + self._control.mark(text, "assistant") for text in texts])
+
+    def continued(self, line: Item, texts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+        """The token ids of a prompt, and of texts that continue it.
+
+        Prompt and continuation are encoded together and parted where the prompt alone would end; white space
+        at the end of the prompt goes to the continuations, since tokens begin with it. So does
+        lm-evaluation-harness.
+
+        Args:
+            line: the item.
+            texts: what may follow its prompt.
+
+        Raises:
+            InputError: as `prompts`; or a text has no token of its own.
+        """
+        asked = self._asked_text(line) + self.turn.lead
+        before = asked.rstrip()
+        after = [asked[len(before) :] + self._control.mark(text, "assistant") for text in texts]
+        prompt, *whole = self._control.ids([before, *(before + text for text in after)])
+        ids = [each[len(prompt) :] for each in whole]
+        if not all(ids):
+            text = texts[[bool(each) for each in ids].index(False)]
+            raise InputError(
+                f"item {line.trace_id}: {text[:80]!r} has no token of its own behind the prompt."
+            )
+        return self._lead + prompt, ids
 
     def fitted(self, line: Item | Trace, ids: list[int], room: int) -> FittedPrompt:
         """A prompt of at most so many tokens. What is left out, until it fits: the oldest turns of the
@@ -572,7 +602,7 @@ def encode_traces(
     return Renderer(tokenizer, prompt).traces(traces)
 
 
-def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int | None) -> int:
+def fit_max_new_tokens(renderer: Renderer, items: Iterable[Item], context: int | None) -> int:
     """How long completions may get, so that every reference fits: the longest, half as long again, and 32
     tokens, rounded up to a multiple of 32; at least 64, and at most what the longest prompt leaves of the
     context, of which a prompt may take three quarters. No reference thinks, so that a model that does gets
@@ -586,15 +616,17 @@ def fit_max_new_tokens(renderer: Renderer, items: Sequence[Item], context: int |
     Raises:
         InputError: an item cannot be rendered.
     """
-    references = [render_completion(item.steps, each) for item in items for each in item.accepted]
-    longest = max(map(len, renderer.encode(references)), default=0)
+    longest, prompt, thinks = 0, 0, False
+    for some in windows(items, RENDERED):
+        references = [render_completion(item.steps, each) for item in some for each in item.accepted]
+        longest = max(longest, *map(len, renderer.encode(references)))
+        thinks = thinks or not all(map(renderer.closes_thinking, some))
+        if context is not None:
+            prompt = max(prompt, *map(len, renderer.prompts(some)))
     fit = max(64, -(-(longest * 3 // 2 + 32) // 32) * 32)
-    if renderer.prompt.config.thinking_end and not all(map(renderer.closes_thinking, items)):
+    if renderer.prompt.config.thinking_end and thinks:
         fit += THINKING
-    if context is None:
-        return fit
-    prompt = max(map(len, renderer.prompts(items)), default=0)
-    return max(1, min(fit, max(context - prompt, context // 4)))
+    return fit if context is None else max(1, min(fit, max(context - prompt, context // 4)))
 
 
 def _lead(tokenizer: Any) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import uuid
 from typing import Annotated, Any, Literal, Self
 
@@ -76,6 +77,7 @@ class DatasetLine(BaseModel):
     category: Annotated[str, StringConstraints(pattern=CATEGORY_PATTERN)] | None = None
     group: Annotated[str, StringConstraints(pattern=GROUP_PATTERN, max_length=MAX_GROUP)] | None = None
     metadata: dict[str, Any] | None = None
+    choices: list[Text] | None = Field(default=None, min_length=2)
 
     @property
     def turns(self) -> list[Message]:
@@ -133,7 +135,10 @@ class Item(DatasetLine):
         final_answer: the right answer, or a list of accepted ones, of which the first is the reference.
         category: the skill that is tested.
         group: what items that hang together have in common: one document, one template.
-        metadata: anything else worth keeping, as a JSON object; nothing here reads it.
+        metadata: anything else worth keeping, as a JSON object. Of these, `options` are the options of a
+            multiple choice, as import writes them: a list, or an object of letters.
+        choices: continuations of the prompt among which a model chooses by their likelihood, as they would
+            be written; `final_answer` is one of them. The prompt does not change with them.
     """
 
     final_answer: Answer
@@ -154,6 +159,25 @@ class Item(DatasetLine):
         """The right answer; the first of several accepted ones."""
         return self.accepted[0]
 
+    @property
+    def offered(self) -> list[str]:
+        """The continuations among which a model chooses: `choices`, else the letters of `metadata.options`,
+        which stand in the prompt; empty where the item is no multiple choice.
+        """
+        if self.choices is not None:
+            return self.choices
+        return list(self.options)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options of `metadata.options` by their letters; empty where there are none."""
+        held = (self.metadata or {}).get("options")
+        if isinstance(held, list):
+            held = dict(zip(string.ascii_uppercase, held, strict=False))
+        if not isinstance(held, dict) or len(held) < 2:
+            return {}
+        return {letter: str(text) for letter, text in held.items()}
+
 
 class Trace(DatasetLine):
     """One training example. An `Item` is one too: then its steps and its answer are the completion.
@@ -170,6 +194,7 @@ class Trace(DatasetLine):
         category: of the same skills as the golden items, where that is known.
         group: as in `Item`.
         metadata: anything else worth keeping.
+        choices: as in `Item`; training does not read them.
     """
 
     completion: Text | None = None

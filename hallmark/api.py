@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evaluation.gate import GateConfig
     from evaluation.suite import Suite
     from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
+    from experiments.differing import RunDiff
     from experiments.importing import ImportReport
     from experiments.reproducing import Reproduction
     from experiments.result import ExperimentResult, PromotionResult
@@ -30,16 +31,21 @@ if TYPE_CHECKING:
     from golden.prompting import PromptConfig
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult
     from inference.contract import GenerationConfig
+    from judges import Score
     from trainer.contract import TrainConfig
 
 __all__ = [
     "baseline",
     "compare",
+    "diff",
     "evaluate",
     "experiment",
     "export",
     "export_dataset",
+    "export_run",
+    "export_task",
     "import_dataset",
+    "import_predictions",
     "models",
     "open",
     "promote",
@@ -48,6 +54,7 @@ __all__ = [
     "rollback",
     "run",
     "runs",
+    "score_answer",
     "train",
     "verify",
 ]
@@ -299,7 +306,8 @@ def experiment(
         'THE GATE SAID YES; promotion was switched off'
     """
     from experiments.config import ExperimentConfig, configured, with_suite
-    from experiments.plan import plan_experiment, planned
+    from experiments.plan import plan_experiment, plan_key, planned
+    from experiments.runs import inference_begun
     from experiments.workspace import open_workspace
     from hallmark.workstation.ready import prefect_ready
 
@@ -319,8 +327,11 @@ def experiment(
     )
     wanted = configured(ExperimentConfig, config, with_suite(settings, suite))
     with progress_shown():
-        plan = plan_experiment(wanted, open_workspace())
-        with prefect_ready(), planned(plan.plans):
+        workspace = open_workspace()
+        plan = plan_experiment(wanted, workspace)
+        first, *_ = plan.config.baselines()
+        begun = inference_begun(plan.plans[plan_key(first)], workspace.registry)
+        with begun, prefect_ready(), planned(plan.plans):
             from flows.experiment import experiment as flow
 
             return flow(plan.config)
@@ -398,6 +409,29 @@ def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
 
     with progress_shown():
         return compare_runs(_run_id(baseline), _run_id(candidate), open_workspace().registry)
+
+
+def diff(one: str | HasRunId, other: str | HasRunId) -> RunDiff:
+    """Count the answers that differ between two runs that should have written the same: of one model, asked
+    alike, on two engines, dtypes or devices. Of each that does, the first differing token, and the top-2
+    margin of the logits there.
+
+    Args:
+        one: a finished run, or a unique beginning or end of its id.
+        other: likewise.
+
+    Raises:
+        InputError: a run is unknown or not finished, or they are not of one model that was asked alike.
+
+    Example:
+        >>> hm.diff(hm.evaluate("tiny-base"), hm.evaluate("tiny-base", generation={"engine": "vllm"}))
+        <RunDiff: IDENTICAL: all 360 answers are the same>
+    """
+    from experiments.differing import diff_runs
+    from experiments.workspace import open_workspace
+
+    with progress_shown():
+        return diff_runs(_run_id(one), _run_id(other), open_workspace())
 
 
 def promote(
@@ -717,6 +751,169 @@ def export_dataset(dataset: str | Path, file: str | Path, *, force: bool = False
         return write(dataset, Path(file), force)
 
 
+def export_run(
+    run: str | HasRunId,
+    path: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002 - as the option is called
+    force: bool = False,
+) -> list[Path]:
+    """Write a run's items, predictions and scores for other programs; `import_predictions` reads them again.
+
+    Args:
+        run: a finished run, or a unique beginning or end of its id.
+        path: FILE.jsonl, .parquet, .eval or .json; for lm-eval a directory.
+        format: jsonl, parquet, inspect or lm-eval; None: by the ending of the path.
+        force: replace files that are there.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: the run is unknown or not finished, the format does not fit the path, or a file is there.
+
+    Example:
+        >>> hm.export_run("20261124-1015", "base.eval")
+        [PosixPath('base.eval')]
+    """
+    from experiments.exchange.exporting import export_run as write
+    from experiments.workspace import open_workspace
+
+    with progress_shown():
+        return write(_run_id(run), Path(path), open_workspace().registry, format, force)
+
+
+def import_predictions(
+    file: str | Path,
+    model: str | Path,
+    *,
+    dataset: str | Path = "golden-v1",
+    judge: str | Mapping[str, Any] | None = None,
+    format: str | None = None,  # noqa: A002 - as the option is called
+    columns: Mapping[str, str] | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
+    generation: GenerationConfig | Mapping[str, Any] | None = None,
+    known: Sequence[str] = (),
+) -> RunResult:
+    """Judge predictions that another program made, and record them as a run.
+
+    Args:
+        file: samples of lm-evaluation-harness, a log of inspect_ai, the output of an OpenAI batch, or JSONL,
+            CSV or Parquet with a row per item.
+        model: whose predictions they are; see `evaluate`.
+        dataset: see `evaluate`.
+        judge: see `evaluate`.
+        format: lm-eval, inspect, openai-batch or jsonl; None to find it.
+        columns: of a plain file: part -> column, as in {"trace_id": "id", "prediction": "output"}.
+        prompt: how the model was asked, where the file does not say it; of an object, what was set in it.
+        generation: how the predictions were made, likewise.
+        known: names of settings that had the values given here, or else their defaults; `all` for every one.
+
+    Raises:
+        InputError: not every item has exactly one prediction; or see `evaluate`.
+
+    Example:
+        >>> hm.import_predictions("samples_golden-v1_2026-11-24T10-15-00.jsonl", "tiny-base").score
+        0.3972...
+    """
+    from experiments.exchange.importing import prepare_predictions, record_predictions
+    from experiments.workspace import open_workspace
+    from hallmark.results import recorded_run
+
+    settings = _given(model=model, dataset=dataset, judge=None if judge is None else _reference(judge))
+    for part, chosen in (("prompt", prompt), ("generation", generation)):
+        if chosen is not None:
+            values = chosen if isinstance(chosen, Mapping) else chosen.model_dump(exclude_unset=True)
+            settings |= {f"{part}.{name}": value for name, value in values.items()}
+    with progress_shown():
+        workspace = open_workspace()
+        prepared = prepare_predictions(
+            Path(file), settings, workspace, format=format, columns=columns, known=known
+        )
+        return recorded_run(workspace.registry, record_predictions(prepared, workspace))
+
+
+def export_task(
+    dataset: str | Path,
+    directory: str | Path,
+    format: str,  # noqa: A002 - as the option is called
+    *,
+    judge: str | Mapping[str, Any] | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
+    max_new_tokens: int = 256,
+    force: bool = False,
+) -> list[Path]:
+    """Write a golden dataset as a task of lm-evaluation-harness or inspect_ai, scored by Hallmark's judge.
+
+    Args:
+        dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
+        directory: where the task's files are written.
+        format: lm-eval or inspect.
+        judge: see `evaluate`.
+        prompt: see `evaluate`.
+        max_new_tokens: longest completion, in tokens.
+        force: replace files that are there.
+
+    Returns:
+        What was written: the task's file first.
+
+    Raises:
+        InputError: the dataset, the judge or the prompt is unusable, or a file is there.
+
+    Example:
+        >>> hm.export_task("golden-v1", "tasks", "lm-eval")[0]
+        PosixPath('tasks/golden-v1.yaml')
+    """
+    from core.config import validated
+    from experiments.exchange.tasks import export_task as write
+    from golden.prompting import PromptConfig
+
+    chosen = (
+        prompt if isinstance(prompt, PromptConfig) else validated(PromptConfig, dict(prompt or {}), "prompt")
+    )
+    with progress_shown():
+        return write(
+            dataset,
+            Path(directory),
+            format,
+            judge=None if judge is None else _reference(judge),
+            prompt=chosen,
+            max_new_tokens=max_new_tokens,
+            force=force,
+        )
+
+
+def score_answer(
+    item: Mapping[str, Any],
+    answer: str,
+    judge: str | Mapping[str, Any],
+    *,
+    fingerprint: str | None = None,
+    thinking_end: str | None = None,
+) -> Score:
+    """The score of one answer by a judge: for scorers of other programs.
+
+    Args:
+        item: the golden item, as a line of a dataset has it.
+        answer: what a model wrote.
+        judge: see `evaluate`.
+        fingerprint: of the judge that is meant; None for the one that is installed.
+        thinking_end: only what follows this mark is judged.
+
+    Raises:
+        InputError: it is no item, or the judge is unusable.
+        IntegrityError: the installed judge has another fingerprint.
+
+    Example:
+        >>> item = {"trace_id": "t", "prompt": "2 + 2?", "steps": [], "final_answer": "4", "category": "sums"}
+        >>> hm.score_answer(item, "Answer: 4", "answer_correctness@v1").score
+        1.0
+    """
+    from experiments.scoring import score_answer as score
+
+    return score(item, answer, _reference(judge), fingerprint, thinking_end)
+
+
 def verify(
     head: str | Path | None = None,
     *,
@@ -781,6 +978,7 @@ def _evaluated(
     """Run the flow of this name: one flow under the two names that the loop has for it."""
     from experiments.config import EvaluateConfig, configured
     from experiments.plan import plan_evaluation, plan_key, planned
+    from experiments.runs import inference_begun
     from experiments.workspace import open_workspace
     from hallmark.results import recorded_run
     from hallmark.workstation.ready import prefect_ready
@@ -789,7 +987,8 @@ def _evaluated(
     with progress_shown():
         workspace = open_workspace()
         plan = plan_evaluation(wanted, workspace)
-        with prefect_ready(), planned({plan_key(wanted): plan}):
+        begun = inference_begun(plan, workspace.registry)
+        with begun, prefect_ready(), planned({plan_key(wanted): plan}):
             from flows import evaluate as flows
 
             return recorded_run(workspace.registry, getattr(flows, name)(wanted))

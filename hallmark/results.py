@@ -383,7 +383,7 @@ def truncated(registry: Registry, run: Run) -> dict[str, int] | None:
     from evaluation.metrics import count_truncated
 
     meta = run.predictions_meta or {}
-    if "truncated_prompts" not in meta or "reached_max_new_tokens" not in meta:
+    if not {"truncated_prompts", "reached_max_new_tokens"} <= meta.keys() - set(meta.get("unknown", ())):
         return None
     return count_truncated(
         registry.runs.scores(run.run_id), meta["truncated_prompts"], meta["reached_max_new_tokens"]

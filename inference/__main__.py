@@ -3,7 +3,8 @@
 from core.child_process import answering
 from inference.contract import PredictSpec
 from inference.generate import predict
+from inference.loading import import_libraries
 
 if __name__ == "__main__":
-    with answering(PredictSpec) as job:
+    with answering(PredictSpec, meanwhile=import_libraries) as job:
         job.answer(predict(job.spec, job.listener))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.files import sha256_file
 from core.progress import announce
 from core.tensors import sha256_tensors
 from golden.rendering import Renderer
@@ -55,28 +54,20 @@ class Asking:
         """See `inference.prompts.make_prompts`."""
         return make_prompts(items, self.renderer, self.spec.generation, context=self.context, rows=self.rows)
 
-    def about(self, items: Sequence[Item]) -> dict[str, Any]:
-        """The fields of `PredictionMeta` that follow from the model's files and the prompts."""
+    def about(self) -> dict[str, Any]:
+        """The fields of `PredictionMeta` that follow from the model's files and the settings."""
         template = self.renderer.template
         return {
             "tokenizer_sha256": tokenizer_sha256(self.spec.directory),
-            "weights_bytes": sum(size for _, size, _ in weights(self.spec.directory)),
+            "weights_bytes": sum(path.stat().st_size for path in weights(self.spec.directory)),
             "tensors_sha256": sha256_tensors(self.spec.directory),
             "prompt_template": template.id,
             "template_name": template.name,
             "date": str(template.date) if template.prints_date else None,
             "stop": self.spec.prompt.config.stop,
-            "thinking_closed": self._thinking_closed(items),
         }
 
-    def _thinking_closed(self, items: Sequence[Item]) -> bool | list[str]:
-        """Whether all prompts end thinking, or none; else the items of those that do."""
-        closed = [item.trace_id for item in items if self.renderer.closes_thinking(item)]
-        return closed if 0 < len(closed) < len(items) else bool(closed)
 
-
-def weights(model: Path) -> list[tuple[str, int, str]]:
-    """Name, size in bytes and sha256 of each safetensors file."""
-    return [
-        (path.name, path.stat().st_size, sha256_file(path)) for path in sorted(model.glob("*.safetensors"))
-    ]
+def weights(model: Path) -> list[Path]:
+    """The safetensors files of a model directory."""
+    return sorted(model.glob("*.safetensors"))

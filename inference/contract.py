@@ -130,7 +130,7 @@ class GenerationConfig(Config):
         if self.output == "log_probs":
             raise ValueError(
                 "generation.output: an endpoint writes text; it gives no log-probabilities of a text that it "
-                "did not write. Use the engine transformers or vllm with the model's weights."
+                "did not write. Use the engine transformers with the model's weights."
             )
         for name, usual in (("dtype", "float32"), ("device", "auto"), ("on_truncation", "record")):
             if getattr(self, name) != usual:
@@ -243,7 +243,7 @@ class EngineUsed(BaseModel):
     """What ran the model.
 
     Attributes:
-        name: transformers, vllm or openai.
+        name: transformers, vllm or openai; or imported, where another program made the predictions.
         version: of its package; what the endpoint says of itself, or None.
         switches: what else it was told that can change a result, as in VLLM_BATCH_INVARIANT.
         reproducible: whether the same inputs give the same bytes again.
@@ -251,11 +251,15 @@ class EngineUsed(BaseModel):
             decided by the prompt alone. None where nobody counts.
     """
 
-    name: EngineName = "transformers"
+    name: EngineName | Literal["imported"] = "transformers"
     version: str | None = None
     switches: dict[str, str] = {}
     reproducible: bool = True
     ties: int | None = None
+
+
+CUT_OFF = "reached_max_new_tokens"
+"""The field of predictions_meta.json that names the answers that were cut off."""
 
 
 class PredictionMeta(BaseModel):
@@ -288,6 +292,8 @@ class PredictionMeta(BaseModel):
         timing: seconds, items per second, tokens per second; all that differs between two equal runs.
         weights_bytes: size of the model's safetensors files; None in files from before it was recorded.
         tensors_sha256: over their tensors alone, by which copies of the model are known; likewise.
+        unknown: of imported predictions, what nobody said of how they were made: settings by their dotted
+            names, as in prompt.system; and fields of this file, which are empty then.
     """
 
     generation: dict[str, Any]
@@ -313,3 +319,4 @@ class PredictionMeta(BaseModel):
     engine: EngineUsed = EngineUsed()
     weights_bytes: int | None = None
     tensors_sha256: str | None = None
+    unknown: list[str] = []

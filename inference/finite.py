@@ -8,65 +8,21 @@ from typing import Any
 from core.errors import InputError
 
 
-class FiniteLogits:
-    """Refuses logits of which the largest is NaN or infinite: the next token would be an accident.
-
-    Called by transformers for every token of a batch. A logit of minus infinity is a token that the model
-    forbids, and passes.
+def not_finite(trace_id: str, dtype: str, token: int | None = None) -> InputError:
+    """What to say where a model computes NaN or infinity.
 
     Args:
-        config: the generation config; what a completion has after its end does not matter.
-        dtype: what is computed in, for the message.
+        trace_id: the item.
+        dtype: what is computed in.
+        token: which of its answer's tokens, from 1, where that is known.
     """
-
-    def __init__(self, config: Any, dtype: str) -> None:
-        ends = config.eos_token_id
-        self.ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
-        self.dtype = dtype
-        self.trace_ids: Sequence[str] = ()
-        self.prompt_length = 0
-
-    def begin(self, trace_ids: Sequence[str], prompt_length: int) -> None:
-        """A batch begins.
-
-        Args:
-            trace_ids: of its items.
-            prompt_length: of its prompts, padding included, in tokens.
-        """
-        self.trace_ids = trace_ids
-        self.prompt_length = prompt_length
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Return float [batch, vocabulary] scores as they are.
-
-        Args:
-            input_ids: int64 [batch, time], prompts and what was written so far.
-            scores: the logits of the next token.
-
-        Raises:
-            InputError: names the item.
-        """
-        import torch
-
-        bad = ~torch.isfinite(scores.amax(-1))
-        if bool(bad.any()):
-            written = input_ids[:, self.prompt_length :]
-            ended = torch.isin(written, torch.tensor(self.ends, device=written.device, dtype=written.dtype))
-            rows = (bad & ~ended.any(-1)).nonzero().flatten().tolist()
-            if rows:
-                raise InputError(self._message(self.trace_ids[rows[0]], written.shape[1]))
-        return scores
-
-    def _message(self, trace_id: str, place: int) -> str:
-        remedy = (
-            "Set generation.dtype to float32."
-            if self.dtype != "float32"
-            else "Its weights are finite but not those of a working model: take an earlier checkpoint."
-        )
-        return (
-            f"item {trace_id}: the model computed NaN or infinity, in {self.dtype}, for token {place + 1} of "
-            f"its answer. {remedy}"
-        )
+    remedy = (
+        "Set generation.dtype to float32."
+        if dtype != "float32"
+        else "Its weights are finite but not those of a working model: take an earlier checkpoint."
+    )
+    place = "" if token is None else f", for token {token} of its answer"
+    return InputError(f"item {trace_id}: the model computed NaN or infinity, in {dtype}{place}. {remedy}")
 
 
 def refuse_unknown_ids(ids: Sequence[int], rows: int, tokenizer: Any, where: str) -> None:

@@ -5,12 +5,13 @@ torch.
 from __future__ import annotations
 
 from core.child_process import answering
+from core.windows import windows
 from golden.datasets import read_items
-from golden.rendering import Renderer, fit_max_new_tokens
+from golden.rendering import RENDERED, Renderer, fit_max_new_tokens
 from golden.tokenizer import load_tokenizer
 from inference.contract import LONGEST, FitResult, FitSpec
 from inference.loading import context_length, load_config
-from inference.prompts import make_prompts
+from inference.prompts import Asked, make_prompts
 
 
 def fit(spec: FitSpec) -> FitResult:
@@ -21,19 +22,21 @@ def fit(spec: FitSpec) -> FitResult:
         spec: model, datasets, prompt and settings.
 
     Raises:
-        InputError: the tokenizer cannot be loaded, an item is bad, or `make_prompts` refuses one.
+        InputError: the tokenizer cannot be loaded, an item is bad, or one cannot be asked.
     """
     config = load_config(spec.model)
     context = context_length(config)
     renderer = Renderer(load_tokenizer(spec.model), spec.prompt)
-    datasets = [list(read_items(path)) for path in spec.datasets]
     settings = spec.generation
     if not isinstance(settings.max_new_tokens, int):
-        found = max(fit_max_new_tokens(renderer, items, context) for items in datasets)
+        found = max(fit_max_new_tokens(renderer, read_items(path), context) for path in spec.datasets)
         settings = settings.model_copy(update={"max_new_tokens": min(LONGEST, found)})
     rows = int(config.get_text_config().vocab_size)
-    for items in datasets:
-        make_prompts(items, renderer, settings, context=context, rows=rows)
+    for path in spec.datasets:
+        asked = Asked()
+        for items in windows(read_items(path), RENDERED):
+            asked.add(make_prompts(items, renderer, settings, context=context, rows=rows))
+        asked.refuse_truncated(settings)
     return FitResult(max_new_tokens=settings.longest)
 
 

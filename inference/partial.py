@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -43,25 +44,31 @@ class Row(BaseModel):
 
 
 class PartialPredictions:
-    """An append-only file whose first line says which job it belongs to, and whose lines are hashed.
+    """An append-only file whose first line says which job it belongs to, and whose lines are hashed. Its rows
+    are those of one window of the dataset after those of another; within a window they have any order.
 
     Args:
         path: the file.
         identity: hash of everything that decides the predictions; a file of another job is started over.
+        window: how many items a window has; a file with other windows is started over too.
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
+    def __init__(self, path: Path, identity: str, window: int) -> None:
         self.path = path
-        self.lines = SealedLines(path, {"job": identity})
+        self.lines = SealedLines(path, {"job": identity, "window": window})
 
-    def read(self) -> dict[Key, Row]:
-        """The rows of an interrupted attempt, by trace_id and sample. A line that a kill cut short is
-        removed; so are a damaged one and all behind it, which is said to whoever listens.
+    def resume(self) -> int:
+        """How many rows an interrupted attempt left. A line that a kill cut short is removed; so are a
+        damaged one and all behind it, which is said to whoever listens.
         """
-        values, problem = self.lines.read()
+        kept, problem = self.lines.resume()
         if problem is not None:
-            announce("damaged:", f"{problem}. {len(values)} predictions are kept, the others are made again")
-        return {row.key: row for row in map(Row.model_validate, values)}
+            announce("damaged:", f"{problem}. {kept} predictions are kept, the others are made again")
+        return kept
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, one by one."""
+        return map(Row.model_validate, self.lines.values())
 
     def append(self, rows: list[Row]) -> None:
         """Add rows and make them durable."""
@@ -70,3 +77,27 @@ class PartialPredictions:
     def remove(self) -> None:
         """Remove the file, once predictions.jsonl holds everything."""
         self.path.unlink(missing_ok=True)
+
+
+class Windows:
+    """Takes the rows of one window after those of another.
+
+    Args:
+        rows: as `PartialPredictions` has them.
+    """
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def take(self, keys: Collection[Key]) -> dict[Key, Row]:
+        """The rows of the next window, as far as they are there.
+
+        Args:
+            keys: of all its completions.
+        """
+        found: dict[Key, Row] = {}
+        while self._next is not None and self._next.key in keys:
+            found[self._next.key] = self._next
+            self._next = next(self._rows, None)
+        return found

@@ -1,11 +1,12 @@
 """Judges: pure functions that score one prediction. Found by entry point, so that a user can add one."""
 
-from judges.base import Judge, JudgeParameters, Score
+from judges.base import Judge, JudgeParameters, SampleScore, Score
 from judges.fingerprint import judge_fingerprint, library_versions
 from judges.judging import JudgeError, MissingPrediction, judge_items, read_predictions
 from judges.plugins import (
     JudgeInfo,
     available_judges,
+    check_output,
     describe_judges,
     judge_reference,
     list_judges,
@@ -18,8 +19,10 @@ __all__ = [
     "JudgeInfo",
     "JudgeParameters",
     "MissingPrediction",
+    "SampleScore",
     "Score",
     "available_judges",
+    "check_output",
     "describe_judges",
     "judge_fingerprint",
     "judge_items",

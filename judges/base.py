@@ -9,11 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from golden.schema import Item
 
 
-class Score(BaseModel):
-    """What a judge says of one prediction; one line of scores.jsonl.
+class SampleScore(BaseModel):
+    """What a judge says of one of several answers to an item.
 
     Attributes:
-        trace_id: the item.
         score: 0 (wrong) to 1 (right).
         extracted: the answer that the judge found in the prediction, as it compared it; None when it found
             none.
@@ -24,11 +23,25 @@ class Score(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, revalidate_instances="always")
 
-    trace_id: str
     score: float = Field(ge=0, le=1)
     extracted: str | None
     reason: str
     rung: str | None = None
+
+
+class Score(SampleScore):
+    """What a judge says of one prediction; one line of scores.jsonl.
+
+    Of an item with several samples the score is their mean, and the rest is that of the answer that most of
+    them give: see `judges.samples.combined`. A judge scores one text at a time, and sets no `samples`.
+
+    Attributes:
+        trace_id: the item.
+        samples: what the judge says of each sample, in order; None where there is one answer.
+    """
+
+    trace_id: str
+    samples: tuple[SampleScore, ...] | None = None
 
 
 class JudgeParameters(BaseModel):
@@ -45,6 +58,8 @@ class Judge(Protocol):
         version: as in v1.
         libraries: optional; names of the installed packages whose versions decide its scores, for its
             fingerprint to cover.
+        reads: optional; `log_probs` for a judge that reads log-probabilities (`judges.log_probs`) where
+            others read text.
         Parameters: optional; a subclass of `JudgeParameters`. The judge is made with one, and keeps it as
             `parameters`. What differs from the defaults is part of its reference and of its fingerprint.
     """

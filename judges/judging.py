@@ -14,8 +14,8 @@ from core.progress import quiet_meter
 from core.text import cut, visible_lines
 from golden.schema import Item
 from judges.base import Judge, Score
+from judges.samples import Written, combined, texts_of
 
-FIELDS = ("trace_id", "prediction")
 SHOWN_FAILURES = 5
 LONGEST_FAILURE = 500
 """Characters of what a judge raised that are kept: it may quote what the model wrote."""
@@ -45,12 +45,13 @@ class JudgeError(InputError):
         )
 
 
-def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Judge) -> Iterator[Score]:
+def judge_items(items: Iterable[Item], predictions: Mapping[str, Written], judge: Judge) -> Iterator[Score]:
     """Score each item once, in dataset order. Items on which the judge fails are left out, then named.
 
     Args:
         items: the dataset.
-        predictions: trace_id -> what the model wrote.
+        predictions: trace_id -> what the model wrote; of several samples each is scored, and the item gets
+            the mean.
         judge: who scores.
 
     Raises:
@@ -74,7 +75,8 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
                 "run it again and it continues."
             )
         try:
-            score = best_score(judge, item, predictions[item.trace_id])
+            written = predictions[item.trace_id]
+            scores = [best_score(judge, item, text) for text in texts_of(written)]
         except ValidationError as error:
             problem = error.errors()[0]
             failures[item.trace_id] = _shown(
@@ -83,10 +85,10 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, str], judge: Ju
         except Exception as error:
             failures[item.trace_id] = _shown(f"{type(error).__name__}: {error}")
         else:
-            if score.trace_id == item.trace_id:
-                yield score
+            if other := [score.trace_id for score in scores if score.trace_id != item.trace_id]:
+                failures[item.trace_id] = f"the judge answered for item {other[0]}"
             else:
-                failures[item.trace_id] = f"the judge answered for item {score.trace_id}"
+                yield scores[0] if isinstance(written, str) else combined(item.trace_id, scores)
         meter.update(count)
     if failures:
         raise JudgeError(f"{judge.name}@{judge.version}", failures, count)
@@ -122,23 +124,26 @@ def one_answer_each(item: Item) -> list[Item]:
     return [item.model_copy(update={"final_answer": answer}) for answer in item.final_answer]
 
 
-def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:
-    """Read predictions.jsonl, which holds each item exactly once, in dataset order.
+def read_predictions(path: Path, items: Sequence[Item], samples: int = 1) -> dict[str, Written]:
+    """Read predictions.jsonl, which holds each item exactly once, in dataset order: with one sample its text
+    as `prediction`, with several all of them as `predictions`.
 
     Args:
         path: the file.
         items: the dataset.
+        samples: how many texts each item has.
 
     Raises:
-        InputError: missing file, bad line, repeated or unknown id, wrong order; names the line and the id.
+        InputError: missing file, bad line, repeated or unknown id, wrong order, more or fewer samples; names
+            the line and the id.
         MissingPrediction: names the first item without a prediction.
     """
     known = {item.trace_id for item in items}
     lines: dict[str, int] = {}
-    predictions: dict[str, str] = {}
+    predictions: dict[str, Written] = {}
     for number, value in read_jsonl(path, any_text=True):
         where = f"{path}:{number}"
-        trace_id, prediction = _row(value, where)
+        trace_id, prediction = _row(value, where, samples)
         if trace_id in lines:
             raise InputError(
                 f"{where}: trace_id: {trace_id} was already on line {lines[trace_id]}. "
@@ -161,14 +166,25 @@ def read_predictions(path: Path, items: Sequence[Item]) -> dict[str, str]:
     return predictions
 
 
-def _row(value: Any, where: str) -> tuple[str, str]:
+def _row(value: Any, where: str, samples: int) -> tuple[str, Written]:
+    field = "prediction" if samples == 1 else "predictions"
     if not isinstance(value, dict):
-        raise InputError(f"{where}: expected an object with trace_id and prediction")
-    for field in FIELDS:
-        if field not in value:
-            raise InputError(f"{where}: {field}: missing field")
-        if not isinstance(value[field], str):
-            raise InputError(f"{where}: {field}: expected a string")
-    if surplus := sorted(value.keys() - set(FIELDS)):
+        raise InputError(f"{where}: expected an object with trace_id and {field}")
+    for name in ("trace_id", field):
+        if name not in value:
+            raise InputError(f"{where}: {name}: missing field")
+    for name in {"trace_id", "prediction"} & value.keys():
+        if not isinstance(value[name], str):
+            raise InputError(f"{where}: {name}: expected a string")
+    if surplus := sorted(value.keys() - {"trace_id", field}):
         raise InputError(f"{where}: {surplus[0]}: unknown field")
-    return value["trace_id"], value["prediction"]
+    if samples > 1:
+        texts = value[field]
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise InputError(f"{where}: {field}: expected a list of strings")
+        if len(texts) != samples:
+            raise InputError(
+                f"{where}: {field}: item {value['trace_id']} has {len(texts)} samples, and the run asks for "
+                f"{samples} of each"
+            )
+    return value["trace_id"], value[field]

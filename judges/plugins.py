@@ -16,6 +16,7 @@ from judges.base import Judge, judge_parameters
 from judges.fingerprint import fingerprint_of, library_versions
 
 GROUP = "hallmark.judges"
+_READABLE = {"text": "text", "log_probs": "log-probabilities"}
 
 
 class ParameterInfo(BaseModel):
@@ -121,6 +122,34 @@ def load_judge(reference: str | Mapping[str, Any]) -> Judge:
     loaded: Judge = judge
     library_versions(loaded)
     return loaded
+
+
+def check_output(judge: Judge, output: str) -> None:
+    """Refuse a judge that cannot read what a model is asked for.
+
+    Args:
+        judge: who is to score.
+        output: `generation.output`: text or log_probs.
+
+    Raises:
+        InputError: it reads the other one.
+    """
+    reads = getattr(judge, "reads", "text")
+    if reads == output:
+        return
+    readers = ", ".join(name for name in available_judges() if _reads(name) == output)
+    raise InputError(
+        f"judge {judge_reference(judge)} reads {_READABLE[reads]}, and generation.output is {output}. Set "
+        f"generation.output to {reads}, or name a judge that reads {_READABLE[output]}: {readers}."
+    )
+
+
+def _reads(name: str) -> str | None:
+    """What an installed judge reads; None for one that cannot be loaded."""
+    try:
+        return str(getattr(_points()[name].load(), "reads", "text"))
+    except Exception:  # a plug-in may raise anything
+        return None
 
 
 def judge_reference(judge: Judge) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.gate import COLUMNS, RequirementResult, decision_rows
 from evaluation.limits import LimitResult
-from evaluation.numbers import p_text, percent, points
+from evaluation.numbers import metric_text, p_text, percent, points
 from evaluation.shown import largest, more_largest
 from evaluation.training_data import TrainingData
 from provenance.card_data import card_data, hub_model
@@ -54,7 +54,7 @@ def model_card(statement: Mapping[str, Any], comparison: Comparison | None = Non
         "## How it was made",
         _settings(predicate["buildDefinition"]["externalParameters"]),
         "## Reproduce and verify",
-        f"Make it again, with the same bytes, from the same inputs: `hallmark reproduce {reference}`",
+        _again(predicate["buildDefinition"]["externalParameters"], reference),
         VERIFY,
         "## Limitations",
         _limits(predicate["hallmark_evaluation"]),
@@ -82,7 +82,8 @@ def _what(statement: Mapping[str, Any]) -> str:
     named = f"[{base}](https://huggingface.co/{hub})" if hub else base
     training = parameters.get("training")
     if training is None:
-        return f"{named}, as it is, judged by Hallmark."
+        made = " The predictions were made by another program and imported." * ("imported" in parameters)
+        return f"{named}, as it is, judged by Hallmark.{made}"
     method = "Fine-tuned with LoRA (merged)" if training.get("method") == "lora" else "Fine-tuned"
     return f"{method} from {named} on {escaped(training['dataset'])}, judged and promoted by Hallmark."
 
@@ -139,7 +140,7 @@ def _scores(evaluation: Mapping[str, Any]) -> Iterable[str]:
                 escaped(metric["name"]),
                 escaped(metric["category"]) or "**overall**",
                 str(metric["n"]),
-                percent(metric["value"]),
+                metric_text(metric["name"], metric["value"]),
                 _between(metric),
             ]
             for metric in shown
@@ -151,12 +152,23 @@ def _scores(evaluation: Mapping[str, Any]) -> Iterable[str]:
 
 def _between(metric: Mapping[str, Any]) -> str:
     low, high = metric.get("ci_low"), metric.get("ci_high")
-    return "" if low is None or high is None else f"{percent(low)} to {percent(high)}"
+    if low is None or high is None:
+        return ""
+    return " to ".join(metric_text(metric["name"], end) for end in (low, high))
 
 
 def _settings(parameters: Mapping[str, Any]) -> str:
     rows = [[escaped(name), escaped(value)] for name, value in _flat(parameters)]
     return table(["setting", "value"], rows)
+
+
+def _again(parameters: Mapping[str, Any], reference: str) -> str:
+    if imported := parameters.get("imported"):
+        return (
+            f"Hallmark did not make the predictions: they were imported from {escaped(imported['file'])} "
+            f"(sha256 `{imported['sha256']}`), which {escaped(imported['tool'])} wrote."
+        )
+    return f"Make it again, with the same bytes, from the same inputs: `hallmark reproduce {reference}`"
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

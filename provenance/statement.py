@@ -151,6 +151,10 @@ def _external(version: ModelVersion, run: Run) -> dict[str, Any]:
             "few_shot": prompt["few_shot_name"],
             "few_shot_sha256": prompt["few_shot_sha256"],
         }
+    if imported := manifest.get("imported"):
+        named = ("format", "file", "sha256", "tool", "tool_version", "unknown")
+        known = {setting["name"]: setting["source"] for setting in imported["settings"]}
+        parameters["imported"] = {**{name: imported[name] for name in named}, "known_from": known}
     if training := manifest.get("training"):
         parameters["training"] = {**training["config"], "dataset": training["dataset"]["name"]}
     return {name: public(value) for name, value in parameters.items() if value is not None}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,13 @@ class PredictionRow:
     """What the model wrote for one item and how it was judged. Rows are given in dataset order.
 
     Attributes:
+        prediction: the text; of several samples the one that stands for them.
         score: in [0, 1].
         extracted: the answer that the judge found in the text, if any.
         reason: the judge's reason in a few words.
         rung: where in the text the answer was found; None where the judge does not say.
+        samples: all samples where there are several, each with `prediction`, `score`, `extracted`, `reason`
+            and, where the judge says one, `rung`; None where there is one.
     """
 
     trace_id: str
@@ -44,3 +49,4 @@ class PredictionRow:
     extracted: str | None = None
     reason: str = ""
     rung: str | None = None
+    samples: Sequence[dict[str, Any]] | None = None

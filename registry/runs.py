@@ -33,7 +33,7 @@ AT_ONCE = 100
 NOT_CONTENT = {"id", "content_sha256"}
 NOT_OLDER_CONTENT = NOT_CONTENT | {"finished_at", "files"}
 """What was left out of the content of a run before its files were recorded."""
-NOT_WHERE_NULL = {"rung"}
+NOT_WHERE_NULL = {"rung", "samples"}
 """Columns that are content only where they say something, so that runs from before there were any hash as
 they did; whatever is written there later, or taken away, changes the hash.
 """
@@ -365,24 +365,6 @@ class Runs:
             AnswersCounted(rung, bool(found), bool(right), bool(empty), number)
             for rung, found, right, empty, number in rows
         ]
-
-    def texts(self, run_id: str, trace_ids: Sequence[str]) -> dict[str, str]:
-        """What the model wrote for some items, by trace_id; nothing else of the run is read.
-
-        Example:
-            >>> first = registry.runs.predictions(run.run_id)[0].trace_id
-            >>> list(registry.runs.texts(run.run_id, [first]).values())
-            ['Answer: 12']
-        """
-        found: dict[str, str] = {}
-        with self.database.reading() as session:
-            for start in range(0, len(trace_ids), PAGE):
-                some = select(Prediction.trace_id, Prediction.prediction).where(
-                    Prediction.run_id == run_id,
-                    col(Prediction.trace_id).in_(trace_ids[start : start + PAGE]),
-                )
-                found.update(session.exec(some).all())
-        return found
 
     def that_made(self, weights_sha256: str) -> list[Run]:
         """The runs that trained exactly these weights, finished or not, oldest first; those whose predictions

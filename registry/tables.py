@@ -138,7 +138,10 @@ class Prediction(Row, table=True):
     """What the model of a finished run wrote for one item, and the score it got for it.
 
     Attributes:
+        prediction: the text; of several samples the first that gives the answer of most of them.
+        score: of several samples their mean.
         rung: where in the text the judge found the answer; null where it does not say.
+        samples: all samples where there are several: see `registry.rows.PredictionRow`.
     """
 
     __table_args__ = (
@@ -157,6 +160,12 @@ class Prediction(Row, table=True):
     extracted: str | None = Field(default=None, sa_type=ExactText)
     reason: str = Field(sa_type=ExactText)
     rung: str | None = Field(default=None, sa_type=ExactText)
+    samples: list[dict[str, Any]] | None = Field(default=None, sa_type=JSON(none_as_null=True))
+
+    @property
+    def texts(self) -> list[str]:
+        """What the model wrote, in one sample or several."""
+        return [self.prediction] if self.samples is None else [each["prediction"] for each in self.samples]
 
 
 class Comparison(Row, table=True):

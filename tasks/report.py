@@ -11,7 +11,7 @@ from evaluation.form import FormAndSkill, in_order
 from evaluation.gate import COLUMNS, decision_rows
 from evaluation.hints import AnswerCounts, hints
 from evaluation.metrics import Metric, MetricsSnapshot
-from evaluation.numbers import p_text, percent, points
+from evaluation.numbers import interval_text, metric_text, p_text, percent, points
 from evaluation.plots import draw_comparison
 from evaluation.shown import largest, more_changed, more_largest, most_changed
 from experiments.answers import Answer
@@ -54,7 +54,7 @@ def metrics_report(
     categories = [(code(name), of) for name, of in snapshot.categories.items()]
     groups = [("overall", snapshot.overall), *largest(categories, lambda each: _size(each[1]))]
     rows = [
-        (code(name), group, str(metric.n), percent(metric.value), _interval(metric))
+        (code(name), group, str(metric.n), metric_text(name, metric.value), _interval(name, metric))
         for group, metrics in groups
         for name, metric in metrics.items()
     ]
@@ -301,5 +301,5 @@ def _flips(flips: Sequence[Flip]) -> str:
     )
 
 
-def _interval(metric: Metric) -> str:
-    return f"{100 * metric.ci_low:.1f} to {100 * metric.ci_high:.1f}"
+def _interval(name: str, metric: Metric) -> str:
+    return interval_text(name, metric.ci_low, metric.ci_high)

@@ -101,7 +101,7 @@ class Format(NamedTuple):
 
 def _as_it_is(parts: Values, asked: Asked) -> Fields:
     fields = {name: value for name, value in parts.items() if value is not None}
-    for name in ("messages", "steps", "metadata", ANSWER_LIST):
+    for name in ("messages", "steps", "metadata", "choices", ANSWER_LIST):
         if isinstance(text := fields.get(name), str) and text.lstrip()[:1] in ("[", "{"):
             try:
                 fields[name] = json.loads(text)

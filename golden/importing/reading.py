@@ -248,7 +248,10 @@ def _fits(
     if name in ("alpaca", "prompt_completion") and others & set(REASONING):
         return False
     if name == "hallmark":
-        return set(columns) <= {*FIELDS, ANSWER_LIST} and bool({"prompt", "messages"} & set(columns))
+        ours = set(columns) <= {*FIELDS, ANSWER_LIST} and bool({"prompt", "messages"} & set(columns))
+        return ours and (
+            "choices" not in columns or "trace_id" in columns
+        )  # else a multiple choice of others
     parts = [{role: value_of(row, column) for role, column in found.items()} for row in rows]
     return kind.fits(parts)
 

@@ -8,7 +8,7 @@ import typer
 
 from core import __version__
 from core.progress import listening
-from hallmark.cli import golden, judges, models, registry, runs
+from hallmark.cli import golden, judges, models, predictions, registry, runs
 from hallmark.cli.compare import compare
 from hallmark.cli.deploy import deploy
 from hallmark.cli.doctor import doctor
@@ -71,6 +71,7 @@ for command in (
     app.command()(command)
 for group, name in (
     (runs.app, "runs"),
+    (predictions.app, "predictions"),
     (models.app, "models"),
     (registry.app, "registry"),
     (golden.app, "golden"),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hallmark import api
-from hallmark.cli.terminal import Json, RunId, emit, out
+from hallmark.cli.terminal import Json, RunId, emit, out, relative
 
-app = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show.")
+app = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show, diff, export.")
 
 
 @app.command("list")
@@ -83,3 +84,50 @@ def show(
         return
     show_run(found)
     show_answers(answers)
+
+
+@app.command("diff")
+def diff(one: RunId, other: RunId, json: Json = False) -> None:
+    """Count the answers that differ between two runs of one model that were asked alike, as on two engines.
+
+    Of each that differs, the first token that does, and by how much the largest logit there exceeds the
+    second: a margin as small as rounding explains a difference, a larger one does not.
+    """
+    from hallmark.cli.show.difference import show_difference
+
+    found = api.diff(one, other)
+    if json:
+        emit(found.model_dump(mode="json"))
+        return
+    show_difference(found)
+
+
+@app.command("export")
+def export(
+    run: RunId,
+    path: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="FILE.jsonl, .parquet, .eval or .json; lm-eval: a directory.",
+        ),
+    ],
+    format: Annotated[  # noqa: A002 - the option's name
+        str | None,
+        typer.Option(help="jsonl, parquet, inspect or lm-eval. Default: by the ending of the file."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a run's items, predictions and scores for inspect_ai, lm-evaluation-harness, or as a table.
+
+    What is written can be imported again (`hallmark predictions import`), and the predictions are equal.
+    """
+    written = api.export_run(run, path, format=format, force=force)
+    if json:
+        emit({"files": [str(each.absolute()) for each in written]})
+        return
+    for each in written:
+        out.print(relative(each), markup=False, soft_wrap=True)

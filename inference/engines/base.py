@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from golden.schema import Item
 from inference.batching import Prompt
-from inference.partial import Key, Row
+from inference.partial import Row
+from inference.requests import Note, Request
 
-Note = Callable[[str], None]
-"""Called with what is being done within a batch, for whoever watches."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One completion that is wanted.
-
-    Attributes:
-        prompt: of the item.
-        sample: which of the item's completions this is.
-    """
-
-    prompt: Prompt
-    sample: int = 0
-
-    @property
-    def key(self) -> Key:
-        """The completion's name."""
-        return self.prompt.trace_id, self.sample
+__all__ = ["Engine", "Note", "Request"]
 
 
 class Engine(Protocol):
@@ -41,7 +22,11 @@ class Engine(Protocol):
 
     def prompts(self, items: Sequence[Item]) -> list[Prompt]:
         """What the model is asked, an item each, in their order. All prompts of a dataset are made before the
-        first is answered, so that one that cannot be made is met at once.
+        first is answered, so that one that cannot be made is met at once; and those of a window are made
+        again when it is their turn, so that a large dataset's are never in memory together.
+
+        Args:
+            items: of one window of the dataset.
 
         Raises:
             InputError: one cannot be made; names the item.
@@ -70,10 +55,6 @@ class Engine(Protocol):
         """
         ...
 
-    def about(self, items: Sequence[Item]) -> dict[str, Any]:
-        """The fields of `PredictionMeta` that the engine knows, after the last completion.
-
-        Args:
-            items: the dataset.
-        """
+    def about(self) -> dict[str, Any]:
+        """The fields of `PredictionMeta` that the engine knows, after the last completion."""
         ...

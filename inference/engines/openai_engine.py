@@ -96,7 +96,8 @@ class OpenAIEngine:
     def prompts(self, items: Sequence[Item]) -> list[Prompt]:
         """See `Engine`."""
         return [
-            Conversation(item.trace_id, [], False, conversation(item, self.spec.prompt)) for item in items
+            Conversation(item.trace_id, [], truncated=False, messages=conversation(item, self.spec.prompt))
+            for item in items
         ]
 
     def begin(self, shortest: Prompt, longest: Prompt) -> None:
@@ -232,9 +233,8 @@ class OpenAIEngine:
             ended=None if cut_off or ended in COMPLETE else str(ended),
         )
 
-    def about(self, items: Sequence[Item]) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """See `Engine`. What only the server knows is said to be unknown."""
-        del items
         settings = self.spec.generation
         switches = {"endpoint": str(self.access.endpoint), "model": self.name, "on_truncation": NOT_KNOWN}
         for name, found in (("answered_as", self.answered_as), ("system_fingerprint", self.fingerprints)):

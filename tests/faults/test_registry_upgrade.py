@@ -32,6 +32,7 @@ CONTENT = {
     "0002": DATA / "registry-0002.json",
     "0003": DATA / "registry-0003.json",
     "0004": DATA / "registry-0004.json",
+    "0005": DATA / "registry-0005.json",
 }
 """Rows that a registry of each schema wrote, with its own hashes."""
 
@@ -164,7 +165,7 @@ def test_an_upgrade_that_is_killed_at_any_moment_is_done_or_not_begun(tmp_path: 
         with sqlite3.connect(place / "registry.db") as connection:
             [(revision,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
             columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(prediction)")}
-        assert ("rung" in columns) == (revision == HEAD)
+        assert ("samples" in columns) == (revision == HEAD)
         seen.append(revision)
         upgrade(place)
         assert content(place, None) == expected

@@ -91,15 +91,14 @@ def test_whatever_a_model_writes_is_recorded_judged_compared_and_shown(
 
 
 def test_half_a_character_is_written_as_no_character(tmp_path: Path) -> None:
-    partial = PartialPredictions(tmp_path / "partial.jsonl", "a job")
-    partial.read()
+    partial = PartialPredictions(tmp_path / "partial.jsonl", "a job", 4096)
+    partial.resume()
     rows = [
         Row(trace_id=f"t{place}", prediction=text, tokens=1, cut_off=False)
         for place, text in enumerate(("\ud800 half", "\ud83d\ude42 whole", *WRITTEN))
     ]
     partial.append(rows)
-    read = list(PartialPredictions(tmp_path / "partial.jsonl", "a job").read().values())
-    assert [row.prediction for row in read] == ["\ufffd half", "🙂 whole", *WRITTEN]
+    assert [row.prediction for row in partial.rows()] == ["\ufffd half", "🙂 whole", *WRITTEN]
 
 
 def test_what_people_write_still_has_no_nul_and_no_endless_line(tmp_path: Path) -> None:

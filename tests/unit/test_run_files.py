@@ -243,7 +243,7 @@ def test_of_an_unfinished_run_what_it_resumes_from_is_checked_unless_a_process_w
 ) -> None:
     run = begin_run(plan_of(place, dataset=str(small_dataset(tmp_path))), place.registry)
     lines = SealedLines(run.files.predictions_partial, "job")
-    lines.read()
+    lines.resume()
     lines.append(["a prediction"])
     write_json(run.files.manifest, {})
     content = run.files.predictions_partial.read_bytes()

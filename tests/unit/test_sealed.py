@@ -59,7 +59,7 @@ def test_sha256sum_reads_the_list(tmp_path: Path) -> None:
 
 def written(path: Path) -> bytes:
     lines = SealedLines(path, "owner")
-    assert lines.read() == ([], None)
+    assert lines.resume() == (0, None)
     lines.append(VALUES[:1])
     lines.append(VALUES[1:])
     return path.read_bytes()
@@ -73,10 +73,10 @@ def test_lines_up_to_the_first_changed_bit_are_kept_and_the_rest_can_be_written_
         changed[place] ^= 1 << chance.randrange(8)
         path.write_bytes(changed)
         lines = SealedLines(path, "owner")
-        whole, _ = lines.read()
-        assert whole == VALUES[: len(whole)]
-        assert len(whole) >= content[:place].count(b"\n") - 1
-        lines.append(VALUES[len(whole) :])
+        whole, _ = lines.resume()
+        assert list(lines.values()) == VALUES[:whole]
+        assert whole >= content[:place].count(b"\n") - 1
+        lines.append(VALUES[whole:])
         assert path.read_bytes() == content
 
 
@@ -89,14 +89,16 @@ def test_a_line_that_is_lost_moved_or_doubled_is_named(order: list[int], tmp_pat
     path = tmp_path / "lines.jsonl"
     lines = written(path).splitlines(keepends=True)
     path.write_bytes(b"".join(lines[place] for place in order))
-    values, problem = intact_lines(path)
-    assert problem == f"{path}:{len(values) + 1}: changed since it was written"
-    assert values == ["owner", *VALUES][: len(values)]
-    assert SealedLines(path, "owner").read()[0] == VALUES[: max(len(values) - 1, 0)]
+    found = intact_lines(path)
+    assert found.problem == f"{path}:{found.lines + 1}: changed since it was written"
+    sealed = SealedLines(path, "owner")
+    assert sealed.resume() == (max(found.lines - 1, 0), found.problem)
+    assert list(sealed.values()) == VALUES[: max(found.lines - 1, 0)]
 
 
 def test_the_lines_of_another_owner_are_begun_again(tmp_path: Path) -> None:
     path: Any = tmp_path / "lines.jsonl"
     written(path)
-    assert SealedLines(path, "other").read() == ([], None)
-    assert intact_lines(path) == (["other"], None)
+    assert SealedLines(path, "other").resume() == (0, None)
+    found = intact_lines(path)
+    assert (found.lines, found.owner, found.problem) == (1, "other", None)

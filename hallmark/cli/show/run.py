@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from rich.text import Text
 
+from evaluation.numbers import interval_text, metric_text
 from evaluation.shown import SHOWN, largest, more_largest
 from experiments.run_files import is_here
 from hallmark.cli.show.tables import plain_table
@@ -39,6 +41,7 @@ def show_run(result: RunResult) -> None:
         "weights": _weights(run),
         "judge": run.judge,
         "from": f"predictions of run {source}" if (source := run.manifest.get("rejudged_from")) else "",
+        "imported": imported_from(run.manifest),
         "started": run.started_at,
         "finished": run.finished_at or "",
         "error": run.error or "",
@@ -52,14 +55,9 @@ def show_run(result: RunResult) -> None:
         overall = [row for row in result.metrics if not row.category]
         categories = [row for row in result.metrics if row.category]
         for row in [*overall, *largest(categories, lambda row: (row.n, row.value))]:
-            between = (
-                ""
-                if row.ci_low is None or row.ci_high is None
-                else f"{100 * row.ci_low:.1f} to {100 * row.ci_high:.1f}"
-            )
-            table.add_row(
-                row.name, row.category or "overall", str(row.n), f"{100 * row.value:.1f} %", between
-            )
+            between = interval_text(row.name, row.ci_low, row.ci_high)
+            shown = metric_text(row.name, row.value)
+            table.add_row(row.name, row.category or "overall", str(row.n), shown, between)
         out.print()
         out.print(table)
         if more := more_largest(len(categories), "All: --json"):
@@ -81,6 +79,15 @@ def show_run(result: RunResult) -> None:
         out.print(f"ended     {shown}, as the server says", markup=False, soft_wrap=True)
     for hint in result.hints:
         out.print(Text.assemble(("hint      ", "yellow"), hint), soft_wrap=True)
+
+
+def imported_from(manifest: Mapping[str, Any]) -> str:
+    """Which file a run's predictions came from, and what is not known of them; empty where we made them."""
+    if not (imported := manifest.get("imported")):
+        return ""
+    unknown = ", ".join(imported["unknown"])
+    tool = " ".join(filter(None, (imported["tool"], imported["tool_version"])))
+    return f"{imported['file']} of {tool}" + (f"; unknown: {unknown}" if unknown else "")
 
 
 def _weights(run: Run) -> str:

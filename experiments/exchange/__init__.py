@@ -1,0 +1,1 @@
+"""Predictions from other programs, recorded as runs; and runs as files that other programs read."""

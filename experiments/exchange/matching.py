@@ -1,0 +1,194 @@
+"""Which row answers which item. Every item exactly once, or nothing is taken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.config import Record
+from core.text import cut, visible
+from experiments.exchange.rows import Answered
+from golden.chat_template import plain_text
+from golden.prompting import ResolvedPrompt
+from golden.rendering import conversation
+from golden.schema import Item
+
+By = Literal["trace_id", "prompt", "order"]
+Proof = Literal["text", "turns"]
+SHOWN = 60
+"""Characters of an id or a prompt that a reason quotes."""
+
+
+class Refusal(Record):
+    """A row or an item that keeps a file from being taken.
+
+    Attributes:
+        where: the row, as in `line 12`; or the item.
+        reason: why, in words.
+    """
+
+    where: str
+    reason: str
+
+
+@dataclass
+class Matched:
+    """What was found about the rows of a file.
+
+    Attributes:
+        by: how rows were matched to items.
+        taken: trace_id -> its row.
+        missing: items without a row.
+        doubled: rows of items that an earlier row answers.
+        unknown: rows of no item.
+        bad: rows without a prediction.
+    """
+
+    by: By
+    taken: dict[str, Answered] = field(default_factory=dict)
+    missing: list[Refusal] = field(default_factory=list)
+    doubled: list[Refusal] = field(default_factory=list)
+    unknown: list[Refusal] = field(default_factory=list)
+    bad: list[Refusal] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every item has exactly one prediction, and there is nothing else."""
+        return not (self.missing or self.doubled or self.unknown or self.bad)
+
+
+Find = Callable[[int, Answered], str | None]
+"""From a row and its number to the item that it answers."""
+
+
+def match(rows: Sequence[Answered], items: Sequence[Item], instruction: str | None = None) -> Matched:
+    """Match rows to items: by trace_id; else by equal prompts; else by their order, where there are as many
+    rows as items and each row holds its item's question.
+
+    Args:
+        rows: of the file.
+        items: the dataset.
+        instruction: what was appended to each prompt.
+    """
+    ways: list[tuple[By, Find]] = [("trace_id", _by_id(items)), ("prompt", _by_prompt(items, instruction))]
+    if (by_order := _by_order(rows, items)) is not None:
+        ways.append(("order", by_order))
+    found: list[Matched] = []
+    for by, find in ways:
+        found.append(_matched(by, find, rows, items))
+        if found[-1].is_whole:
+            return found[-1]
+    return max(found, key=lambda each: len(each.taken))  # the first of equals
+
+
+def _matched(by: By, find: Find, rows: Sequence[Answered], items: Sequence[Item]) -> Matched:
+    made = Matched(by)
+    claimed: dict[str, str] = {}
+    for number, row in enumerate(rows):
+        trace_id = find(number, row)
+        if row.problem is not None:
+            of = f" (item {trace_id})" if trace_id else ""
+            made.bad.append(Refusal(where=row.where + of, reason=row.problem))
+        if trace_id is None:
+            if row.problem is None:
+                made.unknown.append(Refusal(where=row.where, reason=_why_unknown(by, row)))
+        elif trace_id in claimed:
+            reason = f"answers item {trace_id}, as {claimed[trace_id]} does"
+            made.doubled.append(Refusal(where=row.where, reason=reason))
+        else:
+            claimed[trace_id] = row.where
+            if row.problem is None:
+                made.taken[trace_id] = row
+    for place, item in enumerate(items, start=1):
+        if item.trace_id not in claimed:
+            reason = f"number {place} of the dataset has no row"
+            made.missing.append(Refusal(where=f"item {item.trace_id}", reason=reason))
+    return made
+
+
+def _why_unknown(by: By, row: Answered) -> str:
+    if by == "trace_id":
+        if row.id is None:
+            return "has no id"
+        return f"{visible(cut(row.id, SHOWN))} is no item of the dataset"
+    return "its prompt is that of no item"
+
+
+def _by_id(items: Sequence[Item]) -> Find:
+    known = {item.trace_id for item in items}
+    return lambda _, row: row.id if row.id in known else None
+
+
+def _by_prompt(items: Sequence[Item], instruction: str | None) -> Find:
+    questions = [_question(item) for item in items]
+    often = Counter(questions)
+    unique = {
+        question: item.trace_id
+        for question, item in zip(questions, items, strict=True)
+        if often[question] == 1
+    }
+    sizes = sorted({len(question) for question in unique}, reverse=True)
+
+    def find(_: int, row: Answered) -> str | None:
+        for text in _asked(row, instruction):
+            for size in sizes:  # the longest question that it ends with
+                if size <= len(text) and (trace_id := unique.get(text[-size:])) is not None:
+                    return trace_id
+        return next((unique[text.strip()] for text in row.texts if text.strip() in unique), None)
+
+    return find
+
+
+def _by_order(rows: Sequence[Answered], items: Sequence[Item]) -> Find | None:
+    """By the number that a row gives, else by its own; None where the prompts do not agree."""
+    places = [number if row.place is None else row.place for number, row in enumerate(rows)]
+    if len(rows) != len(items) or sorted(places) != list(range(len(items))):
+        return None
+    for place, row in zip(places, rows, strict=True):
+        question = _question(items[place])
+        if not any(question in text for text in (*_asked(row, None), *row.texts)):
+            return None
+    return lambda number, _: items[places[number]].trace_id
+
+
+def _question(item: Item) -> str:
+    return item.turns[-1].content.strip()
+
+
+def _asked(row: Answered, instruction: str | None) -> Iterator[str]:
+    """What a row's model was asked last, without the instruction behind it."""
+    if row.asked is None:
+        return
+    text = row.asked if isinstance(row.asked, str) else row.asked[-1]["content"]
+    text = text.strip()
+    yield (text.removesuffix(instruction.strip()).strip() if instruction else text)
+
+
+def proved(
+    taken: Mapping[str, Answered], items: Iterable[Item], prompt: ResolvedPrompt
+) -> tuple[Proof | None, str | None]:
+    """Whether every prompt of a file is what these settings make of its item: as the text that a model
+    without a chat template gets, or as the turns that a template gets.
+
+    Args:
+        taken: trace_id -> its row.
+        items: the dataset.
+        prompt: how the model was asked, as far as it is known.
+
+    Returns:
+        What proves it, None where nothing does; and the first item that was asked in other turns.
+    """
+    proofs: set[Proof | None] = set()
+    for item in items:
+        asked, turns = taken[item.trace_id].asked, conversation(item, prompt)
+        if isinstance(asked, str):
+            proofs.add("text" if asked == plain_text(turns) else None)
+        elif asked is None:
+            proofs.add(None)
+        elif asked == turns:
+            proofs.add("turns")
+        else:
+            return None, item.trace_id
+    return (proofs.pop() if len(proofs) == 1 else None), None

@@ -1,0 +1,164 @@
+"""What is read of any file with predictions: rows, and what the file says of how they were made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from core.errors import InputError
+from core.files import open_for_reading, unique_keys
+from core.text import whole_characters
+
+Format = Literal["lm-eval", "inspect", "openai-batch", "jsonl"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+Turns = list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One row of a file.
+
+    Attributes:
+        where: its place, as in `line 12`.
+        id: what the file calls the item; None where it has no ids.
+        place: number of the item in the dataset that was asked, from 0; None where the file does not count.
+        asked: what the model got: a rendered prompt, or the turns of a conversation; None where the file does
+            not say.
+        texts: other texts of the row, of which one may be the question.
+        prediction: what the model wrote, half characters replaced; None where there is none.
+        problem: why there is none.
+        cut_off: whether it reached the most tokens it could have; None where the file does not say.
+    """
+
+    where: str
+    id: str | None = None
+    place: int | None = None
+    asked: str | Turns | None = None
+    texts: Sequence[str] = ()
+    prediction: str | None = None
+    problem: str | None = None
+    cut_off: bool | None = None
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a file says of how its predictions were made.
+
+    Attributes:
+        tool: what wrote the file.
+        version: of that, where the file says it.
+        settings: dotted names of our settings, and of the facts `FACTS`, to their values.
+        said: the same in the file's own words, and what has no setting of ours.
+    """
+
+    tool: str
+    version: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    said: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Content(NamedTuple):
+    """What is in a file."""
+
+    rows: list[Answered]
+    stated: Stated
+
+
+def ours(document: Any) -> Mapping[str, Any]:
+    """What an export of ours says of its run; empty where another program wrote the file."""
+    about = document.get("hallmark") if isinstance(document, dict) else None
+    return about if isinstance(about, dict) and isinstance(about.get("settings"), dict) else {}
+
+
+def answered(where: str, text: Any, what: str, **fields: Any) -> Answered:
+    """A row whose prediction is this, where it is a text.
+
+    Args:
+        where: its place.
+        text: the prediction.
+        what: what the file calls it.
+        fields: the other fields.
+    """
+    if isinstance(text, str):
+        return Answered(where, prediction=whole_characters(text), **fields)
+    kind = "missing" if text is None else f"expected a text, got {type(text).__name__}"
+    return Answered(where, problem=f"{what}: {kind}", **fields)
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """The lines of a JSONL file as other programs write it: NaN, line ends of Windows and empty lines may be.
+
+    Yields:
+        The line's place, and its parsed value, or the InputError that says what is wrong with it.
+    """
+    with open_for_reading(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield f"line {number}", _parsed(line)
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return parse_lenient(line)
+    except UnicodeDecodeError as error:
+        return InputError(f"not UTF-8 at byte {error.start} of the line")
+    except (ValueError, RecursionError) as error:
+        return InputError(f"not valid JSON: {error}")
+
+
+def parse_lenient(data: bytes) -> Any:
+    """JSON as Python writes it, NaN and Infinity included, but no field twice.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique_keys)
+
+
+MODEL_ARGUMENTS = (
+    "pretrained", "model", "revision", "dtype", "torch_dtype", "tokenizer", "peft", "max_length",
+    "max_model_len", "add_bos_token", "attn_implementation", "enable_thinking", "do_sample", "model_path",
+)  # fmt: skip
+"""Arguments of a model that are recorded. Others may be keys of an API."""
+
+
+def only(values: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Some of an object's values, as JSON holds them; NaN as text."""
+    if not isinstance(values, Mapping):
+        return {}
+    found = {name: values[name] for name in names if values.get(name) is not None}
+    plain = json.loads(json.dumps(found, default=str), parse_constant=str)
+    return dict(plain)
+
+
+def as_text(value: Any) -> str | None:
+    """An id as a text; None where it is none."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def turns_of(value: Any) -> Turns | None:
+    """Messages of role and content as turns; None where they hold more than text."""
+    if not isinstance(value, list) or not value:
+        return None
+    found: Turns = []
+    for turn in value:
+        content = text_of(turn.get("content")) if isinstance(turn, dict) else None
+        if content is None:
+            return None
+        found.append({"role": str(turn.get("role")), "content": content})
+    return found
+
+
+def text_of(content: Any) -> str | None:
+    """The text of a message: a string, or parts of which those of text count; None without any."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    kinds = ("text", "output_text")
+    parts = [part for part in content if isinstance(part, dict) and part.get("type") in kinds]
+    texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
+    return "\n".join(texts) if texts else None

