@@ -151,10 +151,15 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         plan: a baseline plan judges the plan's model, a training plan the run's own `model/`.
         listener: gets progress in items.
     """
-    if (done := _finished_predictions(run)) is not None:
+    if (done := finished_predictions(run)) is not None:
         return done
+    return infer(prediction_job(run, plan), run.run_id, run.files.log, listener)
+
+
+def prediction_job(run: RunRef, plan: RunPlan) -> PredictSpec:
+    """What inference is asked for a run."""
     trained = plan.training is not None
-    spec = PredictSpec(
+    return PredictSpec(
         model=run.files.model if trained else plan.model.path,
         dataset=run.files.dataset,
         output=run.directory,
@@ -164,23 +169,37 @@ def predict_items(run: RunRef, plan: RunPlan, listener: Listener) -> PredictResu
         served=plan.model.served,
         sign_in=plan.generation.endpoint.sign_in if plan.generation.endpoint else None,
     )
-    threads = plan.generation.threads
-    here = plan.model.served is None  # else another machine computes, and nobody here has to wait
-    cpu = plan.generation.device == "cpu"
-    with own_device(f"inference, run {run.run_id}", listener, cpu=cpu) if here else nullcontext(()) as locks:
+
+
+def infer(spec: PredictSpec, run_id: str, log: Path, listener: Listener) -> PredictResult:
+    """Predict in a process of its own, which waits until its device is free.
+
+    Args:
+        spec: the job.
+        run_id: of the run, for those who wait for the device.
+        log: file for what the libraries print.
+        listener: gets progress.
+
+    Raises:
+        HallmarkError: the child's own error.
+    """
+    generation = spec.generation
+    here = spec.served is None  # else another machine computes, and nobody here has to wait
+    device = own_device(f"inference, run {run_id}", listener, cpu=generation.device == "cpu")
+    with device if here else nullcontext(()) as locks:
         return run_child(
             INFERENCE,
             spec,
             PredictResult,
-            threads=threads,
-            log=run.files.log,
+            threads=generation.threads,
+            log=log,
             listener=listener,
             keep=locks,
-            python=engine_python(plan.generation),
+            python=engine_python(generation),
         )
 
 
-def _finished_predictions(run: RunRef) -> PredictResult | None:
+def finished_predictions(run: RunRef) -> PredictResult | None:
     """What inference gave, where its files are as it left them."""
     sealed, begun = run.files.predictions_sums.is_file(), run.files.predictions_partial.is_file()
     if not sealed and (begun or not run.files.predictions_meta.is_file()):

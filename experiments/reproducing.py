@@ -23,6 +23,7 @@ from golden.datasets import parse_name
 from golden.guard import Overlap
 from golden.prompting import recorded_prompt
 from inference.contract import GenerationConfig
+from inference.endpoint import served_name
 from judges import judge_fingerprint, load_judge
 from registry import Registry, Run
 from registry.artifacts.store import Store
@@ -138,6 +139,12 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
         raise InputError(
             f"run {run.run_id}: its predictions were imported from {imported['file']} and not made here, so "
             f"they cannot be made again. Judge its model here: hallmark evaluate {run.base_model}"
+        )
+    if served_name(run.base_model) is not None:
+        raise InputError(
+            f"run {run.run_id}: judged {run.base_model}, served by an endpoint. Nobody knows whether the "
+            "same weights are still served, so it cannot be reproduced. Judge what is served now: hallmark "
+            f"evaluate {run.base_model} --endpoint {(run.manifest.get('generation') or {}).get('endpoint')}"
         )
     manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
     generation = validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}")

@@ -146,6 +146,11 @@ class RunFiles:
         return self.directory / "comparison.json"
 
     @property
+    def difference(self) -> Path:
+        """The last look at which answers differ from those of a run that should have written the same."""
+        return self.directory / "difference.json"
+
+    @property
     def flow_run(self) -> Path:
         """The Prefect flow run that worked on this run last."""
         return self.directory / "flow_run.json"

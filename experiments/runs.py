@@ -19,8 +19,10 @@ from core.errors import HallmarkError, IntegrityError, ResourceError, interrupti
 from core.files import raise_for_os_error, remove_unfinished, write_json
 from core.locks import Holder, acquire, acquire_when_free, holder
 from core.progress import announce
+from experiments.engines import engine_python
 from experiments.run_files import LOCK, RunFiles, is_here, is_plain, misplaced
 from golden.prompting import recorded_prompt
+from inference.contract import GenerationConfig
 from registry import Registry, Run
 from registry.artifacts.checkouts import is_intact
 from registry.artifacts.store import Store
@@ -94,10 +96,11 @@ def inference_begun(plan: RunPlan, registry: Registry) -> Iterator[None]:
         plan: of the block's first run, a baseline.
         registry: holds the recorded runs.
     """
-    if find_reusable(plan, registry) is not None or plan.generation.engine != "transformers":
+    generation = plan.generation
+    if find_reusable(plan, registry) is not None or generation.engine == "openai":
         yield
         return
-    with started_early(INFERENCE, threads=plan.generation.threads):
+    with started_early(INFERENCE, threads=generation.threads, python=engine_python(generation)):
         yield
 
 
@@ -122,11 +125,11 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
             continue
         run = registry.runs.get(listed.run_id)
         recorded = run.manifest.get("inference") or {}
-        settings = {**run.manifest["generation"], "batch_size": plan.generation.batch_size}
-        if (
-            run.manifest["dataset"]["sha256"] != plan.dataset.sha256
-            or settings != plan.generation.model_dump()
-        ):
+        if run.manifest["dataset"]["sha256"] != plan.dataset.sha256:
+            continue
+        if unlike := _chosen_otherwise(run, plan):
+            if unlike == ["engine"]:
+                asked_otherwise = asked_otherwise or _other_engine(run)
             continue
         if recorded_prompt(run.manifest) != plan.prompt:
             asked_otherwise = asked_otherwise or _asked_otherwise(run, plan)
@@ -137,6 +140,20 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
         parts = ", ".join(CHANGED_PARTS[name] for name in changed)
         return f"run {run.run_id} is not reused: {parts} changed since it was made"
     return asked_otherwise
+
+
+def _chosen_otherwise(run: Run, plan: RunPlan) -> list[str]:
+    """The generation settings that can change predictions and are not those of a run; one that was added
+    since had its default.
+    """
+    free, now = {"batch_size", "shards"}, plan.generation.model_dump()
+    before = {**GenerationConfig().model_dump(), **run.manifest["generation"]}
+    return [name for name in now if name not in free and before[name] != now[name]]
+
+
+def _other_engine(run: Run) -> str:
+    engine = run.manifest["generation"].get("engine", "transformers")
+    return f"run {run.run_id} is not reused: the engine {engine} ran its model"
 
 
 def _served_before(plan: RunPlan, registry: Registry) -> str | None:

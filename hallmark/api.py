@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from evaluation.gate import GateConfig
     from evaluation.suite import Suite
     from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
+    from experiments.differing import RunDiff
     from experiments.importing import ImportReport
     from experiments.reproducing import Reproduction
     from experiments.result import ExperimentResult, PromotionResult
@@ -30,16 +31,19 @@ if TYPE_CHECKING:
     from golden.prompting import PromptConfig
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult
     from inference.contract import GenerationConfig
+    from judges import Score
     from trainer.contract import TrainConfig
 
 __all__ = [
     "baseline",
     "compare",
+    "diff",
     "evaluate",
     "experiment",
     "export",
     "export_dataset",
     "export_run",
+    "export_task",
     "import_dataset",
     "import_predictions",
     "models",
@@ -50,6 +54,7 @@ __all__ = [
     "rollback",
     "run",
     "runs",
+    "score_answer",
     "train",
     "verify",
 ]
@@ -404,6 +409,29 @@ def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
 
     with progress_shown():
         return compare_runs(_run_id(baseline), _run_id(candidate), open_workspace().registry)
+
+
+def diff(one: str | HasRunId, other: str | HasRunId) -> RunDiff:
+    """Count the answers that differ between two runs that should have written the same: of one model, asked
+    alike, on two engines, dtypes or devices. Of each that does, the first differing token, and the top-2
+    margin of the logits there.
+
+    Args:
+        one: a finished run, or a unique beginning or end of its id.
+        other: likewise.
+
+    Raises:
+        InputError: a run is unknown or not finished, or they are not of one model that was asked alike.
+
+    Example:
+        >>> hm.diff(hm.evaluate("tiny-base"), hm.evaluate("tiny-base", generation={"engine": "vllm"}))
+        <RunDiff: IDENTICAL: all 360 answers are the same>
+    """
+    from experiments.differing import diff_runs
+    from experiments.workspace import open_workspace
+
+    with progress_shown():
+        return diff_runs(_run_id(one), _run_id(other), open_workspace())
 
 
 def promote(
@@ -803,6 +831,87 @@ def import_predictions(
             Path(file), settings, workspace, format=format, columns=columns, known=known
         )
         return recorded_run(workspace.registry, record_predictions(prepared, workspace))
+
+
+def export_task(
+    dataset: str | Path,
+    directory: str | Path,
+    format: str,  # noqa: A002 - as the option is called
+    *,
+    judge: str | Mapping[str, Any] | None = None,
+    prompt: PromptConfig | Mapping[str, Any] | None = None,
+    max_new_tokens: int = 256,
+    force: bool = False,
+) -> list[Path]:
+    """Write a golden dataset as a task of lm-evaluation-harness or inspect_ai, scored by Hallmark's judge.
+
+    Args:
+        dataset: a built-in name, or the path of a `KEY-vN.jsonl` file.
+        directory: where the task's files are written.
+        format: lm-eval or inspect.
+        judge: see `evaluate`.
+        prompt: see `evaluate`.
+        max_new_tokens: longest completion, in tokens.
+        force: replace files that are there.
+
+    Returns:
+        What was written: the task's file first.
+
+    Raises:
+        InputError: the dataset, the judge or the prompt is unusable, or a file is there.
+
+    Example:
+        >>> hm.export_task("golden-v1", "tasks", "lm-eval")[0]
+        PosixPath('tasks/golden-v1.yaml')
+    """
+    from core.config import validated
+    from experiments.exchange.tasks import export_task as write
+    from golden.prompting import PromptConfig
+
+    chosen = (
+        prompt if isinstance(prompt, PromptConfig) else validated(PromptConfig, dict(prompt or {}), "prompt")
+    )
+    with progress_shown():
+        return write(
+            dataset,
+            Path(directory),
+            format,
+            judge=None if judge is None else _reference(judge),
+            prompt=chosen,
+            max_new_tokens=max_new_tokens,
+            force=force,
+        )
+
+
+def score_answer(
+    item: Mapping[str, Any],
+    answer: str,
+    judge: str | Mapping[str, Any],
+    *,
+    fingerprint: str | None = None,
+    thinking_end: str | None = None,
+) -> Score:
+    """The score of one answer by a judge: for scorers of other programs.
+
+    Args:
+        item: the golden item, as a line of a dataset has it.
+        answer: what a model wrote.
+        judge: see `evaluate`.
+        fingerprint: of the judge that is meant; None for the one that is installed.
+        thinking_end: only what follows this mark is judged.
+
+    Raises:
+        InputError: it is no item, or the judge is unusable.
+        IntegrityError: the installed judge has another fingerprint.
+
+    Example:
+        >>> item = {"trace_id": "t", "prompt": "2 + 2?", "steps": [], "final_answer": "4", "category": "sums"}
+        >>> hm.score_answer(item, "Answer: 4", "answer_correctness@v1").score
+        1.0
+    """
+    from experiments.scoring import score_answer as score
+
+    return score(item, answer, _reference(judge), fingerprint, thinking_end)
 
 
 def verify(

@@ -1,12 +1,12 @@
-"""Which prompts may go through a model together, so that none changes what is predicted for another."""
+"""What of a prompt's answer could depend on which other prompts are answered at the same time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
+from core.errors import ResourceError
 from core.progress import announce
 from inference.contract import Batching
 
@@ -53,32 +53,47 @@ class Prompt:
     closes_thinking: bool = False
 
 
-def find_batching(model: Any, prompts: Sequence[Prompt], pad: int, longest: int) -> Batching:
+@dataclass(frozen=True)
+class Company:
+    """What a probe found out about a model's batches.
+
+    Attributes:
+        batching: which prompts may go together.
+        moved: by how much company moved a logit.
+    """
+
+    batching: Batching
+    moved: float = 0.0
+
+
+def find_company(model: Any, shortest: Prompt, longest: Prompt, pad: int, written: int) -> Company:
     """How a model's prompts may be batched. Recurrent models take padding into their state, some models
     scale positions by the longest row; what else a family does is found out with the shortest and the longest
     prompt, alone and together.
 
     Args:
         model: of transformers, in evaluation mode.
-        prompts: all that will be asked.
+        shortest: of all prompts that will be asked.
+        longest: likewise.
         pad: the padding id.
-        longest: tokens of the longest completion.
+        written: tokens of the longest completion.
     """
-    if not prompts:
-        return "padded"
-    shortest, longest_prompt = (
-        choose(prompts, key=lambda prompt: (len(prompt.tokens), prompt.trace_id)).tokens
-        for choose in (min, max)
-    )
-    one, other = shortest[-PROBED_TOKENS:], longest_prompt[-PROBED_TOKENS:]
-    family = is_recurrent(model) or positions_depend_on_rows(model, len(longest_prompt) + longest)
-    if not family and (len(one) == len(other) or _alike(model, one, other, pad)):
-        return "padded"
-    if _alike(model, one, one[::-1], pad):
+    one, other = probed(shortest), probed(longest)
+    if not is_recurrent(model) and not positions_depend_on_rows(model, len(longest.tokens) + written):
+        moved = _moved(model, one, other, pad)
+        if moved is not None:
+            return Company("padded", moved)
+    moved = _moved(model, one, one[::-1], pad)
+    if moved is not None:
         announce("batching:", "padding would change predictions, so only prompts of equal length go together")
-        return "equal_length"
+        return Company("equal_length", moved)
     announce("batching:", "a second prompt would change predictions, so each goes alone")
-    return "single"
+    return Company("single")
+
+
+def probed(prompt: Prompt) -> list[int]:
+    """As much of a prompt as a probe reads."""
+    return prompt.tokens[-PROBED_TOKENS:]
 
 
 def is_recurrent(model: Any) -> bool:
@@ -99,24 +114,58 @@ def positions_depend_on_rows(model: Any, tokens: int) -> bool:
     )
 
 
-def _alike(model: Any, one: list[int], other: list[int], pad: int) -> bool:
-    """Whether a prompt gives the same logits alone and beside another."""
+def is_routed(model: Any) -> bool:
+    """Whether a model sends tokens to some of its experts: where two of these are nearly tied, rounding
+    chooses between computations that have little to do with each other.
+    """
+    settings = model.config.get_text_config().to_dict()
+    return any("expert" in name and isinstance(value, int) and value > 1 for name, value in settings.items())
+
+
+def keeps_everything(model: Any) -> bool:
+    """Whether each layer of a model keeps the keys and values of all tokens, and nothing else."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    config = model.config.get_text_config(decoder=True)
+    if is_recurrent(model) or config.is_encoder_decoder or not model._supports_default_dynamic_cache():
+        return False
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+
+
+def _moved(model: Any, one: list[int], other: list[int], pad: int) -> float | None:
+    """By how much a prompt's logits differ alone and beside another; None where that is more than rounding
+    explains, or where both do not fit into memory.
+    """
     import torch
 
     try:
         alone, beside = (_logits(model, rows, pad) for rows in ([one], [one, other]))
     except torch.cuda.OutOfMemoryError:
-        return False  # then they cannot go together either
+        return None
+    return difference(model, zip(alone, beside, strict=True))
+
+
+def difference(model: Any, pairs: Iterable[tuple[Any, Any]]) -> float | None:
+    """The largest difference of logits of the same tokens, alone and in company; None where it is more than
+    rounding explains.
+
+    Args:
+        model: of transformers.
+        pairs: for each of the first tokens, both of float32 [vocabulary].
+    """
+    import torch
+
     noise = NOISE[str(model.dtype).removeprefix("torch.")]
-    for first, second in zip(alone, beside, strict=True):
-        range_ = (first.max() - first.min()).item()
+    moved = 0.0
+    for first, second in pairs:
         if not torch.isfinite(first).all():
-            return True  # which whoever looks at the logits will say better
-        if not (first - second).abs().max().item() <= noise * range_:
-            return False
+            break  # which whoever looks at the logits will say better
+        moved = max(moved, (first - second).abs().max().item())
+        if not moved <= noise * (first.max() - first.min()).item():
+            return None
         if first.argmax() != second.argmax():
             break  # a tie, which rounding decides: what follows are other words
-    return True
+    return moved
 
 
 def _logits(model: Any, rows: list[list[int]], pad: int) -> list[Any]:
@@ -137,24 +186,16 @@ def _logits(model: Any, rows: list[list[int]], pad: int) -> list[Any]:
     return [logits[0].float() for logits in made.logits]
 
 
-def batches(prompts: Sequence[Prompt], size: int, batching: Batching) -> Iterator[list[Prompt]]:
-    """Batches of prompts of like length, longest first: little padding; too large a batch fails at once.
+def refuse_single(prompts: Sequence[Prompt], error: Exception) -> None:
+    """What does not fit into the GPU's memory is tried again as two halves.
 
-    Args:
-        prompts: in any order, which does not matter.
-        size: the largest batch.
-        batching: which prompts may go together.
+    Raises:
+        ResourceError: there is nothing to halve.
     """
-    ordered = sorted(prompts, key=lambda prompt: (-len(prompt.tokens), prompt.trace_id))
-    groups = [ordered] if batching == "padded" else [list(each) for _, each in groupby(ordered, _length)]
-    for group in groups:
-        step = 1 if batching == "single" else size
-        for start in range(0, len(group), step):
-            yield group[start : start + step]
-
-
-def _length(prompt: Prompt) -> int:
-    return len(prompt.tokens)
+    if len(prompts) == 1:
+        raise ResourceError(
+            f"item {prompts[0].trace_id}: the GPU has too little memory for a single prompt: {error}"
+        ) from error
 
 
 def left_padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:

@@ -8,56 +8,6 @@ from typing import Any
 from core.errors import InputError
 
 
-class FiniteLogits:
-    """Refuses logits of which the largest is NaN or infinite: the next token would be an accident.
-
-    Called by transformers for every token of a batch. A logit of minus infinity is a token that the model
-    forbids, and passes.
-
-    Args:
-        config: the generation config; what a completion has after its end does not matter.
-        dtype: what is computed in, for the message.
-    """
-
-    def __init__(self, config: Any, dtype: str) -> None:
-        ends = config.eos_token_id
-        self.ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
-        self.dtype = dtype
-        self.trace_ids: Sequence[str] = ()
-        self.prompt_length = 0
-
-    def begin(self, trace_ids: Sequence[str], prompt_length: int) -> None:
-        """A batch begins.
-
-        Args:
-            trace_ids: of its items.
-            prompt_length: of its prompts, padding included, in tokens.
-        """
-        self.trace_ids = trace_ids
-        self.prompt_length = prompt_length
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Return float [batch, vocabulary] scores as they are.
-
-        Args:
-            input_ids: int64 [batch, time], prompts and what was written so far.
-            scores: the logits of the next token.
-
-        Raises:
-            InputError: names the item.
-        """
-        import torch
-
-        bad = ~torch.isfinite(scores.amax(-1))
-        if bool(bad.any()):
-            written = input_ids[:, self.prompt_length :]
-            ended = torch.isin(written, torch.tensor(self.ends, device=written.device, dtype=written.dtype))
-            rows = (bad & ~ended.any(-1)).nonzero().flatten().tolist()
-            if rows:
-                raise not_finite(self.trace_ids[rows[0]], self.dtype, written.shape[1] + 1)
-        return scores
-
-
 def not_finite(trace_id: str, dtype: str, token: int | None = None) -> InputError:
     """What to say where a model computes NaN or infinity.
 

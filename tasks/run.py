@@ -15,6 +15,7 @@ from experiments.workspace import open_workspace
 from inference.contract import PredictResult
 from tasks.artifacts import remember_flow_run, show_metrics, show_training
 from tasks.retryable import retryable
+from tasks.shards import predict_in_parts
 from trainer.contract import TrainResult
 
 
@@ -72,7 +73,9 @@ def train(run: RunRef, plan: RunPlan) -> TrainResult:
 
 @retryable("predict")
 def predict(run: RunRef, plan: RunPlan) -> PredictResult:
-    """Generate greedily in a process of its own (transformers)."""
+    """Generate in a process of its own, or in several parts."""
+    if plan.generation.shards > 1 and plan.model.served is None:  # an endpoint shares its work out itself
+        return predict_in_parts(run, plan)
     return phases.predict_items(run, plan, current_listener())
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import typer
 
-from core.errors import InputError
+from core.errors import HallmarkError, InputError
 from hallmark.cli.terminal import Json, emit, out
 
 State = Literal["ok", "missing", "warning", "problem"]
@@ -27,7 +27,15 @@ class Finding(NamedTuple):
 def doctor(
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Model to plan for: a directory, registry:NAME@ALIAS, or a hub id."),
+        typer.Option(
+            "--model",
+            help="Model to plan for: a directory, registry:NAME@ALIAS, or a hub id; with --endpoint, "
+            "endpoint:NAME.",
+        ),
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option("--endpoint", metavar="URL", help="Ask this server what it is and which models it has."),
     ] = None,
     dataset: Annotated[
         str | None,
@@ -59,6 +67,11 @@ def doctor(
     With --model and --dataset: how the model is asked, with the first item token by token. With --model and
     --plan: the memory that each way of training the model needs, against the GPU's.
     """
+    if endpoint is not None or (model or "").startswith("endpoint:"):
+        if dataset or train_dataset or plan:
+            raise InputError("--endpoint shows a server; its prompts and its memory only the server knows")
+        _show(list(_endpoint(endpoint, model)), json)
+        return
     if dataset or train_dataset:
         if plan:
             raise InputError("--plan shows memory and --dataset prompts: one at a time")
@@ -69,7 +82,10 @@ def doctor(
             model or "tiny-base", _numbers("--batch", batch), _numbers("--length", length), settings, json
         )
         return
-    findings = list(_findings())
+    _show(list(_findings()), json)
+
+
+def _show(findings: list[Finding], json: bool) -> None:
     broken = any(finding.state == "problem" for finding in findings)
     if json:
         emit([finding._asdict() for finding in findings])
@@ -80,6 +96,40 @@ def doctor(
             out.print(finding.detail, markup=False, soft_wrap=True)
     if broken:
         raise typer.Exit(4)
+
+
+def _endpoint(url: str | None, model: str | None) -> Iterator[Finding]:
+    """What a server says of itself, and whether it serves a model.
+
+    Raises:
+        InputError: no URL, or a model that no server can have.
+    """
+    from inference.endpoint import ENDPOINT_PREFIX, EXAMPLE, Access, Endpoint, look, served_name
+
+    name = None if model is None else served_name(model)
+    if url is None:
+        raise InputError(f"{model}: say where it is served, as in --endpoint {EXAMPLE}")
+    if model is not None and not name:
+        raise InputError(f"--model {model}: with --endpoint expected {ENDPOINT_PREFIX}NAME")
+    try:
+        access = Access.of(Endpoint(url))
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    try:
+        served = look(access)
+    except HallmarkError as error:
+        yield Finding("endpoint", "problem", str(error))
+        return
+    yield Finding(
+        "endpoint", "ok", f"{access.endpoint}, {served.software or 'which does not say what it is'}"
+    )
+    names = (
+        "it does not list them" if served.models is None else ", ".join(served.models) or "none are listed"
+    )
+    yield Finding("models", "ok" if served.models else "warning", names)
+    if name is not None and served.models:
+        there = served.has(name)
+        yield Finding("model", "ok" if there else "problem", f"{name} is {'' if there else 'not '}served")
 
 
 def _memory(
@@ -162,8 +212,6 @@ def _packages(extra: str, names: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _attempt(name: str, look: Callable[[], str | Finding]) -> Finding:
-    from core.errors import HallmarkError
-
     try:
         found = look()
         return found if isinstance(found, Finding) else Finding(name, "ok", found)

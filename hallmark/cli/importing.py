@@ -6,12 +6,14 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from core.errors import InputError
-from hallmark.cli.options import JudgeArguments, judge_with
+from experiments.config import JUDGE_HELP
+from hallmark import api
+from hallmark.cli.options import JudgeArguments, Settings, judge_with, parse_settings
 from hallmark.cli.terminal import Json, counted, emit, out, relative
 from hallmark.progress import progress_shown
 
@@ -151,19 +153,90 @@ def import_file(
 
 def export_file(
     dataset: Dataset,
-    file: Annotated[Path, typer.Argument(help="What to write: FILE.jsonl, .json, .csv, .tsv or .parquet.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="What to write: FILE.jsonl, .json, .csv, .tsv or .parquet; or the task's folder."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="The same, as an option.")
+    ] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        str | None,
+        typer.Option(
+            help="lm-eval or inspect: write a task of lm-evaluation-harness or inspect_ai, which Hallmark's "
+            "judge scores, to a folder."
+        ),
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help=f"Of a task. {JUDGE_HELP}")] = None,
+    judge_arg: JudgeArguments = None,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, help="Of a task: longest completion, in tokens.")
+    ] = 256,
+    others: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     json: Json = False,
 ) -> None:
-    """Write a dataset to a file for other programs. Imported again, it has equal rows."""
+    """Write a dataset to a file for other programs, or as a task of theirs.
+
+    Imported again, a file has equal rows. A task asks as Hallmark asks (--set prompt.instruction=...).
+    """
+    if (target := file or output) is None or (file and output):
+        raise InputError("golden export: name one file or folder to write, as in -o golden.csv")
+    if format is not None:
+        _export_task(
+            dataset,
+            target,
+            format,
+            judge=judge_with(judge, judge_arg),
+            prompt=_prompt_of(others),
+            max_new_tokens=max_new_tokens,
+            force=force,
+            json=json,
+        )
+        return
+    if judge or others:
+        raise InputError("golden export: --judge and --set are for a task: --format lm-eval or inspect")
     from golden.exporting import export_dataset
 
     with progress_shown():
-        items = export_dataset(dataset, file, force)
+        items = export_dataset(dataset, target, force)
     if json:
-        emit({"path": str(file.absolute()), "items": items})
+        emit({"path": str(target.absolute()), "items": items})
     else:
-        out.print(f"{relative(file)}: {counted(items, 'item')} of {dataset}", markup=False)
+        out.print(f"{relative(target)}: {counted(items, 'item')} of {dataset}", markup=False)
+
+
+def _prompt_of(others: list[str] | None) -> dict[str, Any]:
+    """The settings of the prompt that were given.
+
+    Raises:
+        InputError: a setting is none of the prompt.
+    """
+    given = parse_settings(others, example="prompt.instruction='Be brief.'")
+    if wrong := [name for name in given if not name.startswith("prompt.")]:
+        raise InputError(
+            f"--set {wrong[0]}: a task has settings of the prompt only, as in prompt.instruction"
+        )
+    return {name.removeprefix("prompt."): value for name, value in given.items()}
+
+
+def _export_task(dataset: str, folder: Path, format: str, *, json: bool, **options: Any) -> None:  # noqa: A002
+    written = api.export_task(dataset, folder, format, **options)
+    if json:
+        emit({"files": [str(path.absolute()) for path in written]})
+        return
+    for path in written:
+        out.print(relative(path), markup=False, soft_wrap=True)
+    task, shown = written[0], relative(folder)
+    run = (
+        f"lm_eval --model hf --model_args pretrained=MODEL --tasks {task.stem} --include_path {shown} "
+        "--log_samples --output_path out"
+        if format == "lm-eval"
+        else f"inspect eval {relative(task)} --model hf/MODEL -M do_sample=false"
+    )
+    out.print(f"run it:  {run}", markup=False, soft_wrap=True)
 
 
 def column_map(given: Iterable[str]) -> dict[str, str]:

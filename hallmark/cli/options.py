@@ -26,10 +26,12 @@ class Option(NamedTuple):
     Attributes:
         flags: as Typer takes them.
         fields: dotted names of the fields that it sets; the first one explains it.
+        beside: a field that a configuration must have too, for this to be of use.
     """
 
     flags: tuple[str, ...]
     fields: tuple[str, ...]
+    beside: str | None = None
 
     @property
     def parameter(self) -> str:
@@ -50,7 +52,7 @@ OPTIONS = (
     Option(("--system",), ("prompt.system",)),
     Option(("--instruction",), ("prompt.instruction",)),
     Option(("--engine",), ("generation.engine",)),
-    Option(("--endpoint",), ("generation.endpoint",)),
+    Option(("--endpoint",), ("generation.endpoint",), beside="model"),
     Option(("--max-new-tokens",), ("generation.max_new_tokens",)),
     Option(("--samples",), ("generation.samples",)),
     Option(("--temperature",), ("generation.temperature",)),
@@ -226,7 +228,7 @@ def option_type(field: FieldInfo) -> Any:
     once.
     """
     parts = _parts(field)
-    if words(field):
+    if words(field) or (isinstance(parts[0], type) and issubclass(parts[0], str)):
         return str
     return get_args(parts[0])[0] if get_origin(parts[0]) is Annotated else parts[0]
 
@@ -278,4 +280,8 @@ def is_model(field: FieldInfo) -> bool:
 
 @cache
 def _options_of(kind: type[BaseModel]) -> tuple[Option, ...]:
-    return tuple(each for each in OPTIONS if has_field(kind, each.fields[0]))
+    return tuple(
+        each
+        for each in OPTIONS
+        if has_field(kind, each.fields[0]) and (each.beside is None or has_field(kind, each.beside))
+    )

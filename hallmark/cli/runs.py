@@ -10,7 +10,7 @@ import typer
 from hallmark import api
 from hallmark.cli.terminal import Json, RunId, emit, out, relative
 
-app = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show, export.")
+app = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show, diff, export.")
 
 
 @app.command("list")
@@ -84,6 +84,22 @@ def show(
         return
     show_run(found)
     show_answers(answers)
+
+
+@app.command("diff")
+def diff(one: RunId, other: RunId, json: Json = False) -> None:
+    """Count the answers that differ between two runs of one model that were asked alike, as on two engines.
+
+    Of each that differs, the first token that does, and by how much the largest logit there exceeds the
+    second: a margin as small as rounding explains a difference, a larger one does not.
+    """
+    from hallmark.cli.show.difference import show_difference
+
+    found = api.diff(one, other)
+    if json:
+        emit(found.model_dump(mode="json"))
+        return
+    show_difference(found)
 
 
 @app.command("export")

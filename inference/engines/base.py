@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from golden.schema import Item
 from inference.batching import Prompt
-from inference.partial import Key, Row
+from inference.partial import Row
+from inference.requests import Note, Request
 
-Note = Callable[[str], None]
-"""Called with what is being done within a batch, for whoever watches."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One completion that is wanted.
-
-    Attributes:
-        prompt: of the item.
-        sample: which of the item's completions this is.
-    """
-
-    prompt: Prompt
-    sample: int = 0
-
-    @property
-    def key(self) -> Key:
-        """The completion's name."""
-        return self.prompt.trace_id, self.sample
+__all__ = ["Engine", "Note", "Request"]
 
 
 class Engine(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import HallmarkError, InputError, ResourceError
 from core.progress import announce
@@ -38,6 +38,9 @@ ANSWER_SECONDS = 1800.0
 """How long one answer may take, the time included in which the server works on others."""
 PATIENCE_SECONDS = 600.0
 """For how long a server that is overloaded or away is asked again, for each answer."""
+AWAY = frozenset({429, 502, 503, 504, 529})
+"""How a server says that it is; another failure is its own, and is tried `TRIES` times."""
+TRIES = 6
 LONGEST_WAIT_SECONDS = 60.0
 COMPLETE, CUT_OFF = ("stop", "eos"), "length"
 """How servers say that an answer ended by itself, and that it reached max_tokens."""
@@ -52,6 +55,20 @@ class Conversation(Prompt):
     """
 
     messages: list[dict[str, str]] = field(default_factory=list)
+
+
+class Trouble(NamedTuple):
+    """An attempt that failed, where another one may not.
+
+    Attributes:
+        problem: what to say where there is no other.
+        away: whether the server is overloaded or not there; else it failed at this request.
+        wait: for how many seconds it wants to be left alone; None where it does not say.
+    """
+
+    problem: HallmarkError
+    away: bool = False
+    wait: float | None = None
 
 
 class OpenAIEngine:
@@ -156,42 +173,40 @@ class OpenAIEngine:
 
         Raises:
             InputError: it refuses.
-            ResourceError: it stays away, or takes too long.
+            ResourceError: it stays away, fails again and again, or takes too long.
         """
+        began, wait, failures = 0.0, 0.5, 0
+        while isinstance(found := await self._attempt(client, body), Trouble):
+            began, wait = began or time.monotonic(), min(wait * 2, LONGEST_WAIT_SECONDS)
+            failures += not found.away
+            pause = wait * random.uniform(0.5, 1) if found.wait is None else found.wait  # noqa: S311
+            if failures == TRIES or time.monotonic() - began + pause > self.patience:
+                raise found.problem
+            self.note(f"asking again in {pause:,.0f} s: {found.problem}")
+            await asyncio.sleep(pause)
+        return found
+
+    async def _attempt(self, client: httpx.AsyncClient, body: Mapping[str, Any]) -> dict[str, Any] | Trouble:
+        """What comes of asking once."""
         import httpx
 
-        url, began, wait = self.access.endpoint.place(CHAT), time.monotonic(), 0.5
-        while True:
-            asked: float | None = None
-            try:
-                answer = await client.post(url, json=body)
-            except httpx.ReadTimeout as error:
-                raise ResourceError(
-                    f"{self.access.endpoint}: gave no answer within {ANSWER_SECONDS:,.0f} s. Ask it for "
-                    "fewer at once by generation.batch_size, or for shorter ones by "
-                    "generation.max_new_tokens."
-                ) from error
-            except httpx.TransportError as error:
-                problem: HallmarkError = self.access.unreachable(error)
-            else:
-                if answer.status_code == 200:
-                    found = _read(answer)
-                    if found is not None:
-                        return found
-                    problem = ResourceError(
-                        f"{self.access.endpoint}: gave an answer that is no chat completion: "
-                        f"{self.access.words(answer)}"
-                    )
-                elif answer.status_code < 500 and answer.status_code not in RETRIED:
-                    raise await asyncio.to_thread(self.access.refused, answer, self.name)
-                else:
-                    problem, asked = self.access.refused(answer), retry_after(answer.headers)
-            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
-            pause = wait * random.uniform(0.5, 1) if asked is None else asked  # noqa: S311 - spreads requests
-            if time.monotonic() - began + pause > self.patience:
-                raise problem
-            self.note(f"asking again in {pause:,.0f} s: {problem}")
-            await asyncio.sleep(pause)
+        try:
+            answer = await client.post(self.access.endpoint.place(CHAT), json=body)
+        except httpx.ReadTimeout as error:
+            raise ResourceError(
+                f"{self.access.endpoint}: gave no answer within {ANSWER_SECONDS:,.0f} s. Ask it for fewer at "
+                "once by generation.batch_size, or for shorter ones by generation.max_new_tokens."
+            ) from error
+        except httpx.TransportError as error:
+            return Trouble(self.access.unreachable(error), away=True)
+        if answer.status_code == 200:
+            said = self.access.words(answer)
+            no_completion = f"{self.access.endpoint}: gave an answer that is no chat completion: {said}"
+            return _completion(answer) or Trouble(ResourceError(no_completion))
+        if answer.status_code < 500 and answer.status_code not in RETRIED:
+            raise await asyncio.to_thread(self.access.refused, answer, self.name)
+        away = answer.status_code in AWAY
+        return Trouble(self.access.refused(answer), away=away, wait=retry_after(answer.headers))
 
     def _row(self, request: Request, answer: Mapping[str, Any]) -> Row:
         """An answer as a prediction. Thinking that the server took out of it is put back before the mark that
@@ -270,7 +285,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
-def _read(answer: httpx.Response) -> dict[str, Any] | None:
+def _completion(answer: httpx.Response) -> dict[str, Any] | None:
     """A chat completion; None for anything else, an error inside of a success included."""
     try:
         found = answer.json()

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol
 
-from core.errors import ResourceError
 from golden.schema import Item
 from inference.asking import Asking
-from inference.batching import Prompt, batches, find_batching, left_padded
-from inference.contract import Batching, EngineUsed, PredictSpec
-from inference.decoding import TokenProgress, generation_config
+from inference.batching import (
+    Company,
+    Prompt,
+    find_company,
+    is_routed,
+    keeps_everything,
+    positions_depend_on_rows,
+    probed,
+)
+from inference.choosing import STEADY, SURE, Choosing, usual_distance
+from inference.contract import EngineUsed, PredictSpec
+from inference.decoding import generation_config
 from inference.engines.base import Note, Request
-from inference.finite import FiniteLogits
+from inference.generating import Generating
 from inference.loading import embedding_rows, load
 from inference.log_probs import score_all
+from inference.memory import fitting_batch_size
 from inference.partial import Row
 
 
+class Answering(Protocol):
+    """A way of answering requests.
+
+    Attributes:
+        batch_size: the most that are answered at a time.
+    """
+
+    batch_size: int
+
+    def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:
+        """See `Engine`."""
+        ...
+
+
 class TransformersEngine:
-    """Batches wait in a queue. One that does not fit into the GPU's memory goes back to its front as two
-    halves.
+    """Where every layer of a model keeps the keys and values of all tokens, requests join and leave while
+    others are answered (`inference.refill`); other families go through `generate` in batches.
+
+    In float32 a token follows from its request alone. That is not promised in bfloat16, of models that send
+    tokens to experts, and of models whose logits are moved by company more than is usual.
 
     Args:
         spec: the job.
@@ -31,86 +56,95 @@ class TransformersEngine:
     def __init__(self, spec: PredictSpec) -> None:
         tokenizer, self.model, self.device = load(spec)
         self.spec = spec
+        self.batch_size = spec.generation.batch_size
         self.asking = Asking(spec, tokenizer, self.model.config, embedding_rows(self.model))
-        self.writing = self.asking.writing
         self.config = generation_config(self.asking.ends, self.asking.pad, spec.generation.longest)
         self.model.generation_config = self.config
-        self.finite = FiniteLogits(self.config, spec.generation.dtype)
-        self.batching: Batching = "padded"
-        self.batch_size = spec.generation.batch_size
+        self.choosing = Choosing(self.model, spec.generation)
+        self.company = Company("single")
+        self.promised = True
+        self.answering: Answering = self._generating()
 
     def prompts(self, items: Sequence[Item]) -> list[Prompt]:
         """See `Engine`."""
         return self.asking.prompts(items)
 
     def begin(self, shortest: Prompt, longest: Prompt) -> None:
-        """Find out which prompts may go together."""
+        """Find out which prompts may go together, and how near to each other logits are decided alone."""
         if self.spec.generation.output == "log_probs":
-            self.batching = "single"
             return
-        self.batching = find_batching(
-            self.model, [shortest, longest], self.asking.pad, self.spec.generation.longest
+        self.batch_size = fitting_batch_size(
+            self.spec.directory, self.spec.generation, len(longest.tokens), self.device
+        )
+        moved = self._moved(shortest, longest)
+        if moved is None:
+            written = self.spec.generation.longest
+            self.company = find_company(self.model, shortest, longest, self.asking.pad, written)
+            self.answering = self._generating()
+        else:
+            self.company = Company("padded", moved)
+            self.answering = self._refilling()
+        if self.company.batching != "single":
+            sure = SURE * usual_distance(self.model)
+            steady = self.company.moved * STEADY <= sure and not is_routed(self.model)
+            self.promised = steady and self.spec.generation.dtype == "float32"
+            self.choosing.sure = sure if self.promised else None
+
+    def _moved(self, shortest: Prompt, longest: Prompt) -> float | None:
+        """By how much requests that join and leave move logits; None where they cannot."""
+        from inference.refill import moved_by_company
+
+        most = len(longest.tokens) + self.spec.generation.longest
+        if not keeps_everything(self.model) or positions_depend_on_rows(self.model, most):
+            return None
+        return moved_by_company(self.model, probed(shortest), probed(longest), self.asking.pad)
+
+    def _refilling(self) -> Answering:
+        from inference.refill import Refilling
+
+        settings = self.spec.generation
+        return Refilling(
+            self.model,
+            self.choosing,
+            self.asking.writing,
+            pad=self.asking.pad,
+            longest=settings.longest,
+            batch_size=self.batch_size,
+        )
+
+    def _generating(self) -> Answering:
+        return Generating(
+            self.model,
+            self.choosing,
+            self.asking.writing,
+            config=self.config,
+            batching=self.company.batching,
+            batch_size=self.batch_size,
         )
 
     def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:
         """See `Engine`."""
-        import torch
-
         if self.spec.generation.output == "log_probs":
-            yield from score_all(self.model, [each.prompt for each in requests], self.asking.pad, note)
-            return
-        waiting = deque(batches([each.prompt for each in requests], self.batch_size, self.batching))
-        while waiting:
-            batch = waiting.popleft()
-            made: list[Row] | None = None
-            try:
-                made = self._generate(batch, note)
-            except torch.cuda.OutOfMemoryError as error:
-                _refuse_single(batch, error)
-            if made is None:
-                # Not in the handler above: there the traceback still holds what the failed attempt allocated.
-                torch.cuda.empty_cache()
-                half = len(batch) // 2
-                waiting.extendleft((batch[half:], batch[:half]))  # the first half will be the next batch
-                self.batch_size = min(self.batch_size, half)
-                continue
-            yield made
-
-    def _generate(self, batch: Sequence[Prompt], note: Note) -> list[Row]:
-        import torch
-
-        rows = [each.tokens for each in batch]
-        ids, mask = (each.to(self.device) for each in left_padded(rows, self.asking.pad))
-        self.finite.begin([prompt.trace_id for prompt in batch], ids.shape[1])
-        with torch.inference_mode():
-            output = self.model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                generation_config=self.config,
-                stopping_criteria=self.writing.stopping_criteria(ids.shape[1]),
-                logits_processor=[
-                    self.finite,
-                    TokenProgress(note, ids.shape[1], self.spec.generation.longest),
-                ],
-            )
-        return self.writing.completions(batch, output[:, ids.shape[1] :].tolist())
+            return score_all(self.model, [each.prompt for each in requests], self.asking.pad, note)
+        return self.answering.complete(requests, note)
 
     def about(self) -> dict[str, Any]:
         """See `Engine`."""
         names = ("do_sample", "num_beams", "max_new_tokens", "eos_token_id", "pad_token_id")
+        used = {name: getattr(self.config, name) for name in names}
+        if self.spec.generation.temperature > 0:
+            drawn = self.spec.generation.model_dump(include={"temperature", "top_p", "seed"})
+            used |= {"do_sample": True, **drawn}
         return {
             **self.asking.about(),
-            "generation": {name: getattr(self.config, name) for name in names},
-            "batching": self.batching,
+            "generation": used,
+            "batching": self.company.batching,
             "device": self.device,
-            "batch_size_used": self.batch_size,
-            "engine": EngineUsed(name="transformers", version=metadata.version("transformers")),
+            "batch_size_used": self.answering.batch_size,
+            "engine": EngineUsed(
+                name="transformers",
+                version=metadata.version("transformers"),
+                reproducible=self.promised,
+                ties=self.choosing.ties if self.promised else None,
+            ),
         }
-
-
-def _refuse_single(batch: Sequence[Prompt], error: Exception) -> None:
-    """Raises a ResourceError where a batch that does not fit cannot be halved."""
-    if len(batch) == 1:
-        raise ResourceError(
-            f"item {batch[0].trace_id}: the GPU has too little memory for a single prompt: {error}"
-        ) from error

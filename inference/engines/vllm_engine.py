@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import HallmarkError, InputError, ResourceError
+from core.imports import collection_paused
 from core.tensors import INDEX, nonfinite_tensors, refuse_nonfinite, weight_files
 from golden.schema import Item
 from golden.tokenizer import load_tokenizer
@@ -68,8 +69,8 @@ class VllmEngine:
     """Prompts, ends and what is made of the tokens are the same as with transformers; vLLM gives tokens for
     tokens.
 
-    On a CPU, in float32, a token is decided by its request alone: where the two largest logits are so close
-    that the rows beside it could have decided, the model is asked again without any. On a GPU vLLM's
+    On a CPU, in float32, a token is decided by its request alone: where the rows beside it could decide, as
+    between two logits that are nearly tied, the model is asked again without them. On a GPU vLLM's
     batch-invariant kernels see to it.
 
     Args:
@@ -92,7 +93,7 @@ class VllmEngine:
         self.layout = load_layout(spec.directory)
         self.asking = Asking(spec, tokenizer, self.layout.config, embedding_rows(self.layout))
         self.writing = self.asking.writing
-        self.exact = self.on_cpu and spec.generation.dtype == "float32" and spec.generation.temperature == 0
+        self.exact = self.on_cpu and spec.generation.dtype == "float32"
         self.ties = 0
         self.engine: Any = None
         self.watched: Any = None
@@ -117,6 +118,7 @@ class VllmEngine:
             length: tokens of the longest prompt with its answer.
         """
         try:
+            import_vllm()
             from vllm.engine.arg_utils import EngineArgs
             from vllm.usage.usage_lib import UsageContext
             from vllm.v1.engine.llm_engine import LLMEngine
@@ -146,7 +148,7 @@ class VllmEngine:
                 "enable_chunked_prefill": False,
                 "max_num_batched_tokens": max(STEP_TOKENS, length),
                 "kv_cache_memory_bytes": self._cache_bytes(length),
-                "logits_processors": [watching(watched)],
+                "logits_processors": [watching(watched, settings)],
             }
         else:
             arguments["gpu_memory_utilization"] = _share_of_gpu()
@@ -205,8 +207,7 @@ class VllmEngine:
                     waiting.append(each)
 
     def _row(self, answer: Answer) -> Row:
-        row = self.writing.completions([answer.request.prompt], [answer.tokens])[0]
-        return row.model_copy(update={"sample": answer.request.sample})
+        return self.writing.row(answer.request.prompt, answer.tokens, answer.request.sample)
 
     def _together(self, waiting: deque[Answer], note: Note) -> Iterator[list[Answer]]:
         """Answer all that wait, as many at a time as fit; gives them as they end."""
@@ -230,16 +231,18 @@ class VllmEngine:
         settings, request = self.spec.generation, answer.request
         answer.given = len(answer.tokens)
         kind = RequestOutputKind.CUMULATIVE if self.writing.stop else RequestOutputKind.FINAL_ONLY
+        drawn: dict[str, Any] = {"temperature": 0.0}
+        if settings.temperature and not self.on_cpu:  # there the one who watches draws
+            seed = _seed(settings.seed, request)
+            drawn = {"temperature": settings.temperature, "top_p": settings.top_p, "seed": seed}
         params = SamplingParams(
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seed=_seed(settings.seed, request) if settings.temperature else None,
+            **drawn,
             max_tokens=longest - answer.given,
             stop_token_ids=[end for end in self.asking.ends if end < self.asking.rows],
             ignore_eos=True,  # ours are among the above
             detokenize=False,
             output_kind=kind,
-            extra_args={"number": number},
+            extra_args={"number": number, "key": request.key, "given": answer.given},
         )
         self.engine.add_request(str(number), {"prompt_token_ids": answer.sequence}, params)
 
@@ -262,7 +265,7 @@ class VllmEngine:
         return outputs
 
     def _not_finite(self, answer: Answer, place: int | None = None) -> InputError:
-        token = None if place is None else answer.given + place + 1
+        token = None if place is None else place + 1
         return not_finite(answer.request.prompt.trace_id, self.spec.generation.dtype, token)
 
     def _ended(self, under_way: dict[int, Answer], output: Any) -> Answer | None:
@@ -275,7 +278,7 @@ class VllmEngine:
             self.engine.abort_request([output.request_id])
         answer.tokens = [*answer.tokens, *written]
         places = self.watched.take(number) if self.exact else []
-        answer.unsure = [answer.given + place for place in places if place < len(written)]
+        answer.unsure = [place for place in places if place < len(answer.tokens)]
         return under_way.pop(number)
 
     def _decide(self, answer: Answer) -> bool:
@@ -330,6 +333,16 @@ class VllmEngine:
                 ties=self.ties if self.exact else None,
             ),
         }
+
+
+def import_vllm() -> None:
+    """Import what every model needs. Nothing is loaded, and no GPU is touched."""
+    build = _installed()
+    _set_variables(build)
+    with collection_paused():
+        if build.on_cpu:
+            import vllm.v1.worker.cpu_worker
+        import vllm.v1.engine.llm_engine  # noqa: F401
 
 
 def _installed() -> Build:

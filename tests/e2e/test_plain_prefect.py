@@ -24,11 +24,11 @@ def prefect(environment: dict[str, str], *arguments: str) -> None:
 
 
 def test_prefect_deploy_all_works_on_a_plain_server(plain_server: dict[str, str]) -> None:
-    prefect(plain_server, "work-pool", "create", "gpu", "--type", "process")
+    prefect(plain_server, "work-pool", "create", "gpu", "--type", "process", "--overwrite")
     prefect(plain_server, "deploy", "--all")
     address = plain_server["PREFECT_API_URL"]
     deployments: list[dict[str, Any]] = httpx.post(f"{address}/deployments/filter", json={}).json()
-    assert len(deployments) == 9
+    assert len(deployments) == 10
     assert {found["work_pool_name"] for found in deployments} == {"gpu"}
     folders = [step["directory"] for found in deployments for step in found["pull_steps"][0].values()]
     assert set(folders) == {str(PROJECT)}

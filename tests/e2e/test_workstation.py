@@ -117,7 +117,17 @@ def test_up_again_leaves_what_runs_and_brings_the_rest_up_to_date(place: Worksta
         (found["name"], *sorted(set(found["tags"]) - {"hallmark"}))
         for found in place.post("/deployments/filter")
     )
-    flows = ("baseline", "compare", "evaluate", "experiment", "promote", "rejudge", "reproduce", "train")
+    flows = (
+        "baseline",
+        "compare",
+        "evaluate",
+        "experiment",
+        "predict-part",
+        "promote",
+        "rejudge",
+        "reproduce",
+        "train",
+    )
     assert names == [*(("gpu", flow) for flow in flows), ("nightly-smoke", "experiment", "nightly")]
     assert len(place.post("/automations/filter")) == 6
     [pool] = place.post("/work_pools/filter")

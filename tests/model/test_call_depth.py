@@ -18,23 +18,26 @@ ROOT = Path(__file__).parents[2]
 ROOMS = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
 
 RECORD_AND_RUN = """
-import json, runpy, sys, traceback
+import functools, json, runpy, sys, traceback
 from pathlib import Path
-from transformers import GenerationMixin
+from transformers import Qwen3ForCausalLM
 
-generate = GenerationMixin.generate
+forward = Qwen3ForCausalLM.forward
 
+@functools.wraps(forward)
 def recording(self, *arguments, **named):
     stack = [(frame.filename, frame.name) for frame in traceback.extract_stack()]
     Path(sys.argv[1]).write_text(json.dumps(stack))
-    return generate(self, *arguments, **named)
+    return forward(self, *arguments, **named)
 
-GenerationMixin.generate = recording
+Qwen3ForCausalLM.forward = recording
 runpy.run_module("inference", run_name="__main__")
 """
 
 
-def test_two_frames_of_ours_lie_between_the_child_process_and_generate(tmp_path: Path, small_dataset) -> None:
+def test_few_frames_of_ours_lie_between_the_child_process_and_the_model(
+    tmp_path: Path, small_dataset
+) -> None:
     spec = PredictSpec(
         model=TINY_BASE_DIRECTORY,
         dataset=small_dataset("golden-v1", 3),
@@ -57,4 +60,8 @@ def test_two_frames_of_ours_lie_between_the_child_process_and_generate(tmp_path:
         for file, function in json.loads((tmp_path / "stack.json").read_text())
         if any(Path(file).is_relative_to(ROOT / room) for room in ROOMS)
     ]
-    assert frames == [("inference/__main__.py", "<module>"), ("inference/generate.py", "predict")]
+    assert frames == [
+        ("inference/__main__.py", "<module>"),
+        ("inference/generate.py", "predict"),
+        *(("inference/refill.py", name) for name in ("complete", "_advance", "step", "_forward")),
+    ]

@@ -12,14 +12,14 @@ from tests.support.small_tokenizers import make_tokenizer
 
 pytestmark = pytest.mark.model
 
-PROMPTS = [Prompt("t", [1], truncated=False)]
+PROMPT = Prompt("t", [1], truncated=False)
 
 
 def written(
     tokenizer: Any, text: str, *, stop: tuple[str, ...] = (), ends: tuple[str, ...] = ("<|im_end|>",)
 ) -> Any:
     writing = Writing(tokenizer, tokenizer.convert_tokens_to_ids(list(ends)), stop)
-    return writing.completions(PROMPTS, [tokenizer.encode(text, add_special_tokens=False)])[0]
+    return writing.row(PROMPT, tokenizer.encode(text, add_special_tokens=False))
 
 
 def test_spaces_before_punctuation_are_kept_whatever_the_tokenizer_is_set_to() -> None:

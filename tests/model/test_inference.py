@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,51 +121,61 @@ def test_of_which_items_the_prompt_ends_thinking_is_recorded(tmp_path: Path, tin
 
 @pytest.fixture
 def memory_for_three_prompts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A GPU that has memory for three prompts at a time; lists the sizes of the batches that were tried."""
+    """A GPU that has memory for three prompts at a time, and for the first tokens of three answers; lists how
+    many rows were tried.
+    """
     import torch
-    from transformers import GenerationMixin
+    from transformers import Qwen3ForCausalLM
 
     tried: list[int] = []
-    generate = GenerationMixin.generate
+    forward = Qwen3ForCausalLM.forward
 
-    def within_memory(self: object, input_ids: torch.Tensor, **named: object) -> torch.Tensor:
+    @functools.wraps(forward)
+    def within_memory(self: object, input_ids: torch.Tensor, **named: Any) -> object:
         tried.append(len(input_ids))
-        if len(input_ids) > 3:
+        length = named["past_key_values"].get_seq_length() if named.get("past_key_values") else 0
+        if len(input_ids) > 3 or (len(input_ids) > 2 and length > 40):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return generate(self, input_ids=input_ids, **named)
+        return forward(self, input_ids=input_ids, **named)
 
-    monkeypatch.setattr(GenerationMixin, "generate", within_memory)
+    monkeypatch.setattr(Qwen3ForCausalLM, "forward", within_memory)
     return tried
 
 
-def test_a_batch_beyond_gpu_memory_is_halved_and_predicts_the_same(
+def test_too_many_for_gpu_memory_are_halved_and_predict_the_same(
     tmp_path: Path, small_dataset, memory_for_three_prompts: list[int]
 ) -> None:
     dataset = small_dataset("golden-v1", 12)
-    undisturbed, _ = predict(spec(tmp_path / "undisturbed", dataset, batch_size=3, max_new_tokens=24))
+    undisturbed, _ = predict(spec(tmp_path / "undisturbed", dataset, batch_size=1, max_new_tokens=24))
     memory_for_three_prompts.clear()
-    result, seen = predict(spec(tmp_path / "halved", dataset, batch_size=10, max_new_tokens=24))
+    result, seen = predict(spec(tmp_path / "halved", dataset, batch_size=12, max_new_tokens=24))
     assert result.predictions_sha256 == undisturbed.predictions_sha256
-    probed = [1, 2]
-    assert memory_for_three_prompts == [*probed, 10, 5, 2, 3, 5, 2, 3, 2]
+    sizes = [size for size, _ in groupby(memory_for_three_prompts)]
+    assert [size for size in sizes if size > 3] == [12, 6]
+    assert 3 in sizes, "half of six fit at first"
     assert [progress.done for progress in seen][-1] == 12
     used = {
         name: json.loads((tmp_path / name / "predictions_meta.json").read_text())["batch_size_used"]
         for name in ("undisturbed", "halved")
     }
-    assert used == {"undisturbed": 3, "halved": 2}
+    assert used == {"undisturbed": 1, "halved": 1}
 
 
 def test_a_prompt_that_alone_exceeds_gpu_memory_is_named(
     tmp_path: Path, small_dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
-    from transformers import GenerationMixin
+    from transformers import Qwen3ForCausalLM
 
-    def full(*_: object, **__: object) -> torch.Tensor:
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+    forward = Qwen3ForCausalLM.forward
 
-    monkeypatch.setattr(GenerationMixin, "generate", full)
+    @functools.wraps(forward)
+    def full(self: object, use_cache: bool = False, **named: object) -> object:
+        if use_cache:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return forward(self, **named)
+
+    monkeypatch.setattr(Qwen3ForCausalLM, "forward", full)
     with pytest.raises(
         ResourceError, match="item .*: the GPU has too little memory for a single prompt: CUDA out"
     ):

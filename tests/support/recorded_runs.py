@@ -12,6 +12,7 @@ from core.sealed import seal
 from core.tensors import sha256_tensors
 from experiments import phases
 from experiments.config import EvaluateConfig, TrainRunConfig
+from experiments.engines import find_vllm
 from experiments.plan import RunPlan, TrainingPlan, dataset_ref, plan_evaluation, plan_training
 from experiments.references import TINY_BASE_DIRECTORY
 from experiments.runs import RunRef, begin_run, owned
@@ -19,7 +20,7 @@ from experiments.workspace import Workspace
 from golden.datasets import load_dataset, read_items
 from golden.rendering import render_completion
 from golden.schema import Item
-from inference.contract import PredictionMeta
+from inference.contract import EngineUsed, PredictionMeta
 from registry import Run, open_registry
 from tests.support.training import tiny_training
 
@@ -150,6 +151,15 @@ def write_predictions(
         tensors_sha256=tensors or plan.model.tensors_sha256,
         predictions_sha256=sha256_file(run.files.predictions),
         timing={},
+        engine=engine_used(plan),
     )
     write_json(run.files.predictions_meta, meta.model_dump())
     seal(run.files.predictions_sums, [run.files.predictions, run.files.predictions_meta])
+
+
+def engine_used(plan: RunPlan) -> EngineUsed:
+    """What the engine says of itself."""
+    if plan.generation.engine != "vllm":
+        return EngineUsed(name=plan.generation.engine)
+    build = find_vllm(plan.generation).build
+    return EngineUsed(name="vllm", version=build.version, switches=build.switches)

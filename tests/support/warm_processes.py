@@ -39,6 +39,15 @@ COMMAND_LINE = (
 )
 TRAINER = ("trainer.job", "transformers.models.auto.tokenization_auto")
 INFERENCE = ("inference.generate", "transformers.models.auto", "transformers.models.llama.modeling_llama")
+VLLM = (
+    "inference.generate",
+    "transformers.models.qwen3.modeling_qwen3",
+    "accelerate",
+    "vllm.v1.engine.llm_engine",
+    "vllm.v1.worker.cpu_worker",
+    "vllm.model_executor.models.qwen3",
+)
+ROOT = Path(__file__).parents[2]
 LARGEST_MESSAGE = 1 << 20
 
 
@@ -65,12 +74,16 @@ class WarmProcesses:
 
     Args:
         modules: what is imported before a process begins.
+        python: interpreter, which may be another environment's.
     """
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(self, modules: Sequence[str], python: str = sys.executable) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        elsewhere = {} if python == sys.executable else {"PYTHONPATH": str(ROOT)}
         with theirs:
-            self.server = subprocess.Popen([sys.executable, "-P", __file__, *modules], stdin=theirs)
+            self.server = subprocess.Popen(
+                [python, "-P", __file__, *modules], stdin=theirs, env={**os.environ, **elsewhere}
+            )
 
     def start(
         self, program: str, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path
@@ -138,9 +151,9 @@ def memory(name: str) -> BinaryIO:
 
 
 @cache
-def warm_processes(modules: Sequence[str]) -> WarmProcesses:
+def warm_processes(modules: Sequence[str], python: str = sys.executable) -> WarmProcesses:
     """The server for some modules, one for all tests of this process."""
-    return WarmProcesses(modules)
+    return WarmProcesses(modules, python)
 
 
 def run_hallmark(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from experiments.run_files import is_here
 from hallmark.cli.show.tables import plain_table
 from hallmark.cli.terminal import emit, out, relative
 from hallmark.results import RunResult
+from inference.endpoint import served_name
+from registry import Run
 
 
 def report_run(result: RunResult, json: bool) -> None:
@@ -35,7 +38,7 @@ def show_run(result: RunResult) -> None:
     facts = {
         "what": run.name,
         "model": run.base_model,
-        "weights": f"sha256 {run.model_sha256}" if run.model_sha256 else "not known yet",
+        "weights": _weights(run),
         "judge": run.judge,
         "from": f"predictions of run {source}" if (source := run.manifest.get("rejudged_from")) else "",
         "imported": imported_from(run.manifest),
@@ -68,7 +71,12 @@ def show_run(result: RunResult) -> None:
             below = f"{cut['completions_below_one']} of them without the full score"
             completions = f"{cut['completions']} completions at max_new_tokens ({below})"
             prompts = f"{cut['prompts']} prompts to fit the context"
+            if served_name(run.base_model) is not None:
+                prompts = "whether prompts were cut to fit the context only the server knows"
             out.print(f"cut off   {completions}, {prompts}", soft_wrap=True)
+    if ended := Counter(((run.predictions_meta or {}).get("ended_otherwise") or {}).values()):
+        shown = ", ".join(f"{count} by {reason}" for reason, count in ended.most_common())
+        out.print(f"ended     {shown}, as the server says", markup=False, soft_wrap=True)
     for hint in result.hints:
         out.print(Text.assemble(("hint      ", "yellow"), hint), soft_wrap=True)
 
@@ -80,6 +88,14 @@ def imported_from(manifest: Mapping[str, Any]) -> str:
     unknown = ", ".join(imported["unknown"])
     tool = " ".join(filter(None, (imported["tool"], imported["tool_version"])))
     return f"{imported['file']} of {tool}" + (f"; unknown: {unknown}" if unknown else "")
+
+
+def _weights(run: Run) -> str:
+    """What is known of the weights that a run judged."""
+    if served_name(run.base_model) is not None:
+        place = (run.manifest.get("generation") or {}).get("endpoint")
+        return f"not known, served by {place}"
+    return f"sha256 {run.model_sha256}" if run.model_sha256 else "not known yet"
 
 
 def _reasons(counts: Mapping[str, int]) -> str:
