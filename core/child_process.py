@@ -116,7 +116,7 @@ def started_early(module: str, *, threads: int, python: Path | None = None) -> I
         ...     run_child("inference", spec, PredictResult, threads=2, log=log, listener=listener)
     """
     try:
-        child = _EarlyChild(module, threads, python)
+        child = _EarlyChild(_program(module, threads, python))
     except OSError:  # no memory or no room for it; the work itself will say so
         yield
         return
@@ -131,8 +131,8 @@ def started_early(module: str, *, threads: int, python: Path | None = None) -> I
 class _EarlyChild:
     """A child that has begun early. What it prints goes to a file without a name until there is a log."""
 
-    def __init__(self, module: str, threads: int, python: Path | None) -> None:
-        self.program = _program(module, threads, python)
+    def __init__(self, program: Program) -> None:
+        self.program = program
         self.waiting = True
         self.printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has its log
         self.ours, theirs = socket.socketpair()
@@ -193,7 +193,7 @@ _ELSEWHERE = """
 import runpy, sys
 from importlib.machinery import PathFinder
 
-place, module = sys.argv[1:]
+place, module, *arguments = sys.argv[1:]
 
 class Ours:
     @staticmethod
@@ -201,7 +201,7 @@ class Ours:
         return PathFinder.find_spec(name, [place]) if name in ("core", "golden", "inference") else None
 
 sys.meta_path.insert(0, Ours)
-sys.argv[1:] = []
+sys.argv[1:] = arguments
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 """What another environment's Python runs: it finds these rooms of ours, and nothing else of what we have."""

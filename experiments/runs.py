@@ -96,11 +96,11 @@ def inference_begun(plan: RunPlan, registry: Registry) -> Iterator[None]:
         plan: of the block's first run, a baseline.
         registry: holds the recorded runs.
     """
-    if find_reusable(plan, registry) is not None or plan.model.served is not None:
+    generation = plan.generation
+    if find_reusable(plan, registry) is not None or generation.engine == "openai":
         yield
         return
-    python = engine_python(plan.generation)
-    with started_early(INFERENCE, threads=plan.generation.threads, python=python):
+    with started_early(INFERENCE, threads=generation.threads, python=engine_python(generation)):
         yield
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import HallmarkError, InputError, ResourceError
+from core.imports import collection_paused
 from core.progress import announce
 from core.tensors import INDEX, nonfinite_tensors, refuse_nonfinite, weight_files
 from golden.schema import Item
@@ -25,7 +26,7 @@ from inference.contract import EngineUsed, PredictSpec
 from inference.engines.base import Note, Request
 from inference.engines.vllm_builds import BUILDS, INSTALL, Build, find_build
 from inference.finite import not_finite
-from inference.loading import embedding_rows, importing, load_layout, nonfinite_weights
+from inference.loading import embedding_rows, load_layout, nonfinite_weights
 from inference.model_directory import check_model_directory
 from inference.partial import Row
 
@@ -365,7 +366,7 @@ def import_vllm() -> None:
     """Import what every model needs. Nothing is loaded, and no GPU is touched."""
     build = _installed()
     _set_variables(build)
-    with importing():
+    with collection_paused():
         if build.on_cpu:
             import vllm.v1.worker.cpu_worker
         import vllm.v1.engine.llm_engine  # noqa: F401
