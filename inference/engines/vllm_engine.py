@@ -16,11 +16,12 @@ from typing import Any
 
 from core.errors import HallmarkError, InputError, ResourceError
 from core.imports import collection_paused
+from core.progress import announce
 from core.tensors import INDEX, nonfinite_tensors, refuse_nonfinite, weight_files
 from golden.schema import Item
 from golden.tokenizer import load_tokenizer
 from inference.asking import Asking
-from inference.batching import Prompt, positions_depend_on_rows
+from inference.batching import Prompt, is_routed, positions_depend_on_rows, probed
 from inference.contract import EngineUsed, PredictSpec
 from inference.engines.base import Note, Request
 from inference.engines.vllm_builds import BUILDS, INSTALL, Build, find_build
@@ -33,6 +34,8 @@ CAPABILITY = (8, 0)
 """The compute capability from which on vLLM's batch-invariant kernels work."""
 KEPT = ("VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "VLLM_LOGGING_LEVEL")
 """Variables of vLLM that are left as they are: they change no prediction. All others are ours to set."""
+DRAWN = {"temperature", "top_p", "seed"}
+PROBED_STEPS = 3
 STEP_TOKENS = 4096
 """Tokens of prompts that go through the model together on a CPU; more where one prompt is longer."""
 BLOCK = 128
@@ -93,7 +96,8 @@ class VllmEngine:
         self.layout = load_layout(spec.directory)
         self.asking = Asking(spec, tokenizer, self.layout.config, embedding_rows(self.layout))
         self.writing = self.asking.writing
-        self.exact = self.on_cpu and spec.generation.dtype == "float32"
+        in_float32 = self.on_cpu and spec.generation.dtype == "float32"
+        self.exact = in_float32 and not is_routed(self.layout)
         self.ties = 0
         self.engine: Any = None
         self.watched: Any = None
@@ -110,6 +114,28 @@ class VllmEngine:
         self.engine, self.watched = self._load(length)
         if found := self.engine.apply_model(nonfinite_weights)[0]:
             refuse_nonfinite(self.spec.directory, nonfinite_tensors(self.spec.directory) or found)
+        if self.exact and not self._is_steady(probed(shortest), probed(longest)):
+            announce("batching:", "this model's tokens depend on what is in a batch by more than rounding")
+            self.exact = False
+
+    def _is_steady(self, one: list[int], other: list[int]) -> bool:
+        """Whether a second prompt moves the logits of a first one by rounding alone."""
+        from inference.engines.vllm_watch import NOISE, STEADY, moved
+
+        alone, beside = (self._logits(prompts) for prompts in ([one], [one, other]))
+        return moved(alone, beside) * STEADY <= NOISE
+
+    def _logits(self, prompts: Sequence[list[int]]) -> list[Any]:
+        """The logits of the first tokens behind the first of some prompts, float32 [vocabulary] each."""
+        self.watched.kept = []
+        longest = min(PROBED_STEPS, self.spec.generation.longest)
+        for number, tokens in enumerate(prompts):
+            self._ask(number, Answer(Request(Prompt("", tokens, truncated=False))), longest)
+        while self.engine.has_unfinished_requests():
+            self.engine.step()
+        kept: list[Any] = self.watched.kept
+        self.watched.clear()
+        return kept
 
     def _load(self, length: int) -> tuple[Any, Any]:
         """The engine, and what watches its logits on a CPU.
@@ -321,6 +347,7 @@ class VllmEngine:
                 "do_sample": settings.temperature > 0,
                 "max_new_tokens": settings.longest,
                 "eos_token_id": ends[0] if len(ends) == 1 else sorted(ends),
+                **(settings.model_dump(include=DRAWN) if settings.temperature else {}),
             },
             "batching": "engine",
             "device": "cpu" if self.on_cpu else "cuda",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,9 +14,11 @@ from inference.sampling import draw, uniform
 
 NOISE = 2.0**-14
 """Two logits that are further apart than this share of the row's largest one in size come in the same order
-in any company. Measured in float32, with 1 M and with 135 M parameters: company changes a logit by at most
+in any company. Measured in float32, with 1 M and with 135 M parameters: company moves a logit by at most
 2**-18 of that.
 """
+STEADY = 8
+"""A model whose logits are moved by more than this part of NOISE is not steady enough."""
 
 
 class Row(NamedTuple):
@@ -41,14 +44,35 @@ class Watched:
     Attributes:
         unsure: the places of tokens that noise could have decided.
         bad: the place of the first token whose largest logit is NaN or infinite.
+        kept: the logits of request 0, float32 [vocabulary] for each token, where somebody wants them.
     """
 
     unsure: dict[int, set[int]] = field(default_factory=dict)
     bad: dict[int, int] = field(default_factory=dict)
+    kept: list[Any] | None = None
+
+    def clear(self) -> None:
+        """Forget everything, and keep no logits."""
+        self.unsure, self.bad, self.kept = {}, {}, None
 
     def take(self, number: int) -> list[int]:
         """The places of a request that has ended, in order."""
         return sorted(self.unsure.pop(number, ()))
+
+
+def moved(alone: Sequence[Any], beside: Sequence[Any]) -> float:
+    """By how much company moves logits, as a share of the largest one in size.
+
+    Args:
+        alone: float32 [vocabulary] for each token, as `Watched` keeps them.
+        beside: the same request's with another one beside it.
+    """
+    found = 0.0
+    for one, other in zip(alone, beside, strict=True):
+        found = max(found, float((one - other).abs().max() / one.abs().max()))
+        if one.argmax() != other.argmax():
+            break  # a tie, which rounding decides: what follows are other words
+    return found
 
 
 def watching(watched: Watched, settings: GenerationConfig) -> type[LogitsProcessor]:
@@ -80,6 +104,10 @@ def watching(watched: Watched, settings: GenerationConfig) -> type[LogitsProcess
 
         def apply(self, logits: Any) -> Any:
             """Return float32 [rows, vocabulary] logits, of which the largest is to be taken."""
+            if watched.kept is not None:
+                watched.kept += [
+                    logits[number].clone() for number, row in self.rows.items() if row.number == 0
+                ]
             low, high = logits.aminmax(dim=-1)
             noise = NOISE * torch.maximum(high.abs(), low.abs().nan_to_num(posinf=0.0))
             finite = torch.isfinite(high)

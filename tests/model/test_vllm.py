@@ -149,8 +149,11 @@ def test_what_is_drawn_depends_on_item_and_sample_alone(tmp_path: Path, small_da
     for name, size in (("one", 1), ("many", 15)):
         last, _ = run_vllm(spec(tmp_path / name, dataset, batch_size=size, seed=5, **drawn))
         assert last["event"] == "result", last
-    one, many = ((tmp_path / name / "predictions.jsonl").read_text() for name in ("one", "many"))
-    assert one == many
+    with_transformers(spec(tmp_path / "one", dataset, seed=5, **drawn), tmp_path / "transformers")
+    one, many, transformers = (
+        (tmp_path / name / "predictions.jsonl").read_text() for name in ("one", "many", "transformers")
+    )
+    assert one == many == transformers
     assert any(len(set(json.loads(line)["predictions"])) > 1 for line in one.splitlines())
 
 
