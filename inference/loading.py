@@ -12,7 +12,8 @@ from core.load_errors import explained
 from core.model_files import TEMPLATES
 from core.tensors import NonFinite, refuse_nonfinite
 from golden.tokenizer import OURS, load_tokenizer
-from inference.contract import PredictSpec
+from inference.contract import GenerationConfig, PredictSpec
+from inference.memory import available_bytes, refuse_weights
 from inference.model_directory import check_model_directory
 from inference.tokenizer_files import TOKENIZER_FILES
 
@@ -44,7 +45,7 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     Raises:
         InputError: transformers cannot load it, or config and weights disagree; names the tensor.
         IntegrityError: a safetensors file is damaged.
-        ResourceError: no GPU though one was asked for, or too little memory.
+        ResourceError: no GPU though one was asked for, or too little memory for the weights alone.
     """
     import_libraries()
     import torch
@@ -58,6 +59,8 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     load_config(path)
+    generation = spec.generation
+    refuse_weights(path, generation, device=device, available=available_bytes(generation, device))
     tokenizer = load_tokenizer(path)
     with explained(path):
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -66,12 +69,30 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
             dtype=getattr(torch, spec.generation.dtype),
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # only so that the report below names the tensor
+            **_spread(generation),
             **OURS,
         )
         _check_loading(path, report)
         refuse_nonfinite(path, nonfinite_weights(model))
-        model = model.to(device).eval()
+        if generation.device_map == "none":
+            model = model.to(device)
+        model = model.eval()
     return tokenizer, model, device
+
+
+def _spread(generation: GenerationConfig) -> dict[str, Any]:
+    """What transformers and accelerate are told of where a model goes. What is left on the disk is read from
+    its safetensors files.
+    """
+    if generation.device_map == "none":
+        return {}
+    import torch
+
+    gpus = range(0 if generation.device == "cpu" else torch.cuda.device_count())
+    limit = available_bytes(generation, "cpu")
+    if limit is None or (gpus and generation.memory_gb is None):
+        return {"device_map": "auto"}
+    return {"device_map": "auto", "max_memory": {**dict.fromkeys(gpus, limit), "cpu": limit}}
 
 
 def load_config(path: Path) -> Any:
@@ -162,6 +183,8 @@ def nonfinite_weights(model: Any) -> list[NonFinite]:
 
     found = []
     for name, weight in model.named_parameters():
+        if weight.is_meta:
+            continue  # on the disk, whose numbers were looked at when the run was planned
         if weight.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(weight))).all()):
             bad = int((~torch.isfinite(weight)).sum())
             found.append(
