@@ -100,7 +100,7 @@ def run_child(
 
 
 @contextmanager
-def started_early(module: str, *, threads: int, python: Path | None = None) -> Iterator[None]:
+def started_early(module: str, *, threads: int, python: Path | None = None) -> Iterator[Callable[[], None]]:
     """Start a child now for the first `run_child` of the block that wants the same program, so that it has
     imported its libraries by then. It has no lock yet, so it touches no GPU. Whatever goes wrong with it goes
     wrong again, and is said, when the work is done. One that nobody wanted is killed.
@@ -110,6 +110,9 @@ def started_early(module: str, *, threads: int, python: Path | None = None) -> I
         threads: likewise.
         python: likewise.
 
+    Yields:
+        What kills it before the block ends, where it is known that nobody will want it.
+
     Example:
         >>> with started_early("inference", threads=2):
         ...     ...  # what takes a while
@@ -118,11 +121,11 @@ def started_early(module: str, *, threads: int, python: Path | None = None) -> I
     try:
         child = _EarlyChild(_program(module, threads, python))
     except OSError:  # no memory or no room for it; the work itself will say so
-        yield
+        yield lambda: None
         return
     token = _early.set(child)
     try:
-        yield
+        yield child.discard
     finally:
         _early.reset(token)
         child.discard()

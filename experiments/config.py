@@ -14,8 +14,14 @@ from core.errors import InputError
 from core.judge_reference import JudgeReference, parse_judge
 from evaluation.gate import GateConfig
 from evaluation.suite import Limit, Requirement, Suite, check_suite, in_order
-from experiments.defaults import NOT_TRAINED, TINY_MODEL_NAME, model_name_for
-from experiments.references import REGISTRY_PREFIX, TINY_BASE, short_name
+from experiments.names import (
+    NOT_TRAINED,
+    REGISTRY_PREFIX,
+    TINY_BASE,
+    TINY_MODEL_NAME,
+    model_name_for,
+    short_name,
+)
 from golden.manifest import DEFAULT_JUDGE
 from golden.prompting import PromptConfig
 from inference.contract import GenerationConfig

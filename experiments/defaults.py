@@ -11,21 +11,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 from core.child_process import run_child
-from core.errors import InputError
 from core.files import read_json, sha256_file
 from core.progress import announce, current_listener
 from experiments.engines import engine_python
-from experiments.references import REGISTRY_PREFIX, TINY_BASE, TINY_BASE_DIRECTORY
+from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
 from golden.rendering import THINKING, completion_of, render_completion
 from golden.schema import Item, Trace
 from inference.contract import LONGEST, FitResult, FitSpec, GenerationConfig
-from inference.endpoint import ENDPOINT_PREFIX
 from inference.loading import tokenizer_sha256
 from trainer.contract import SettledTrainConfig, SettleSpec, Settling, TrainConfig
 
-TINY_MODEL_NAME = "tiny-reasoner"
 TINY_MAX_NEW_TOKENS = 128
 TINY_TRAINING = MappingProxyType(
     {
@@ -41,10 +38,6 @@ SERVED_MAX_NEW_TOKENS = 1024
 BYTES_PER_TOKEN = 2
 """Fewer than tokens have in any language that a tokenizer was made for."""
 TOKENIZER = "tokenizer.json"
-NOT_TRAINED = (
-    "an endpoint serves this model, and without its weights nothing can be trained from it. Name weights: a "
-    "directory, or a hub id."
-)
 LOG = Path("cache", "plan.log")
 """What the libraries print that measure a dataset, below the home folder."""
 
@@ -58,32 +51,6 @@ def is_tiny(model: Path) -> bool:
     """
     path = model / TOKENIZER
     return path.is_file() and sha256_file(path) == sha256_file(TINY_BASE_DIRECTORY / TOKENIZER)
-
-
-def model_name_for(base: str) -> str:
-    """The name in the registry of what is trained from a model, where nobody gave one: that of the registered
-    model itself, or that of the tiny base's descendants.
-
-    Args:
-        base: reference of the model.
-
-    Raises:
-        InputError: no other model has a name.
-
-    Example:
-        >>> model_name_for("registry:support@champion")
-        'support'
-    """
-    if base == TINY_BASE:
-        return TINY_MODEL_NAME
-    if base.startswith(ENDPOINT_PREFIX):
-        raise InputError(f"base_model: {base}: {NOT_TRAINED}")
-    if base.startswith(REGISTRY_PREFIX):
-        return base.removeprefix(REGISTRY_PREFIX).partition("@")[0]
-    raise InputError(
-        f"model_name: what is trained from {base} needs a name in the registry, under which its versions are "
-        "kept. Give one, as in --model-name support."
-    )
 
 
 def settle_generation(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import core
-from core.errors import ResourceError
+from core.child_process import started_early
+from core.errors import HallmarkError, ResourceError
 from core.settings import get_settings
 from inference.contract import GenerationConfig
 from inference.engines.vllm_builds import INSTALL, Build, find_build
@@ -26,6 +29,10 @@ from importlib.metadata import distributions
 found = {each.name.lower().replace("_", "-"): each.version for each in distributions() if each.name}
 print(json.dumps({"python": platform.python_version(), "packages": found}))
 """
+
+
+INFERENCE = "inference"
+"""The module that predicts, in a process of its own."""
 
 
 class Environment(NamedTuple):
@@ -61,6 +68,28 @@ def engine_python(generation: GenerationConfig) -> Path | None:
         ResourceError: the engine is not installed, or not for the device; says what to do.
     """
     return find_vllm(generation).python if generation.engine == "vllm" else None
+
+
+@contextmanager
+def inference_begun(generation: GenerationConfig) -> Iterator[Callable[[], None]]:
+    """Inside the block a process that will predict imports its libraries, while the work is planned and
+    Prefect starts. An endpoint has none.
+
+    Args:
+        generation: names the engine.
+
+    Yields:
+        What ends it, for when nothing has to be predicted.
+    """
+    try:
+        python = engine_python(generation)
+    except HallmarkError:  # planning says so
+        python = None
+    if generation.engine == "openai":
+        yield lambda: None
+        return
+    with started_early(INFERENCE, threads=generation.threads, python=python) as discard:
+        yield discard
 
 
 def find_vllm(generation: GenerationConfig) -> Elsewhere:

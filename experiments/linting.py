@@ -25,7 +25,8 @@ from experiments.lint_rules import (
     too_long,
     unanswerable,
 )
-from experiments.references import TINY_BASE, TINY_BASE_DIRECTORY, resolve_model
+from experiments.names import TINY_BASE
+from experiments.references import TINY_BASE_DIRECTORY, resolve_model
 from experiments.workspace import open_workspace
 from golden.datasets import Dataset, load_dataset
 from golden.freezing import freeze, refuse_frozen

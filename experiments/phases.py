@@ -21,7 +21,7 @@ from core.progress import Listener, announce
 from core.sealed import seal
 from evaluation.gate import CUT_SHARE
 from evaluation.metrics import MetricsSnapshot, summarise
-from experiments.engines import engine_python
+from experiments.engines import INFERENCE, engine_python
 from experiments.environment import (
     TRAINING_CODE,
     TRAINING_PACKAGES,
@@ -32,7 +32,7 @@ from experiments.environment import (
 from experiments.plan import RunPlan, TrainingPlan
 from experiments.references import RUN_PREFIX
 from experiments.run_files import left_files, predictions_damage, training_damage
-from experiments.runs import INFERENCE, RunRef
+from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
 from golden.schema import Item

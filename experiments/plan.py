@@ -32,7 +32,8 @@ from experiments.environment import (
 )
 from experiments.guarding import check_prompt
 from experiments.lineage import File, Golden, Weights, held_items, lineage
-from experiments.references import REGISTRY_PREFIX, ResolvedModel, resolve_model
+from experiments.names import REGISTRY_PREFIX
+from experiments.references import ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import RULE, Overlap, find_overlaps

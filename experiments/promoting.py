@@ -13,10 +13,10 @@ from evaluation.suite import Suite
 from experiments.comparing import record
 from experiments.config import ExperimentConfig
 from experiments.datasets import refuse_quick_look
-from experiments.defaults import model_name_for
 from experiments.gatekeeper import Gatekeeper, Wanted
 from experiments.lineage import TrainingData, training_data
-from experiments.references import REGISTRY_PREFIX, recorded_model
+from experiments.names import REGISTRY_PREFIX, model_name_for
+from experiments.references import recorded_model
 from experiments.result import ALIAS, ExperimentResult, ExperimentRuns, PromotionResult
 from experiments.runs import run_ref
 from experiments.weights import model_of

@@ -15,6 +15,7 @@ from core.errors import InputError, IntegrityError, ResourceError
 from core.model_files import is_model_file, sha256_model
 from core.progress import announce
 from core.tensors import refuse_nonfinite, survey_tensors
+from experiments.names import REGISTRY_PREFIX, TINY_BASE, short_name
 from experiments.weights import model_of
 from experiments.workspace import Workspace
 from inference.endpoint import ENDPOINT_PREFIX, Access, Endpoint, find_served, fingerprint, served_name
@@ -23,9 +24,7 @@ from registry import Registry
 from registry.artifacts.checkouts import is_intact
 from registry.models import CHAMPION
 
-TINY_BASE = "tiny-base"
 TINY_BASE_DIRECTORY = Path(__file__).parent.parent / "golden" / "base" / TINY_BASE
-REGISTRY_PREFIX = "registry:"
 RUN_PREFIX = "run:"
 RUN_ID = re.compile(r"\d{8}-\d{6}(-[0-9a-f]*)?$")
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
@@ -77,13 +76,6 @@ class ResolvedModel(BaseModel):
         if self.revision is None or self.reference.startswith(REGISTRY_PREFIX):
             return None
         return self.reference.partition("@")[0], self.revision
-
-
-def short_name(reference: str) -> str:
-    """A model reference as a title has it: a directory's last part, and everything else as it is."""
-    kept = reference.startswith((REGISTRY_PREFIX, ENDPOINT_PREFIX))
-    directory = "/" in reference and not kept and "@" not in reference
-    return Path(reference).name if directory else reference
 
 
 def resolve_model(reference: str, workspace: Workspace, endpoint: Endpoint | None = None) -> ResolvedModel:

@@ -14,8 +14,9 @@ from experiments.datasets import dataset_file, training_file
 from experiments.differences import Difference, first_differing_tree, first_differing_value, flat, shown
 from experiments.engines import engine_python
 from experiments.environment import environment
+from experiments.names import REGISTRY_PREFIX
 from experiments.plan import DatasetRef, RunPlan, TrainingPlan, Twins, settled_plan
-from experiments.references import REGISTRY_PREFIX, recorded_model
+from experiments.references import recorded_model
 from experiments.runs import RunRef
 from experiments.weights import model_of
 from experiments.workspace import Workspace

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from core.child_process import started_early
 from core.errors import HallmarkError, IntegrityError, ResourceError, interruption
 from core.files import raise_for_os_error, remove_unfinished, write_json
 from core.locks import Holder, acquire, acquire_when_free, holder
 from core.progress import announce
-from experiments.engines import engine_python
 from experiments.run_files import LOCK, RunFiles, is_here, is_plain, misplaced
 from golden.prompting import recorded_prompt
 from inference.contract import GenerationConfig
@@ -30,9 +28,6 @@ from registry.artifacts.store import Store
 if TYPE_CHECKING:  # it imports what a run computes with, and a list of runs has no need of that
     from experiments.plan import RunPlan
 
-
-INFERENCE = "inference"
-"""The module that predicts, in a process of its own."""
 
 LOOKED_AT = 200
 """Newest baseline runs among which an explanation is sought."""
@@ -85,23 +80,6 @@ def find_reusable(plan: RunPlan, registry: Registry) -> RunRef | None:
         return found
     announce("damaged:", f"{found.files.model}: is not what run {run.run_id} trained. It is trained again")
     return None
-
-
-@contextmanager
-def inference_begun(plan: RunPlan, registry: Registry) -> Iterator[None]:
-    """Inside the block a process that will predict imports its libraries, while Prefect starts. There is none
-    where a recorded run can be taken.
-
-    Args:
-        plan: of the block's first run, a baseline.
-        registry: holds the recorded runs.
-    """
-    generation = plan.generation
-    if find_reusable(plan, registry) is not None or generation.engine == "openai":
-        yield
-        return
-    with started_early(INFERENCE, threads=generation.threads, python=engine_python(generation)):
-        yield
 
 
 def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:

@@ -306,10 +306,7 @@ def experiment(
         'THE GATE SAID YES; promotion was switched off'
     """
     from experiments.config import ExperimentConfig, configured, with_suite
-    from experiments.plan import plan_experiment, plan_key, planned
-    from experiments.runs import inference_begun
-    from experiments.workspace import open_workspace
-    from hallmark.workstation.ready import prefect_ready
+    from experiments.engines import inference_begun
 
     settings = _given(
         base_model=base_model,
@@ -326,12 +323,18 @@ def experiment(
         fail_unless_promoted=fail_unless_promoted,
     )
     wanted = configured(ExperimentConfig, config, with_suite(settings, suite))
-    with progress_shown():
+    with progress_shown(), inference_begun(wanted.generation) as unneeded:
+        from experiments.plan import plan_experiment, plan_key, planned
+        from experiments.runs import find_reusable
+        from experiments.workspace import open_workspace
+        from hallmark.workstation.ready import prefect_ready
+
         workspace = open_workspace()
         plan = plan_experiment(wanted, workspace)
         first, *_ = plan.config.baselines()
-        begun = inference_begun(plan.plans[plan_key(first)], workspace.registry)
-        with begun, prefect_ready(), planned(plan.plans):
+        if find_reusable(plan.plans[plan_key(first)], workspace.registry) is not None:
+            unneeded()
+        with prefect_ready(), planned(plan.plans):
             from flows.experiment import experiment as flow
 
             return flow(plan.config)
@@ -977,18 +980,21 @@ def _evaluated(
 ) -> RunResult:
     """Run the flow of this name: one flow under the two names that the loop has for it."""
     from experiments.config import EvaluateConfig, configured
-    from experiments.plan import plan_evaluation, plan_key, planned
-    from experiments.runs import inference_begun
-    from experiments.workspace import open_workspace
-    from hallmark.results import recorded_run
-    from hallmark.workstation.ready import prefect_ready
+    from experiments.engines import inference_begun
 
     wanted = configured(EvaluateConfig, config, settings)
-    with progress_shown():
+    with progress_shown(), inference_begun(wanted.generation) as unneeded:
+        from experiments.plan import plan_evaluation, plan_key, planned
+        from experiments.runs import find_reusable
+        from experiments.workspace import open_workspace
+        from hallmark.results import recorded_run
+        from hallmark.workstation.ready import prefect_ready
+
         workspace = open_workspace()
         plan = plan_evaluation(wanted, workspace)
-        begun = inference_begun(plan, workspace.registry)
-        with begun, prefect_ready(), planned({plan_key(wanted): plan}):
+        if find_reusable(plan, workspace.registry) is not None:
+            unneeded()
+        with prefect_ready(), planned({plan_key(wanted): plan}):
             from flows import evaluate as flows
 
             return recorded_run(workspace.registry, getattr(flows, name)(wanted))

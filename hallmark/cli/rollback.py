@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from experiments.defaults import TINY_MODEL_NAME
-from experiments.result import log_line
+from experiments.names import TINY_MODEL_NAME
 from hallmark import api
 from hallmark.cli.terminal import Alias, Json, Reason, emit, out
 
@@ -23,6 +22,8 @@ def rollback(
     json: Json = False,
 ) -> None:
     """Make an earlier version champion again."""
+    from experiments.result import log_line
+
     moved = api.rollback(version, reason, model_name, alias=alias)
     if json:
         emit({**moved.version.model_dump(mode="json"), "head": moved.head})

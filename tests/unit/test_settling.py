@@ -10,7 +10,8 @@ import pytest
 from core.errors import HallmarkError, InputError
 from experiments.config import ExperimentConfig, configured, training
 from experiments.datasets import training_dataset
-from experiments.defaults import TINY_TRAINING, characters, is_tiny, model_name_for, settle_training
+from experiments.defaults import TINY_TRAINING, characters, is_tiny, settle_training
+from experiments.names import model_name_for
 from experiments.references import TINY_BASE_DIRECTORY
 from golden.datasets import load_dataset
 from golden.prompting import ResolvedPrompt
