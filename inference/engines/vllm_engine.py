@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from core.errors import HallmarkError, InputError, ResourceError
+from core.errors import InputError, ResourceError
 from core.imports import collection_paused
 from core.progress import announce
 from core.tensors import INDEX, nonfinite_tensors, refuse_nonfinite, weight_files
@@ -24,7 +24,7 @@ from inference.asking import Asking
 from inference.batching import Prompt, is_routed, positions_depend_on_rows, probed
 from inference.contract import EngineUsed, PredictSpec
 from inference.engines.base import Note, Request
-from inference.engines.vllm_builds import BUILDS, INSTALL, Build, find_build
+from inference.engines.vllm_builds import BUILDS, INSTALL, Build, find_build, not_loaded
 from inference.finite import not_finite
 from inference.loading import embedding_rows, load_layout, nonfinite_weights
 from inference.model_directory import check_model_directory
@@ -185,7 +185,8 @@ class VllmEngine:
                     EngineArgs(model=folder, **arguments), usage_context=UsageContext.LLM_CLASS
                 )
             except Exception as error:  # whatever vLLM and the libraries below it say
-                raise self._not_loaded(error, folder) from error
+                said = str(error).replace(folder, str(self.spec.directory))
+                raise not_loaded(self.spec.directory, self.build, said) from error
         return made, watched
 
     def _cache_bytes(self, length: int) -> int:
@@ -203,18 +204,6 @@ class VllmEngine:
         width = 4 if self.spec.generation.dtype == "float32" else 2
         row: int = 2 * layers * keys * head * width * BLOCK * (-(-length // BLOCK) + 1)
         return max(2 * row, min(row * (self.spec.generation.batch_size + 1), free // 2))
-
-    def _not_loaded(self, error: Exception, folder: str) -> HallmarkError:
-        said = " ".join(str(error).split()).replace(folder, str(self.spec.directory))[:400]
-        if re.search(r"memory|cache blocks", said, re.IGNORECASE):
-            return ResourceError(
-                f"{self.spec.directory}: too little memory for the model and one answer: {said} Lower "
-                "generation.max_new_tokens, set generation.dtype to bfloat16, or use a GPU with more memory."
-            )
-        return InputError(
-            f"{self.spec.directory}: {self.build.name} {self.build.version} cannot run this model: {said} "
-            "Set generation.engine to transformers."
-        )
 
     def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:
         """See `Engine`."""
