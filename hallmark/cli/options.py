@@ -38,6 +38,10 @@ class Option(NamedTuple):
         """The name under which a command receives it."""
         return self.fields[0].replace(".", "_")
 
+    def suits(self, kind: type[BaseModel]) -> bool:
+        """Whether a configuration has use for it."""
+        return has_field(kind, self.fields[0]) and (self.beside is None or has_field(kind, self.beside))
+
 
 OPTIONS = (
     Option(("--base-model", "-m"), ("base_model",)),
@@ -280,8 +284,4 @@ def is_model(field: FieldInfo) -> bool:
 
 @cache
 def _options_of(kind: type[BaseModel]) -> tuple[Option, ...]:
-    return tuple(
-        each
-        for each in OPTIONS
-        if has_field(kind, each.fields[0]) and (each.beside is None or has_field(kind, each.beside))
-    )
+    return tuple(each for each in OPTIONS if each.suits(kind))
