@@ -71,7 +71,7 @@ def not_loaded(model: Path, build: Build, said: str) -> HallmarkError:
         said: its own message.
     """
     said = " ".join(said.split())[:SHOWN].rstrip(".")
-    if re.search(r"memory|cache blocks", said, re.IGNORECASE):
+    if re.search(r"memory|KV cache|cache blocks", said, re.IGNORECASE):
         return ResourceError(
             f"{model}: too little memory for the model and one answer: {said}. Lower "
             "generation.max_new_tokens, set generation.dtype to bfloat16, or use a GPU with more memory."
