@@ -28,8 +28,8 @@ settings.load_profile("tests")
 
 
 class WorkplacesTogether(LoadScopeScheduling):
-    """Each test goes to whichever worker is free, but a file in tests/e2e, one workplace, stays together; so do
-    the tests of vLLM, which takes long to import.
+    """Each test goes to whichever worker is free, but a file in tests/e2e, one workplace, stays together. So
+    do the tests of vLLM, which takes long to import.
 
     pytest-xdist 3.8.0 has the mark xdist_group for this, which does nothing under pytest 9.2.
     """
