@@ -134,10 +134,11 @@ class GenerationConfig(Config):
                 "generation.endpoint: is for the engine openai, which needs one, as in "
                 "http://localhost:8000/v1"
             )
-        if self.output == "log_probs" and self.engine == "vllm":
-            raise ValueError(
-                "generation.output: log_probs needs the engine transformers. Set generation.engine to it"
-            )
+        for name, usual in (("output", "text"), ("device_map", "none")):
+            if self.engine == "vllm" and (value := getattr(self, name)) != usual:
+                raise ValueError(
+                    f"generation.{name}: {value} needs the engine transformers. Set generation.engine to it"
+                )
         if self.output == "log_probs" and (self.samples > 1 or self.temperature > 0):
             raise ValueError("generation.output: log_probs draws nothing, so no samples and no temperature")
         if self.engine == "openai":
