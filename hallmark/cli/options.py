@@ -115,7 +115,7 @@ def with_settings(kind: type[BaseModel]) -> Callable[[Command], Command]:
             for each in signature.parameters.values()
             if each.kind is not inspect.Parameter.VAR_KEYWORD
         ]
-        made = [_parameter(kind, each) for each in _options_of(kind)]
+        made = [_parameter(kind, each) for each in options_of(kind)]
         if has_field(kind, "judge"):
             made.append(_keyword("judge_arg", JudgeArguments))
         place = list(signature.parameters).index("others")  # --set stands behind what it completes
@@ -151,7 +151,7 @@ def settings(
     """
     given = {
         field: options.get(each.parameter)
-        for each in _options_of(kind)
+        for each in options_of(kind)
         for field in each.fields
         if has_field(kind, field)
     }
@@ -279,7 +279,8 @@ def is_model(field: FieldInfo) -> bool:
 
 
 @cache
-def _options_of(kind: type[BaseModel]) -> tuple[Option, ...]:
+def options_of(kind: type[BaseModel]) -> tuple[Option, ...]:
+    """The options of a configuration's settings."""
     return tuple(
         each
         for each in OPTIONS
