@@ -100,7 +100,7 @@ def run_child(
 
 
 @contextmanager
-def started_early(module: str, *, threads: int) -> Iterator[None]:
+def started_early(module: str, *, threads: int, python: Path | None = None) -> Iterator[None]:
     """Start a child now for the first `run_child` of the block that wants the same program, so that it has
     imported its libraries by then. It has no lock yet, so it touches no GPU. Whatever goes wrong with it goes
     wrong again, and is said, when the work is done. One that nobody wanted is killed.
@@ -108,6 +108,7 @@ def started_early(module: str, *, threads: int) -> Iterator[None]:
     Args:
         module: as for `run_child`; its `answering` says what it does meanwhile.
         threads: likewise.
+        python: likewise.
 
     Example:
         >>> with started_early("inference", threads=2):
@@ -115,7 +116,7 @@ def started_early(module: str, *, threads: int) -> Iterator[None]:
         ...     run_child("inference", spec, PredictResult, threads=2, log=log, listener=listener)
     """
     try:
-        child = _EarlyChild(module, threads)
+        child = _EarlyChild(_program(module, threads, python))
     except OSError:  # no memory or no room for it; the work itself will say so
         yield
         return
@@ -130,8 +131,8 @@ def started_early(module: str, *, threads: int) -> Iterator[None]:
 class _EarlyChild:
     """A child that has begun early. What it prints goes to a file without a name until there is a log."""
 
-    def __init__(self, module: str, threads: int) -> None:
-        self.program = _program(module, threads, None)
+    def __init__(self, program: Program) -> None:
+        self.program = program
         self.waiting = True
         self.printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has its log
         self.ours, theirs = socket.socketpair()
@@ -192,7 +193,7 @@ _ELSEWHERE = """
 import runpy, sys
 from importlib.machinery import PathFinder
 
-place, module = sys.argv[1:]
+place, module, *arguments = sys.argv[1:]
 
 class Ours:
     @staticmethod
@@ -200,7 +201,7 @@ class Ours:
         return PathFinder.find_spec(name, [place]) if name in ("core", "golden", "inference") else None
 
 sys.meta_path.insert(0, Ours)
-sys.argv[1:] = []
+sys.argv[1:] = arguments
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 """What another environment's Python runs: it finds these rooms of ours, and nothing else of what we have."""

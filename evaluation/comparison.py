@@ -24,6 +24,8 @@ from evaluation.statistics import holm
 from evaluation.superiority import smallest_significant_gain
 
 RESAMPLES = 10_000
+CUT_OFF = "reached_max_new_tokens"
+"""What of a run is unknown where nobody counted the answers that were cut off."""
 SHOWN_VALUE = 200
 """Characters of a setting that an error quotes."""
 DIFFICULTY = {"easy": 1, "medium": 2, "hard": 3}
@@ -142,7 +144,8 @@ class Comparison(Tabular, Record):
         lost: trace ids that got worse.
         groups: how many independent groups the items form, n where each stands alone; None in comparisons
             that were recorded before this was counted.
-        cut: what remains without answers that were cut off; None where none were, or nobody counted.
+        cut: what remains without answers that were cut off; None where none were, or nobody counted
+            those of both sides.
         margin: the loss in mean score that p_not_worse is about; None where nobody asked.
         p_not_worse: one-sided, of "worse by the margin or more": small means not worse.
         of_model: what belongs to the models and differs: name -> the baseline's, the candidate's.
@@ -350,7 +353,8 @@ def compare(
 def _without_cut(
     ids: Sequence[str], pairs: Pairs, baseline: RunScores, candidate: RunScores, margin: float | None
 ) -> CutAnswers | None:
-    if not (cut := {*baseline.cut, *candidate.cut}):
+    unknown = CUT_OFF in baseline.unknown or CUT_OFF in candidate.unknown
+    if unknown or not (cut := {*baseline.cut, *candidate.cut}):
         return None
     places = [place for place, trace_id in enumerate(ids) if trace_id not in cut]
     whole = pairs.at(np.array(places, np.int64))

@@ -177,8 +177,16 @@ def conditions(
         cut=frozenset(meta.reached_max_new_tokens),
         of_model={**of_model, "tokenizer_sha256": meta.tokenizer_sha256},
         imported=meta.engine.name == "imported",
-        unknown=frozenset(meta.unknown) - {"truncated_prompts"},
+        unknown=_unknown(run.manifest.get("generation") or {}, meta),
     )
+
+
+def _unknown(settings: Mapping[str, Any], meta: PredictionMeta) -> frozenset[str]:
+    """The conditions that nobody knows, of imported predictions. No file says how an engine was switched."""
+    found = frozenset(meta.unknown) - {"truncated_prompts"}
+    if meta.engine.name != "imported" or settings.get("engine", "transformers") == "transformers":
+        return found
+    return found | {"generation.engine_version", "generation.engine_switches"}
 
 
 def _chosen(settings: Mapping[str, Any], meta: PredictionMeta) -> dict[str, Any]:

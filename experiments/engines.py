@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import core
-from core.errors import InputError, ResourceError
+from core.errors import ResourceError
 from core.settings import get_settings
 from inference.contract import GenerationConfig
 from inference.engines.vllm_builds import INSTALL, Build, find_build
@@ -70,13 +70,8 @@ def find_vllm(generation: GenerationConfig) -> Elsewhere:
         generation: names the device.
 
     Raises:
-        InputError: vLLM is asked for something that it is not used for.
         ResourceError: it is not installed, or not for the device; says what to do.
     """
-    if generation.output == "log_probs":
-        raise InputError(
-            "generation.output: log_probs needs the engine transformers. Set generation.engine to it."
-        )
     chosen = get_settings().vllm_python
     python = chosen or (VLLM_PYTHON if VLLM_PYTHON.exists() else Path(sys.executable))
     environment = installed(python.absolute())

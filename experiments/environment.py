@@ -17,7 +17,7 @@ from core.files import sha256_file, sha256_json
 from core.gpus import ask_driver
 from experiments.engines import engine_environment
 from golden.prompting import ResolvedPrompt
-from inference.contract import GenerationConfig
+from inference.contract import NO_INPUT, GenerationConfig
 
 PROJECT = Path(__file__).parent.parent
 NOT_INSTALLED = "not installed"
@@ -193,7 +193,7 @@ def evaluation_sha256(
             "model": model,
             "dataset": dataset,
             "prompt": prompt.recorded(),
-            "generation": generation.model_dump(exclude={"batch_size", "shards"}),
+            "generation": generation.model_dump(exclude=set(NO_INPUT)),
             "inference": inference,
             "judge": [judge, fingerprint],
             "judging": {"code": code_sha256(JUDGING_CODE), "python": platform.python_version()},

@@ -39,6 +39,7 @@ from golden.guard import RULE, Overlap, find_overlaps
 from golden.lines import Line
 from golden.prompting import ResolvedPrompt, resolve_prompt
 from inference.contract import GenerationConfig
+from inference.memory import refuse_at_planning
 from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
 from trainer.contract import SettledTrainConfig, TrainConfig
 from trainer.huggingface.tensor_names import check_tensors
@@ -493,6 +494,8 @@ def _settle(
     generation = settle_generation(
         config.generation, model.path, [dataset.path], prompt, workspace.home, check=check
     )
+    if model.path is not None:
+        refuse_at_planning(model.path, generation)
     return dataset, RunPlan(
         kind="baseline",
         model=model,

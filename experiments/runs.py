@@ -19,6 +19,7 @@ from core.errors import HallmarkError, IntegrityError, ResourceError, interrupti
 from core.files import raise_for_os_error, remove_unfinished, write_json
 from core.locks import Holder, acquire, acquire_when_free, holder
 from core.progress import announce
+from experiments.engines import engine_python
 from experiments.run_files import LOCK, RunFiles, is_here, is_plain, misplaced
 from golden.prompting import recorded_prompt
 from inference.contract import GenerationConfig
@@ -95,10 +96,11 @@ def inference_begun(plan: RunPlan, registry: Registry) -> Iterator[None]:
         plan: of the block's first run, a baseline.
         registry: holds the recorded runs.
     """
-    if find_reusable(plan, registry) is not None or plan.generation.engine != "transformers":
+    generation = plan.generation
+    if find_reusable(plan, registry) is not None or generation.engine == "openai":
         yield
         return
-    with started_early(INFERENCE, threads=plan.generation.threads):
+    with started_early(INFERENCE, threads=generation.threads, python=engine_python(generation)):
         yield
 
 

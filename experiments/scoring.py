@@ -9,7 +9,7 @@ from typing import Any
 from core.errors import IntegrityError
 from golden.lines import parse_line
 from golden.schema import Item
-from judges import Judge, Score, judge_fingerprint, load_judge
+from judges import Judge, Score, check_output, judge_fingerprint, load_judge
 from judges.judging import best_score
 from judges.samples import texts_of
 from judges.thinking import after_thinking, unfinished_named
@@ -40,6 +40,7 @@ def score_answer(
 @lru_cache(maxsize=16)
 def _judge(reference: str, fingerprint: str | None) -> Judge:
     judge = load_judge(reference)
+    check_output(judge, "text")
     if fingerprint is not None and (found := judge_fingerprint(judge)) != fingerprint:
         raise IntegrityError(
             f"judge {reference}: fingerprint {fingerprint} is meant, and {found} is installed. Install the "

@@ -36,6 +36,7 @@ def preview_prompts(config: TrainRunConfig, *, traces: bool) -> Preview:
         train_dataset=load_dataset(config.train.dataset).path if traces else None,
         prompt=prompt,
         max_new_tokens=longest if isinstance(longest, int) else None,
+        generation=config.generation,
     )
     with tempfile.TemporaryDirectory() as folder:
         return run_child(

@@ -2,9 +2,9 @@
 
 from core.child_process import answering
 from inference.contract import PredictSpec
+from inference.engines.load import import_engine
 from inference.generate import predict
-from inference.loading import import_libraries
 
 if __name__ == "__main__":
-    with answering(PredictSpec, meanwhile=import_libraries) as job:
+    with answering(PredictSpec, meanwhile=import_engine) as job:
         job.answer(predict(job.spec, job.listener))

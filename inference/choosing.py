@@ -138,7 +138,7 @@ def last_logits(model: Any) -> dict[str, int]:
 
 
 def usual_distance(model: Any) -> float:
-    """The distance between the largest logit and the median, on average over some tokens: the scale by which
+    """The distance between the largest logit and the median, on average over a few tokens: the scale by which
     a difference of logits is large or small.
 
     Args:
@@ -147,7 +147,7 @@ def usual_distance(model: Any) -> float:
     import torch
 
     rows = model.get_input_embeddings().weight.shape[0]
-    ids = torch.arange(min(64, rows), device=model.device)[None]
+    ids = torch.arange(min(16, rows), device=model.device)[None]
     with torch.inference_mode():
         logits = model(input_ids=ids, use_cache=False).logits[0].float()
     return float((logits.amax(-1) - logits.median(-1).values).nanmean())

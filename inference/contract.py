@@ -15,6 +15,9 @@ from inference.endpoint import ENDPOINT_PREFIX, Endpoint
 LONGEST = 32_768
 """The most that `max_new_tokens` may be."""
 
+NO_INPUT = frozenset({"batch_size", "memory_gb", "shards"})
+"""Settings that change no prediction, and so are no part of a run's identity."""
+
 EngineName = Literal["transformers", "vllm", "openai"]
 Batching = Literal["padded", "equal_length", "single", "engine"]
 """Which prompts go through a model together: any; those of equal length; none; or as the engine decides."""
@@ -24,7 +27,7 @@ class GenerationConfig(Config):
     """How predictions are made: greedily, unless a temperature is chosen.
 
     What changes predictions is part of a run's identity and a condition of comparisons; `batch_size`,
-    `shards`, `device` and `threads` change speed and memory.
+    `shards`, `device`, `device_map`, `memory_gb` and `threads` change speed and memory.
     """
 
     engine: EngineName = Field(
@@ -78,6 +81,17 @@ class GenerationConfig(Config):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto takes the GPU where there is one."
     )
+    device_map: Literal["none", "auto"] = Field(
+        default="none",
+        description="Where a model goes that is larger than a GPU: none loads it onto one device or refuses; "
+        "auto spreads it over all GPUs, then memory, then the disk, by accelerate.",
+    )
+    memory_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="Memory of the device, or with device_map of each, in 10^9 bytes. Default: what it has "
+        "free. A model whose weights need more is refused; a batch that needs more is made smaller.",
+    )
     threads: int = Field(
         default=2, ge=1, le=256, description="CPU threads. Recorded, because it can change results."
     )
@@ -119,6 +133,10 @@ class GenerationConfig(Config):
             raise ValueError(
                 "generation.endpoint: is for the engine openai, which needs one, as in "
                 "http://localhost:8000/v1"
+            )
+        if self.output == "log_probs" and self.engine == "vllm":
+            raise ValueError(
+                "generation.output: log_probs needs the engine transformers. Set generation.engine to it"
             )
         if self.output == "log_probs" and (self.samples > 1 or self.temperature > 0):
             raise ValueError("generation.output: log_probs draws nothing, so no samples and no temperature")
@@ -293,7 +311,7 @@ class PredictionMeta(BaseModel):
             neither the model's end nor `max_new_tokens`: content_filter, tool_calls.
         device: cpu or cuda.
         dtype: what was computed in.
-        batch_size_used: smaller than asked for where the GPU had too little memory.
+        batch_size_used: smaller than asked for where there was too little memory.
         timing: seconds, items per second, tokens per second; all that differs between two equal runs.
         weights_bytes: size of the model's safetensors files; None in files from before it was recorded.
         tensors_sha256: over their tensors alone, by which copies of the model are known; likewise.

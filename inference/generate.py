@@ -19,7 +19,16 @@ from golden.rendering import RENDERED
 from golden.schema import Item
 from inference.asking import weights
 from inference.batching import Prompt
-from inference.contract import META, PARTIAL, PREDICTIONS, SUMS, PredictionMeta, PredictResult, PredictSpec
+from inference.contract import (
+    META,
+    NO_INPUT,
+    PARTIAL,
+    PREDICTIONS,
+    SUMS,
+    PredictionMeta,
+    PredictResult,
+    PredictSpec,
+)
 from inference.engines import Engine, Request, load_engine
 from inference.loading import tokenizer_sha256
 from inference.partial import PartialPredictions, Row, Windows
@@ -198,7 +207,7 @@ def _identity(spec: PredictSpec) -> str:
         files = weights(spec.model)
         tensors = list(zip([path.name for path in files], sha256_files(files), strict=True))
         model = (tensors, tokenizer_sha256(spec.model))
-    chosen = spec.generation.model_dump(exclude={"batch_size", "shards"})
+    chosen = spec.generation.model_dump(exclude=set(NO_INPUT))
     settings = [*sorted(chosen.items()), spec.prompt.recorded(), spec.part]
     return sha256_bytes(repr((*model, sha256_file(spec.dataset), settings)).encode())
 

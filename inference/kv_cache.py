@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -69,16 +68,11 @@ class WindowLayer(DynamicLayer):  # type: ignore[misc] # transformers' annotatio
         """How many columns the window has."""
         return self.window.end - self.window.first
 
-    def move_rows(self, to: Any, source: Any) -> None:
-        """Copy rows over others, as far as the window's columns go.
-
-        Args:
-            to: int64 [rows].
-            source: int64 [rows].
-        """
+    def move_row(self, to: int, source: int) -> None:
+        """Copy a row over another, as far as the window's columns go."""
         columns = slice(self.window.first, self.window.end)
         for buffer in (self.keys, self.values):
-            buffer[to.to(buffer.device), :, columns] = buffer[source.to(buffer.device), :, columns]
+            buffer[to, :, columns] = buffer[source, :, columns]
 
     def move_columns(self, rows: int, first: int, end: int) -> None:
         """Make new buffers, of as many columns as the window says now, which begin with some of the old ones.
@@ -98,10 +92,3 @@ class WindowLayer(DynamicLayer):  # type: ignore[misc] # transformers' annotatio
 def window_cache(window: Window) -> Any:
     """What a model takes as `past_key_values`; its layers are made when they are first written to."""
     return Cache(layer_class_to_replicate=partial(WindowLayer, window))
-
-
-def move_rows(cache: Any, to: Sequence[int], source: Sequence[int]) -> None:
-    """Copy rows of every layer over others."""
-    places, found = torch.tensor(to), torch.tensor(source)
-    for layer in cache.layers:
-        layer.move_rows(places, found)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 from pathlib import Path
 from typing import Any
 
 from core.errors import InputError, ResourceError
 from core.files import sha256_bytes, sha256_file
+from core.imports import collection_paused
 from core.load_errors import explained
 from core.model_files import TEMPLATES
 from core.tensors import NonFinite, refuse_nonfinite
 from golden.tokenizer import OURS, load_tokenizer
-from inference.contract import PredictSpec
+from inference.contract import GenerationConfig, PredictSpec
+from inference.memory import available_bytes, refuse_weights
 from inference.model_directory import check_model_directory
 from inference.tokenizer_files import TOKENIZER_FILES
 
@@ -24,12 +24,8 @@ SEED = 0
 def import_libraries() -> None:
     """Import what every model of transformers needs; most of the time until a small one answers is spent
     here. Nothing is loaded, and no GPU is touched.
-
-    Python looks for garbage the more often the more objects there are, and finds none while it imports:
-    that took a fifth of the time. What is there afterwards stays, and is not looked at again.
     """
-    gc.disable()
-    try:
+    with collection_paused():
         import torch  # noqa: F401
         from transformers import (  # noqa: F401 - names of transformers are imported when they are asked for
             AutoConfig,
@@ -38,10 +34,6 @@ def import_libraries() -> None:
             GenerationMixin,
             PreTrainedModel,
         )
-    finally:
-        gc.freeze()
-        atexit.register(gc.unfreeze)
-        gc.enable()
 
 
 def load(spec: PredictSpec) -> tuple[Any, Any, str]:
@@ -53,7 +45,7 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     Raises:
         InputError: transformers cannot load it, or config and weights disagree; names the tensor.
         IntegrityError: a safetensors file is damaged.
-        ResourceError: no GPU though one was asked for, or too little memory.
+        ResourceError: no GPU though one was asked for, or too little memory for the weights alone.
     """
     import_libraries()
     import torch
@@ -67,6 +59,8 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     load_config(path)
+    generation = spec.generation
+    refuse_weights(path, generation, device=device, available=available_bytes(generation, device))
     tokenizer = load_tokenizer(path)
     with explained(path):
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -75,12 +69,30 @@ def load(spec: PredictSpec) -> tuple[Any, Any, str]:
             dtype=getattr(torch, spec.generation.dtype),
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # only so that the report below names the tensor
+            **_spread(generation),
             **OURS,
         )
         _check_loading(path, report)
         refuse_nonfinite(path, nonfinite_weights(model))
-        model = model.to(device).eval()
+        if generation.device_map == "none":
+            model = model.to(device)
+        model = model.eval()
     return tokenizer, model, device
+
+
+def _spread(generation: GenerationConfig) -> dict[str, Any]:
+    """What transformers and accelerate are told of where a model goes. What is left on the disk is read from
+    its safetensors files.
+    """
+    if generation.device_map == "none":
+        return {}
+    import torch
+
+    gpus = range(0 if generation.device == "cpu" else torch.cuda.device_count())
+    limit = available_bytes(generation, "cpu")
+    if limit is None or (gpus and generation.memory_gb is None):
+        return {"device_map": "auto"}
+    return {"device_map": "auto", "max_memory": {**dict.fromkeys(gpus, limit), "cpu": limit}}
 
 
 def load_config(path: Path) -> Any:
@@ -171,6 +183,8 @@ def nonfinite_weights(model: Any) -> list[NonFinite]:
 
     found = []
     for name, weight in model.named_parameters():
+        if weight.is_meta:
+            continue  # on the disk, whose numbers were looked at when the run was planned
         if weight.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(weight))).all()):
             bad = int((~torch.isfinite(weight)).sum())
             found.append(

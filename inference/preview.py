@@ -17,7 +17,9 @@ from golden.datasets import read_items, read_traces
 from golden.prompting import ResolvedPrompt
 from golden.rendering import EncodedTrace, Renderer, fit_max_new_tokens
 from golden.tokenizer import load_tokenizer
+from inference.contract import GenerationConfig
 from inference.loading import context_length, load_config
+from inference.memory import InferenceMemory, available_bytes, inference_memory, planned_device
 
 TRACES = 10_000
 """How many traces are measured at most."""
@@ -32,6 +34,7 @@ class PreviewSpec(BaseModel):
         train_dataset: a training .jsonl file; None for none.
         prompt: how the model is asked.
         max_new_tokens: the longest completion; None for one that suits the references.
+        generation: the other settings, of which some decide what memory is needed.
     """
 
     model: Path
@@ -39,6 +42,7 @@ class PreviewSpec(BaseModel):
     train_dataset: Path | None = None
     prompt: ResolvedPrompt = ResolvedPrompt()
     max_new_tokens: int | None = None
+    generation: GenerationConfig = GenerationConfig()
 
 
 class PreviewToken(BaseModel):
@@ -105,6 +109,7 @@ class Preview(BaseModel):
         shortened: how many of them leave no room for the longest answer, and are shortened.
         traces: how long the training examples are; None without any.
         notes: settings that change nothing.
+        memory: what inference needs, and what there is.
         item: the first one.
         trace: the first one; None without any.
     """
@@ -123,6 +128,7 @@ class Preview(BaseModel):
     shortened: int
     traces: Lengths | None
     notes: list[str]
+    memory: InferenceMemory
     item: PreviewLine
     trace: PreviewLine | None
 
@@ -161,9 +167,17 @@ def preview(spec: PreviewSpec) -> Preview:
         shortened=0 if context is None else sum(len(ids) > context - longest for ids in prompts),
         traces=_lengths([len(trace.ids) for trace in encoded]) if encoded else None,
         notes=renderer.notes(),
+        memory=_memory(spec, longest, max(map(len, prompts))),
         item=_line(renderer, items[0].trace_id, first),
         trace=_line(renderer, traces[0].trace_id, encoded[0]) if encoded else None,
     )
+
+
+def _memory(spec: PreviewSpec, longest: int, prompt_tokens: int) -> InferenceMemory:
+    generation = spec.generation.model_copy(update={"max_new_tokens": longest})
+    device = planned_device(generation)
+    available = available_bytes(generation, device)
+    return inference_memory(spec.model, generation, prompt_tokens, device=device, available=available)
 
 
 def _line(renderer: Renderer, trace_id: str, encoded: EncodedTrace) -> PreviewLine:

@@ -13,7 +13,7 @@ import torch
 from inference.batching import PROBED_STEPS, Prompt, difference, left_padded, refuse_single
 from inference.choosing import Choosing, alone, last_logits
 from inference.decoding import Writing
-from inference.kv_cache import Window, move_rows, window_cache
+from inference.kv_cache import Window, window_cache
 from inference.partial import Row
 from inference.requests import Note, Request
 
@@ -159,11 +159,11 @@ class Flight:
         left = len(self) - len(gone)
         to = [row for row in ended if row < left]
         source = [row for row in range(left, len(self)) if row not in gone]
-        if to:
-            move_rows(self.cache, to, source)
-            for each in (self.tokens, self.mask, self.positions, self.begins):
-                each[to] = each[source]
         for place, row in zip(to, source, strict=True):
+            for layer in self.cache.layers:
+                layer.move_row(place, row)
+            for each in (self.tokens, self.mask, self.positions, self.begins):
+                each[place] = each[row]
             self.requests[place], self.firsts[place] = self.requests[row], self.firsts[row]
         del self.requests[left:], self.firsts[left:]
         self.window.rows = slice(0, left)

@@ -23,7 +23,7 @@ from registry.tables import Dataset, Metric, Prediction, PromotionLog, Run
 CANDIDATES_SHOWN = 5
 ALIKE = 20
 """Newest runs of the same weights among which one with the same settings is looked for."""
-OF_SPEED = ("batch_size", "device", "shards", "threads")
+OF_SPEED = ("batch_size", "device", "device_map", "memory_gb", "shards", "threads")
 """Settings of generation that are not meant to change what is written."""
 PAGE = 1000
 """Predictions that are asked for at a time."""

@@ -41,6 +41,7 @@ from golden.prompting import PromptConfig, ResolvedPrompt, resolve_prompt
 from golden.schema import Item
 from inference.asking import weights
 from inference.contract import EngineUsed, GenerationConfig, PredictionMeta
+from inference.endpoint import served_name
 from inference.loading import tokenizer_sha256
 from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
 from registry import Registry
@@ -50,6 +51,7 @@ LISTED = 1000
 """So many rows of each kind are listed; all are counted."""
 FACTS = ("reached_max_new_tokens", "truncated_prompts")
 """What is counted beside the predictions: which answers, and which prompts, were cut off."""
+LONGEST = "generation.max_new_tokens"
 OF_TEXT = ("prompt.system", "prompt.instruction", "prompt.few_shot", "prompt.template_args", "prompt.date")
 OF_TURNS = ("prompt.system", "prompt.instruction", "prompt.few_shot")
 """What a prompt proves: as text that no chat template made, and as turns."""
@@ -57,7 +59,7 @@ ASKED = (
     *OF_TEXT,
     "prompt.stop",
     "generation.engine",
-    "generation.max_new_tokens",
+    LONGEST,
     "generation.temperature",
     "generation.top_p",
     "generation.seed",
@@ -67,8 +69,8 @@ ASKED = (
 imported predictions: one text per item, judged here.
 """
 KNOWABLE = (*ASKED, *FACTS)
-NUM_FEWSHOT = "prompt.num_fewshot"
-"""Is said beside the examples that it counts."""
+SAID_BESIDE = ("prompt.num_fewshot", "generation.output")
+"""What files of ours say too; it is never unknown."""
 ALL = "all"
 UNKNOWN = "unknown"
 Source = Literal["file", "given", "prompts"]
@@ -342,7 +344,7 @@ def prepare_predictions(
     read = read_predictions_file(path, format, columns)
     stated = read.content.stated
     given = {name: value for name, value in settings.items() if value is not None}
-    told = {name: value for name, value in stated.settings.items() if name in (*KNOWABLE, NUM_FEWSHOT)}
+    told = {name: value for name, value in stated.settings.items() if name in (*KNOWABLE, *SAID_BESIDE)}
     _check_names(given, known)
     _check_agreement(path, told, given)
     values = {
@@ -353,7 +355,7 @@ def prepare_predictions(
     config = validated(ImportConfig, nested({**values, **given}), "settings")
     dataset = load_dataset(config.dataset)
     judge = load_judge(config.judge or dataset.judge)
-    check_output(judge, "text")
+    check_output(judge, config.generation.output)
     workspace.registry.datasets.check(dataset.key, dataset.version, dataset.sha256)
     prompt = resolve_prompt(config.prompt)
     check_prompt(prompt, dataset)
@@ -370,7 +372,7 @@ def prepare_predictions(
     if "generation.temperature" in sources and config.generation.temperature == 0:
         for name in ("generation.top_p", "generation.seed"):  # nothing is drawn
             sources.setdefault(name, sources["generation.temperature"])
-    model = resolve_model(config.model, workspace)
+    model = _model(config.model, workspace)
     taken = {item.trace_id: matched.taken[item.trace_id] for item in items if item.trace_id in matched.taken}
     every = {"prompt": prompt.conditions(), "generation": config.generation.model_dump(mode="json")}
 
@@ -483,10 +485,21 @@ def _write(prepared: PreparedPredictions, run: RunRef, registry: Registry) -> No
     seal(files.predictions_sums, files.predicted)
 
 
+def _model(reference: str, workspace: Workspace) -> ResolvedModel:
+    """The model whose predictions they are. One that an endpoint serves is known by its name alone: nobody
+    asks the endpoint.
+    """
+    if (name := served_name(reference)) is None:
+        return resolve_model(reference, workspace)
+    if not name:
+        raise InputError(f"{reference}: name the model, as in {reference}llama3")
+    return ResolvedModel(reference=reference, path=None, sha256=sha256_json({"imported of endpoint": name}))
+
+
 def _check_names(given: Mapping[str, Any], known: Sequence[str]) -> None:
     if wrong := [name for name in known if name not in (*KNOWABLE, ALL)]:
         raise InputError(f"--known {wrong[0]}: expected {ALL}, or some of {', '.join(KNOWABLE)}")
-    fixed = ("generation.samples", "generation.output", "generation.endpoint")
+    fixed = ("generation.samples", "generation.endpoint")
     if wrong := [name for name in fixed if name in given]:
         raise InputError(f"{wrong[0]}: is not for imported predictions, which have one text per item")
 
@@ -502,11 +515,20 @@ def _check_agreement(path: Path, told: Mapping[str, Any], given: Mapping[str, An
 
 
 def _named(given: Mapping[str, Any], known: Sequence[str]) -> set[str]:
-    """The conditions that a person says something of."""
-    named = set(KNOWABLE) if ALL in known else set(known)
-    return named | {
-        name for name in KNOWABLE if any(each == name or each.startswith(f"{name}.") for each in given)
-    }
+    """The conditions that a person says something of. The longest completion has no default that could be
+    meant.
+
+    Raises:
+        InputError: it is said to be known, and no number is given.
+    """
+    named = {name for name in KNOWABLE if any(_is_part(each, name) for each in given)}
+    if LONGEST in known and LONGEST not in given:
+        raise InputError(f"--known {LONGEST}: has no default. Give the number: --max-new-tokens N")
+    return named | (set(KNOWABLE) - {LONGEST} if ALL in known else set(known))
+
+
+def _is_part(name: str, of: str) -> bool:
+    return name == of or name.startswith(f"{of}.")
 
 
 def _proved(

@@ -85,7 +85,7 @@ class RecordedRun:
         if prompt["few_shot"] is None:
             del prompt["num_fewshot"]
         usual = GenerationConfig().model_dump(mode="json")
-        names = ("engine", "max_new_tokens", "temperature", "top_p", "seed")
+        names = ("engine", "output", "max_new_tokens", "temperature", "top_p", "seed")
         generation = {**usual, **(self.run.manifest.get("generation") or {})}
         found = {
             **{f"prompt.{name}": value for name, value in prompt.items()},

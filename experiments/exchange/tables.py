@@ -106,6 +106,10 @@ def _row(where: str, row: Any, columns: Mapping[str, str]) -> Answered:
     if not isinstance(row, dict):
         problem = str(row) if isinstance(row, InputError) else "expected an object"
         return Answered(where, problem=problem)
+    samples = row.get("samples")  # as an export of ours has several completions
+    if isinstance(samples, list) and len(samples) > 1:
+        problem = f"samples: has {len(samples)}; one completion per item is expected"
+        return Answered(where, id=as_text(row.get(columns.get("trace_id", ""))), problem=problem)
     parts = {part: row.get(column) for part, column in columns.items()}
     cut = parts.get("cut_off")
     if cut is None and parts.get("finish_reason") is not None:

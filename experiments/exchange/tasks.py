@@ -19,7 +19,7 @@ from golden.datasets import Dataset, load_dataset
 from golden.prompting import PromptConfig, ResolvedPrompt, resolve_prompt
 from golden.rendering import conversation
 from golden.schema import Item
-from judges import judge_fingerprint, judge_reference, load_judge
+from judges import check_output, judge_fingerprint, judge_reference, load_judge
 
 TaskFormat = Literal["lm-eval", "inspect"]
 TASK_FORMATS: tuple[TaskFormat, ...] = get_args(TaskFormat)
@@ -135,6 +135,7 @@ def export_task(
         raise InputError(f"{directory}: is a file. Name a directory for the task.")
     dataset = load_dataset(reference)
     used = load_judge(judge or dataset.judge)
+    check_output(used, "text")
     settled = resolve_prompt(prompt or PromptConfig())
     check_prompt(settled, dataset)
     about = {

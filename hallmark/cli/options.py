@@ -38,6 +38,10 @@ class Option(NamedTuple):
         """The name under which a command receives it."""
         return self.fields[0].replace(".", "_")
 
+    def suits(self, kind: type[BaseModel]) -> bool:
+        """Whether a configuration has use for it."""
+        return has_field(kind, self.fields[0]) and (self.beside is None or has_field(kind, self.beside))
+
 
 OPTIONS = (
     Option(("--base-model", "-m"), ("base_model",)),
@@ -115,7 +119,7 @@ def with_settings(kind: type[BaseModel]) -> Callable[[Command], Command]:
             for each in signature.parameters.values()
             if each.kind is not inspect.Parameter.VAR_KEYWORD
         ]
-        made = [_parameter(kind, each) for each in options_of(kind)]
+        made = [_parameter(kind, each) for each in _options_of(kind)]
         if has_field(kind, "judge"):
             made.append(_keyword("judge_arg", JudgeArguments))
         place = list(signature.parameters).index("others")  # --set stands behind what it completes
@@ -151,7 +155,7 @@ def settings(
     """
     given = {
         field: options.get(each.parameter)
-        for each in options_of(kind)
+        for each in _options_of(kind)
         for field in each.fields
         if has_field(kind, field)
     }
@@ -279,10 +283,5 @@ def is_model(field: FieldInfo) -> bool:
 
 
 @cache
-def options_of(kind: type[BaseModel]) -> tuple[Option, ...]:
-    """The options of a configuration's settings."""
-    return tuple(
-        each
-        for each in OPTIONS
-        if has_field(kind, each.fields[0]) and (each.beside is None or has_field(kind, each.beside))
-    )
+def _options_of(kind: type[BaseModel]) -> tuple[Option, ...]:
+    return tuple(each for each in OPTIONS if each.suits(kind))

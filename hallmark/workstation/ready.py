@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from core.child_process import signals_held
 from core.errors import HallmarkError, ResourceError
 from core.files import make_home
+from core.imports import collection_paused
 from core.progress import announce
 from core.settings import get_settings
 from hallmark.workstation.prefect_environment import CHOSEN_BY_USER, client_environment
@@ -26,6 +27,7 @@ from hallmark.workstation.temporary_server import TemporaryServer
 if TYPE_CHECKING:
     from prefect.context import SettingsContext
 
+EPHEMERAL = "PREFECT_SERVER_EPHEMERAL_ENABLED"
 DRAIN_SECONDS = 30.0
 RESTART_SECONDS = 3.0
 """How long a server may be away, as while it starts again, before we give up."""
@@ -51,13 +53,16 @@ def prefect_ready() -> Iterator[None]:
     make_home(home)  # before Prefect makes its own folder in it
     if (url := os.environ.get("PREFECT_API_URL")) and (bad := no_url(url, "PREFECT_API_URL")):
         raise bad
+    ours = not any(os.environ.get(name) for name in CHOSEN_BY_USER)
     with variables(_wanted(home)):
         if _last_address is None:
             if named := os.environ.get("PREFECT_API_URL"):
                 announce("Prefect:", shown(named).removesuffix("/api"))
             else:
                 announce("starting", "Prefect")
-        with signals_held():  # Prefect logs whatever is raised while it is imported, and goes on
+        if ours and "PREFECT_API_URL" not in os.environ and os.environ[EPHEMERAL] == "true":
+            _temporary_server(home / "prefect")  # starts while Prefect is imported here, too
+        with signals_held(), collection_paused():  # Prefect logs what is raised in its import, and goes on
             from prefect.context import root_settings_context
 
         with root_settings_context() as context:
@@ -66,7 +71,9 @@ def prefect_ready() -> Iterator[None]:
             if address is not None:
                 _refuse_unusable(_named(address, context, home))
             elif settings.server.ephemeral.enabled:
-                address = _temporary_server(settings.home)
+                server = _temporary_server(settings.home)
+                server.wait()
+                address = server.address
         if address is not None:
             _send_events_of_before(address)
         with (
@@ -147,7 +154,7 @@ def _wanted(home: Path) -> dict[str, str]:
         wanted = {**wanted, "PREFECT_HOME": os.environ.get("PREFECT_HOME", "")}
     elif "PREFECT_API_URL" not in wanted and not (home / "prefect").exists():
         announce("first start:", "Prefect sets up its database, which takes about 15 seconds")
-    wanted.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "true")
+    wanted.setdefault(EPHEMERAL, "true")
     if not os.environ.get("HALLMARK_DEBUG"):
         wanted.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         logging.getLogger("alembic").setLevel(logging.ERROR)
@@ -221,9 +228,9 @@ def _send_events_of_before(address: str) -> None:
     _last_address = address
 
 
-def _temporary_server(home: Path) -> str:
-    """The address of a temporary server on this state; started now, while we say so, or still running."""
+def _temporary_server(home: Path) -> TemporaryServer:
+    """A temporary server on this state: one that starts now, or that runs already."""
     with _starting:
         if home not in _servers or not _servers[home].is_running:
             _servers[home] = TemporaryServer(home)
-        return _servers[home].address
+        return _servers[home]

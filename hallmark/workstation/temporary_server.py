@@ -4,7 +4,8 @@ It is a process of its own, in a session of its own, so that Ctrl-C in a termina
 does not take it away from the flow that has still to report. It ends when its standard input does, a pipe
 that the kernel closes when the process is gone, however it ended.
 
-Run as a program it is that server: `python -m hallmark.workstation.temporary_server PORT`.
+Run as a program it is that server: `python -m hallmark.workstation.temporary_server DESCRIPTOR`. The
+descriptor is that of its socket, which listens already: whoever asks early waits, and need not ask again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.errors import ResourceError
+from core.imports import collection_paused
 from hallmark.workstation.setup import wait_for_server
 
 STARTUP_SECONDS = 120.0
@@ -27,28 +29,33 @@ HOST = "127.0.0.1"
 
 
 class TemporaryServer:
-    """A running server. Its settings are those of the environment.
+    """A server that starts. Its settings are those of the environment.
 
     Args:
         home: PREFECT_HOME, where its state and its log are.
-
-    Raises:
-        ResourceError: it does not start.
     """
 
     def __init__(self, home: Path) -> None:
-        self.port = _free_port()
-        self.address = f"http://{HOST}:{self.port}/api"
+        home.mkdir(parents=True, exist_ok=True)
         self.log = home / "temporary-server.log"
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, socket.create_server((HOST, 0)) as listening:
+            self.address = f"http://{HOST}:{listening.getsockname()[1]}/api"
             self.process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [sys.executable, "-m", __name__, str(self.port)],
+                [sys.executable, "-m", __name__, str(listening.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
+                pass_fds=(listening.fileno(),),
                 start_new_session=True,
             )
         atexit.register(self.stop)
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            ResourceError: it does not start.
+        """
         sign_in = os.environ.get("PREFECT_API_AUTH_STRING")
         wait_for_server(self.address, sign_in, self._refuse_ended, STARTUP_SECONDS)
 
@@ -76,26 +83,26 @@ class TemporaryServer:
             )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+def serve(descriptor: int) -> None:
+    """Be the server until standard input ends.
 
+    Args:
+        descriptor: of the socket that listens.
+    """
+    with collection_paused():
+        import uvicorn
+        from prefect.server.api.server import create_app
 
-def serve(port: int) -> None:
-    """Be the server until standard input ends."""
-    import uvicorn
-    from prefect.server.api.server import create_app
-
-    app = create_app(ephemeral=True, final=True)
-    server = uvicorn.Server(uvicorn.Config(app, host=HOST, port=port, log_level="error", lifespan="on"))
+        app = create_app(ephemeral=True, final=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
 
     def end_with_parent() -> None:
         sys.stdin.read()
         server.should_exit = True
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    server.run()
+    with socket.socket(fileno=descriptor) as listening:
+        server.run(sockets=[listening])
     os._exit(0)  # all is closed; taking the interpreter down as well would take seconds that nobody waits for
 
 

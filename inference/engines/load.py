@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from inference.contract import PredictSpec
 from inference.engines.base import Engine
+from inference.loading import import_libraries
 
 
 def load_engine(spec: PredictSpec) -> Engine:
@@ -25,3 +28,14 @@ def load_engine(spec: PredictSpec) -> Engine:
             from inference.engines.transformers_engine import TransformersEngine
 
             return TransformersEngine(spec)
+
+
+def import_engine() -> None:
+    """Import what the engine of this environment needs, before its job is known. Nothing is loaded, and no
+    GPU is touched.
+    """
+    import_libraries()
+    if find_spec("vllm") is not None:  # then this is its environment
+        from inference.engines.vllm_engine import import_vllm
+
+        import_vllm()

@@ -24,6 +24,7 @@ from inference.engines.base import Note, Request
 from inference.generating import Generating
 from inference.loading import embedding_rows, load
 from inference.log_probs import score_all
+from inference.memory import fitting_batch_size
 from inference.partial import Row
 
 
@@ -55,6 +56,7 @@ class TransformersEngine:
     def __init__(self, spec: PredictSpec) -> None:
         tokenizer, self.model, self.device = load(spec)
         self.spec = spec
+        self.batch_size = spec.generation.batch_size
         self.asking = Asking(spec, tokenizer, self.model.config, embedding_rows(self.model))
         self.config = generation_config(self.asking.ends, self.asking.pad, spec.generation.longest)
         self.model.generation_config = self.config
@@ -71,6 +73,9 @@ class TransformersEngine:
         """Find out which prompts may go together, and how near to each other logits are decided alone."""
         if self.spec.generation.output == "log_probs":
             return
+        self.batch_size = fitting_batch_size(
+            self.spec.directory, self.spec.generation, len(longest.tokens), self.device
+        )
         moved = self._moved(shortest, longest)
         if moved is None:
             written = self.spec.generation.longest
@@ -104,7 +109,7 @@ class TransformersEngine:
             self.asking.writing,
             pad=self.asking.pad,
             longest=settings.longest,
-            batch_size=settings.batch_size,
+            batch_size=self.batch_size,
         )
 
     def _generating(self) -> Answering:
@@ -114,7 +119,7 @@ class TransformersEngine:
             self.asking.writing,
             config=self.config,
             batching=self.company.batching,
-            batch_size=self.spec.generation.batch_size,
+            batch_size=self.batch_size,
         )
 
     def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import HallmarkError, InputError, ResourceError
+from core.imports import collection_paused
+from core.progress import announce
 from core.tensors import INDEX, nonfinite_tensors, refuse_nonfinite, weight_files
 from golden.schema import Item
 from golden.tokenizer import load_tokenizer
 from inference.asking import Asking
-from inference.batching import Prompt, positions_depend_on_rows
+from inference.batching import Prompt, is_routed, positions_depend_on_rows, probed
 from inference.contract import EngineUsed, PredictSpec
 from inference.engines.base import Note, Request
 from inference.engines.vllm_builds import BUILDS, INSTALL, Build, find_build
@@ -32,6 +34,8 @@ CAPABILITY = (8, 0)
 """The compute capability from which on vLLM's batch-invariant kernels work."""
 KEPT = ("VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "VLLM_LOGGING_LEVEL")
 """Variables of vLLM that are left as they are: they change no prediction. All others are ours to set."""
+DRAWN = {"temperature", "top_p", "seed"}
+PROBED_STEPS = 3
 STEP_TOKENS = 4096
 """Tokens of prompts that go through the model together on a CPU; more where one prompt is longer."""
 BLOCK = 128
@@ -68,8 +72,8 @@ class VllmEngine:
     """Prompts, ends and what is made of the tokens are the same as with transformers; vLLM gives tokens for
     tokens.
 
-    On a CPU, in float32, a token is decided by its request alone: where the two largest logits are so close
-    that the rows beside it could have decided, the model is asked again without any. On a GPU vLLM's
+    On a CPU, in float32, a token is decided by its request alone: where the rows beside it could decide, as
+    between two logits that are nearly tied, the model is asked again without them. On a GPU vLLM's
     batch-invariant kernels see to it.
 
     Args:
@@ -92,7 +96,8 @@ class VllmEngine:
         self.layout = load_layout(spec.directory)
         self.asking = Asking(spec, tokenizer, self.layout.config, embedding_rows(self.layout))
         self.writing = self.asking.writing
-        self.exact = self.on_cpu and spec.generation.dtype == "float32" and spec.generation.temperature == 0
+        in_float32 = self.on_cpu and spec.generation.dtype == "float32"
+        self.exact = in_float32 and not is_routed(self.layout)
         self.ties = 0
         self.engine: Any = None
         self.watched: Any = None
@@ -109,6 +114,28 @@ class VllmEngine:
         self.engine, self.watched = self._load(length)
         if found := self.engine.apply_model(nonfinite_weights)[0]:
             refuse_nonfinite(self.spec.directory, nonfinite_tensors(self.spec.directory) or found)
+        if self.exact and not self._is_steady(probed(shortest), probed(longest)):
+            announce("batching:", "this model's tokens depend on what is in a batch by more than rounding")
+            self.exact = False
+
+    def _is_steady(self, one: list[int], other: list[int]) -> bool:
+        """Whether a second prompt moves the logits of a first one by rounding alone."""
+        from inference.engines.vllm_watch import NOISE, STEADY, moved
+
+        alone, beside = (self._logits(prompts) for prompts in ([one], [one, other]))
+        return moved(alone, beside) * STEADY <= NOISE
+
+    def _logits(self, prompts: Sequence[list[int]]) -> list[Any]:
+        """The logits of the first tokens behind the first of some prompts, float32 [vocabulary] each."""
+        self.watched.kept = []
+        longest = min(PROBED_STEPS, self.spec.generation.longest)
+        for number, tokens in enumerate(prompts):
+            self._ask(number, Answer(Request(Prompt("", tokens, truncated=False))), longest)
+        while self.engine.has_unfinished_requests():
+            self.engine.step()
+        kept: list[Any] = self.watched.kept
+        self.watched.clear()
+        return kept
 
     def _load(self, length: int) -> tuple[Any, Any]:
         """The engine, and what watches its logits on a CPU.
@@ -117,6 +144,7 @@ class VllmEngine:
             length: tokens of the longest prompt with its answer.
         """
         try:
+            import_vllm()
             from vllm.engine.arg_utils import EngineArgs
             from vllm.usage.usage_lib import UsageContext
             from vllm.v1.engine.llm_engine import LLMEngine
@@ -146,7 +174,7 @@ class VllmEngine:
                 "enable_chunked_prefill": False,
                 "max_num_batched_tokens": max(STEP_TOKENS, length),
                 "kv_cache_memory_bytes": self._cache_bytes(length),
-                "logits_processors": [watching(watched)],
+                "logits_processors": [watching(watched, settings)],
             }
         else:
             arguments["gpu_memory_utilization"] = _share_of_gpu()
@@ -229,16 +257,18 @@ class VllmEngine:
         settings, request = self.spec.generation, answer.request
         answer.given = len(answer.tokens)
         kind = RequestOutputKind.CUMULATIVE if self.writing.stop else RequestOutputKind.FINAL_ONLY
+        drawn: dict[str, Any] = {"temperature": 0.0}
+        if settings.temperature and not self.on_cpu:  # there the one who watches draws
+            seed = _seed(settings.seed, request)
+            drawn = {"temperature": settings.temperature, "top_p": settings.top_p, "seed": seed}
         params = SamplingParams(
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seed=_seed(settings.seed, request) if settings.temperature else None,
+            **drawn,
             max_tokens=longest - answer.given,
             stop_token_ids=[end for end in self.asking.ends if end < self.asking.rows],
             ignore_eos=True,  # ours are among the above
             detokenize=False,
             output_kind=kind,
-            extra_args={"number": number},
+            extra_args={"number": number, "key": request.key, "given": answer.given},
         )
         self.engine.add_request(str(number), {"prompt_token_ids": answer.sequence}, params)
 
@@ -261,7 +291,7 @@ class VllmEngine:
         return outputs
 
     def _not_finite(self, answer: Answer, place: int | None = None) -> InputError:
-        token = None if place is None else answer.given + place + 1
+        token = None if place is None else place + 1
         return not_finite(answer.request.prompt.trace_id, self.spec.generation.dtype, token)
 
     def _ended(self, under_way: dict[int, Answer], output: Any) -> Answer | None:
@@ -274,7 +304,7 @@ class VllmEngine:
             self.engine.abort_request([output.request_id])
         answer.tokens = [*answer.tokens, *written]
         places = self.watched.take(number) if self.exact else []
-        answer.unsure = [answer.given + place for place in places if place < len(written)]
+        answer.unsure = [place for place in places if place < len(answer.tokens)]
         return under_way.pop(number)
 
     def _decide(self, answer: Answer) -> bool:
@@ -317,6 +347,7 @@ class VllmEngine:
                 "do_sample": settings.temperature > 0,
                 "max_new_tokens": settings.longest,
                 "eos_token_id": ends[0] if len(ends) == 1 else sorted(ends),
+                **(settings.model_dump(include=DRAWN) if settings.temperature else {}),
             },
             "batching": "engine",
             "device": "cpu" if self.on_cpu else "cuda",
@@ -329,6 +360,16 @@ class VllmEngine:
                 ties=self.ties if self.exact else None,
             ),
         }
+
+
+def import_vllm() -> None:
+    """Import what every model needs. Nothing is loaded, and no GPU is touched."""
+    build = _installed()
+    _set_variables(build)
+    with collection_paused():
+        if build.on_cpu:
+            import vllm.v1.worker.cpu_worker
+        import vllm.v1.engine.llm_engine  # noqa: F401
 
 
 def _installed() -> Build:

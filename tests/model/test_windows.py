@@ -101,3 +101,12 @@ def test_memory_does_not_grow_with_the_number_of_items(
         tracemalloc.stop()
         assert len((spec.output / "predictions.jsonl").read_text().splitlines()) == count
     assert (peaks[640] - peaks[128]) / 512 < 400, "bytes an item; with its prompt and answer it has thousands"
+
+
+def test_a_model_that_is_partly_on_the_disk_predicts_the_same(tmp_path: Path, small_dataset) -> None:
+    dataset = small_dataset("golden-v1", 5)
+    results = [
+        predict(wanted(tmp_path / f"run{number}", dataset, **chosen), lambda _: None)
+        for number, chosen in enumerate([{}, {"device_map": "auto", "memory_gb": 0.003}])
+    ]
+    assert len({result.predictions_sha256 for result in results}) == 1

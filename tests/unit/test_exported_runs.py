@@ -74,7 +74,7 @@ def test_an_exported_run_comes_back_with_equal_predictions_and_scores(
         assert compare_runs(before.run_id, after.run_id, place.registry).unknown == {}
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(st.characters(codec=None)).map(whole_characters), min_size=4, max_size=4))
 def test_any_text_comes_back_from_every_format(tmp_path: Path, place: Workspace, texts: list[str]) -> None:
     run = said_run(place, tmp_path, texts)

@@ -307,6 +307,16 @@ def test_log_likelihoods_and_several_completions_are_no_predictions(
     ]
 
 
+def test_a_row_with_several_samples_is_not_taken_for_one(
+    tmp_path: Path, place: Workspace, dataset: Path
+) -> None:
+    said = [{"prediction": "1"}, {"prediction": "2"}]
+    rows = [{"trace_id": trace_id, "prediction": "1", "samples": said} for trace_id in TEXTS]
+    report = looked_at(write_lines(tmp_path / "run.jsonl", rows), dataset, place).report
+    assert report.counts == {"missing": 0, "doubled": 0, "unknown": 0, "bad": 4}
+    assert report.bad[0].where == "line 1 (item t0)"
+
+
 def test_a_document_that_several_filters_saw_is_one_row(
     tmp_path: Path, place: Workspace, dataset: Path, items: list[Item]
 ) -> None:
@@ -392,6 +402,51 @@ def test_known_conditions_that_differ_forbid_a_comparison(tmp_path: Path, place:
     run = recorded(all_right(tmp_path, dataset), dataset, place)
     with pytest.raises(InputError, match="generation.max_new_tokens: 64 against 16"):
         compare_runs(base.run_id, run.run_id, place.registry)
+
+
+def test_predictions_of_a_served_model_are_judged_and_compared_and_never_promoted(
+    tmp_path: Path, place: Workspace
+) -> None:
+    dataset = twenty(tmp_path)
+    lines = [batch_line(item.trace_id, right(0, item)) for item in read_items(dataset)]
+    path, served = write_lines(tmp_path / "out.jsonl", lines), {"model": "endpoint:gpt-x"}
+    run = recorded(path, dataset, place, served, known=["all"])
+    assert run.base_model == "endpoint:gpt-x"
+    base = recorded_run(place, lambda *_: "no idea", dataset=str(dataset))
+    assert compare_runs(base.run_id, run.run_id, place.registry).delta == 1
+    with pytest.raises(InputError, match="Its weights are not known"):
+        promote_run(run.run_id, "support", GateConfig(), place, against=base.run_id)
+
+
+def test_how_another_engine_was_switched_is_unknown(tmp_path: Path, place: Workspace) -> None:
+    dataset = twenty(tmp_path)
+    base = recorded_run(place, lambda *_: "no idea", dataset=str(dataset), generation={"max_new_tokens": 16})
+    path, runs = all_right(tmp_path, dataset), []
+    results = lm_eval_results(tmp_path)
+    results.write_text(results.read_text().replace('"hf"', '"vllm"'))
+    for _ in range(2):
+        runs.append(recorded(path, dataset, place, known=["all"]).run_id)
+        path.write_text(path.read_text() + "\n")  # another file with the same rows
+    with pytest.raises(InputError, match='generation.engine: "transformers" against "vllm"'):
+        compare_runs(base.run_id, runs[0], place.registry)
+    names = ["generation.engine_switches", "generation.engine_version"]
+    assert compare_runs(*runs, place.registry).unknown == dict.fromkeys(runs, names)
+
+
+def test_a_number_that_has_no_default_is_not_known_by_saying_so(
+    tmp_path: Path, place: Workspace, dataset: Path
+) -> None:
+    path = plain(tmp_path)
+    assert looked_at(path, dataset, place, known=["all"]).report.unknown == ["generation.max_new_tokens"]
+    with pytest.raises(InputError, match="has no default. Give the number"):
+        looked_at(path, dataset, place, known=["generation.max_new_tokens"])
+
+
+def test_judges_that_read_log_probabilities_read_no_imported_text(
+    tmp_path: Path, place: Workspace, dataset: Path
+) -> None:
+    with pytest.raises(InputError, match="reads log-probabilities"):
+        looked_at(plain(tmp_path), dataset, place, {"judge": "likelihood@v1"})
 
 
 def test_the_command_shows_what_it_takes_and_says_what_it_refuses(

@@ -46,7 +46,7 @@ def test_after_a_torn_end_appending_goes_on_cleanly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [("other job", WINDOW), ("job", WINDOW + 1)], ids=["job", "windows"])
-def test_another_job_or_one_of_other_windows_starts_over(other: tuple[str, int], tmp_path: Path) -> None:
+def test_another_job_starts_over(other: tuple[str, int], tmp_path: Path) -> None:
     path = tmp_path / "partial.jsonl"
     saved(path)
     assert PartialPredictions(path, *other).resume() == 0

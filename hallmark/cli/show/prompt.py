@@ -9,6 +9,7 @@ from rich.text import Text
 
 from hallmark.cli.show.tables import plain_table
 from hallmark.cli.terminal import counted, out, relative
+from inference.memory import InferenceMemory, gigabytes
 from inference.preview import Lengths, Preview, PreviewLine, PreviewToken
 
 SHOWN_TOKENS = 120
@@ -54,7 +55,19 @@ def _facts(found: Preview) -> list[tuple[str, str]]:
         facts.append(("", f"{counted(found.shortened, 'prompt')} too long: shortened, and recorded"))
     if found.traces is not None:
         facts.append(("traces", _lengths(found.traces)))
+    facts += zip(("memory", ""), _memory(found.memory), strict=True)
     return [*facts, *(("note", note) for note in found.notes)]
+
+
+def _memory(memory: InferenceMemory) -> tuple[str, str]:
+    """What inference needs, and whether that is there."""
+    needed = f"weights {gigabytes(memory.weights)}, the longest prompt {gigabytes(memory.per_row)}"
+    if memory.available is None:
+        return needed, "say how much there is: --set generation.memory_gb=16"
+    if not memory.weights_fit:
+        return needed, f"{gigabytes(memory.available)} here: the weights do not fit"
+    fits = "fit" if memory.fitting == memory.batch_size else f"do not fit: they begin with {memory.fitting}"
+    return needed, f"{gigabytes(memory.available)} here: batches of {memory.batch_size} {fits}"
 
 
 def _lengths(lengths: Lengths) -> str:

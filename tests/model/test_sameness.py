@@ -1,0 +1,141 @@
+"""What a model writes for a request depends on the request alone, to the byte."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference.contract import GenerationConfig, PredictSpec
+from inference.engines import Engine, Request, load_engine
+from tests.support.small_models import make_model
+
+pytestmark = pytest.mark.model
+
+LLAMA = {"rope_scaling": None, "tie_word_embeddings": False}
+STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def nearly_tied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose tokens come in pairs of equal likelihood but for rounding."""
+    from safetensors.torch import load_file, save_file
+
+    model = make_model("llama", tmp_path_factory.mktemp("tied") / "model", **LLAMA)
+    weights = load_file(model / "model.safetensors")
+    weights["lm_head.weight"][3::2] = weights["lm_head.weight"][2:-1:2] * (1 + 2e-7)
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    return model
+
+
+def engine(model: Path, folder: Path, count: int = 24, **generation: Any) -> tuple[Engine, list[Request]]:
+    """A model that has begun, and what it is to be asked: prompts of many lengths."""
+    chance = random.Random(0)
+    texts = ["".join(chance.choices("0123456789abc +?", k=chance.randint(1, 60))) for _ in range(count)]
+    rows = [
+        {"trace_id": f"t{number}", "prompt": text, "final_answer": "x", "category": "c"}
+        for number, text in enumerate(texts)
+    ]
+    dataset = folder / "many-v1.jsonl"
+    dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"max_new_tokens": STEPS, "device": "cpu", **generation}
+    spec = PredictSpec(
+        model=model,
+        dataset=dataset,
+        output=folder,
+        label="predict",
+        generation=GenerationConfig.model_validate(settings),
+    )
+    from golden.datasets import read_items
+
+    found = load_engine(spec)
+    prompts = found.prompts(list(read_items(dataset)))
+    found.begin(*(choose(prompts, key=lambda each: len(each.tokens)) for choose in (min, max)))
+    samples = range(spec.generation.samples)
+    return found, [Request(prompt, sample) for prompt in prompts for sample in samples]
+
+
+def said(asked: Engine, *parts: Sequence[Request]) -> dict[Any, str]:
+    """What is answered to requests that are asked part by part."""
+    rows = [row for part in parts for made in asked.complete(part, lambda _: None) for row in made]
+    found = {row.key: row.prediction for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def test_near_ties_are_decided_by_the_request_alone_and_counted(nearly_tied: Path, tmp_path: Path) -> None:
+    answers, ties = list[dict[Any, str]](), list[int]()
+    for size in (1, 7, 64):
+        asked, requests = engine(nearly_tied, tmp_path, batch_size=size)
+        shuffled = random.Random(size).sample(requests, len(requests))
+        for parts in ([requests], [shuffled], [shuffled[:11], shuffled[11:]]):
+            before = asked.about()["engine"].ties
+            answers.append(said(asked, *parts))
+            ties.append(asked.about()["engine"].ties - before)
+        assert asked.about()["engine"].reproducible
+    assert all(each == answers[0] for each in answers)
+    assert len(set(answers[0].values())) > 15, "the model says different things"
+    assert min(ties) > len(requests), "most tokens of each answer are nearly tied"
+
+
+def test_the_built_in_model_has_no_near_tie_that_is_not_counted(tmp_path: Path) -> None:
+    from experiments.references import TINY_BASE_DIRECTORY
+
+    asked, requests = engine(TINY_BASE_DIRECTORY, tmp_path, batch_size=7, max_new_tokens=40)
+    alone, alone_requests = engine(TINY_BASE_DIRECTORY, tmp_path, batch_size=1, max_new_tokens=40)
+    assert said(asked, requests) == said(alone, alone_requests)
+    assert asked.about()["engine"].ties == alone.about()["engine"].ties
+
+
+@pytest.mark.parametrize("family", ["llama", "mamba"])
+def test_samples_are_the_same_whatever_else_is_asked(family: str, tmp_path: Path) -> None:
+    settings = LLAMA if family == "llama" else {}
+    model = make_model(family, tmp_path / "model", **settings)
+    drawn = {"samples": 3, "temperature": 0.8, "top_p": 0.9, "seed": 5}
+    asked, requests = engine(model, tmp_path, 6, batch_size=64, **drawn)
+    alone, _ = engine(model, tmp_path, 6, batch_size=1, **drawn)
+    found = said(asked, requests)
+    assert found == said(alone, requests[::-1][:7], requests[::-1][7:])
+    assert len(set(found.values())) > 12, "samples differ"
+    other, _ = engine(model, tmp_path, 6, batch_size=64, **{**drawn, "seed": 6})
+    assert said(other, requests) != found
+    assert asked.about()["generation"].items() >= {"do_sample": True, "temperature": 0.8}.items()
+
+
+def test_requests_that_join_and_leave_see_what_they_would_see_alone(tmp_path: Path) -> None:
+    """At random, for longer than any buffer is at first."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from inference.batching import Prompt
+    from inference.choosing import alone
+    from inference.refill import SLACK, Flight
+
+    model = AutoModelForCausalLM.from_pretrained(make_model("llama", tmp_path / "model", **LLAMA)).eval()
+    chance = random.Random(1)
+    flight, worst, lengths = Flight(model, pad=0, size=5), 0.0, [40, 30, 20, 10, 8]
+
+    def joining(count: int) -> list[Request]:
+        shortest = min((len(flight.sequence(row)) for row in range(len(flight))), default=lengths[0])
+        prompts = [
+            [chance.randrange(2, 99) for _ in range(chance.randint(1, shortest))] for _ in range(count)
+        ]
+        return [Request(Prompt("t", tokens, truncated=False)) for tokens in prompts]
+
+    with torch.inference_mode():
+        for _ in range(2 * SLACK):
+            low = len(flight)
+            if flight.room and (not low or chance.random() < 0.2):
+                logits = flight.join(joining(chance.randint(1, flight.room)))
+            else:
+                low, logits = 0, flight.step()
+            for row, found in enumerate(logits, low):
+                worst = max(worst, float((found - alone(model, flight.sequence(row))[0]).abs().max()))
+            flight.write(low, torch.randint(2, 99, (len(logits),)))
+            if chance.random() < 0.3:
+                flight.leave(sorted(chance.sample(range(len(flight)), chance.randint(1, len(flight)))))
+    assert worst < 1e-4
