@@ -10,7 +10,7 @@ ARGS ?=
 PARALLEL := -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-all test-core bench bench-registry architecture docs pictures lint types format lock-check install install-peers vllm clean
+.PHONY: help run up down test test-all test-core bench bench-inference bench-registry architecture docs pictures lint types format lock-check install install-peers vllm clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,6 +38,9 @@ test-core: $(UV) ## run the unit tests in an environment without torch and jax
 
 bench: install-peers ## measure training against peers; docs/benchmarks.md explains the figures
 	.venv/bin/python benchmarks/train.py $(ARGS)
+
+bench-inference: install-peers ## measure inference against lm-evaluation-harness, transformers and vllm
+	.venv/bin/python benchmarks/inference.py $(ARGS)
 
 bench-registry: $(UV) ## measure the registry against MLflow's, in its own environment
 	UV_PROJECT_ENVIRONMENT=.venv-mlflow $(UV) sync --locked --quiet --extra postgres --group mlflow
