@@ -70,8 +70,9 @@ format: install ## fix style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-lock-check: $(UV) ## check that uv.lock matches pyproject.toml
+lock-check: $(UV) ## check that both uv.lock match their pyproject.toml
 	$(UV) lock --check
+	$(UV) lock --check --project deployments/vllm
 
 install: $(UV) ## install everything into .venv from uv.lock
 	@$(UV) sync --locked --inexact --quiet $(EXTRAS)

@@ -46,14 +46,14 @@ class Truncation(BaseModel):
     """How many items were cut off: scored for what the model never read, or never got to write.
 
     Attributes:
-        prompts: items whose prompt was cut to fit the context.
+        prompts: items whose prompt was cut to fit the context; None where only a server knows.
         completions: items whose completion was cut at max_new_tokens.
         completions_below_one: those among the cut completions that did not get the full score.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    prompts: int
+    prompts: int | None
     completions: int
     completions_below_one: int
 
@@ -191,17 +191,17 @@ def likelihood_metrics(found: Sequence[LogProb], groups: IntArray | None = None)
 
 
 def count_truncated(
-    scores: Mapping[str, float], prompts: Collection[str], completions: Collection[str]
+    scores: Mapping[str, float], prompts: Collection[str] | None, completions: Collection[str]
 ) -> Truncation:
     """Count the items that were cut off.
 
     Args:
         scores: trace_id -> score, of all items.
-        prompts: ids of items whose prompt was cut.
+        prompts: ids of items whose prompt was cut; None where nobody here knows.
         completions: ids of items whose completion was cut.
     """
     return Truncation(
-        prompts=len(prompts),
+        prompts=None if prompts is None else len(prompts),
         completions=len(completions),
         completions_below_one=sum(scores.get(trace_id, 1.0) < 1 for trace_id in completions),
     )
@@ -212,7 +212,7 @@ def summarise(
     items: Sequence[Item],
     name: str,
     *,
-    truncated_prompts: Collection[str] = (),
+    truncated_prompts: Collection[str] | None = (),
     cut_completions: Collection[str] = (),
     log_probs: Sequence[LogProb] = (),
 ) -> MetricsSnapshot:
@@ -224,7 +224,7 @@ def summarise(
         scores: one for each item, in dataset order.
         items: the dataset.
         name: the metric's name, which is the judge's.
-        truncated_prompts: ids of items whose prompt was cut.
+        truncated_prompts: ids of items whose prompt was cut; None where nobody here knows.
         cut_completions: ids of items whose completion was cut.
         log_probs: of each item's reference, where that is what the model was asked for.
 

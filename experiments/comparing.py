@@ -201,7 +201,7 @@ def _of_engine(engine: EngineUsed) -> dict[str, Any]:
     """What is a condition of an engine beside its name. Versions of transformers are none: that what is
     recorded was made by another one is shown, but models must stay comparable for years.
     """
-    if engine.name in ("transformers", "imported"):
+    if engine.name in ("transformers", "imported", "openai"):
         return {}
     return {"engine_version": engine.version, "engine_switches": engine.switches}
 

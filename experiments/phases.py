@@ -298,7 +298,7 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         scores,
         items,
         plan.judge.partition("@")[0],
-        truncated_prompts=meta.truncated_prompts,
+        truncated_prompts=None if "truncated_prompts" in meta.unknown else meta.truncated_prompts,
         cut_completions=meta.reached_max_new_tokens,
         log_probs=_of_references(predictions) if plan.generation.output == "log_probs" else (),
     )

@@ -20,7 +20,7 @@ from core.locks import Holder, acquire, acquire_when_free, holder
 from core.progress import announce
 from experiments.run_files import LOCK, RunFiles, is_here, is_plain, misplaced
 from golden.prompting import recorded_prompt
-from inference.contract import GenerationConfig
+from inference.contract import NO_INPUT, GenerationConfig
 from registry import Registry, Run
 from registry.artifacts.checkouts import is_intact
 from registry.artifacts.store import Store
@@ -124,9 +124,9 @@ def _chosen_otherwise(run: Run, plan: RunPlan) -> list[str]:
     """The generation settings that can change predictions and are not those of a run; one that was added
     since had its default.
     """
-    free, now = {"batch_size", "shards"}, plan.generation.model_dump()
+    now = plan.generation.model_dump(exclude=set(NO_INPUT))
     before = {**GenerationConfig().model_dump(), **run.manifest["generation"]}
-    return [name for name in now if name not in free and before[name] != now[name]]
+    return [name for name in now if before[name] != now[name]]
 
 
 def _other_engine(run: Run) -> str:

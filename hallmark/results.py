@@ -152,7 +152,7 @@ class RunResult(Tabular):
     status: str
     metrics: Sequence[Metric]
     counts: dict[str, int]
-    truncated: dict[str, int] | None
+    truncated: dict[str, int | None] | None
     directory: Path
     reused: bool = False
     rungs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -378,13 +378,14 @@ def recorded_answers(run: str, *, wrong: int = 0, right: int = 0, items: Sequenc
     return answers(run, open_workspace().registry, wrong=wrong, right=right, items=items)
 
 
-def truncated(registry: Registry, run: Run) -> dict[str, int] | None:
+def truncated(registry: Registry, run: Run) -> dict[str, int | None] | None:
     """How many items of a run were cut off; None where that was not recorded."""
     from evaluation.metrics import count_truncated
 
     meta = run.predictions_meta or {}
-    if not {"truncated_prompts", "reached_max_new_tokens"} <= meta.keys() - set(meta.get("unknown", ())):
+    known = meta.keys() - set(meta.get("unknown", ()))
+    if "reached_max_new_tokens" not in known:
         return None
-    return count_truncated(
-        registry.runs.scores(run.run_id), meta["truncated_prompts"], meta["reached_max_new_tokens"]
-    ).model_dump()
+    prompts = meta["truncated_prompts"] if "truncated_prompts" in known else None
+    scores = registry.runs.scores(run.run_id)
+    return count_truncated(scores, prompts, meta["reached_max_new_tokens"]).model_dump()

@@ -129,7 +129,7 @@ def alone(model: Any, sequence: Sequence[int]) -> Any:
     import torch
 
     ids = torch.tensor([sequence], device=model.device)
-    return model(input_ids=ids, use_cache=False, **last_logits(model)).logits[:, -1].float()
+    return model(input_ids=ids, use_cache=False, **last_logits(model)).logits[:, -1].float().to(model.device)
 
 
 def last_logits(model: Any) -> dict[str, int]:

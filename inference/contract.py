@@ -134,10 +134,11 @@ class GenerationConfig(Config):
                 "generation.endpoint: is for the engine openai, which needs one, as in "
                 "http://localhost:8000/v1"
             )
-        if self.output == "log_probs" and self.engine == "vllm":
-            raise ValueError(
-                "generation.output: log_probs needs the engine transformers. Set generation.engine to it"
-            )
+        for name, usual in (("output", "text"), ("device_map", "none")):
+            if self.engine == "vllm" and (value := getattr(self, name)) != usual:
+                raise ValueError(
+                    f"generation.{name}: {value} needs the engine transformers. Set generation.engine to it"
+                )
         if self.output == "log_probs" and (self.samples > 1 or self.temperature > 0):
             raise ValueError("generation.output: log_probs draws nothing, so no samples and no temperature")
         if self.engine == "openai":
@@ -145,6 +146,11 @@ class GenerationConfig(Config):
         return self
 
     def _refuse_what_a_server_decides(self) -> None:
+        if self.shards > 1:
+            raise ValueError(
+                "generation.shards: an endpoint is asked by one process, for generation.batch_size answers "
+                "at once. Leave it out."
+            )
         if self.output == "log_probs":
             raise ValueError(
                 "generation.output: an endpoint writes text; it gives no log-probabilities of a text that it "
@@ -310,8 +316,9 @@ class PredictionMeta(BaseModel):
         timing: seconds, items per second, tokens per second; all that differs between two equal runs.
         weights_bytes: size of the model's safetensors files; None in files from before it was recorded.
         tensors_sha256: over their tensors alone, by which copies of the model are known; likewise.
-        unknown: of imported predictions, what nobody said of how they were made: settings by their dotted
-            names, as in prompt.system; and fields of this file, which are empty then.
+        unknown: of imported predictions and of a served model's, what nobody said of how they were made:
+            settings by their dotted names, as in prompt.system; and fields of this file, which are empty
+            then.
     """
 
     generation: dict[str, Any]

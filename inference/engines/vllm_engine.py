@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from core.errors import HallmarkError, InputError, ResourceError
+from core.errors import InputError, ResourceError
 from core.imports import collection_paused
 from core.progress import announce
 from core.tensors import INDEX, nonfinite_tensors, refuse_nonfinite, weight_files
@@ -22,11 +22,12 @@ from golden.schema import Item
 from golden.tokenizer import load_tokenizer
 from inference.asking import Asking
 from inference.batching import Prompt, is_routed, positions_depend_on_rows, probed
-from inference.contract import EngineUsed, PredictSpec
+from inference.contract import EngineUsed, GenerationConfig, PredictSpec
 from inference.engines.base import Note, Request
-from inference.engines.vllm_builds import BUILDS, INSTALL, Build, find_build
+from inference.engines.vllm_builds import BUILDS, INSTALL, Build, find_build, not_loaded
 from inference.finite import not_finite
 from inference.loading import embedding_rows, load_layout, nonfinite_weights
+from inference.memory import available_bytes, inference_memory, refuse_weights
 from inference.model_directory import check_model_directory
 from inference.partial import Row
 
@@ -92,6 +93,9 @@ class VllmEngine:
         if not self.on_cpu:
             _check_gpu(self.build)
         _set_variables(self.build)
+        self.device = "cpu" if self.on_cpu else "cuda"
+        available = available_bytes(spec.generation, self.device)
+        refuse_weights(spec.directory, spec.generation, device=self.device, available=available)
         tokenizer = load_tokenizer(spec.directory)
         self.layout = load_layout(spec.directory)
         self.asking = Asking(spec, tokenizer, self.layout.config, embedding_rows(self.layout))
@@ -177,7 +181,7 @@ class VllmEngine:
                 "logits_processors": [watching(watched, settings)],
             }
         else:
-            arguments["gpu_memory_utilization"] = _share_of_gpu()
+            arguments["gpu_memory_utilization"] = _share_of_gpu(settings)
         with tempfile.TemporaryDirectory(prefix="hallmark-vllm-") as folder:
             _link_model(self.spec.directory, Path(folder))
             try:
@@ -185,36 +189,22 @@ class VllmEngine:
                     EngineArgs(model=folder, **arguments), usage_context=UsageContext.LLM_CLASS
                 )
             except Exception as error:  # whatever vLLM and the libraries below it say
-                raise self._not_loaded(error, folder) from error
+                said = str(error).replace(folder, str(self.spec.directory))
+                raise not_loaded(self.spec.directory, self.build, said) from error
         return made, watched
 
     def _cache_bytes(self, length: int) -> int:
         """How much memory keys and values get on a CPU: enough for full batches of the longest answers, and
         at most half of what is free, but always enough for one.
         """
-        config = self.layout.config.get_text_config()
-        heads = getattr(config, "num_attention_heads", None)
-        layers = getattr(config, "num_hidden_layers", None)
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if not heads or not layers:
+        settings = self.spec.generation
+        prompt = length - settings.longest
+        needed = inference_memory(self.spec.directory, settings, prompt, device="cpu", available=None)
+        free = available_bytes(settings, "cpu") or CPU_MEMORY
+        if needed.cache is None:
             return min(CPU_MEMORY, free // 2)
-        keys = getattr(config, "num_key_value_heads", None) or heads
-        head = getattr(config, "head_dim", None) or config.hidden_size // heads
-        width = 4 if self.spec.generation.dtype == "float32" else 2
-        row: int = 2 * layers * keys * head * width * BLOCK * (-(-length // BLOCK) + 1)
-        return max(2 * row, min(row * (self.spec.generation.batch_size + 1), free // 2))
-
-    def _not_loaded(self, error: Exception, folder: str) -> HallmarkError:
-        said = " ".join(str(error).split()).replace(folder, str(self.spec.directory))[:400]
-        if re.search(r"memory|cache blocks", said, re.IGNORECASE):
-            return ResourceError(
-                f"{self.spec.directory}: too little memory for the model and one answer: {said} Lower "
-                "generation.max_new_tokens, set generation.dtype to bfloat16, or use a GPU with more memory."
-            )
-        return InputError(
-            f"{self.spec.directory}: {self.build.name} {self.build.version} cannot run this model: {said} "
-            "Set generation.engine to transformers."
-        )
+        row = needed.cache * BLOCK * (-(-length // BLOCK) + 1) // length
+        return max(2 * row, min(row * (settings.batch_size + 1), free // 2))
 
     def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:
         """See `Engine`."""
@@ -350,7 +340,7 @@ class VllmEngine:
                 **(settings.model_dump(include=DRAWN) if settings.temperature else {}),
             },
             "batching": "engine",
-            "device": "cpu" if self.on_cpu else "cuda",
+            "device": self.device,
             "batch_size_used": settings.batch_size,
             "engine": EngineUsed(
                 name="vllm",
@@ -429,12 +419,12 @@ def _set_variables(build: Build) -> None:
         os.environ["VLLM_RAISE_ON_LOGIT_NANS"] = "1"
 
 
-def _share_of_gpu() -> float:
-    """What vLLM may use of the GPU's memory: nearly all that is free."""
+def _share_of_gpu(settings: GenerationConfig) -> float:
+    """What vLLM may use of the GPU's memory: nearly all that is free, or that it was given."""
     import torch
 
     free, total = torch.cuda.mem_get_info()
-    return float(SHARE_OF_GPU * free / total)
+    return SHARE_OF_GPU * min(available_bytes(settings, "cuda") or free, free) / total
 
 
 def _link_model(model: Path, folder: Path) -> None:

@@ -209,6 +209,12 @@ def test_a_run_with_vllm_is_recorded_with_what_its_environment_has(home: Path) -
     assert find_reusable(plan, workspace.registry) is not None
 
 
+def test_weights_beyond_the_memory_are_refused_before_they_are_loaded(tmp_path: Path, small_dataset) -> None:
+    last, code = run_vllm(spec(tmp_path / "run", small_dataset("golden-v1", 2), memory_gb=0.001))
+    assert (last["event"], code) == ("error", 4), last
+    assert "the weights need 0.00" in last["body"], last["body"]
+
+
 def test_a_device_that_the_build_does_not_run_on_is_refused(tmp_path: Path, small_dataset) -> None:
     last, code = run_vllm(spec(tmp_path / "run", small_dataset("golden-v1", 2), device="cuda"))
     assert code == 4

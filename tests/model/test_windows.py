@@ -86,8 +86,7 @@ def test_memory_does_not_grow_with_the_number_of_items(
 ) -> None:
     monkeypatch.setattr(generate, "WINDOW", 64)
     peaks = {}
-    predict(wanted(tmp_path / "warm", many(tmp_path / "warm-v1.jsonl", 10), max_new_tokens=1), lambda _: None)
-    for count in (128, 640):
+    for count in (130, 128, 640):  # the first meets what is allocated once, such as caches of libraries
         spec = wanted(
             tmp_path / f"run{count}",
             many(tmp_path / f"many{count}-v1.jsonl", count),

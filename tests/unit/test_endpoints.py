@@ -176,6 +176,7 @@ def test_an_endpoint_implies_its_engine_also_over_the_settings_of_an_experiment(
                 ("dtype", "bfloat16"),
                 ("device", "cuda"),
                 ("on_truncation", "refuse"),
+                ("shards", 2),
             )
         ),
     ],
@@ -273,8 +274,8 @@ def test_answers_and_what_only_the_server_knows_are_recorded(tmp_path: Path, ser
         "endpoint": server.url,
         "model": "small",
         "answered_as": "small",
-        "on_truncation": "not known",
     }
+    assert meta.unknown == ["truncated_prompts"]
 
 
 @pytest.mark.parametrize(
@@ -512,7 +513,7 @@ def record(workspace: Workspace, server: ChatServer, tmp_path: Path) -> Recorded
         assert find_reusable(plan, workspace.registry) is None
         reason = why_not_reused(plan, workspace.registry)
         assert reason is not None
-        assert f"nobody knows whether {server.url} still serves the same weights" in reason
+        assert f"nobody knows whether {plan.generation.endpoint} still serves the same weights" in reason
         return workspace.registry.runs.get(run.run_id)
 
     return make
@@ -544,6 +545,15 @@ def test_a_served_model_is_judged_compared_and_verified_and_nothing_secret_is_ke
             assert not any(word in path.read_bytes() for word in (b"s3cret", b"s%33cret", b"k3y-of-mine")), (
                 path
             )
+
+
+def test_models_of_two_servers_are_compared(record: Recorded, workspace: Workspace) -> None:
+    first = record()
+    with chat_server(lambda *_: completion("Answer: 1"), ["large"]) as another:
+        second = record(model="endpoint:large", **{"generation.endpoint": another.url})
+    comparison = compare_runs(first.run_id, second.run_id, workspace.registry)
+    assert (len(comparison.gained), len(comparison.lost)) == (1, 2)
+    assert first.model_sha256 != second.model_sha256
 
 
 def test_a_served_model_is_never_promoted_and_never_reproduced(

