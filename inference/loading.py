@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ def import_libraries() -> None:
     """Import what every model of transformers needs; most of the time until a small one answers is spent
     here. Nothing is loaded, and no GPU is touched.
     """
+    atexit.register(gc.unfreeze)  # else triton, a part of torch, reports what it finds at the end
     with collection_paused():
         import torch  # noqa: F401
         from transformers import (  # noqa: F401 - names of transformers are imported when they are asked for

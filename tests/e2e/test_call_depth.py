@@ -64,7 +64,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return document
 
 
-def test_seven_frames_of_ours_lie_between_the_command_and_the_child_process(found: dict[str, Any]) -> None:
+def test_eight_frames_of_ours_lie_between_the_command_and_the_child_process(found: dict[str, Any]) -> None:
     frames = [
         (Path(file).relative_to(ROOT).as_posix(), function)
         for file, function in found["stack"]
@@ -78,6 +78,7 @@ def test_seven_frames_of_ours_lie_between_the_command_and_the_child_process(foun
         ("flows/evaluate.py", "evaluate"),
         ("tasks/run.py", "predict"),
         ("experiments/phases.py", "predict_items"),
+        ("experiments/phases.py", "infer"),
         ("core/child_process.py", "run_child"),
     ]
 
