@@ -52,25 +52,90 @@ class Stated:
         version: of that, where the file says it.
         settings: dotted names of our settings, and of the facts `FACTS`, to their values.
         said: the same in the file's own words, and what has no setting of ours.
+        foreign: what the file says and no value of ours says: dotted names, some of them of our settings, to
+            the file's words. Nobody can make these known.
+        hashes: of an export of ours: `model_sha256`, `dataset_sha256` and `predictions_sha256` of its run,
+            and its `model`.
     """
 
     tool: str
     version: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     said: Mapping[str, Any] = field(default_factory=dict)
+    foreign: Mapping[str, Any] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Content(NamedTuple):
-    """What is in a file."""
+    """What is in a file.
+
+    Attributes:
+        rows: its rows.
+        stated: what it says of them.
+        beside: names of other files that this was read of -> their sha256.
+    """
 
     rows: list[Answered]
     stated: Stated
+    beside: Mapping[str, str] = {}
 
 
 def ours(document: Any) -> Mapping[str, Any]:
     """What an export of ours says of its run; empty where another program wrote the file."""
     about = document.get("hallmark") if isinstance(document, dict) else None
     return about if isinstance(about, dict) and isinstance(about.get("settings"), dict) else {}
+
+
+HASHES = ("model", "model_sha256", "dataset_sha256", "predictions_sha256")
+
+
+def of_ours(about: Mapping[str, Any]) -> Stated:
+    """What an export of ours says."""
+    hashes = {name: value for name in HASHES if isinstance(value := about.get(name), str)}
+    said = {"run": as_text(about.get("run"))}
+    return Stated("Hallmark", as_text(about.get("version")), about["settings"], said, hashes=hashes)
+
+
+def an_object(value: Any, what: str) -> Mapping[str, Any]:
+    """An object of JSON; empty for null.
+
+    Raises:
+        InputError: it is something else; says what it is called.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InputError(f"{what}: expected an object, got {type(value).__name__}")
+    return value
+
+
+def an_array(value: Any, what: str) -> list[Any]:
+    """An array of JSON; empty for null.
+
+    Raises:
+        InputError: it is something else; says what it is called.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InputError(f"{what}: expected an array, got {type(value).__name__}")
+    return value
+
+
+STOPPED = ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "stop_string", "STOP")
+CUT = ("length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "max_new_tokens", "model_length")
+
+
+def was_cut(reason: Any) -> bool | None:
+    """Whether a completion that ended for this reason was cut off; None where the word is not a known one.
+
+    Example:
+        >>> was_cut("length"), was_cut("stop"), was_cut("content_filter")
+        (True, False, None)
+    """
+    if not isinstance(reason, str):
+        return None
+    return True if reason in CUT else False if reason in STOPPED else None
 
 
 def answered(where: str, text: Any, what: str, **fields: Any) -> Answered:
@@ -93,9 +158,16 @@ def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
     Yields:
         The line's place, and its parsed value, or the InputError that says what is wrong with it.
+
+    Raises:
+        InputError: the file is UTF-16.
     """
     with open_for_reading(path) as file:
         for number, line in enumerate(file, start=1):
+            if number == 1 and (line[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in line[:2]):
+                raise InputError(
+                    f"{path}: is UTF-16, and lines of JSON are UTF-8. Convert it: iconv -f UTF-16 -t UTF-8"
+                )
             if line.strip():
                 yield f"line {number}", _parsed(line)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
+import safetensors.numpy as safetensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +29,7 @@ from experiments.exchange.importing import (
 )
 from experiments.exchange.reading import read_predictions_file
 from experiments.promoting import promote_run
+from experiments.references import TINY_BASE_DIRECTORY
 from experiments.rejudging import rejudge
 from experiments.reproducing import plan_reproduction
 from experiments.workspace import Workspace, open_workspace
@@ -351,6 +355,13 @@ def right(_: int, item: Item) -> str:
     return f"Answer: {item.reference}"
 
 
+def trained_model(folder: Path) -> dict[str, Any]:
+    """A directory with weights that are not the tiny base's."""
+    shutil.copytree(TINY_BASE_DIRECTORY, folder / "trained")
+    safetensors.save_file({"more": numpy.ones(2, "float32")}, folder / "trained" / "more.safetensors")
+    return {"model": str(folder / "trained")}
+
+
 def twenty(folder: Path) -> Path:
     return small_dataset(folder, map(str, range(20)))
 
@@ -368,7 +379,7 @@ def test_unknown_conditions_are_noted_by_a_comparison_and_forbid_a_promotion(
     dataset = twenty(tmp_path)
     base = recorded_run(place, lambda *_: "no idea", dataset=str(dataset), generation={"max_new_tokens": 16})
     path = plain(tmp_path, {item.trace_id: right(0, item) for item in read_items(dataset)})
-    imported = recorded(path, dataset, place)
+    imported = recorded(path, dataset, place, trained_model(tmp_path))
     comparison = compare_runs(base.run_id, imported.run_id, place.registry)
     assert comparison.delta == 1
     assert "generation.dtype" in comparison.unknown[imported.run_id]
@@ -386,7 +397,8 @@ def test_an_import_of_which_all_is_known_can_be_promoted_and_says_that_it_was_br
 ) -> None:
     dataset = twenty(tmp_path)
     base = recorded_run(place, lambda *_: "no idea", dataset=str(dataset), generation={"max_new_tokens": 16})
-    run = recorded(all_right(tmp_path, dataset), dataset, place, known=["reached_max_new_tokens"])
+    known = ["reached_max_new_tokens", "truncated_prompts"]
+    run = recorded(all_right(tmp_path, dataset), dataset, place, trained_model(tmp_path), known=known)
     assert compare_runs(base.run_id, run.run_id, place.registry).unknown == {}
     result = promote_run(run.run_id, "support", GateConfig(), place, against=base.run_id)
     assert result.outcome == "promoted"
@@ -394,6 +406,55 @@ def test_an_import_of_which_all_is_known_can_be_promoted_and_says_that_it_was_br
     card = (exported.directory / "README.md").read_text()
     assert "The predictions were made by another program and imported." in card
     assert "hallmark reproduce" not in card
+
+
+def test_weights_are_not_promoted_against_another_import_of_themselves(
+    tmp_path: Path, place: Workspace
+) -> None:
+    dataset = twenty(tmp_path)
+    items, known = list(read_items(dataset)), {"known": ["all"]}
+    model = {**trained_model(tmp_path), "generation.max_new_tokens": 16}
+    bad = recorded(
+        plain(tmp_path, {item.trace_id: "no idea" for item in items}), dataset, place, model, **known
+    )
+    path = plain(tmp_path, {item.trace_id: right(0, item) for item in items})
+    good = recorded(path, dataset, place, model, **known)
+    with pytest.raises(InputError, match="nothing to compare it with"):
+        promote_run(good.run_id, "support", GateConfig(), place)
+    with pytest.raises(InputError, match="judged the same weights as run"):
+        promote_run(good.run_id, "support", GateConfig(), place, against=bad.run_id)
+    assert place.registry.models.aliased("support") is None
+
+
+def test_an_imported_opponent_that_was_named_is_named_in_the_decision(
+    tmp_path: Path, place: Workspace
+) -> None:
+    dataset = twenty(tmp_path)
+    items, sixteen = list(read_items(dataset)), {"generation.max_new_tokens": 16}
+    path = plain(tmp_path, {item.trace_id: "no idea" for item in items})
+    base = recorded(path, dataset, place, sixteen, known=["all"])
+    path = plain(tmp_path, {item.trace_id: right(0, item) for item in items})
+    run = recorded(path, dataset, place, {**trained_model(tmp_path), **sixteen}, known=["all"])
+    result = promote_run(run.run_id, "support", GateConfig(), place, against=base.run_id)
+    assert result.decision is not None
+    said = f"The predictions of run {base.run_id}, which it was compared with, were imported"
+    assert said in result.decision.reasons[-1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [("Say 4.", True), ("Not 1{}", True), ("Q: {}\nA:", False), ("{}", False)],
+)
+def test_a_row_that_asked_something_else_is_bad_whatever_its_id(
+    tmp_path: Path, place: Workspace, dataset: Path, items: list[Item], asked: str, problem: bool
+) -> None:
+    rows = [
+        {"trace_id": item.trace_id, "prompt": asked.format(item.question), "prediction": "1"}
+        for item in items
+    ]
+    report = looked_at(write_lines(tmp_path / "run.jsonl", rows), dataset, place).report
+    expected = "its prompt does not hold the item's question"
+    assert {each.reason for each in report.bad} == ({expected} if problem else set())
 
 
 def test_known_conditions_that_differ_forbid_a_comparison(tmp_path: Path, place: Workspace) -> None:
