@@ -241,8 +241,8 @@ class Gatekeeper:
         brought = [pair.opponent.run_id for pair in evidence.pairs if is_imported(pair.opponent)]
         if brought:
             note = (
-                f"The predictions of run {', '.join(dict.fromkeys(brought))}, which it was compared with, were "
-                "imported and not made here."
+                f"The predictions of run {', '.join(dict.fromkeys(brought))}, which it was compared with, "
+                "were imported and not made here."
             )
             decision = decision.model_copy(update={"reasons": [*decision.reasons, note]})
         self.decision = decision

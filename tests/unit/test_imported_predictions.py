@@ -528,3 +528,119 @@ def test_the_command_shows_what_it_takes_and_says_what_it_refuses(
     refused = hallmark(*arguments)
     assert refused.returncode == 2
     assert "item t1: number 2 of the dataset has no row" in refused.stdout
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "config", "unknown"),
+    [
+        ({"num_beams": 5}, {}, "generation.num_beams"),
+        ({"repetition_penalty": 1.5}, {}, "generation.repetition_penalty"),
+        ({"num_beams": 1, "top_k": 50, "repetition_penalty": 1.0}, {}, None),
+        ({}, {"model_dtype": "torch.float16"}, "generation.dtype"),
+        ({}, {"model": "gguf"}, "generation.engine"),
+        ({}, {"model_args": {"pretrained": "x", "peft": "some/adapter"}}, "model.peft"),
+        ({}, {"model_args": "pretrained=x,load_in_4bit=True"}, "model.load_in_4bit"),
+    ],
+)
+def test_what_a_file_says_and_no_setting_of_ours_says_stays_unknown(
+    tmp_path: Path,
+    place: Workspace,
+    dataset: Path,
+    items: list[Item],
+    kwargs: dict[str, Any],
+    config: dict[str, Any],
+    unknown: str | None,
+) -> None:
+    results = lm_eval_results(tmp_path)
+    document = json.loads(results.read_text())
+    document["config"].update(config)
+    results.write_text(json.dumps(document))
+    samples = [lm_eval_sample(n, item, "1") for n, item in enumerate(items)]
+    for sample in samples:
+        sample["arguments"]["gen_args_0"]["arg_1"].update(kwargs)
+    path = lm_eval_file(tmp_path, samples)
+    assert looked_at(path, dataset, place, known=["all"]).report.unknown == ([unknown] if unknown else [])
+    if unknown in KNOWABLE:
+        with pytest.raises(InputError, match="stays unknown"):
+            looked_at(path, dataset, place, known=[unknown])
+
+
+def test_settings_of_some_rows_alone_are_known_of_none(
+    tmp_path: Path, place: Workspace, dataset: Path, items: list[Item]
+) -> None:
+    samples = [lm_eval_sample(n, item, "1") for n, item in enumerate(items)]
+    del samples[2]["arguments"]["gen_args_0"]["arg_1"]
+    report = looked_at(lm_eval_file(tmp_path, samples), dataset, place, known=["all"]).report
+    assert "generation.max_new_tokens" in report.unknown
+    assert "generation.temperature" in report.unknown
+
+
+def test_the_results_beside_the_samples_are_part_of_the_run(
+    tmp_path: Path, place: Workspace, dataset: Path
+) -> None:
+    items = list(read_items(dataset))
+    path = all_right(tmp_path, dataset)
+    before = looked_at(path, dataset, place)
+    results = lm_eval_results(tmp_path)
+    results.write_text(results.read_text() + "\n")
+    after = looked_at(path, dataset, place)
+    assert len(items) == len(after.taken)
+    assert before.evaluation_sha256() != after.evaluation_sha256()
+    assert list(after.manifest("x")["imported"]["beside"]) == [results.name]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cut"), [("stop", False), ("MAX_TOKENS", True), ("content_filter", None), (None, None)]
+)
+def test_whether_an_answer_was_cut_off_is_known_by_known_words(
+    tmp_path: Path, reason: str | None, cut: bool | None
+) -> None:
+    lines = [batch_line("t0", "1", finish_reason=reason)]
+    assert read_predictions_file(write_lines(tmp_path / "o.jsonl", lines)).content.rows[0].cut_off is cut
+    lines = [{"id": "t0", "output": "1", "finish_reason": reason}]
+    assert read_predictions_file(write_lines(tmp_path / "t.jsonl", lines)).content.rows[0].cut_off is cut
+
+
+@pytest.mark.parametrize("value", ["text", ["text"], 7])
+@pytest.mark.parametrize("field", ["response", "body", "choice", "message"])
+def test_a_part_of_another_kind_makes_a_bad_row(tmp_path: Path, field: str, value: Any) -> None:
+    line = batch_line("t0", "1")
+    body = line["response"]["body"]
+    if field == "response":
+        line["response"] = value
+    elif field == "body":
+        line["response"]["body"] = value
+    elif field == "choice":
+        body["choices"] = [value]
+    else:
+        body["choices"][0]["message"] = value
+    row = read_predictions_file(write_lines(tmp_path / "o.jsonl", [line])).content.rows[0]
+    assert "expected an object" in str(row.problem)
+
+
+def test_a_sample_of_another_kind_is_a_bad_row_and_a_header_of_another_kind_refused(
+    tmp_path: Path, items: list[Item]
+) -> None:
+    path = tmp_path / "log.json"
+    log = inspect_log(items, TEXTS)
+    log["samples"][0]["attachments"] = {}
+    log["samples"][1]["output"] = "text"
+    log["samples"][2] = None
+    path.write_text(json.dumps(log, indent=2))
+    problems = [row.problem for row in read_predictions_file(path).content.rows]
+    assert problems == [
+        "attachments: has no abc, which is a text of this sample",
+        "output: expected an object, got str",
+        "expected an object, got NoneType",
+        None,
+    ]
+    path.write_text(json.dumps(inspect_log(items, TEXTS, model_args=["x"]), indent=2))
+    with pytest.raises(InputError, match="eval.model_args: expected an object, got list"):
+        read_predictions_file(path)
+
+
+def test_utf_16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"id": "t0", "output": "1"}\n'.decode().encode("utf-16"))
+    with pytest.raises(InputError, match="is UTF-16"):
+        read_predictions_file(path)
