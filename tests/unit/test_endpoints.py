@@ -323,12 +323,12 @@ def test_a_server_that_repeats_what_it_was_sent_reveals_no_secret(
     monkeypatch.setenv("OPENAI_API_KEY", "k3y-of-mine")
 
     def reply(*_: Any) -> Reply:
-        sent = f"{server.headers[-1]['authorization']} \ud800"
+        sent = f"{echoing.headers[-1]['authorization']} \ud800"
         return Reply({**completion(sent, sent).body, "model": sent, "system_fingerprint": sent})
 
-    with chat_server(reply) as server:
-        url = server.url.replace("://", f"://{sign_in}")
-        predicted(wanted := spec(tmp_path, server, items=1, endpoint=url))
+    with chat_server(reply) as echoing:
+        url = echoing.url.replace("://", f"://{sign_in}")
+        predicted(wanted := spec(tmp_path, echoing, items=1, endpoint=url))
     for path in wanted.output.iterdir():
         assert not any(word in path.read_bytes() for word in (b"k3y-of-mine", b"s3cret", b"bWU6czNjcmV0"))
 
