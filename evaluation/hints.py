@@ -26,6 +26,7 @@ class AnswerCounts:
         max_new_tokens: where they were cut off; None where that is not known.
         rungs: rung -> how many answers were found there, right ones and others; empty where the judge does
             not say.
+        served: whether an endpoint wrote them, so that nobody knows with which tokens.
     """
 
     n: int
@@ -35,6 +36,7 @@ class AnswerCounts:
     cut: int | None = None
     max_new_tokens: int | None = None
     rungs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    served: bool = False
 
 
 def hints(counts: AnswerCounts) -> list[str]:
@@ -62,10 +64,13 @@ def hints(counts: AnswerCounts) -> list[str]:
         remedy = "raise generation.max_new_tokens"
         found.append(f"{counts.cut:,} {all_of_them} were cut off{where}: {remedy}.")
     if counts.empty > least:
-        found.append(
-            f"{counts.empty:,} {all_of_them} are empty: the first token that the model wrote ended its turn. "
+        cause = (
+            "ended_otherwise in predictions_meta.json says how the server ended them, where it was unusual."
+            if counts.served
+            else "the first token that the model wrote ended its turn. "
             "`hallmark doctor --model MODEL --dataset DATASET` shows how it is asked."
         )
+        found.append(f"{counts.empty:,} {all_of_them} are empty: {cause}")
     if counts.n - counts.found - counts.empty > least:
         found.append(
             f"An answer was found in {counts.found:,} {all_of_them}. Does the prompt say how to end the "

@@ -226,4 +226,5 @@ def count_answers(run: Run, registry: Registry) -> AnswerCounts:
         cut=None if cut_ids is None else sum(scores.get(trace_id, 1.0) < 1 for trace_id in cut_ids),
         max_new_tokens=settings.get("max_new_tokens"),
         rungs=rungs,
+        served=settings.get("engine") == "openai",
     )

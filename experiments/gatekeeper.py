@@ -23,7 +23,7 @@ from inference.contract import CUT_OFF, GenerationConfig, PredictionMeta
 from judges import judge_reference, load_judge
 from registry import Evidence, Pair, Pairing, Registry, Ruling, Run
 from registry.alpha_ledger import Turn
-from registry.runs import OF_SPEED
+from registry.runs import OF_SPEED, is_imported
 
 
 @dataclass(frozen=True)
@@ -238,6 +238,13 @@ class Gatekeeper:
             level=turn.level,
             ledger=dataset.name,
         )
+        brought = [pair.opponent.run_id for pair in evidence.pairs if is_imported(pair.opponent)]
+        if brought:
+            note = (
+                f"The predictions of run {', '.join(dict.fromkeys(brought))}, which it was compared with, "
+                "were imported and not made here."
+            )
+            decision = decision.model_copy(update={"reasons": [*decision.reasons, note]})
         self.decision = decision
         return Ruling(
             promote=decision.promote,
@@ -248,6 +255,7 @@ class Gatekeeper:
             document={
                 **decision.model_dump(mode="json"),
                 "gate": self.gate.model_dump(mode="json"),
+                **({"imported_opponents": brought} if brought else {}),
                 **({"training_data": known[0].model_dump(mode="json")} if known[0] else {}),
             },
             spending=SPENDING,

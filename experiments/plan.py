@@ -41,7 +41,14 @@ from golden.lines import Line
 from golden.prompting import ResolvedPrompt, resolve_prompt
 from inference.contract import GenerationConfig
 from inference.memory import refuse_at_planning
-from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
+from judges import (
+    check_output,
+    checked_items,
+    judge_fingerprint,
+    judge_reference,
+    library_versions,
+    load_judge,
+)
 from trainer.contract import SettledTrainConfig, TrainConfig
 from trainer.huggingface.tensor_names import check_tensors
 from trainer.model.architecture import read_architecture
@@ -372,7 +379,8 @@ def plan_evaluation(
         return plan
     workspace.check_writable()
     dataset, plan = _settle(config, workspace, model)
-    return plan.model_copy(update={"dataset": dataset_ref(dataset, sum(1 for _ in dataset.items()))})
+    items = checked_items(load_judge(plan.judge), dataset.items())
+    return plan.model_copy(update={"dataset": dataset_ref(dataset, sum(1 for _ in items))})
 
 
 def plan_training(
@@ -405,7 +413,7 @@ def plan_training(
     base = check_base(plan.model, golden, config.train, workspace)
     train, sources = training_dataset(config.train, workspace.home)
     traces = _Counted(train.traces(), characters)
-    items = _Counted(golden.items())
+    items = _Counted(checked_items(load_judge(plan.judge), golden.items()))
     overlaps, twins = _sorted_out(find_overlaps(traces, items))
     if overlaps and not config.train.allow_contamination:
         raise _contaminated(train, golden, overlaps)

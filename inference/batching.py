@@ -176,6 +176,7 @@ def _logits(model: Any, rows: list[list[int]], pad: int) -> list[Any]:
     ids, mask = (each.to(model.device) for each in left_padded(rows, pad))
     config = GenerationConfig(
         do_sample=False,
+        min_new_tokens=PROBED_STEPS,  # a row that ends would leave its company, or read padding
         max_new_tokens=PROBED_STEPS,
         pad_token_id=pad,
         output_logits=True,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from core.errors import HallmarkError, InputError, ResourceError
 from core.files import sha256_json
+from core.text import visible, whole_characters
 
 ENDPOINT_PREFIX = "endpoint:"
 """How the reference of a served model begins: endpoint:NAME."""
@@ -25,6 +30,14 @@ NOT_KNOWN = "not known"
 CONNECT_SECONDS = 10.0
 SHOWN_MODELS = 12
 SHOWN_CHARACTERS = 400
+LONGEST_ANSWER = 64 * 2**20
+"""The most bytes that an answer may have: no chat completion comes near it."""
+LOOK_SECONDS = 30.0
+"""How long a server may take to say what it is, in all."""
+SHORTEST_SECRET = 8
+"""Characters of a key that is taken out of predictions too. Shorter ones are words that stand for no key, as
+EMPTY, and a prediction may well contain them.
+"""
 
 
 class Endpoint(str):
@@ -129,6 +142,41 @@ def request_seed(seed: int, trace_id: str, sample: int) -> int:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What a server answered, as a whole.
+
+    Attributes:
+        status_code: of HTTP.
+        headers: by names of any case.
+        body: decompressed.
+    """
+
+    status_code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode(errors="replace")
+
+    def json(self) -> Any:
+        """The body's value, in whole characters; None where it is no JSON, or is nested too deeply."""
+        try:
+            return _whole(json.loads(self.body))
+        except (ValueError, RecursionError):
+            return None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole_characters(value)
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return {name: _whole(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+
+@dataclass(frozen=True)
 class Access:
     """How an endpoint is reached, and how its errors are said without anything secret in them.
 
@@ -159,20 +207,36 @@ class Access:
             return {"auth": self.sign_in}
         return {"headers": {"Authorization": f"Bearer {self.key}"} if self.key else {}}
 
-    def words(self, answer: Any) -> str:
-        """What a server said, in one line, without key and password.
-
-        Args:
-            answer: an httpx.Response with its body.
-        """
+    def words(self, answer: Heard) -> str:
+        """What a server said, in one line, without key and password."""
         return self.without_secrets(_message(answer))
+
+    @property
+    def secrets(self) -> list[str]:
+        """What nobody but the server may see, in every form in which it is sent."""
+        found = [self.key or ""]
+        if self.sign_in:
+            user, password = self.sign_in
+            sent = base64.b64encode(f"{user}:{password}".encode()).decode()
+            found = [sent, password, quote(password, safe="")] if password else [sent]
+        return [each for each in found if each]
 
     def without_secrets(self, text: str) -> str:
         """A text in one line, without key and password, in case it repeats them."""
-        for secret in (self.key, *(self.sign_in or ())[1:]):
-            text = text.replace(secret, "***") if secret else text
-        text = " ".join(text.split())
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        text = visible(text)
         return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+    def of_model(self, text: str) -> str:
+        """What a model wrote, as it is, but without a key and password that the server put into it."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***") if len(secret) >= SHORTEST_SECRET else text
+        return text
+
+    def too_long(self) -> InputError:
+        """That an answer has no end."""
+        return InputError(f"{self.endpoint}: an answer has more than {LONGEST_ANSWER / 2**20:,.0f} MiB")
 
     def unreachable(self, error: Exception) -> ResourceError:
         """That nobody answers."""
@@ -181,11 +245,11 @@ class Access:
             f"the server, and check the address: curl {self.endpoint.place(MODELS)}"
         )
 
-    def refused(self, answer: Any, name: str | None = None) -> HallmarkError:
+    def refused(self, answer: Heard, name: str | None = None) -> HallmarkError:
         """What to say of an answer that is an error, and that trying again would not change.
 
         Args:
-            answer: an httpx.Response with its body.
+            answer: what the server said.
             name: of the model that was asked, where one was.
         """
         said, code = self.words(answer), answer.status_code
@@ -250,12 +314,12 @@ def look(access: Access) -> Served:
     timeout = httpx.Timeout(CONNECT_SECONDS)
     with httpx.Client(timeout=timeout, **access.options()) as client:
         try:
-            answer = client.get(access.endpoint.place(MODELS))
+            answer = _get(client, access, access.endpoint.place(MODELS))
             if answer.status_code in (404, 405, 500, 501):  # not every server lists its models
-                return Served(None, _software(client, access.endpoint, answer, {}))
+                return Served(None, _software(client, access, answer, {}))
             if answer.status_code != 200:
                 raise access.refused(answer)
-            listed = _json(answer)
+            listed = answer.json()
             entries = listed.get("data") if isinstance(listed, dict) else listed
             if not isinstance(entries, list):
                 raise InputError(
@@ -264,10 +328,10 @@ def look(access: Access) -> Served:
                 )
             found = [entry for entry in entries if isinstance(entry, dict) and "id" in entry]
             owner = found[0] if found else {}
-            software = _software(client, access.endpoint, answer, owner)
+            software = _software(client, access, answer, owner)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise access.unreachable(error) from error
-    return Served([str(entry["id"]) for entry in found], software)
+    return Served([access.without_secrets(str(entry["id"])) for entry in found], software)
 
 
 def find_served(access: Access, name: str) -> Served:
@@ -290,39 +354,51 @@ def _some(names: list[str]) -> str:
     return (", ".join(names[:SHOWN_MODELS]) or "no model") + more
 
 
-def _software(client: Any, endpoint: Endpoint, models: Any, entry: dict[str, Any]) -> str | None:
+def _get(client: Any, access: Access, url: str) -> Heard:
+    """What is there.
+
+    Raises:
+        InputError: there is no end to it.
+        ResourceError: it comes too slowly.
+    """
+    began, body = time.monotonic(), bytearray()
+    with client.stream("GET", url) as answer:
+        for piece in answer.iter_bytes():
+            body += piece
+            if len(body) > LONGEST_ANSWER:
+                raise access.too_long()
+            if time.monotonic() - began > LOOK_SECONDS:
+                raise ResourceError(f"{access.endpoint}: {url} took more than {LOOK_SECONDS:,.0f} s")
+        return Heard(answer.status_code, answer.headers, bytes(body))
+
+
+def _software(client: Any, access: Access, models: Heard, entry: dict[str, Any]) -> str | None:
     """Name and version of the server: vLLM and Ollama say their version, others what they are.
 
     Args:
         client: of httpx.
-        endpoint: the server's.
+        access: to the server.
         models: its answer about its models.
         entry: the first of them.
     """
+    said = str(models.headers.get("server") or "")
     for path in ("version", "api/version"):
-        answer = client.get(f"{endpoint.root}/{path}")
-        found = _json(answer) if answer.status_code == 200 else None
+        answer = _get(client, access, f"{access.endpoint.root}/{path}")
+        found = answer.json() if answer.status_code == 200 else None
         if isinstance(found, dict) and isinstance(version := found.get("version"), str):
             name = "ollama" if path == "api/version" else entry.get("owned_by")
-            return " ".join(each for each in (name, version) if isinstance(each, str) and each)[:100]
-    server = models.headers.get("server")
-    return str(server)[:100] if server else None
+            said = " ".join(each for each in (name, version) if isinstance(each, str) and each)
+            break
+    return access.without_secrets(said)[:100] or None
 
 
-def _json(answer: Any) -> Any:
-    try:
-        return answer.json()
-    except ValueError:
-        return None
-
-
-def _message(answer: Any) -> str:
+def _message(answer: Heard) -> str:
     """What a server says is wrong: as OpenAI, Ollama, FastAPI and older vLLM say it, else its text."""
-    found = _json(answer)
+    found = answer.json()
     if isinstance(found, dict):
         error = found.get("error")
         said = error.get("message") if isinstance(error, dict) else error
         said = said or found.get("message") or found.get("detail")
         if said:
             return str(said)
-    return str(answer.text) or "(nothing more)"
+    return answer.text or "(nothing more)"

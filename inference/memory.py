@@ -23,6 +23,8 @@ what this estimate does not know.
 """
 ATTENTION = ("full_attention", "attention", "full", "chunked_attention")
 SLIDING = ("sliding_attention", "sliding")
+LARGEST = 10**7
+"""The most that a dimension of a model can sensibly be; a larger one is a mistake."""
 MEMORY_INFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
@@ -119,8 +121,9 @@ def _count(shape: list[int]) -> int:
 
 
 def _number(config: Mapping[str, Any], *names: str) -> int | None:
-    """The first of some fields that is a number; families name them differently."""
-    return next((config[name] for name in names if type(config.get(name)) is int), None)
+    """The first of some fields that is a sensible number; families name them differently."""
+    found = (config.get(name) for name in names)
+    return next((each for each in found if type(each) is int and 0 < each <= LARGEST), None)
 
 
 def _heads(config: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -141,11 +144,11 @@ def _cache(config: Mapping[str, Any], tokens: int, size: int) -> int | None:
     heads = _heads(config)
     if not layers or heads is None or _number(config, "kv_lora_rank"):  # of which only a summary is kept
         return None
-    kinds = config.get("layer_types") or ["full_attention"] * layers
-    if not all(kind in (*ATTENTION, *SLIDING) for kind in kinds):
+    kinds = config.get("layer_types") or []
+    if not isinstance(kinds, list) or not all(kind in (*ATTENTION, *SLIDING) for kind in kinds):
         return None
     window = min(tokens, _number(config, "sliding_window") or tokens)
-    kept = sum(window if kind in SLIDING else tokens for kind in kinds)
+    kept = sum(window if kind in SLIDING else tokens for kind in kinds) if kinds else layers * tokens
     return 2 * kept * heads[0] * heads[1] * size
 
 

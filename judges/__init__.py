@@ -2,7 +2,7 @@
 
 from judges.base import Judge, JudgeParameters, SampleScore, Score
 from judges.fingerprint import judge_fingerprint, library_versions
-from judges.judging import JudgeError, MissingPrediction, judge_items, read_predictions
+from judges.judging import JudgeError, MissingPrediction, checked_items, judge_items, read_predictions
 from judges.plugins import (
     JudgeInfo,
     available_judges,
@@ -23,6 +23,7 @@ __all__ = [
     "Score",
     "available_judges",
     "check_output",
+    "checked_items",
     "describe_judges",
     "judge_fingerprint",
     "judge_items",

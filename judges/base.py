@@ -60,6 +60,8 @@ class Judge(Protocol):
             fingerprint to cover.
         reads: optional; `log_probs` for a judge that reads log-probabilities (`judges.log_probs`) where
             others read text.
+        check: optional; a function that raises an InputError for an item that it cannot judge, called before
+            anything is predicted.
         Parameters: optional; a subclass of `JudgeParameters`. The judge is made with one, and keeps it as
             `parameters`. What differs from the defaults is part of its reference and of its fingerprint.
     """

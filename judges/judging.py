@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,27 @@ def best_score(judge: Judge, item: Item, prediction: str) -> Score:
         for each in one_answer_each(item)
     ]
     return max(scores, key=lambda score: score.score)  # the first of equals
+
+
+def checked_items(judge: Judge, items: Iterable[Item]) -> Iterator[Item]:
+    """The items as they come, once the judge has said that it can judge them; for the time before anything is
+    computed.
+
+    Args:
+        judge: who will score.
+        items: a dataset.
+
+    Raises:
+        InputError: it cannot judge one; names the item.
+    """
+    check: Callable[[Item], None] = getattr(judge, "check", lambda _: None)
+    for item in items:
+        try:
+            for each in one_answer_each(item):
+                check(each)
+        except InputError as error:
+            raise InputError(f"item {item.trace_id}: {judge.name}@{judge.version}: {error}") from error
+        yield item
 
 
 def one_answer_each(item: Item) -> list[Item]:

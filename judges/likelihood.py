@@ -27,6 +27,15 @@ class LikelihoodV1:
     version = "v1"
     reads = "log_probs"
 
+    def check(self, item: Item) -> None:
+        """Refuse an item that cannot be judged, before anything is computed.
+
+        Raises:
+            InputError: it offers choices.
+        """
+        if item.offered:
+            raise InputError("it offers choices. Judge it by log_prob_choice@v1")
+
     def score(self, item: Item, prediction: str) -> Score:
         """Score one prediction.
 

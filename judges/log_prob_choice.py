@@ -47,6 +47,17 @@ class LogProbChoiceV1:
     def __init__(self, parameters: Parameters) -> None:
         self.parameters = parameters
 
+    def check(self, item: Item) -> None:
+        """Refuse an item that cannot be judged, before anything is computed.
+
+        Raises:
+            InputError: it offers no choices, or its right answer is none of them.
+        """
+        if not item.offered:
+            raise InputError("it has no choices. Judge it by likelihood@v1, or give it `choices`")
+        if right_place(item) is None:
+            raise InputError(f"the right answer {item.reference[:80]!r} is not one of its choices")
+
     def score(self, item: Item, prediction: str) -> Score:
         """Score one prediction.
 
@@ -58,11 +69,8 @@ class LogProbChoiceV1:
             InputError: the item offers no choices, or its right answer is none of them; or these are not its
                 log-probabilities.
         """
+        self.check(item)
         offered, right = item.offered, right_place(item)
-        if not offered:
-            raise InputError("it has no choices. Judge it by likelihood@v1, or give it `choices`")
-        if right is None:
-            raise InputError(f"the right answer {item.reference[:80]!r} is not one of its choices")
         found = read_log_probs(prediction)
         if not isinstance(found, ChoiceLogProbs) or len(found.choices) != len(offered):
             raise InputError(f"expected the log-probabilities of {len(offered)} choices")

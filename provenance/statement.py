@@ -24,6 +24,8 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 DOCUMENTATION = "https://github.com/hallmark-ml/hallmark/blob/main/docs/provenance.md"
 BUILD_TYPE = f"{DOCUMENTATION}#build-type-v1"
+OF_MODEL = ("model", "models", "model_args")
+"""What a file with predictions says of the model, in its own words."""
 BUILDER = f"{DOCUMENTATION}#builder-v1"
 
 
@@ -154,7 +156,13 @@ def _external(version: ModelVersion, run: Run) -> dict[str, Any]:
     if imported := manifest.get("imported"):
         named = ("format", "file", "sha256", "tool", "tool_version", "unknown")
         known = {setting["name"]: setting["source"] for setting in imported["settings"]}
-        parameters["imported"] = {**{name: imported[name] for name in named}, "known_from": known}
+        of_model = {name: value for name in OF_MODEL if (value := imported["said"].get(name))}
+        parameters["imported"] = {
+            **{name: imported[name] for name in named},
+            **({"said_of_model": of_model} if of_model else {}),
+            **({"beside": imported["beside"]} if imported.get("beside") else {}),
+            "known_from": known,
+        }
     if training := manifest.get("training"):
         parameters["training"] = {**training["config"], "dataset": training["dataset"]["name"]}
     return {name: public(value) for name, value in parameters.items() if value is not None}

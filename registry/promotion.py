@@ -24,7 +24,7 @@ from registry.content import check_content
 from registry.database import Database
 from registry.log import append_log, move_alias
 from registry.models import CHAMPION, aliased, version_sha256
-from registry.runs import finished_run, like_run, run_scores
+from registry.runs import finished_run, is_imported, like_run, run_scores
 from registry.tables import Attestation, Dataset, Metric, ModelVersion, RegisteredModel, Run
 
 ATTEMPTS = 5
@@ -37,7 +37,7 @@ class Pairing:
     Attributes:
         candidate: id of a run of the offered weights.
         against: id of the run to compare with, where it judged the opponent's weights; None for the newest
-            run of these on the same dataset by the same judge.
+            run of these on the same dataset by the same judge that was predicted here.
         base: whether the opponent is the candidate's base model whatever is served; else it is the
             champion, or the base where there is none.
         terms: what is required, as JSON; part of what makes two comparisons one.
@@ -330,6 +330,7 @@ def _pair(session: Session, current: ModelVersion | None, offered: Run, pairing:
         )
     current = None if pairing.base else current
     opponent = _opponent(session, current, offered, candidate, pairing)
+    _refuse_itself(opponent, candidate)
     scores = run_scores(session, opponent.run_id), run_scores(session, candidate.run_id)
     datasets = session.get_one(Dataset, opponent.dataset_id), session.get_one(Dataset, candidate.dataset_id)
     return Pair(opponent, candidate, *scores, *datasets, served=current is not None)
@@ -339,6 +340,7 @@ def _opponent(
     session: Session, current: ModelVersion | None, offered: Run, candidate: Run, pairing: Pairing
 ) -> Run:
     """The run to beat. Never one of other weights than the champion's: that would be a way round the gate.
+    Nor one with imported predictions that nobody named.
 
     Args:
         current: the version to beat; None for the base model.
@@ -358,7 +360,32 @@ def _opponent(
         )
     if given is not None and given.model_sha256 == current.weights_sha256:
         return given
-    return like_run(session, current.weights_sha256, candidate) or finished_run(session, current.run_id)
+    found = like_run(session, current.weights_sha256, candidate) or finished_run(session, current.run_id)
+    if is_imported(found):
+        raise InputError(
+            f"run {candidate.run_id}: nothing to compare it with: the predictions of {current.model} "
+            f"v{current.number} were imported, and no run of it was made here. "
+            f"Run: hallmark evaluate registry:{current.model}@v{current.number}, or name the imported run: "
+            f"--against {found.run_id}"
+        )
+    return found
+
+
+def _refuse_itself(opponent: Run, candidate: Run) -> None:
+    """Refuse to compare weights with themselves: what differs then is no gain of theirs.
+
+    Raises:
+        InputError: both runs judged the same weights, and one has imported predictions that are not the
+            other's.
+    """
+    same = opponent.model_sha256 == candidate.model_sha256
+    imported = is_imported(opponent) or is_imported(candidate)
+    if same and imported and opponent.predictions_sha256 != candidate.predictions_sha256:
+        raise InputError(
+            f"run {candidate.run_id}: judged the same weights as run {opponent.run_id}, with other "
+            "predictions. Equal weights that are asked alike predict alike, so one of the two imports is not "
+            "of them. Name a run of the base model with --against."
+        )
 
 
 def _store_weights(artifacts: Store, case: _Case) -> str:

@@ -670,16 +670,22 @@ def finished_run(session: Session, reference: str) -> Run:
 
 def like_run(session: Session, model_sha256: str | None, like: Run) -> Run | None:
     """The newest finished run of some weights with the dataset and judge of another run, of those with the
-    same settings of prompt and generation where there are any.
+    same settings of prompt and generation where there are any. One whose predictions were imported is never
+    chosen: it has to be named.
     """
     same = {name: getattr(like, name) for name in ("dataset_id", "judge", "judge_fingerprint", "id")}
     found = session.exec(_LIKE_RUN, params={"model_sha256": model_sha256, **same}).all()
-    return newest_alike(found, like)
+    return newest_alike([run for run in found if not is_imported(run)], like)
+
+
+def is_imported(run: Run) -> bool:
+    """Whether another program made a run's predictions."""
+    return bool(run.manifest.get("imported"))
 
 
 def newest_alike(runs: Sequence[Run], like: Run) -> Run | None:
     """The first of some runs that was asked and generated with the settings of another one, else the first
-    that was generated with them, else the first.
+    that was generated with them, else the first. Of equals, one whose predictions were made here.
 
     Args:
         runs: newest first.
@@ -690,9 +696,9 @@ def newest_alike(runs: Sequence[Run], like: Run) -> Run | None:
         chosen = run.manifest.get("generation") or {}
         return {name: value for name, value in chosen.items() if name not in OF_SPEED}
 
-    def unlike(run: Run) -> tuple[bool, bool]:
+    def unlike(run: Run) -> tuple[bool, bool, bool]:
         asked = run.manifest.get("prompt") != like.manifest.get("prompt")
-        return settings(run) != settings(like), asked
+        return settings(run) != settings(like), asked, is_imported(run)
 
     return min(runs, key=unlike, default=None)  # the first of equals
 

@@ -223,6 +223,7 @@ class PreparedPredictions:
             "imported": self.file.sha256,
             "predictions": sha256_bytes(lines.encode()),
             "unknown": self.report.unknown,
+            **({"beside": dict(beside)} if (beside := self.file.content.beside) else {}),
         }
 
     def evaluation_sha256(self) -> str:
@@ -273,6 +274,7 @@ class PreparedPredictions:
             "imported": {
                 "file": self.file.path.name,
                 "sha256": self.file.sha256,
+                "beside": dict(self.file.content.beside),
                 "format": report.format,
                 "tool": report.tool,
                 "tool_version": report.tool_version,
@@ -347,12 +349,14 @@ def prepare_predictions(
     told = {name: value for name, value in stated.settings.items() if name in (*KNOWABLE, *SAID_BESIDE)}
     _check_names(given, known)
     _check_agreement(path, told, given)
+    _check_foreign(path, stated.foreign, (*_named(given, ()), *known))
     values = {
         name: value
         for name, value in told.items()
         if name not in FACTS and (name, value) != ("prompt.few_shot", None)
     }
     config = validated(ImportConfig, nested({**values, **given}), "settings")
+    _check_defaults(path, told, given, known)
     dataset = load_dataset(config.dataset)
     judge = load_judge(config.judge or dataset.judge)
     check_output(judge, config.generation.output)
@@ -369,9 +373,15 @@ def prepare_predictions(
         sources = {**_proved(path, matched, items, prompt, sources), **sources}
         if all(row.cut_off is not None for row in matched.taken.values()):
             sources["reached_max_new_tokens"] = "file"
+    if "reached_max_new_tokens" in known and (cut := [row for row in matched.taken.values() if row.cut_off]):
+        raise InputError(
+            f"{path}: {cut[0].where}: its answer was cut off, and --known reached_max_new_tokens says that "
+            "none was. Leave it out."
+        )
     if "generation.temperature" in sources and config.generation.temperature == 0:
         for name in ("generation.top_p", "generation.seed"):  # nothing is drawn
             sources.setdefault(name, sources["generation.temperature"])
+    sources = {name: source for name, source in sources.items() if name not in stated.foreign}
     model = _model(config.model, workspace)
     taken = {item.trace_id: matched.taken[item.trace_id] for item in items if item.trace_id in matched.taken}
     every = {"prompt": prompt.conditions(), "generation": config.generation.model_dump(mode="json")}
@@ -393,7 +403,7 @@ def prepare_predictions(
         detected=read.detected,
         tool=stated.tool,
         tool_version=stated.version,
-        said=dict(stated.said),
+        said={**stated.said, **({"not_ours": dict(stated.foreign)} if stated.foreign else {})},
         model=model.label,
         dataset=dataset.name,
         judge=judge_reference(judge),
@@ -411,10 +421,13 @@ def prepare_predictions(
             for name in KNOWABLE
             if name in sources
         ],
-        unknown=[name for name in KNOWABLE if name not in sources],
+        unknown=[
+            *(name for name in KNOWABLE if name not in sources),
+            *(name for name in stated.foreign if name not in KNOWABLE),
+        ],
         preview=_preview(items, taken),
     )
-    return PreparedPredictions(
+    prepared = PreparedPredictions(
         report=report,
         file=read,
         model=model,
@@ -424,6 +437,33 @@ def prepare_predictions(
         judge_fingerprint=judge_fingerprint(judge),
         taken=taken,
     )
+    if not report.blocked:
+        _check_hashes(prepared)
+    return prepared
+
+
+def _check_hashes(prepared: PreparedPredictions) -> None:
+    """Raises an InputError where an export of ours is imported for another model or dataset than its run's,
+    or its predictions were changed.
+    """
+    said = prepared.file.content.stated.hashes
+    found = {
+        "dataset_sha256": prepared.dataset.sha256,
+        "predictions_sha256": prepared.inference()["predictions"],
+    }
+    if served_name(said.get("model", "")) is None:
+        found["model_sha256"] = prepared.model.sha256
+    elif said["model"].partition("@")[0] != prepared.model.reference.partition("@")[0]:
+        raise InputError(
+            f"{prepared.file.path}: holds predictions of {said['model']}, and "
+            f"{prepared.model.reference} is given"
+        )
+    for name, sha256 in found.items():
+        if name in said and said[name] != sha256:
+            raise InputError(
+                f"{prepared.file.path}: was exported with {name} {said[name]}, and here it is {sha256}. "
+                "Import an export unchanged, for the model and the dataset of its run."
+            )
 
 
 def record_predictions(prepared: PreparedPredictions, workspace: Workspace) -> RunRef:
@@ -511,6 +551,34 @@ def _check_agreement(path: Path, told: Mapping[str, Any], given: Mapping[str, An
         if one != other and str(one) != str(other):
             raise InputError(
                 f"{path}: says {name} = {one!r}, and {other!r} is given. Leave it out, if the file is right."
+            )
+
+
+def _check_foreign(path: Path, foreign: Mapping[str, Any], claimed: Iterable[str]) -> None:
+    """Raises an InputError where a person says something of a setting of which a file says what no value of
+    ours says.
+    """
+    for name in claimed:
+        if name in foreign:
+            raise InputError(
+                f"{path}: says {name} = {foreign[name]!r}, which is no value that runs here can have, so it "
+                "stays unknown. Leave the option out."
+            )
+
+
+def _check_defaults(
+    path: Path, told: Mapping[str, Any], given: Mapping[str, Any], known: Sequence[str]
+) -> None:
+    """Raises an InputError where a file says otherwise than the defaults that a person says it had."""
+    usual = {"prompt": PromptConfig().model_dump(), "generation": GenerationConfig().model_dump()}
+    for name in known:
+        part, _, rest = name.partition(".")
+        if not rest or name not in told or name in given or name == LONGEST:
+            continue
+        if told[name] != (default := usual[part][rest]):
+            raise InputError(
+                f"{path}: says {name} = {told[name]!r}, and --known {name} says {default!r}, its default. "
+                "Leave it out, if the file is right."
             )
 
 

@@ -11,14 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
+from core.files import sha256_bytes
 from experiments.exchange.rows import (
     MODEL_ARGUMENTS,
     Answered,
     Content,
     Stated,
+    an_array,
+    an_object,
     answered,
     as_text,
+    foreign_arguments,
+    foreign_model,
+    is_count,
     json_lines,
+    of_ours,
+    of_sampling,
+    of_stop,
     only,
     ours,
     turns_of,
@@ -30,7 +39,15 @@ SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.:-]+)\.
 ENGINES = {
     "hf": "transformers", "hf-auto": "transformers", "huggingface": "transformers", "vllm": "vllm",
 }  # fmt: skip
-DTYPES = {"torch.float32": "float32", "torch.bfloat16": "bfloat16"}
+DTYPES = ("float32", "bfloat16")
+MAPPED = {
+    "max_gen_toks": "generation.max_new_tokens",
+    "temperature": "generation.temperature",
+    "top_p": "generation.top_p",
+    "seed": "generation.seed",
+    "until": "prompt.stop",
+}
+"""Arguments of generation, and our settings that say them."""
 IDS = ("trace_id", *USUAL_NAMES["trace_id"])
 
 
@@ -59,9 +76,14 @@ def read_lm_eval(path: Path) -> Content:
             continue  # the same answer, as another filter saw it
         row, asked_with = _row(where, value)
         rows.append(row)
-        if asked_with is not None and asked_with not in kwargs:
+        if row.problem is None and asked_with not in kwargs:
             kwargs.append(asked_with)
-    return Content(rows, _stated(path, kwargs))
+    results, beside = _results(path)
+    try:
+        stated = _stated(path, kwargs, results)
+    except InputError as error:
+        raise InputError(f"{path.with_name(next(iter(beside), path.name))}: {error}") from None
+    return Content(rows, stated, beside)
 
 
 def _row(where: str, value: Mapping[str, Any]) -> tuple[Answered, dict[str, Any] | None]:
@@ -106,58 +128,86 @@ def _request(arguments: Any) -> tuple[Any, dict[str, Any] | None]:
     if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str):
         try:  # a conversation, as it goes to a chat API
             prompt = turns_of(json.loads(prompt[0]))
-        except ValueError:
+        except (ValueError, RecursionError):
             prompt = None
     asked = prompt if isinstance(prompt, str) or (isinstance(prompt, list) and prompt) else None
     return asked, next((each for each in others if isinstance(each, dict)), None)
 
 
-def _stated(path: Path, kwargs: list[dict[str, Any]]) -> Stated:
-    """What the rows' settings and the results beside them say; several different ones say nothing."""
-    results = _results(path)
-    settings: dict[str, Any] = {}
-    asked_with = kwargs[0] if len(kwargs) == 1 else {}
-    tokens = asked_with.get("max_gen_toks")
-    if isinstance(tokens, int):
-        settings["generation.max_new_tokens"] = tokens
-    if asked_with.get("do_sample") is False or asked_with.get("temperature") == 0:
-        settings["generation.temperature"] = 0.0
-    elif isinstance(asked_with.get("temperature"), int | float):
-        settings["generation.temperature"] = float(asked_with["temperature"])
-        settings["generation.top_p"] = float(asked_with.get("top_p", 1.0))
-    config = results.get("config") or {}
-    ends = [*(results.get("tokenizer_eos_token") or []), *(results.get("tokenizer_pad_token") or [])]
+def _stated(path: Path, kwargs: list[dict[str, Any] | None], results: Mapping[str, Any]) -> Stated:
+    """What the rows' settings and the results beside them say. Settings that differ from row to row are known
+    to be no single value of ours.
+
+    Raises:
+        InputError: a part of the results is of another kind.
+    """
+    if about := ours(results):
+        return of_ours(about)
+    asked_with = (kwargs[0] if len(kwargs) == 1 else None) or {}
+    settings, foreign, greedy = of_sampling(asked_with, asked_with.get("do_sample"))
+    if settings.get("generation.temperature"):
+        settings.setdefault("generation.top_p", 1.0)
+    foreign |= foreign_arguments(asked_with, (*MAPPED, "do_sample"), greedy)
+    if (tokens := asked_with.get("max_gen_toks")) is not None:
+        (settings if is_count(tokens) else foreign)["generation.max_new_tokens"] = tokens
+    ends = [
+        end
+        for name in ("tokenizer_eos_token", "tokenizer_pad_token")
+        for end in an_array(results.get(name), name)
+    ]
     if (until := asked_with.get("until")) is not None:
-        stop = [until] if isinstance(until, str) else list(until)
-        settings["prompt.stop"] = [each for each in stop if each not in ends]
-    if (engine := ENGINES.get(str(config.get("model")))) is not None:
-        settings["generation.engine"] = engine
-    if (dtype := DTYPES.get(str(config.get("model_dtype")))) is not None:
-        settings["generation.dtype"] = dtype
+        if (stop := of_stop(until)) is not None:
+            settings["prompt.stop"] = [each for each in stop if each not in ends]
+        else:
+            foreign["prompt.stop"] = str(until)
+    if len(kwargs) > 1:
+        foreign |= dict.fromkeys(MAPPED.values(), "differs from row to row")
+    config = an_object(results.get("config"), "config")
+    arguments = _model_arguments(config.get("model_args"))
+    foreign |= foreign_model(arguments)
+    if (model := config.get("model")) is not None:
+        engine = ENGINES.get(str(model))
+        (settings if engine else foreign)["generation.engine"] = engine or str(model)
+    dtype = config.get("model_dtype") or arguments.get("dtype") or "auto"
+    if dtype != "auto":
+        plain = str(dtype).removeprefix("torch.")
+        (settings if plain in DTYPES else foreign)["generation.dtype"] = plain
     if "system_instruction" in results:
         settings["prompt.system"] = results["system_instruction"]
     task = match["task"] if (match := SAMPLES.fullmatch(path.name)) else ""
-    if (results.get("n-shot") or {}).get(task) == 0:
+    if an_object(results.get("n-shot"), "n-shot").get(task) == 0:
         settings["prompt.few_shot"] = None
-    if about := ours(results):
-        return Stated("Hallmark", about.get("version"), about["settings"], {"run": about.get("run")})
     said = {
         **only({"task": task or None, "generation_kwargs": asked_with}, ("task", "generation_kwargs")),
         **only(results, ("results_file", "transformers_version", "chat_template_sha", "system_instruction")),
         **only(config, ("model", "model_dtype", "batch_size", "limit")),
-        "model_args": only(config.get("model_args"), MODEL_ARGUMENTS),
+        "model_args": only(arguments, MODEL_ARGUMENTS),
     }
-    return Stated("lm-evaluation-harness", results.get("lm_eval_version"), settings, said)
+    version = as_text(results.get("lm_eval_version"))
+    return Stated("lm-evaluation-harness", version, settings, said, foreign)
 
 
-def _results(path: Path) -> dict[str, Any]:
-    """The results that were written with the samples; empty where they are not beside them."""
+def _model_arguments(value: Any) -> Mapping[str, Any]:
+    """The model's arguments; older versions write them as they are given: `pretrained=x,dtype=float32`."""
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {name.strip(): given for name, _, given in pairs}
+    return an_object(value, "config.model_args")
+
+
+def _results(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The results that were written with the samples, and the file's name and sha256; empty where they are
+    not beside them.
+    """
     match = SAMPLES.fullmatch(path.name)
     beside = path.with_name(f"results_{match['date']}.json") if match else None
     if beside is None or not beside.is_file():
-        return {}
+        return {}, {}
+    data = beside.read_bytes()
     try:
-        found = parse(beside.read_bytes())
-    except ValueError as error:
+        found = parse(data)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{beside}: not valid JSON: {error}") from None
-    return {**found, "results_file": beside.name} if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise InputError(f"{beside}: expected an object, got {type(found).__name__}")
+    return {**found, "results_file": beside.name}, {beside.name: sha256_bytes(data)}

@@ -86,20 +86,24 @@ def match(rows: Sequence[Answered], items: Sequence[Item], instruction: str | No
 def _matched(by: By, find: Find, rows: Sequence[Answered], items: Sequence[Item]) -> Matched:
     made = Matched(by)
     claimed: dict[str, str] = {}
+    known = {item.trace_id: item for item in items}
     for number, row in enumerate(rows):
         trace_id = find(number, row)
-        if row.problem is not None:
+        problem = row.problem
+        if problem is None and trace_id is not None and not _was_asked(row, known[trace_id]):
+            problem = "its prompt does not hold the item's question"
+        if problem is not None:
             of = f" (item {trace_id})" if trace_id else ""
-            made.bad.append(Refusal(where=row.where + of, reason=row.problem))
+            made.bad.append(Refusal(where=row.where + of, reason=problem))
         if trace_id is None:
-            if row.problem is None:
+            if problem is None:
                 made.unknown.append(Refusal(where=row.where, reason=_why_unknown(by, row)))
         elif trace_id in claimed:
             reason = f"answers item {trace_id}, as {claimed[trace_id]} does"
             made.doubled.append(Refusal(where=row.where, reason=reason))
         else:
             claimed[trace_id] = row.where
-            if row.problem is None:
+            if problem is None:
                 made.taken[trace_id] = row
     for place, item in enumerate(items, start=1):
         if item.trace_id not in claimed:
@@ -133,8 +137,9 @@ def _by_prompt(items: Sequence[Item], instruction: str | None) -> Find:
 
     def find(_: int, row: Answered) -> str | None:
         for text in _asked(row, instruction):
-            for size in sizes:  # the longest question that it ends with
-                if size <= len(text) and (trace_id := unique.get(text[-size:])) is not None:
+            for size in sizes:  # the longest question that it ends with, on a line of its own
+                begins = size == len(text) or text[-size - 1 : -size] == "\n"
+                if begins and size <= len(text) and (trace_id := unique.get(text[-size:])) is not None:
                     return trace_id
         return next((unique[text.strip()] for text in row.texts if text.strip() in unique), None)
 
@@ -148,13 +153,33 @@ def _by_order(rows: Sequence[Answered], items: Sequence[Item]) -> Find | None:
         return None
     for place, row in zip(places, rows, strict=True):
         question = _question(items[place])
-        if not any(question in text for text in (*_asked(row, None), *row.texts)):
+        if not any(_holds(text, question) for text in (*_asked(row, None), *row.texts)):
             return None
     return lambda number, _: items[places[number]].trace_id
 
 
 def _question(item: Item) -> str:
     return item.turns[-1].content.strip()
+
+
+def _holds(text: str, question: str) -> bool:
+    """Whether a text holds a question, not as the rest of a longer word; white space counts as one space."""
+    text, question = " ".join(text.split()), " ".join(question.split())
+    place = text.find(question)
+    while question and place >= 0:
+        before, after = text[place - 1 : place + 1], text[place + len(question) - 1 :][:2]
+        if not (place and before.isalnum()) and not (len(after) == 2 and after.isalnum()):
+            return True
+        place = text.find(question, place + 1)
+    return not question
+
+
+def _was_asked(row: Answered, item: Item) -> bool:
+    """Whether a row's prompt holds an item's question; so it is where a row has none."""
+    if row.asked is None:
+        return True
+    texts = [row.asked] if isinstance(row.asked, str) else [turn["content"] for turn in row.asked]
+    return any(_holds(text, _question(item)) for text in texts)
 
 
 def _asked(row: Answered, instruction: str | None) -> Iterator[str]:
@@ -178,13 +203,21 @@ def proved(
         prompt: how the model was asked, as far as it is known.
 
     Returns:
-        What proves it, None where nothing does; and the first item that was asked in other turns.
+        What proves it, None where nothing does; and the first item that was asked otherwise: in other turns,
+        or in a text that is not these turns with what a template puts around them, which is the same for
+        every item.
     """
     proofs: set[Proof | None] = set()
+    frames: dict[int, list[str]] = {}
     for item in items:
         asked, turns = taken[item.trace_id].asked, conversation(item, prompt)
         if isinstance(asked, str):
-            proofs.add("text" if asked == plain_text(turns) else None)
+            is_plain = asked == plain_text(turns)
+            proofs.add("text" if is_plain else None)
+            if not is_plain:
+                frame = _around(asked, [turn["content"] for turn in turns])
+                if frame is None or frames.setdefault(len(turns), frame) != frame:
+                    return None, item.trace_id
         elif asked is None:
             proofs.add(None)
         elif asked == turns:
@@ -192,3 +225,14 @@ def proved(
         else:
             return None, item.trace_id
     return (proofs.pop() if len(proofs) == 1 else None), None
+
+
+def _around(text: str, contents: Sequence[str]) -> list[str] | None:
+    """What of a text stands around these, which it holds in this order; None where it does not."""
+    found: list[str] = []
+    for content in contents:
+        before, inside, text = text.partition(content.strip())
+        if not inside and content.strip():
+            return None
+        found.append(before.strip())
+    return [*found, text.strip()]

@@ -10,7 +10,18 @@ from typing import Any
 
 from core.errors import InputError
 from core.text import cut, visible
-from experiments.exchange.rows import Answered, Content, Stated, answered, as_text, json_lines, text_of
+from experiments.exchange.rows import (
+    Answered,
+    Content,
+    Stated,
+    an_array,
+    an_object,
+    answered,
+    as_text,
+    json_lines,
+    text_of,
+    was_cut,
+)
 
 LONGEST = 200
 """Characters of an error that are quoted."""
@@ -30,17 +41,26 @@ def read_openai_batch(path: Path) -> Content:
             problem = str(value) if isinstance(value, InputError) else "expected an object"
             rows.append(Answered(where, problem=problem))
             continue
-        rows.append(_row(where, value))
-        model = ((value.get("response") or {}).get("body") or {}).get("model")
+        named = as_text(value.get("custom_id"))
+        try:
+            body = _body(value)
+            rows.append(_row(where, named, value, body))
+        except InputError as error:
+            rows.append(Answered(where, id=named, problem=str(error)))
+            continue
+        model = as_text(body.get("model"))
         if model is not None and model not in models:
             models.append(model)
     return Content(rows, Stated("OpenAI batch", settings={}, said={"models": models}))
 
 
-def _row(where: str, value: Mapping[str, Any]) -> Answered:
-    named = as_text(value.get("custom_id"))
-    response = value.get("response") or {}
-    body, status = response.get("body") or {}, response.get("status_code", 200)
+def _body(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    return an_object(an_object(value.get("response"), "response").get("body"), "response.body")
+
+
+def _row(where: str, named: str | None, value: Mapping[str, Any], body: Mapping[str, Any]) -> Answered:
+    """Raises an InputError where a part of it is of another kind."""
+    status = an_object(value.get("response"), "response").get("status_code", 200)
     if (error := value.get("error") or body.get("error")) or status != 200:
         detail = error.get("message") or error.get("code") if isinstance(error, dict) else error
         shown = cut(visible(str(detail or "no reason given")), LONGEST)
@@ -49,22 +69,26 @@ def _row(where: str, value: Mapping[str, Any]) -> Answered:
     if isinstance(choices, list):
         if len(choices) != 1:
             return Answered(where, id=named, problem=f"choices: has {len(choices)}; one is expected")
-        choice = choices[0]
-        message = choice.get("message") or {}
+        choice = an_object(choices[0], "choices.0")
+        message = an_object(choice.get("message"), "choices.0.message")
         text = choice.get("text") if "message" not in choice else text_of(message.get("content"))
         if text is None:
             text = message.get("refusal")  # what it wrote instead
         if text is None and message.get("tool_calls"):
             return Answered(where, id=named, problem="message: calls a tool and says nothing")
-        cut_off = choice.get("finish_reason") == "length"
+        cut_off = was_cut(choice.get("finish_reason"))
         return answered(where, text, "choices.0.message.content", id=named, cut_off=cut_off)
-    output = [each for each in body.get("output") or [] if each.get("type") == "message"]
-    texts = [text for each in output if (text := text_of(each.get("content"))) is not None]
-    reason = (body.get("incomplete_details") or {}).get("reason")
+    output = [an_object(each, "output") for each in an_array(body.get("output"), "output")]
+    texts = [
+        text
+        for each in output
+        if each.get("type") == "message" and (text := text_of(each.get("content"))) is not None
+    ]
+    reason = an_object(body.get("incomplete_details"), "incomplete_details").get("reason")
     return answered(
         where,
         "\n".join(texts) if texts else None,
         "response.body.choices",
         id=named,
-        cut_off=reason == "max_output_tokens",
+        cut_off=False if body.get("status") == "completed" and reason is None else was_cut(reason),
     )

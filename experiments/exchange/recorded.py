@@ -17,9 +17,11 @@ from golden.prompting import recorded_prompt
 from golden.rendering import conversation
 from golden.schema import Item
 from inference.contract import CUT_OFF, GenerationConfig, PredictionMeta
+from inference.endpoint import NOT_KNOWN
 from registry import Registry, Run
 from registry.tables import Prediction
 
+UNKNOWN = "unknown"
 TRUNCATED = "truncated_prompts"
 HOLD_SAMPLES = ("jsonl", "parquet")
 """Formats in which an item may have several completions."""
@@ -94,7 +96,12 @@ class RecordedRun:
         }
         if not self.meta.truncated_prompts:
             found[TRUNCATED] = []
-        return {name: value for name, value in found.items() if name not in self.meta.unknown}
+        unsaid = (NOT_KNOWN, UNKNOWN)  # of a served model, and of an imported run's
+        return {
+            name: value
+            for name, value in found.items()
+            if name not in self.meta.unknown and value not in unsaid
+        }
 
     @cached_property
     def about(self) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from experiments.exchange.rows import (
     answered,
     as_text,
     json_lines,
+    of_ours,
     ours,
     parse_lenient,
     turns_of,
+    was_cut,
 )
 from golden.importing.sources import open_source
 from golden.importing.values import listed
@@ -42,7 +44,6 @@ NAMES = {
     "finish_reason": ("finish_reason", "stop_reason"),
 }
 """Parts of a row, and what their columns are called, the likeliest name first."""
-CUT = ("length", "max_tokens", "max_new_tokens")
 FIRST_ROWS = 200
 """From so many the columns are found."""
 
@@ -71,8 +72,12 @@ def _stated(path: Path, columns: Mapping[str, str]) -> Stated:
         import pyarrow.parquet as parquet
 
         noted = (parquet.read_schema(path).metadata or {}).get(b"hallmark")
-        if about := ours({"hallmark": parse_lenient(noted)} if noted else None):
-            return Stated("Hallmark", about.get("version"), about["settings"], {"run": about.get("run")})
+        try:
+            about = ours({"hallmark": parse_lenient(noted)} if noted else None)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: its metadata `hallmark` is not valid JSON: {error}") from None
+        if about:
+            return of_ours(about)
     return Stated("a table", said={"columns": dict(columns)})
 
 
@@ -112,8 +117,8 @@ def _row(where: str, row: Any, columns: Mapping[str, str]) -> Answered:
         return Answered(where, id=as_text(row.get(columns.get("trace_id", ""))), problem=problem)
     parts = {part: row.get(column) for part, column in columns.items()}
     cut = parts.get("cut_off")
-    if cut is None and parts.get("finish_reason") is not None:
-        cut = parts["finish_reason"] in CUT
+    if cut is None:
+        cut = was_cut(parts.get("finish_reason"))
     asked = parts.get("prompt")
     return answered(
         where,

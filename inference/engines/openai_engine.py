@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, Field, ValidationError
 
 from core.errors import HallmarkError, InputError, ResourceError
 from core.progress import announce
@@ -22,25 +25,32 @@ from inference.contract import EngineUsed, PredictSpec
 from inference.endpoint import (
     CHAT,
     CONNECT_SECONDS,
+    LONGEST_ANSWER,
     NOT_KNOWN,
     RETRIED,
     Access,
+    Heard,
     find_served,
     request_seed,
 )
 from inference.engines.base import Note, Request
 from inference.partial import Row
 
-if TYPE_CHECKING:
-    import httpx
-
 ANSWER_SECONDS = 1800.0
-"""How long one answer may take, the time included in which the server works on others."""
+"""How long one answer may take, the time included in which the server works on others
+and in which it is sent.
+"""
 PATIENCE_SECONDS = 600.0
 """For how long a server that is overloaded or away is asked again, for each answer."""
 AWAY = frozenset({429, 502, 503, 504, 529})
 """How a server says that it is; another failure is its own, and is tried `TRIES` times."""
 TRIES = 6
+TRIES_OF_NO_API = 2
+"""How often a success that is no JSON is seen before it is taken for a page, and not for an accident."""
+SHOWN_OF_A_PAGE = 200
+LONGEST_WAIT_SAID = 7 * 86_400.0
+"""Seconds. A server that wants to be left alone for longer made a mistake."""
+MOST_TOKENS = 2**40
 LONGEST_WAIT_SECONDS = 60.0
 COMPLETE, CUT_OFF = ("stop", "eos"), "length"
 """How servers say that an answer ended by itself, and that it reached max_tokens."""
@@ -64,11 +74,53 @@ class Trouble(NamedTuple):
         problem: what to say where there is no other.
         away: whether the server is overloaded or not there; else it failed at this request.
         wait: for how many seconds it wants to be left alone; None where it does not say.
+        tries: how many failures there may be.
     """
 
     problem: HallmarkError
     away: bool = False
     wait: float | None = None
+    tries: int = TRIES
+
+
+Text = str | list[Any] | None
+"""What is said, or its parts."""
+Count = Annotated[int, Field(ge=0, le=MOST_TOKENS)]
+
+
+class Message(BaseModel):
+    """What a server answers with. `reasoning_content` and `reasoning` are the thinking that it keeps apart:
+    vLLM and llama.cpp by the first name, Ollama and newer vLLM by the second.
+    """
+
+    content: Text = None
+    reasoning_content: Text = None
+    reasoning: Text = None
+    refusal: str | None = None
+    tool_calls: list[Any] | None = None
+
+
+class Choice(BaseModel):
+    """One completion."""
+
+    message: Message | None = None
+    finish_reason: str | None = None
+
+
+class Usage(BaseModel):
+    """What it took, in tokens."""
+
+    completion_tokens: Count | None = None
+    prompt_tokens: Count | None = None
+
+
+class Completion(BaseModel):
+    """An answer, as far as it is looked at."""
+
+    choices: list[Choice] = Field(min_length=1)
+    usage: Usage | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
 
 
 class OpenAIEngine:
@@ -129,7 +181,7 @@ class OpenAIEngine:
                 runner.run(client.aclose())
 
     async def _some(
-        self, client: httpx.AsyncClient, working: set[asyncio.Task[Row]], waiting: Iterator[Request]
+        self, client: Any, working: set[asyncio.Task[Row]], waiting: Iterator[Request]
     ) -> tuple[set[asyncio.Task[Row]], set[asyncio.Task[Row]]]:
         """Keep `batch_size` requests going until some are answered: those, and the others."""
         more = islice(waiting, self.spec.generation.batch_size - len(working))
@@ -138,7 +190,7 @@ class OpenAIEngine:
             return set(), set()
         return await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _ask(self, client: httpx.AsyncClient, request: Request) -> Row:
+    async def _ask(self, client: Any, request: Request) -> Row:
         body = self._body(request)
         try:
             answer = await self._answer(client, body)
@@ -168,11 +220,11 @@ class OpenAIEngine:
             body["chat_template_kwargs"] = prompt.template_args
         return body
 
-    async def _answer(self, client: httpx.AsyncClient, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def _answer(self, client: Any, body: Mapping[str, Any]) -> Completion:
         """One answer of the server, asked for again while it is overloaded or away.
 
         Raises:
-            InputError: it refuses.
+            InputError: it refuses, or answers as no such server does.
             ResourceError: it stays away, fails again and again, or takes too long.
         """
         began, wait, failures = 0.0, 0.5, 0
@@ -180,57 +232,103 @@ class OpenAIEngine:
             began, wait = began or time.monotonic(), min(wait * 2, LONGEST_WAIT_SECONDS)
             failures += not found.away
             pause = wait * random.uniform(0.5, 1) if found.wait is None else found.wait  # noqa: S311
-            if failures == TRIES or time.monotonic() - began + pause > self.patience:
+            if failures >= found.tries or time.monotonic() - began + pause > self.patience:
                 raise found.problem
             self.note(f"asking again in {pause:,.0f} s: {found.problem}")
             await asyncio.sleep(pause)
         return found
 
-    async def _attempt(self, client: httpx.AsyncClient, body: Mapping[str, Any]) -> dict[str, Any] | Trouble:
+    async def _attempt(self, client: Any, body: Mapping[str, Any]) -> Completion | Trouble:
         """What comes of asking once."""
         import httpx
 
         try:
-            answer = await client.post(self.access.endpoint.place(CHAT), json=body)
-        except httpx.ReadTimeout as error:
+            answer = await self._heard(client, body)
+        except (TimeoutError, httpx.ReadTimeout) as error:
             raise ResourceError(
                 f"{self.access.endpoint}: gave no answer within {ANSWER_SECONDS:,.0f} s. Ask it for fewer at "
                 "once by generation.batch_size, or for shorter ones by generation.max_new_tokens."
             ) from error
         except httpx.TransportError as error:
             return Trouble(self.access.unreachable(error), away=True)
+        except httpx.HTTPError as error:  # a body that is not compressed as it says
+            said = self.access.without_secrets(str(error))
+            return Trouble(ResourceError(f"{self.access.endpoint}: its answer cannot be read: {said}"))
         if answer.status_code == 200:
-            said = self.access.words(answer)
-            no_completion = f"{self.access.endpoint}: gave an answer that is no chat completion: {said}"
-            return _completion(answer) or Trouble(ResourceError(no_completion))
+            return self._completion(answer)
         if answer.status_code < 500 and answer.status_code not in RETRIED:
             raise await asyncio.to_thread(self.access.refused, answer, self.name)
         away = answer.status_code in AWAY
         return Trouble(self.access.refused(answer), away=away, wait=retry_after(answer.headers))
 
-    def _row(self, request: Request, answer: Mapping[str, Any]) -> Row:
-        """An answer as a prediction. Thinking that the server took out of it is put back before the mark that
-        ends it, where the settings name one; else only what the server calls the answer counts.
+    async def _heard(self, client: Any, body: Mapping[str, Any]) -> Heard:
+        """All that is answered, within the limits of time and size."""
+        said = bytearray()
+        place = self.access.endpoint.place(CHAT)
+        async with asyncio.timeout(ANSWER_SECONDS), client.stream("POST", place, json=body) as answer:
+            async for piece in answer.aiter_bytes():
+                said += piece
+                if len(said) > LONGEST_ANSWER:
+                    raise self.access.too_long()
+            return Heard(answer.status_code, answer.headers, bytes(said))
+
+    def _completion(self, answer: Heard) -> Completion | Trouble:
+        """A chat completion. Anything else, an error inside of a success included, may pass; one with a field
+        that is wrong will not.
+
+        Raises:
+            InputError: names what is wrong.
         """
-        choice = answer["choices"][0]
-        message, ended = choice.get("message") or {}, choice.get("finish_reason")
-        said, thought = _text(message.get("content")), _thinking(message)
-        mark, cut_off = self.spec.prompt.config.thinking_end, ended == CUT_OFF
+        found = answer.json()
+        if found is None:
+            said = self.access.without_secrets(answer.text[: 2 * SHOWN_OF_A_PAGE])[:SHOWN_OF_A_PAGE]
+            problem = f"{self.access.endpoint}: gave an answer that is no JSON, so no chat completion: {said}"
+            return Trouble(InputError(problem), tries=TRIES_OF_NO_API)
+        if not isinstance(found, dict) or not found.get("choices"):
+            said = self.access.words(answer)
+            no_completion = f"{self.access.endpoint}: gave an answer that is no chat completion: {said}"
+            return Trouble(ResourceError(no_completion))
+        try:
+            completion = Completion.model_validate(found)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            field = ".".join(map(str, wrong["loc"]))
+            said = self.access.without_secrets(f"{field}: {wrong['msg']}, got {wrong['input']!r}")
+            raise InputError(f"{self.access.endpoint}: its answer is no chat completion: {said}") from None
+        if (count := len(completion.choices)) != 1:
+            raise InputError(f"{self.access.endpoint}: choices: has {count}; one is expected")
+        return completion
+
+    def _row(self, request: Request, answer: Completion) -> Row:
+        """An answer as a prediction. Thinking that the server took out of it is put back before the mark that
+        ends it, where the settings name one; else only what the server calls the answer counts. A refusal is
+        what the model wrote instead of an answer.
+        """
+        [choice] = answer.choices
+        message = choice.message or Message()
+        said = _text(message.content)
+        thought = _text(message.reasoning_content) or _text(message.reasoning)
+        mark, cut_off = self.spec.prompt.config.thinking_end, choice.finish_reason == CUT_OFF
+        ended = self.access.without_secrets(choice.finish_reason or "not said")
+        if not said and message.refusal:
+            said, ended = message.refusal, "refusal"
+        elif not said and message.tool_calls:
+            ended = "tool_calls"
         if mark and thought and mark not in said:
             said = thought if cut_off and not said else f"{thought}{mark}{said}"
-        usage = answer.get("usage") or {}
-        if isinstance(model := answer.get("model"), str):
-            self.answered_as.add(model)
-        if isinstance(found := answer.get("system_fingerprint"), str):
-            self.fingerprints.add(found)
+        if answer.model:
+            self.answered_as.add(self.access.without_secrets(answer.model))
+        if answer.system_fingerprint:
+            self.fingerprints.add(self.access.without_secrets(answer.system_fingerprint))
+        usage = answer.usage or Usage()
         return Row(
             trace_id=request.prompt.trace_id,
             sample=request.sample,
-            prediction=before_stop(said, self.spec.prompt.config.stop),
-            tokens=int(usage.get("completion_tokens") or 0),
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            prediction=before_stop(self.access.of_model(said), self.spec.prompt.config.stop),
+            tokens=usage.completion_tokens or 0,
+            prompt_tokens=usage.prompt_tokens or 0,
             cut_off=cut_off,
-            ended=None if cut_off or ended in COMPLETE else str(ended),
+            ended=None if cut_off or ended in COMPLETE else ended,
         )
 
     def about(self) -> dict[str, Any]:
@@ -275,26 +373,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """
     said = headers.get("retry-after", "").strip()
     try:
-        return max(0.0, float(said))
+        seconds = float(said)
     except ValueError:
-        pass
-    try:
-        when = parsedate_to_datetime(said)
-    except ValueError:
-        return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
-
-
-def _completion(answer: httpx.Response) -> dict[str, Any] | None:
-    """A chat completion; None for anything else, an error inside of a success included."""
-    try:
-        found = answer.json()
-    except ValueError:
-        return None
-    choices = found.get("choices") if isinstance(found, dict) else None
-    good = isinstance(choices, list) and choices and isinstance(choices[0], dict)
-    return found if good else None
+        try:
+            when = parsedate_to_datetime(said)
+            when = when if when.tzinfo else when.replace(tzinfo=UTC)
+            seconds = (when - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) and seconds <= LONGEST_WAIT_SAID else None
 
 
 def _text(content: Any) -> str:
@@ -302,10 +389,3 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
-
-
-def _thinking(message: Mapping[str, Any]) -> str:
-    """The thinking that a server keeps apart: vLLM and llama.cpp by the first name, Ollama and newer vLLM by
-    the second.
-    """
-    return _text(message.get("reasoning_content")) or _text(message.get("reasoning"))

@@ -75,6 +75,21 @@ def test_batch_size_and_order_change_nothing(family: str, tmp_path: Path) -> Non
     assert (found.engine.reproducible, found.engine.ties is not None) == (promised, promised)
 
 
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_shortest_prompt_whose_answer_ends_at_once_does_not_stop_the_probe(
+    tmp_path: Path, step: int
+) -> None:
+    model = make_model("mixtral", tmp_path / "model")
+    said = predicted(model, tmp_path / "said", 1)["t0"][step]
+    tokens = json.loads((model / "tokenizer.json").read_text())["model"]["vocab"]
+    file = model / "generation_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "eos_token_id": [1, tokens[said]]}))
+    alone = predicted(model, tmp_path / "alone", 1)
+    assert len(alone["t0"]) <= step
+    assert predicted(model, tmp_path / "together", 64) == alone
+    assert meta(tmp_path / "together").batching == "padded"
+
+
 def test_stop_strings_end_completions_the_same_alone_and_together(tmp_path: Path) -> None:
     model = make_model("gpt2", tmp_path / "model")
     whole = predicted(model, tmp_path / "whole", 1)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 from experiments import phases
 from experiments.references import TINY_BASE_DIRECTORY
@@ -115,6 +114,8 @@ def test_stop_strings_cut_answers_and_cut_prompts_are_those_of_transformers(tmp_
 
 
 def change_weights(model: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    from safetensors.numpy import load_file, save_file
+
     path = model / "model.safetensors"
     tensors = load_file(path)
     change(tensors)

@@ -307,7 +307,50 @@ def test_how_an_answer_ended_is_recorded(tmp_path: Path) -> None:
     assert (meta.reached_max_new_tokens, meta.ended_otherwise) == (["t1"], {"t2": "content_filter"})
 
 
+def test_refusals_and_calls_of_tools_are_recorded_as_such(tmp_path: Path) -> None:
+    calls = [{"function": {"name": "f"}}]
+    replies = [completion(None, refusal="I will not."), completion(None, "tool_calls", tool_calls=calls)]
+    with chat_server(lambda body, _: replies["1?" in body["messages"][-1]["content"]]) as server:
+        texts, meta = predicted(spec(tmp_path, server, items=2))
+    assert texts == ["I will not.", ""]
+    assert meta.ended_otherwise == {"t0": "refusal", "t1": "tool_calls"}
+
+
+@pytest.mark.parametrize("sign_in", ["", f"{SIGN_IN}@"])
+def test_a_server_that_repeats_what_it_was_sent_reveals_no_secret(
+    sign_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k3y-of-mine")
+
+    def reply(*_: Any) -> Reply:
+        sent = f"{echoing.headers[-1]['authorization']} \ud800"
+        return Reply({**completion(sent, sent).body, "model": sent, "system_fingerprint": sent})
+
+    with chat_server(reply) as echoing:
+        url = echoing.url.replace("://", f"://{sign_in}")
+        predicted(wanted := spec(tmp_path, echoing, items=1, endpoint=url))
+    for path in wanted.output.iterdir():
+        assert not any(word in path.read_bytes() for word in (b"k3y-of-mine", b"s3cret", b"bWU6czNjcmV0"))
+
+
+def test_an_answer_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.engines.openai_engine.LONGEST_ANSWER", 1000)
+    with (
+        chat_server(lambda *_: completion("x" * 2000)) as server,
+        pytest.raises(InputError, match="an answer has more than"),
+    ):
+        predicted(spec(tmp_path, server, items=1))
+
+
 # trouble
+
+
+def said(usage: Any = None, **choice: Any) -> Reply:
+    """A completion, with fields that a test gets wrong."""
+    return Reply(
+        {"choices": [{"message": {"content": "4"}, "finish_reason": "stop", **choice}], "usage": usage}
+    )
+
 
 PASSING = [
     Reply({"error": {"message": "slow down"}}, 429, {"Retry-After": "0"}),
@@ -364,6 +407,17 @@ def test_trouble_that_passes_is_waited_for(tmp_path: Path) -> None:
             "HTTP 500: broken. Look at the server",
         ),
         (Reply([]), ResourceError, "no chat completion"),
+        (Reply("<html>log in k3y</html>"), InputError, r"item t0: .*no JSON.*<html>log in \*\*\*"),
+        (Reply("[" * 200_000), InputError, "no JSON"),
+        (said(message="hi"), InputError, r"item t0: .*choices.0.message: .*got 'hi'"),
+        (said(finish_reason=["stop"]), InputError, "choices.0.finish_reason"),
+        (said({"completion_tokens": "many"}), InputError, "usage.completion_tokens: .*got 'many'"),
+        (said({"completion_tokens": -5}), InputError, "usage.completion_tokens"),
+        (said({"prompt_tokens": 10**30}), InputError, "usage.prompt_tokens"),
+        (said({"completion_tokens": float("inf")}), InputError, "usage.completion_tokens"),
+        (said([1]), InputError, "usage: "),
+        (Reply({"choices": [{}, {}]}), InputError, "item t0: .*choices: has 2; one is expected"),
+        (Reply("no gzip", 200, {"Content-Encoding": "gzip"}), ResourceError, "cannot be read"),
     ],
 )
 def test_trouble_that_stays_is_said_in_the_words_of_the_server(
@@ -396,7 +450,9 @@ def test_what_was_answered_before_trouble_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("said", "seconds"),
-    [("2.5", 2.5), ("-1", 0.0), ("soon", None), ("", None), ("Thu, 01 Jan 2026 00:00:00 GMT", 0.0)],
+    [("2.5", 2.5), ("-1", 0.0), ("soon", None), ("", None), ("Thu, 01 Jan 2026 00:00:00 GMT", 0.0)]
+    + [(each, None) for each in ("nan", "inf", "1e400", "1e9", "Thu, 01 Jan 9999999999 00:00:00 GMT")]
+    + [("Fri, 31 Dec 9999 00:00:00 GMT", None)],
 )
 def test_how_long_to_wait_is_read_in_both_forms(said: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": said}) == seconds

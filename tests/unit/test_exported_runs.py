@@ -130,3 +130,10 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, place: Workspace, ha
     done = hallmark("runs", "export", run.run_id, "-o", "out/run.jsonl")
     assert (done.returncode, done.stdout) == (0, "out/run.jsonl\n")
     assert_refused(hallmark("runs", "export", run.run_id, "-o", "out/run.jsonl"), 2, "is there already")
+
+
+def test_an_export_is_imported_unchanged_or_not_at_all(tmp_path: Path, place: Workspace) -> None:
+    path = exported(said_run(place, tmp_path), "json", tmp_path, place)
+    path.write_text(path.read_text().replace("Answer: 2", "Answer: 3"))
+    with pytest.raises(InputError, match="was exported with predictions_sha256"):
+        brought_back(path, tmp_path, place)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
+import safetensors.numpy as safetensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +29,7 @@ from experiments.exchange.importing import (
 )
 from experiments.exchange.reading import read_predictions_file
 from experiments.promoting import promote_run
+from experiments.references import TINY_BASE_DIRECTORY
 from experiments.rejudging import rejudge
 from experiments.reproducing import plan_reproduction
 from experiments.workspace import Workspace, open_workspace
@@ -351,6 +355,13 @@ def right(_: int, item: Item) -> str:
     return f"Answer: {item.reference}"
 
 
+def trained_model(folder: Path) -> dict[str, Any]:
+    """A directory with weights that are not the tiny base's."""
+    shutil.copytree(TINY_BASE_DIRECTORY, folder / "trained")
+    safetensors.save_file({"more": numpy.ones(2, "float32")}, folder / "trained" / "more.safetensors")
+    return {"model": str(folder / "trained")}
+
+
 def twenty(folder: Path) -> Path:
     return small_dataset(folder, map(str, range(20)))
 
@@ -368,7 +379,7 @@ def test_unknown_conditions_are_noted_by_a_comparison_and_forbid_a_promotion(
     dataset = twenty(tmp_path)
     base = recorded_run(place, lambda *_: "no idea", dataset=str(dataset), generation={"max_new_tokens": 16})
     path = plain(tmp_path, {item.trace_id: right(0, item) for item in read_items(dataset)})
-    imported = recorded(path, dataset, place)
+    imported = recorded(path, dataset, place, trained_model(tmp_path))
     comparison = compare_runs(base.run_id, imported.run_id, place.registry)
     assert comparison.delta == 1
     assert "generation.dtype" in comparison.unknown[imported.run_id]
@@ -386,7 +397,8 @@ def test_an_import_of_which_all_is_known_can_be_promoted_and_says_that_it_was_br
 ) -> None:
     dataset = twenty(tmp_path)
     base = recorded_run(place, lambda *_: "no idea", dataset=str(dataset), generation={"max_new_tokens": 16})
-    run = recorded(all_right(tmp_path, dataset), dataset, place, known=["reached_max_new_tokens"])
+    known = ["reached_max_new_tokens", "truncated_prompts"]
+    run = recorded(all_right(tmp_path, dataset), dataset, place, trained_model(tmp_path), known=known)
     assert compare_runs(base.run_id, run.run_id, place.registry).unknown == {}
     result = promote_run(run.run_id, "support", GateConfig(), place, against=base.run_id)
     assert result.outcome == "promoted"
@@ -394,6 +406,55 @@ def test_an_import_of_which_all_is_known_can_be_promoted_and_says_that_it_was_br
     card = (exported.directory / "README.md").read_text()
     assert "The predictions were made by another program and imported." in card
     assert "hallmark reproduce" not in card
+
+
+def test_weights_are_not_promoted_against_another_import_of_themselves(
+    tmp_path: Path, place: Workspace
+) -> None:
+    dataset = twenty(tmp_path)
+    items, known = list(read_items(dataset)), {"known": ["all"]}
+    model = {**trained_model(tmp_path), "generation.max_new_tokens": 16}
+    bad = recorded(
+        plain(tmp_path, {item.trace_id: "no idea" for item in items}), dataset, place, model, **known
+    )
+    path = plain(tmp_path, {item.trace_id: right(0, item) for item in items})
+    good = recorded(path, dataset, place, model, **known)
+    with pytest.raises(InputError, match="nothing to compare it with"):
+        promote_run(good.run_id, "support", GateConfig(), place)
+    with pytest.raises(InputError, match="judged the same weights as run"):
+        promote_run(good.run_id, "support", GateConfig(), place, against=bad.run_id)
+    assert place.registry.models.aliased("support") is None
+
+
+def test_an_imported_opponent_that_was_named_is_named_in_the_decision(
+    tmp_path: Path, place: Workspace
+) -> None:
+    dataset = twenty(tmp_path)
+    items, sixteen = list(read_items(dataset)), {"generation.max_new_tokens": 16}
+    path = plain(tmp_path, {item.trace_id: "no idea" for item in items})
+    base = recorded(path, dataset, place, sixteen, known=["all"])
+    path = plain(tmp_path, {item.trace_id: right(0, item) for item in items})
+    run = recorded(path, dataset, place, {**trained_model(tmp_path), **sixteen}, known=["all"])
+    result = promote_run(run.run_id, "support", GateConfig(), place, against=base.run_id)
+    assert result.decision is not None
+    said = f"The predictions of run {base.run_id}, which it was compared with, were imported"
+    assert said in result.decision.reasons[-1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [("Say 4.", True), ("Not 1{}", True), ("Q: {}\nA:", False), ("{}", False)],
+)
+def test_a_row_that_asked_something_else_is_bad_whatever_its_id(
+    tmp_path: Path, place: Workspace, dataset: Path, items: list[Item], asked: str, problem: bool
+) -> None:
+    rows = [
+        {"trace_id": item.trace_id, "prompt": asked.format(item.question), "prediction": "1"}
+        for item in items
+    ]
+    report = looked_at(write_lines(tmp_path / "run.jsonl", rows), dataset, place).report
+    expected = "its prompt does not hold the item's question"
+    assert {each.reason for each in report.bad} == ({expected} if problem else set())
 
 
 def test_known_conditions_that_differ_forbid_a_comparison(tmp_path: Path, place: Workspace) -> None:
@@ -467,3 +528,119 @@ def test_the_command_shows_what_it_takes_and_says_what_it_refuses(
     refused = hallmark(*arguments)
     assert refused.returncode == 2
     assert "item t1: number 2 of the dataset has no row" in refused.stdout
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "config", "unknown"),
+    [
+        ({"num_beams": 5}, {}, "generation.num_beams"),
+        ({"repetition_penalty": 1.5}, {}, "generation.repetition_penalty"),
+        ({"num_beams": 1, "top_k": 50, "repetition_penalty": 1.0}, {}, None),
+        ({}, {"model_dtype": "torch.float16"}, "generation.dtype"),
+        ({}, {"model": "gguf"}, "generation.engine"),
+        ({}, {"model_args": {"pretrained": "x", "peft": "some/adapter"}}, "model.peft"),
+        ({}, {"model_args": "pretrained=x,load_in_4bit=True"}, "model.load_in_4bit"),
+    ],
+)
+def test_what_a_file_says_and_no_setting_of_ours_says_stays_unknown(
+    tmp_path: Path,
+    place: Workspace,
+    dataset: Path,
+    items: list[Item],
+    kwargs: dict[str, Any],
+    config: dict[str, Any],
+    unknown: str | None,
+) -> None:
+    results = lm_eval_results(tmp_path)
+    document = json.loads(results.read_text())
+    document["config"].update(config)
+    results.write_text(json.dumps(document))
+    samples = [lm_eval_sample(n, item, "1") for n, item in enumerate(items)]
+    for sample in samples:
+        sample["arguments"]["gen_args_0"]["arg_1"].update(kwargs)
+    path = lm_eval_file(tmp_path, samples)
+    assert looked_at(path, dataset, place, known=["all"]).report.unknown == ([unknown] if unknown else [])
+    if unknown in KNOWABLE:
+        with pytest.raises(InputError, match="stays unknown"):
+            looked_at(path, dataset, place, known=[unknown])
+
+
+def test_settings_of_some_rows_alone_are_known_of_none(
+    tmp_path: Path, place: Workspace, dataset: Path, items: list[Item]
+) -> None:
+    samples = [lm_eval_sample(n, item, "1") for n, item in enumerate(items)]
+    del samples[2]["arguments"]["gen_args_0"]["arg_1"]
+    report = looked_at(lm_eval_file(tmp_path, samples), dataset, place, known=["all"]).report
+    assert "generation.max_new_tokens" in report.unknown
+    assert "generation.temperature" in report.unknown
+
+
+def test_the_results_beside_the_samples_are_part_of_the_run(
+    tmp_path: Path, place: Workspace, dataset: Path
+) -> None:
+    items = list(read_items(dataset))
+    path = all_right(tmp_path, dataset)
+    before = looked_at(path, dataset, place)
+    results = lm_eval_results(tmp_path)
+    results.write_text(results.read_text() + "\n")
+    after = looked_at(path, dataset, place)
+    assert len(items) == len(after.taken)
+    assert before.evaluation_sha256() != after.evaluation_sha256()
+    assert list(after.manifest("x")["imported"]["beside"]) == [results.name]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cut"), [("stop", False), ("MAX_TOKENS", True), ("content_filter", None), (None, None)]
+)
+def test_whether_an_answer_was_cut_off_is_known_by_known_words(
+    tmp_path: Path, reason: str | None, cut: bool | None
+) -> None:
+    lines = [batch_line("t0", "1", finish_reason=reason)]
+    assert read_predictions_file(write_lines(tmp_path / "o.jsonl", lines)).content.rows[0].cut_off is cut
+    lines = [{"id": "t0", "output": "1", "finish_reason": reason}]
+    assert read_predictions_file(write_lines(tmp_path / "t.jsonl", lines)).content.rows[0].cut_off is cut
+
+
+@pytest.mark.parametrize("value", ["text", ["text"], 7])
+@pytest.mark.parametrize("field", ["response", "body", "choice", "message"])
+def test_a_part_of_another_kind_makes_a_bad_row(tmp_path: Path, field: str, value: Any) -> None:
+    line = batch_line("t0", "1")
+    body = line["response"]["body"]
+    if field == "response":
+        line["response"] = value
+    elif field == "body":
+        line["response"]["body"] = value
+    elif field == "choice":
+        body["choices"] = [value]
+    else:
+        body["choices"][0]["message"] = value
+    row = read_predictions_file(write_lines(tmp_path / "o.jsonl", [line])).content.rows[0]
+    assert "expected an object" in str(row.problem)
+
+
+def test_a_sample_of_another_kind_is_a_bad_row_and_a_header_of_another_kind_refused(
+    tmp_path: Path, items: list[Item]
+) -> None:
+    path = tmp_path / "log.json"
+    log = inspect_log(items, TEXTS)
+    log["samples"][0]["attachments"] = {}
+    log["samples"][1]["output"] = "text"
+    log["samples"][2] = None
+    path.write_text(json.dumps(log, indent=2))
+    problems = [row.problem for row in read_predictions_file(path).content.rows]
+    assert problems == [
+        "attachments: has no abc, which is a text of this sample",
+        "output: expected an object, got str",
+        "expected an object, got NoneType",
+        None,
+    ]
+    path.write_text(json.dumps(inspect_log(items, TEXTS, model_args=["x"]), indent=2))
+    with pytest.raises(InputError, match="eval.model_args: expected an object, got list"):
+        read_predictions_file(path)
+
+
+def test_utf_16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"id": "t0", "output": "1"}\n'.decode().encode("utf-16"))
+    with pytest.raises(InputError, match="is UTF-16"):
+        read_predictions_file(path)

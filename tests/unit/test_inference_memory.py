@@ -158,3 +158,13 @@ def test_the_command_refuses_before_anything_is_started(hallmark: CommandLine) -
     for command in (("evaluate", "tiny-base"), ("experiment",)):
         assert_refused(hallmark(*command, *settings), 4, message, "Nothing was started")
     assert json.loads(hallmark("runs", "list", "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"num_hidden_layers": 10**12}, {"num_hidden_layers": -1}, {"layer_types": 3}, {"layer_types": {"a": 1}}],
+)
+def test_what_is_no_sensible_dimension_is_unknown(wrong: dict[str, Any], tmp_path: Path) -> None:
+    assert needed(model_of(tmp_path / "m", {**LLAMA_8B, **wrong}, [2, 2]), None).cache is None
+    vocabulary = needed(model_of(tmp_path / "m", {**LLAMA_8B, "vocab_size": -(10**12)}, [2, 2]), None)
+    assert vocabulary.working > 0

@@ -212,6 +212,28 @@ def test_a_judge_that_reads_something_else_is_refused_when_a_run_is_planned(
 
 
 @pytest.mark.parametrize(
+    ("judge", "items", "message"),
+    [
+        (
+            CHOICE,
+            {"choices": ["2", "3"], "final_answer": "7"},
+            "the right answer '7' is not one of its choices",
+        ),
+        (CHOICE, {"final_answer": "7"}, "it has no choices"),
+        ("likelihood@v1", {"choices": ["2", "3"], "final_answer": "3"}, "it offers choices"),
+    ],
+)
+def test_an_item_that_cannot_be_judged_is_met_before_anything_is_computed(
+    place: Workspace, tmp_path: Path, judge: str, items: dict[str, object], message: str
+) -> None:
+    dataset = tmp_path / "mixed-v1.jsonl"
+    row = {"trace_id": "odd", "prompt": "1 + 6?", "category": "c", **items}
+    dataset.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match=f"item odd: {judge}: {message}"):
+        plan_of(place, dataset=str(dataset), judge=judge, **LOG_PROBS)
+
+
+@pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("engine=vllm", "log_probs needs the engine transformers"),
