@@ -29,7 +29,7 @@ from experiments.environment import (
     lock_sha256,
     package_versions,
 )
-from experiments.plan import RunPlan, TrainingPlan
+from experiments.plan import DatasetRef, RunPlan, TrainingPlan
 from experiments.references import RUN_PREFIX
 from experiments.run_files import left_files, predictions_damage, training_damage
 from experiments.runs import RunRef
@@ -53,7 +53,15 @@ from registry import MetricRow, PredictionRow, Registry
 from trainer.contract import RESUMABLE, TrainResult, TrainSpec
 
 
-def export_dataset(run: RunRef, plan: RunPlan) -> Path:
+class Planned(Protocol):
+    """The part of a plan that says which items are judged."""
+
+    @property
+    def dataset(self) -> DatasetRef:
+        """The items, as the run sees them."""
+
+
+def export_dataset(run: RunRef, plan: Planned) -> Path:
     """Copy the golden items into the run, byte for byte.
 
     Raises:

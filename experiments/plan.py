@@ -46,8 +46,8 @@ from judges import (
     checked_items,
     judge_fingerprint,
     judge_reference,
-    library_versions,
     load_judge,
+    recorded_judge,
 )
 from trainer.contract import SettledTrainConfig, TrainConfig
 from trainer.huggingface.tensor_names import check_tensors
@@ -76,6 +76,10 @@ class DatasetRef(BaseModel):
     def name(self) -> str:
         """Key and version: golden-v1."""
         return f"{self.key}-{self.version}"
+
+    def recorded(self) -> dict[str, Any]:
+        """What a manifest says of it; `stored`: the file is in the artifact store while a run works on it."""
+        return {"name": self.name, "sha256": self.sha256, "items": self.items, "stored": True}
 
 
 class Twins(BaseModel):
@@ -205,22 +209,13 @@ class RunPlan(BaseModel):
             "run_id": run_id,
             "kind": self.kind,
             "inputs_sha256": self.inputs_sha256(),
-            "model": {
-                "reference": self.model.reference,
-                "sha256": self.model.sha256,
-                "tensors_sha256": self.model.tensors_sha256,
-                "revision": self.model.revision,
-            },
+            "model": self.model.recorded(),
             "dataset": {
-                **_pin(self.dataset),
+                **self.dataset.recorded(),
                 "bands": self.dataset.bands,
                 **({"limit_items": limit} if (limit := self.dataset.limit_items) else {}),
             },
-            "judge": {
-                "name": self.judge,
-                "fingerprint": self.judge_fingerprint,
-                "libraries": library_versions(load_judge(self.judge)),
-            },
+            "judge": recorded_judge(self.judge, self.judge_fingerprint),
             "prompt": self.prompt.recorded(),
             "generation": self.generation.model_dump(),
             "training": self._training_manifest(),
@@ -234,7 +229,7 @@ class RunPlan(BaseModel):
             return None
         return {
             "config": self.training.config.model_dump(),
-            "dataset": _pin(self.training.dataset),
+            "dataset": self.training.dataset.recorded(),
             "sources": [source.model_dump() for source in self.training.sources],
             "contamination": {
                 "overlaps": len(self.training.overlaps),
@@ -245,11 +240,6 @@ class RunPlan(BaseModel):
                 "base": self.training.base.model_dump() if self.training.base else None,
             },
         }
-
-
-def _pin(dataset: DatasetRef) -> dict[str, Any]:
-    # stored: the file is in the artifact store from the beginning of the run on
-    return {"name": dataset.name, "sha256": dataset.sha256, "items": dataset.items, "stored": True}
 
 
 Plans = dict[str, RunPlan]

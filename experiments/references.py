@@ -65,6 +65,10 @@ class ResolvedModel(BaseModel):
         """The name under which an endpoint serves it; None for one that is here."""
         return served_name(self.reference)
 
+    def recorded(self) -> dict[str, Any]:
+        """What a manifest says of it, and `recorded_model` reads."""
+        return self.model_dump(include={"reference", "sha256", "tensors_sha256", "revision"})
+
     @property
     def label(self) -> str:
         """A short name for tables and progress lines."""

@@ -28,7 +28,7 @@ from experiments.weights import origin_of
 from experiments.workspace import Workspace
 from golden.prompting import ResolvedPrompt, recorded_prompt
 from inference.contract import GenerationConfig
-from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
+from judges import check_output, judge_fingerprint, judge_reference, load_judge, recorded_judge
 from registry import Registry, Run
 from registry.tables import Prediction
 
@@ -103,12 +103,11 @@ class RejudgePlan:
 
     def manifest(self, run_id: str) -> dict[str, Any]:
         """The origin's manifest, since that is how the predictions came to be, with the new judge."""
-        libraries = library_versions(load_judge(self.judge))
         return {
             **self.origin.manifest,
             "run_id": run_id,
             "inputs_sha256": self.inputs_sha256(),
-            "judge": {"name": self.judge, "fingerprint": self.judge_fingerprint, "libraries": libraries},
+            "judge": recorded_judge(self.judge, self.judge_fingerprint),
             "rejudged_from": self.source.run_id,
         }
 

@@ -59,7 +59,7 @@ class Asking:
         template = self.renderer.template
         return {
             "tokenizer_sha256": tokenizer_sha256(self.spec.directory),
-            "weights_bytes": sum(path.stat().st_size for path in weights(self.spec.directory)),
+            "weights_bytes": weights_bytes(self.spec.directory),
             "tensors_sha256": sha256_tensors(self.spec.directory),
             "prompt_template": template.id,
             "template_name": template.name,
@@ -71,3 +71,8 @@ class Asking:
 def weights(model: Path) -> list[Path]:
     """The safetensors files of a model directory."""
     return sorted(model.glob("*.safetensors"))
+
+
+def weights_bytes(model: Path) -> int:
+    """The size of the safetensors files of a model directory."""
+    return sum(path.stat().st_size for path in weights(model))

@@ -1,7 +1,7 @@
 """Judges: pure functions that score one prediction. Found by entry point, so that a user can add one."""
 
 from judges.base import Judge, JudgeParameters, SampleScore, Score
-from judges.fingerprint import judge_fingerprint, library_versions
+from judges.fingerprint import judge_fingerprint
 from judges.judging import JudgeError, MissingPrediction, checked_items, judge_items, read_predictions
 from judges.plugins import (
     JudgeInfo,
@@ -11,6 +11,7 @@ from judges.plugins import (
     judge_reference,
     list_judges,
     load_judge,
+    recorded_judge,
 )
 
 __all__ = [
@@ -28,8 +29,8 @@ __all__ = [
     "judge_fingerprint",
     "judge_items",
     "judge_reference",
-    "library_versions",
     "list_judges",
     "load_judge",
     "read_predictions",
+    "recorded_judge",
 ]

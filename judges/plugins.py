@@ -294,3 +294,17 @@ def _info(reference: str, point: metadata.EntryPoint) -> JudgeInfo:
     info.specification = inspect.cleandoc((module and module.__doc__) or "")
     info.description = (inspect.getdoc(kind) or "").partition("\n")[0]
     return info
+
+
+def recorded_judge(reference: str, fingerprint: str) -> dict[str, Any]:
+    """What a manifest says of a judge.
+
+    Args:
+        reference: as NAME@vN.
+        fingerprint: the one that was planned with.
+
+    Raises:
+        ResourceError: a library that the judge needs is not installed.
+    """
+    libraries = library_versions(load_judge(reference))
+    return {"name": reference, "fingerprint": fingerprint, "libraries": libraries}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from core.config import Config, Record, validated
-from core.errors import InputError, IntegrityError
+from core.errors import InputError
 from core.files import (
-    atomic_writer,
     canonical_json,
     sha256_bytes,
     sha256_file,
@@ -31,7 +29,7 @@ from experiments.exchange.matching import By, Matched, Refusal, match, proved
 from experiments.exchange.reading import PredictionsFile, read_predictions_file
 from experiments.exchange.rows import Answered, Format
 from experiments.guarding import check_prompt
-from experiments.phases import judge_run, record_judged
+from experiments.phases import export_dataset, judge_run, record_judged
 from experiments.plan import DatasetRef, dataset_ref
 from experiments.references import ResolvedModel, resolve_model
 from experiments.runs import RunRef, continue_or_start, keep_dataset, owned, run_ref
@@ -39,11 +37,11 @@ from experiments.workspace import Workspace
 from golden.datasets import load_dataset
 from golden.prompting import PromptConfig, ResolvedPrompt, resolve_prompt
 from golden.schema import Item
-from inference.asking import weights
+from inference.asking import weights_bytes
 from inference.contract import EngineUsed, GenerationConfig, PredictionMeta
 from inference.endpoint import served_name
 from inference.loading import tokenizer_sha256
-from judges import check_output, judge_fingerprint, judge_reference, library_versions, load_judge
+from judges import check_output, judge_fingerprint, judge_reference, load_judge, recorded_judge
 from registry import Registry
 
 PREVIEW = 3
@@ -249,24 +247,9 @@ class PreparedPredictions:
             "run_id": run_id,
             "kind": "baseline",
             "inputs_sha256": sha256_json({"imported": self.evaluation_sha256()}),
-            "model": {
-                "reference": self.model.reference,
-                "sha256": self.model.sha256,
-                "tensors_sha256": self.model.tensors_sha256,
-                "revision": self.model.revision,
-            },
-            "dataset": {
-                "name": self.dataset.name,
-                "sha256": self.dataset.sha256,
-                "items": self.dataset.items,
-                "stored": True,
-                "bands": self.dataset.bands,
-            },
-            "judge": {
-                "name": self.judge,
-                "fingerprint": self.judge_fingerprint,
-                "libraries": library_versions(load_judge(self.judge)),
-            },
+            "model": self.model.recorded(),
+            "dataset": {**self.dataset.recorded(), "bands": self.dataset.bands},
+            "judge": recorded_judge(self.judge, self.judge_fingerprint),
             "prompt": self.prompt.recorded(),
             "generation": self.generation.model_dump(include=known),
             "training": None,
@@ -291,7 +274,6 @@ class PreparedPredictions:
         known = {setting.name: setting.value for setting in self.report.settings}
         cut = [trace_id for trace_id, row in self.taken.items() if row.cut_off]
         directory = self.model.path
-        size = None if directory is None else sum(path.stat().st_size for path in weights(directory))
         return PredictionMeta(
             generation={},
             prompt_template=UNKNOWN,
@@ -310,7 +292,7 @@ class PreparedPredictions:
             stop=self.prompt.config.stop,
             batching="engine",
             engine=EngineUsed(name="imported", reproducible=False),
-            weights_bytes=size,
+            weights_bytes=None if directory is None else weights_bytes(directory),
             tensors_sha256=self.model.tensors_sha256,
             unknown=self.report.unknown,
         )
@@ -511,15 +493,8 @@ def record_predictions(prepared: PreparedPredictions, workspace: Workspace) -> R
 
 def _write(prepared: PreparedPredictions, run: RunRef, registry: Registry) -> None:
     """The files of a run that are there before it is judged."""
-    files, dataset = run.files, prepared.dataset
-    with dataset.path.open("rb") as source, atomic_writer(files.dataset) as copy:
-        shutil.copyfileobj(source, copy)
-    if (found := sha256_file(files.dataset)) != dataset.sha256:
-        raise IntegrityError(
-            f"{dataset.path}: changed while the run was starting: expected sha256 {dataset.sha256}, found "
-            f"{found}."
-        )
-    keep_dataset(files.dataset, dataset.sha256, registry.artifacts)
+    files = run.files
+    keep_dataset(export_dataset(run, prepared), prepared.dataset.sha256, registry.artifacts)
     write_jsonl(files.predictions, prepared.lines())
     write_json(files.predictions_meta, prepared.meta(files.predictions).model_dump())
     seal(files.predictions_sums, files.predicted)
