@@ -103,9 +103,7 @@ def test_memory_does_not_grow_with_the_number_of_items(
     few = peak(128, "few")
     many_more = (peak(640, name) for name in ("more", "again"))  # what is allocated once may come late
     grown = (found - few for found in many_more)
-    assert any(more / 512 < 400 for more in grown), (
-        "bytes an item; with its prompt and answer it has thousands"
-    )
+    assert any(more / 512 < 400 for more in grown), "bytes an item; with prompt and answer it has thousands"
 
 
 def test_a_model_that_is_partly_on_the_disk_predicts_the_same(tmp_path: Path, small_dataset) -> None:
