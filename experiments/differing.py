@@ -111,7 +111,7 @@ def diff_runs(one: str, other: str, workspace: Workspace) -> RunDiff:
     ]
     found = RunDiff(
         runs=(runs[0].run_id, runs[1].run_id),
-        engines=(_engine(metas[0]), _engine(metas[1])),
+        engines=(metas[0].ran_by, metas[1].ran_by),
         items=len(texts[0]),
         differing=_margins(runs[0], differing, workspace) if differing else [],
     )
@@ -139,11 +139,6 @@ def _check_alike(one: Run, other: Run) -> None:
             f"run {one.run_id}: its answers were drawn, and engines draw differently. Greedy answers can be "
             "the same."
         )
-
-
-def _engine(meta: PredictionMeta) -> str:
-    engine = meta.engine
-    return ", ".join([" ".join(filter(None, (engine.name, engine.version))), meta.dtype, meta.device])
 
 
 def _margins(run: Run, answers: list[Answers], workspace: Workspace) -> list[Margin]:

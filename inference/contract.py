@@ -345,3 +345,10 @@ class PredictionMeta(BaseModel):
     weights_bytes: int | None = None
     tensors_sha256: str | None = None
     unknown: list[str] = []
+
+    @property
+    def ran_by(self) -> str:
+        """What ran the model, for a person, as in "vllm 0.32.0, float32, cpu"."""
+        return ", ".join(
+            [" ".join(filter(None, (self.engine.name, self.engine.version))), self.dtype, self.device]
+        )

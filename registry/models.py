@@ -126,6 +126,17 @@ class Models:
             require_model(session, model)
             return list(session.exec(found.limit(limit)))[::-1]
 
+    def decisions_about(self, run_id: str) -> list[PromotionLog]:
+        """What was decided about a run, of whatever model and alias, oldest first.
+
+        Example:
+            >>> [row.action for row in registry.models.decisions_about(run.run_id)]
+            []
+        """
+        found = select(PromotionLog).where(PromotionLog.run_id == run_id).order_by(col(PromotionLog.id))
+        with self.database.reading() as session:
+            return list(session.exec(found))
+
     def attestation(self, model: str, number: int) -> dict[str, Any] | None:
         """The in-toto statement of a version, or its signed envelope.
 

@@ -13,8 +13,8 @@ from experiments.result import ExperimentResult
 from experiments.run_files import RunFiles, files_of, is_here
 from experiments.runs import RunRef
 from registry import Registry
-from tasks import report
-from tasks.markdown import prose
+from reports import prefect_pages
+from reports.markdown import prose
 from tasks.retryable import harmless
 from trainer.contract import TrainResult
 
@@ -36,7 +36,7 @@ def show_training(run: RunRef, result: TrainResult) -> None:
     _publish(
         "loss-curve",
         f"Training of run {run.run_id}",
-        lambda: report.training_report(
+        lambda: prefect_pages.training_report(
             result, curve.read_bytes() if curve.is_file() else None, str(curve), run.run_id
         ),
     )
@@ -50,7 +50,7 @@ def show_metrics(run: RunRef, registry: Registry) -> None:
         snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
         counts = count_answers(registry.runs.get(run.run_id), registry)
         wrong = answers(run.run_id, registry, wrong=SHOWN_WRONG)
-        return report.metrics_report(snapshot, run.run_id, counts, wrong)
+        return prefect_pages.metrics_report(snapshot, run.run_id, counts, wrong)
 
     _publish("metrics", f"Scores of run {run.run_id}", text)
 
@@ -60,7 +60,7 @@ def show_comparison(comparison: Comparison, registry: Registry) -> None:
     runs = (comparison.baseline_run, comparison.candidate_run)
 
     def text() -> str:
-        return report.comparison_report(
+        return prefect_pages.comparison_report(
             comparison, flips(comparison, SHOWN_FLIPS, registry), links(runs, registry)
         )
 
@@ -75,12 +75,14 @@ def show_result(result: ExperimentResult, registry: Registry) -> None:
         result.against.run_id,
         *([result.repeats] if result.repeats else []),
     ]
-    _publish("decision", result.headline, lambda: report.decision_report(result, links(runs, registry)))
+    _publish(
+        "decision", result.headline, lambda: prefect_pages.decision_report(result, links(runs, registry))
+    )
 
 
 def show_reproduction(reproduction: Reproduction) -> None:
     """What came of repeating a run."""
-    _publish("reproduction", reproduction.headline, lambda: report.reproduction_report(reproduction))
+    _publish("reproduction", reproduction.headline, lambda: prefect_pages.reproduction_report(reproduction))
 
 
 def links(runs: Iterable[str], registry: Registry) -> dict[str, str]:

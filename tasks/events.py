@@ -7,7 +7,7 @@ from typing import Any
 from core.settings import get_settings
 from experiments.result import ALIAS, ExperimentResult, PromotionResult
 from registry import ModelVersion
-from tasks.markdown import prose
+from reports.markdown import prose
 from tasks.retryable import harmless
 
 PROMOTED, ROLLED_BACK = "hallmark.model.promoted", "hallmark.model.rolled_back"

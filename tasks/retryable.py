@@ -20,7 +20,7 @@ from prefect.tasks import exponential_backoff
 
 from core.errors import HallmarkError
 from core.progress import Progress, is_listened_to, listening
-from tasks.markdown import prose
+from reports.markdown import prose
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")

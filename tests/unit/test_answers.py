@@ -18,7 +18,7 @@ from experiments.workspace import Workspace
 from golden.schema import Item
 from hallmark.since import since
 from registry import Registry
-from tasks.report import metrics_report
+from reports.prefect_pages import metrics_report
 from tests.support.recorded_runs import recorded_run, workspace_at
 from tests.support.registry_entries import finished, start
 from tests.support.small_datasets import small_dataset

@@ -36,7 +36,7 @@ MODULES = (
     "inference.model_directory",
     "judges.judging",
     "judges.plugins",
-    "tasks.markdown",
+    "reports.markdown",
     "trainer.checkpoints",
     "trainer.data.packing",
     "trainer.model.architecture",

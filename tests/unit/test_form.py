@@ -17,7 +17,7 @@ from golden.prompting import PromptConfig
 from golden.schema import Item
 from judges import Score, load_judge
 from registry import Run
-from tasks.report import comparison_report
+from reports.prefect_pages import comparison_report
 from tests.support.recorded_runs import plan_of, recorded_run, workspace_at, write_predictions
 from tests.support.small_datasets import small_dataset
 

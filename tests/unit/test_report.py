@@ -22,9 +22,8 @@ from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
 from experiments.differences import Difference
 from experiments.reproducing import Changed, Reproduction
-from tasks import retryable
-from tasks.markdown import code, prose, table
-from tasks.report import (
+from reports.markdown import code, prose, table
+from reports.prefect_pages import (
     SHOWN_TEXT,
     comparison_report,
     metrics_report,
@@ -32,6 +31,7 @@ from tasks.report import (
     text_cell,
     training_report,
 )
+from tasks import retryable
 from trainer.contract import TrainResult
 
 pytestmark = pytest.mark.unit

@@ -19,7 +19,7 @@ from experiments.comparing import Flip
 from experiments.differences import shown
 from experiments.reproducing import Reproduction
 from experiments.result import ExperimentResult, log_line
-from tasks.markdown import code, prose, table
+from reports.markdown import code, prose, table
 from trainer.contract import TrainResult
 
 SHOWN_TEXT = 160

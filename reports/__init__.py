@@ -1,0 +1,1 @@
+"""What a person reads of runs, comparisons and decisions: as HTML, Markdown, JUnit and JSON."""
