@@ -19,7 +19,7 @@ Names = Annotated[
     typer.Option(
         "--name",
         metavar="NAME",
-        help="Name that browsers reach it by, as behind a proxy with TLS; it answers to no other. Repeatable.",
+        help="Name that browsers reach it by, as behind a proxy; it answers to no other. Repeatable.",
     ),
 ]
 
