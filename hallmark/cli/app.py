@@ -25,6 +25,7 @@ from hallmark.cli.rollback import rollback
 from hallmark.cli.server import server
 from hallmark.cli.status import status
 from hallmark.cli.train import train
+from hallmark.cli.ui import ui
 from hallmark.cli.up import up
 from hallmark.cli.verify import verify
 from hallmark.cli.worker import worker
@@ -69,6 +70,7 @@ for command in (
     promote,
     rollback,
     verify,
+    ui,
 ):
     app.command()(command)
 for group, name in (
