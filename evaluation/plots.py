@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from core.plots import COLOURS, label, plot
 from evaluation.comparison import Comparison
+from evaluation.numbers import percent
 from evaluation.shown import most_changed
 from evaluation.statistics import Interval, wilson_interval
-
-GREY, BLUE = "#8c8c8c", "#2171b5"
 
 
 class _Row(NamedTuple):
@@ -19,56 +19,52 @@ class _Row(NamedTuple):
     before_interval: Interval | None
     after_interval: Interval | None
 
+    @property
+    def text(self) -> str:
+        """What it says, in a line."""
+        sides = (
+            ("baseline", self.before, self.before_interval),
+            ("candidate", self.after, self.after_interval),
+        )
+        scores = [
+            f"{role} {percent(value)}" + (f" ({percent(found[0])} to {percent(found[1])})" if found else "")
+            for role, value, found in sides
+        ]
+        return f"{self.name}, {self.n:,} items: {', '.join(scores)}"
+
 
 def draw_comparison(comparison: Comparison) -> bytes:
     """Both scores with their 95 % intervals, overall and by category, as an SVG: equal input, equal bytes.
 
     Categories have Wilson intervals where scores are 0 or 1, else none. Of many, those that changed most are
-    drawn.
+    drawn. Each row is a part of the plot, of the kind `category`, or `overall`.
 
     Args:
         comparison: candidate against baseline.
     """
-    import io
-
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     rows = _rows(comparison)
-    style: Any = {
-        "svg.hashsalt": "hallmark",
-        "svg.fonttype": "none",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(7, 0.9 + 0.32 * len(rows)), layout="constrained")
-        axes: Any = figure.subplots()
+    with plot("comparison", height=0.9 + 0.32 * len(rows)) as drawn:
+        axes = drawn.figure.subplots()
         for place, row in enumerate(rows):
-            for value, interval, colour, shift in (
-                (row.before, row.before_interval, GREY, -0.13),
-                (row.after, row.after_interval, BLUE, 0.13),
+            for value, interval, role, shift in (
+                (row.before, row.before_interval, "baseline", -0.13),
+                (row.after, row.after_interval, "candidate", 0.13),
             ):
+                colour, at = COLOURS[role], place + shift
                 if interval:
-                    axes.plot(
-                        [100 * end for end in interval], [place + shift] * 2, color=colour, linewidth=1.4
-                    )
-                axes.plot([100 * value], [place + shift], "o", color=colour, markersize=5 if place else 7)
-        axes.plot([], [], "o-", color=GREY, label="baseline")
-        axes.plot([], [], "o-", color=BLUE, label="candidate")
-        axes.set(
-            xlim=(-1, 101),
-            xlabel=f"{comparison.judge.partition('@')[0].replace('_', ' ')} (%), with 95 % intervals",
-        )
-        axes.set_yticks(range(len(rows)), [f"{row.name} ({row.n})" for row in rows])
-        axes.invert_yaxis()
-        axes.grid(axis="x", color="#eeeeee")
-        axes.set_axisbelow(True)
-        figure.legend(loc="outside upper right", ncols=2, frameon=False)
-        picture = io.BytesIO()
-        figure.savefig(picture, format="svg", metadata={"Date": None})
-    return picture.getvalue()
+                    axes.plot([100 * end for end in interval], [at] * 2, color=colour, linewidth=1.4)
+                axes.plot([100 * value], [at], "o", color=colour, markersize=5 if place else 7)
+            drawn.row(axes, place, "category" if place else "overall", row.name, row.text)
+        for role in ("baseline", "candidate"):
+            axes.plot([], [], "o-", color=COLOURS[role], label=role)
+        judge = label(comparison.judge.partition("@")[0].replace("_", " "))
+        axes.set(xlim=(-1, 101), xlabel=f"{judge} (%), with 95 % intervals")
+        axes.set_yticks(range(len(rows)), [f"{label(row.name)} ({row.n:,})" for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(axis="x")
+        drawn.figure.legend(loc="outside upper right", ncols=2)
+        said = " ".join(f"{row.text}." for row in rows)
+        return drawn.svg("Scores with 95 % intervals, overall and by category", said)
 
 
 def _rows(comparison: Comparison) -> list[_Row]:
