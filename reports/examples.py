@@ -1,5 +1,5 @@
-"""Some items of a report, for forms that cannot hold all: the first that got worse, the first that got better,
-or the first that one run did not get right.
+"""Some items of a report, for forms that cannot hold all: the first that got worse, the first that got
+better, or the first that one run did not get right.
 """
 
 from __future__ import annotations

@@ -108,6 +108,8 @@ def _parts(report: Report, examples: Sequence[Examples], amount: Amount) -> Iter
     if not amount.sections:
         return
     yield _score(report)
+    if report.changes is not None:
+        yield " ".join(prose(cut(sentence, SENTENCE)) for sentence in report.changes.sentences)
     yield _sentences(report.decided.reasons if report.decided else [])
     yield _requirements(report)
     yield from _categories(report) if report.comparison else _metrics(report.candidate)
@@ -128,7 +130,7 @@ def _score(report: Report) -> str:
     return (
         f"**{percent(found.baseline.value)} to {percent(found.candidate.value)}, {points(found.delta)} "
         f"points** on {found.n:,} items of {judged} ({interval}; {found.test_name}, p = "
-        f"{p_text(found.p_value)}). **{len(found.lost):,} got worse, {len(found.gained):,} got better.**"
+        f"{p_text(found.p_value)})."
     )
 
 

@@ -1,7 +1,8 @@
-"""A report as JUnit XML, which CI systems show as tests: a suite per dataset, a case per requirement and limit.
+"""A report as JUnit XML, which CI systems show as tests: a suite per dataset, a case per requirement and
+limit.
 
-What is written fits both schemas that are in use: that of Jenkins' xUnit plugin (junit-10.xsd) and the stricter
-one of Apache Ant's tasks (JUnit.xsd of windyroad/JUnit-Schema), which asks for a host, among others.
+What is written fits both schemas that are in use: that of Jenkins' xUnit plugin (junit-10.xsd) and the
+stricter one of Apache Ant's tasks (JUnit.xsd of windyroad/JUnit-Schema), which asks for a host, among others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Text that is not ours, in Markdown: shown as it is, and without any power over the page.
 
-Prefect's pages and GitHub turn addresses (`http://...`, `www....`, `a@b.c`) into links whatever is escaped, and
-Prefect shows some escapes as they stand; GitHub also links people (`@name`), issues (`#12`, `GH-12`) and
+Prefect's pages and GitHub turn addresses (`http://...`, `www....`, `a@b.c`) into links whatever is escaped,
+and Prefect shows some escapes as they stand; GitHub also links people (`@name`), issues (`#12`, `GH-12`) and
 commits (`1a2b3c4`). Only in a code span do they leave a text alone.
 """
 
