@@ -14,8 +14,8 @@ from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any
 
 from core.files import canonical_json
-from core.progress import Meter, quiet_meter
-from evaluation.plots import draw_comparison
+from core.progress import quiet_meter
+from evaluation.plots import draw_comparison, draw_scores
 from experiments.side_by_side import ItemAnswers
 from reports import tables
 from reports.changes import Changes
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 GENERATOR = b'<meta name="generator" content="Hallmark report">'
 """What says that a file is a report of ours."""
 
-STYLES = ("style.css",)
-SCRIPTS = ("words.js", "item.js", "items.js", "plot.js")
+STYLES = ("style.css", "plots.css")
+SCRIPTS = ("words.js", "item.js", "plot.js", "items.js")
 
 CHUNK = 200
 """Items whose texts a page reads at a time. At most so many are in memory while a report is written."""
@@ -51,7 +51,6 @@ def write_html(report: Report, items: Iterable[ItemAnswers], file: IO[bytes]) ->
     first = next(items)
     style, script = ("".join(map(asset, names)) for names in (STYLES, SCRIPTS))
     page = environment().get_template("report.html")
-    meter = quiet_meter("report", next(iter(report.candidate.metrics.overall.values())).n, "items")
     parts = page.generate(
         report=report,
         generator=Markup(GENERATOR.decode()),  # noqa: S704 - ours
@@ -61,12 +60,11 @@ def write_html(report: Report, items: Iterable[ItemAnswers], file: IO[bytes]) ->
         plot=_plot(report),
         **_tables(report),
         about=_json({"runs": _runs(report), "lead": first.asked[:-1]}),
-        chunks=_chunks(chain([first], items), first.asked[:-1], meter),
+        chunks=_chunks(chain([first], items), first.asked[:-1], _count(report)),
         manifest=shown_manifest,
     )
     for part in parts:
         file.write(part.encode())
-    meter.finish()
 
 
 def policy(style: str, script: str) -> str:
@@ -119,12 +117,15 @@ def _tables(report: Report) -> dict[str, Any]:
 
 
 def _changed(changes: Changes) -> list[tables.Table]:
-    found = [
-        tables.changed("Changed items by category", "category", changes.categories),
-        tables.changed("By where the answers were found", "baseline → candidate", changes.rungs),
-        tables.changed("By whose answer was cut off", "", changes.cut),
-    ]
-    return [table for table in found if table.rows]
+    """By category; and by what may be the reason, where anything got worse there."""
+    found = [tables.changed("Changed items by category", "category", changes.categories)]
+    for caption, column, parts in (
+        ("By where the answers were found", "baseline → candidate", changes.rungs),
+        ("By whose answer was cut off", "cut off", changes.cut),
+    ):
+        if any(each.worse for each in parts):
+            found.append(tables.changed(caption, column, parts))
+    return found
 
 
 def _rungs(run: ReportedRun, report: Report) -> list[tables.Table]:
@@ -132,19 +133,25 @@ def _rungs(run: ReportedRun, report: Report) -> list[tables.Table]:
     return [tables.rungs_of(run)] if run.rungs and report.comparison is None else []
 
 
+def _count(report: Report) -> int:
+    return next(iter(report.candidate.metrics.overall.values())).n
+
+
 def _plot(report: Report) -> Markup | None:
     from markupsafe import Markup
 
-    if report.comparison is None:
-        return None
-    return Markup(draw_comparison(report.comparison).decode())  # noqa: S704 - matplotlib escapes names
+    if report.comparison is not None:
+        drawn: bytes | None = draw_comparison(report.comparison)
+    else:
+        drawn = draw_scores(report.candidate.metrics, report.candidate.judge)
+    return None if drawn is None else Markup(drawn.decode())  # noqa: S704 - `core.plots` escapes names
 
 
 def _chunks(
-    items: Iterator[ItemAnswers], lead: list[dict[str, str]], meter: Meter
+    items: Iterator[ItemAnswers], lead: list[dict[str, str]], count: int
 ) -> Iterator[tuple[Markup, Markup]]:
     """The small facts of some items, and their texts, as long as there are any."""
-    done = 0
+    meter, done = quiet_meter("report", count, "items"), 0
     while some := list(islice(items, CHUNK)):
         yield _json([_facts(item) for item in some]), _json([_texts(item, lead) for item in some])
         done += len(some)

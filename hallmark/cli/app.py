@@ -19,6 +19,7 @@ from hallmark.cli.experiment import experiment
 from hallmark.cli.init import init
 from hallmark.cli.promote import promote
 from hallmark.cli.rejudge import rejudge
+from hallmark.cli.report import report
 from hallmark.cli.reproduce import reproduce
 from hallmark.cli.rollback import rollback
 from hallmark.cli.server import server
@@ -64,6 +65,7 @@ for command in (
     reproduce,
     rejudge,
     compare,
+    report,
     promote,
     rollback,
     verify,

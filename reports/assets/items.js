@@ -272,7 +272,20 @@ class Items {
   async follow() {
     const chooses = this.read();
     await this.show();
-    if (chooses) document.getElementById("items-title").scrollIntoView();
+    if (chooses) this.look();
+  }
+
+  /** Bring into view what was chosen: where there is room for one only, the item. */
+  look() {
+    const alone = this.current !== null && !this.list.clientHeight;
+    (alone ? this.root : document.getElementById("items-title")).scrollIntoView();
+  }
+
+  /** Choose the category that a plot calls so; null chooses all items. */
+  chooseNamed(name) {
+    const options = [...this.form.elements.category.options].map((option) => option.value);
+    const category = name === null ? "" : options.find((value) => visibleLine(value) === name) ?? "";
+    location.hash = new URLSearchParams(category ? { category } : { show: "" });
   }
 
   listen() {
@@ -281,7 +294,9 @@ class Items {
     this.list.addEventListener("scroll", () => this.draw(), { passive: true });
     this.list.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
-      if (row) this.go({ item: this.all[Number(row.dataset.place)].id }, { push: true });
+      if (!row) return;
+      this.go({ item: this.all[Number(row.dataset.place)].id }, { push: true });
+      if (!this.list.clientHeight) this.look();
     });
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("click", (event) => {
@@ -320,4 +335,5 @@ if (browser) {
   items.wanted = Object.fromEntries([...CHOICES, "item"].map((name) => [name, ""]));
   items.follow();
   items.readAhead();
+  for (const plot of document.querySelectorAll(".plot")) livePlot(plot, (name) => items.chooseNamed(name));
 }
