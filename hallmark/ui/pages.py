@@ -19,7 +19,7 @@ from experiments.workspace import Workspace
 from hallmark.ui.forms import TOKEN
 from hallmark.ui.prepared import Prepared
 from registry import Registry
-from registry.tables import PromotionLog
+from registry.tables import AuditLog, PromotionLog
 from reports import templating
 from reports.tables import Table
 from reports.templating import when
@@ -59,12 +59,14 @@ class Pages:
     Attributes:
         workspace: whose registry is shown.
         prepared: what takes longer than a page may.
+        verifying: the last verification, or the one that is going on.
         trainings: what the manifests of runs say of their training, by run id, as far as it was shown.
     """
 
     def __init__(self, workspace: Workspace, patience_s: float, csrf_token: str, review: bool) -> None:
         self.workspace = workspace
         self.prepared = Prepared(patience_s)
+        self.verifying = Prepared(0.0)
         self.assets = assets()
         self.csrf_token = csrf_token
         self.trainings: dict[str, dict[str, Any]] = {}
@@ -76,8 +78,12 @@ class Pages:
             csrf_field=self._csrf_field,
             with_query=with_query,
         )
-        self.templates.filters.update(zip_self=lambda names: [(name, name) for name in names])
-        self.templates.filters.update(decision_cells=decision_cells)
+        self.templates.filters.update(
+            zip_self=lambda names: [(name, name) for name in names],
+            decision_cells=decision_cells,
+            entry_cells=entry_cells,
+            row_counts=lambda counts: [(table, f"{number:,}") for table, number in counts],
+        )
 
     @property
     def registry(self) -> Registry:
@@ -150,6 +156,14 @@ def decision_cells(rows: Sequence[PromotionLog]) -> list[tuple[str, ...]]:
             row.actor,
             cut(row.reason, REASON),
         )
+        for row in rows
+    ]
+
+
+def entry_cells(rows: Sequence[AuditLog]) -> list[tuple[str, ...]]:
+    """Entries of the audit log as the cells of a table."""
+    return [
+        (str(row.id), when(row.created_at), row.table_name, cut(row.row_key, 80), f"{row.hash[:16]}…")
         for row in rows
     ]
 
