@@ -16,6 +16,7 @@ from hallmark.cli.down import down
 from hallmark.cli.env import env
 from hallmark.cli.evaluate import baseline, evaluate
 from hallmark.cli.experiment import experiment
+from hallmark.cli.help import Commands
 from hallmark.cli.init import init
 from hallmark.cli.promote import promote
 from hallmark.cli.rejudge import rejudge
@@ -25,12 +26,13 @@ from hallmark.cli.rollback import rollback
 from hallmark.cli.server import server
 from hallmark.cli.status import status
 from hallmark.cli.train import train
+from hallmark.cli.ui import ui
 from hallmark.cli.up import up
 from hallmark.cli.verify import verify
 from hallmark.cli.worker import worker
 from hallmark.progress import progress_display
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -69,6 +71,7 @@ for command in (
     promote,
     rollback,
     verify,
+    ui,
 ):
     app.command()(command)
 for group, name in (

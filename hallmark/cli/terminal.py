@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from core.errors import HallmarkError
 from core.settings import get_settings
@@ -67,8 +68,7 @@ def report_error(message: str, exit_code: int) -> None:
     if "--json" in sys.argv:
         sys.stderr.write(json.dumps({"error": message, "exit_code": exit_code}, ensure_ascii=False) + "\n")
     else:
-        err.print("[bold red]error:[/] ", end="")
-        err.print(message, markup=False, soft_wrap=True)
+        err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
 
 
 @contextmanager
