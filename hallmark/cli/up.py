@@ -33,5 +33,7 @@ def _show(folder: Path, address: str, json: bool) -> None:
     out.print(f"[bold]sign-in[/]     {where}", soft_wrap=True)
     out.print("[bold]in a shell[/]  ", end="")
     out.print(
-        'eval "$(hallmark env)"; prefect deployment run experiment/gpu --watch', markup=False, soft_wrap=True
+        'eval "$(hallmark env)"; prefect deployment run experiment/experiment --watch',
+        markup=False,
+        soft_wrap=True,
     )
