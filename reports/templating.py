@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,8 +40,26 @@ def environment(folders: Sequence[Path] = ()) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(percent=percent, points=points, p_text=p_text, visible=visible)
+    shown = {"percent": percent, "points": points, "p_text": p_text, "visible": visible}
+    found.filters.update({**shown, "when": when, "capitalised": capitalised})
     return found
+
+
+def when(moment: str | None) -> str:
+    """A recorded time as a person reads it.
+
+    Example:
+        >>> when("2026-11-26T14:15:31.031822+00:00"), when(None)
+        ('2026-11-26 14:15 UTC', 'not known')
+    """
+    if moment is None:
+        return "not known"
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def capitalised(sentence: str) -> str:
+    """A sentence that begins with a capital; the rest stays as it is."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _shown(value: object) -> object:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, NamedTuple
 
 import typer
+from rich.text import Text
 
 from core.errors import HallmarkError, InputError
 from hallmark.cli.terminal import Json, emit, out
@@ -92,8 +93,9 @@ def _show(findings: list[Finding], json: bool) -> None:
     else:
         colours = {"ok": "green", "missing": "yellow", "warning": "yellow", "problem": "red"}
         for finding in findings:
-            out.print(f"[{colours[finding.state]}]{finding.state:<8}[/] {finding.name:<14}", end="")
-            out.print(finding.detail, markup=False, soft_wrap=True)
+            state = (f"{finding.state:<8}", colours[finding.state])
+            line = Text.assemble(state, f" {finding.name:<14}", finding.detail)
+            out.print(line, soft_wrap=True, hanging=23)
     if broken:
         raise typer.Exit(4)
 

@@ -30,8 +30,8 @@ def export(
         return
     where = f"{exported.files} files in {directory}"
     out.print(Text(f"{exported.model} v{exported.version}: {where}", "bold green"), soft_wrap=True)
-    out.print(f"check it:  hallmark models verify-export {directory}", markup=False, soft_wrap=True)
-    out.print(f"push it:   hf upload ORG/NAME {directory}", markup=False, soft_wrap=True)
+    out.print_line(f"check it:  hallmark models verify-export {directory}")
+    out.print_line(f"push it:   hf upload ORG/NAME {directory}")
 
 
 def verify_export(

@@ -9,11 +9,12 @@ import typer
 from rich.table import Table
 
 from hallmark.cli import importing, power
+from hallmark.cli.help import Commands
 from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, emit, out
 from hallmark.progress import progress_shown
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
     help="Frozen datasets: import, check, freeze, power, guard against leaks, export.",
 )

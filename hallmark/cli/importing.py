@@ -236,7 +236,7 @@ def _export_task(dataset: str, folder: Path, format: str, *, json: bool, **optio
         if format == "lm-eval"
         else f"inspect eval {relative(task)} --model hf/MODEL -M do_sample=false"
     )
-    out.print(f"run it:  {run}", markup=False, soft_wrap=True)
+    out.print_line(f"run it:  {run}")
 
 
 def column_map(given: Iterable[str]) -> dict[str, str]:

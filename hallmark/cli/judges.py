@@ -10,13 +10,14 @@ import typer
 from rich.text import Text
 
 from core.errors import InputError
+from hallmark.cli.help import Commands
 from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, emit, out
 
 if TYPE_CHECKING:
     from judges import JudgeInfo
 
-app = typer.Typer(no_args_is_help=True, help="Judges: list, show, try.")
+app = Commands(no_args_is_help=True, help="Judges: list, show, try.")
 
 
 @app.callback()

@@ -11,11 +11,12 @@ import typer
 from core.errors import ResourceError
 from hallmark import api
 from hallmark.cli import aliases, exports
+from hallmark.cli.help import Commands
 from hallmark.cli.power import share
 from hallmark.cli.terminal import Json, Model, emit, home
 from hallmark.cli.workspace import open_registry
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
     help="Registered models: list, show, history, alpha, export, verify-export, statement.",
 )

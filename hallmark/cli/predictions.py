@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from experiments.config import DATASET_HELP, JUDGE_HELP, MODEL_HELP, EvaluateConfig
+from hallmark.cli.help import Commands
 from hallmark.cli.importing import column_map
 from hallmark.cli.options import JudgeArguments, Settings, judge_with, option, parse_settings
 from hallmark.cli.terminal import Json, emit, out
 from hallmark.progress import progress_shown
 
-app = typer.Typer(no_args_is_help=True, help="Predictions that another program made: import.")
+app = Commands(no_args_is_help=True, help="Predictions that another program made: import.")
 
 
 @app.callback()

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from hallmark import api
+from hallmark.cli.help import Commands
 from hallmark.cli.terminal import Json, RunId, emit, out, relative
 
-app = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show, diff, export.")
+app = Commands(no_args_is_help=True, help="Recorded runs: list, show, diff, export.")
 
 
 @app.command("list")

@@ -67,21 +67,23 @@ class Items {
 
   // what is chosen
 
-  chosen() {
+  /** Take what the address says. A place in the page, such as #scores, chooses nothing. */
+  read() {
     const said = new URLSearchParams(location.hash.slice(1));
-    return Object.fromEntries([...CHOICES, "item"].map((name) => [name, said.get(name) ?? ""]));
+    if (location.hash.length > 1 && !location.hash.includes("=")) return false;
+    this.wanted = Object.fromEntries([...CHOICES, "item"].map((name) => [name, said.get(name) ?? ""]));
+    return location.hash.length > 1;
   }
 
   go(changes, { push = false } = {}) {
-    const said = { ...this.chosen(), ...changes };
-    const kept = Object.entries(said).filter(([, value]) => value);
-    const hash = `#${new URLSearchParams(kept)}`;
-    history[push ? "pushState" : "replaceState"](null, "", hash);
+    this.wanted = { ...this.wanted, ...changes };
+    const kept = Object.entries(this.wanted).filter(([, value]) => value);
+    history[push ? "pushState" : "replaceState"](null, "", `#${new URLSearchParams(kept)}`);
     return this.show();
   }
 
   async show() {
-    const wanted = this.chosen();
+    const wanted = this.wanted;
     for (const name of CHOICES.slice(1)) {
       const field = this.form.elements[name];
       if (field !== document.activeElement || name !== "text") field.value = wanted[name];
@@ -266,14 +268,35 @@ class Items {
 
   // what a person does
 
+  /** Go where the address leads: to a place in the page, or to the items that it chooses. */
+  async follow() {
+    const chooses = this.read();
+    await this.show();
+    if (chooses) this.look();
+  }
+
+  /** Bring into view what was chosen: where there is room for one only, the item. */
+  look() {
+    const alone = this.current !== null && !this.list.clientHeight;
+    (alone ? this.root : document.getElementById("items-title")).scrollIntoView();
+  }
+
+  /** Choose the category that a plot calls so; null chooses all items. */
+  chooseNamed(name) {
+    const options = [...this.form.elements.category.options].map((option) => option.value);
+    const category = name === null ? "" : options.find((value) => visibleLine(value) === name) ?? "";
+    location.hash = new URLSearchParams(category ? { category } : { show: "" });
+  }
+
   listen() {
-    window.addEventListener("hashchange", () => this.show());
-    window.addEventListener("popstate", () => this.show());
+    window.addEventListener("hashchange", () => this.follow());
     window.addEventListener("resize", () => this.draw());
     this.list.addEventListener("scroll", () => this.draw(), { passive: true });
     this.list.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
-      if (row) this.go({ item: this.all[Number(row.dataset.place)].id }, { push: true });
+      if (!row) return;
+      this.go({ item: this.all[Number(row.dataset.place)].id }, { push: true });
+      if (!this.list.clientHeight) this.look();
     });
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("click", (event) => {
@@ -305,10 +328,12 @@ function isCut(item, wanted) {
   return item.cut.some(Boolean);
 }
 
-const shownItems = document.getElementById("items");
-if (shownItems) {
-  const items = new Items(shownItems, document.getElementById("filters"));
-  const began = /[#&](item|show|category|band|before|after|cut|text)=/.test(location.hash);
-  items.show().then(() => began && document.getElementById("items-title").scrollIntoView());
+const browser = document.getElementById("browser");
+if (browser) {
+  browser.hidden = false; // without this script it is of no use
+  const items = new Items(document.getElementById("items"), document.getElementById("filters"));
+  items.wanted = Object.fromEntries([...CHOICES, "item"].map((name) => [name, ""]));
+  items.follow();
   items.readAhead();
+  for (const plot of document.querySelectorAll(".plot")) livePlot(plot, (name) => items.chooseNamed(name));
 }
