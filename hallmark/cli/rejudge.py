@@ -8,13 +8,14 @@ import typer
 
 from experiments.config import JUDGE_HELP
 from hallmark import api
+from hallmark.cli.completing import completes, judges
 from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, RunId
 
 
 def rejudge(
     run: RunId,
-    judge: Annotated[str, typer.Option("--judge", help=JUDGE_HELP)],
+    judge: Annotated[str, typer.Option("--judge", help=JUDGE_HELP, autocompletion=completes(judges))],
     judge_arg: JudgeArguments = None,
     json: Json = False,
 ) -> None:
