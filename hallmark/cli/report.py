@@ -20,8 +20,7 @@ def report(
     candidate: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
-            help="Candidate that is compared with the first run, the baseline.",
+            help="What is compared with the first run, the baseline.",
             show_default=False,
         ),
     ] = None,
