@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -23,6 +29,7 @@ from experiments.promoting import promote_run
 from experiments.side_by_side import ItemAnswers, side_by_side
 from experiments.workspace import Workspace
 from golden.schema import Item
+from hallmark.console import plain_console
 from hallmark.github.actions import annotation
 from registry import Run
 from reports.collecting import report_on
@@ -39,7 +46,8 @@ from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.unit
 
-SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parents[1] / "data/junit.xsd"))
+ROOT = Path(__file__).parents[2]
+SCHEMA = etree.XMLSchema(etree.parse(ROOT / "tests/data/junit.xsd"))
 
 HOSTILE = (
     "@octocat and @github/security, thanks",
@@ -430,6 +438,42 @@ def test_a_comment_is_updated_and_a_fork_fails_only_where_that_is_asked(
         assert "comment: none: GitHub refused (403): Resource not accessible" in said
         assert reported(*options, "--fail-without-comment", **{**job, "GITHUB_TOKEN": "fork"})[0] == 4
         assert len(github.bodies()) == 1
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed; GitHub's runners have it")
+def test_the_scripts_of_the_workflow_report_an_experiment(recorded: Recorded, tmp_path: Path) -> None:
+    workflow = yaml.safe_load((ROOT / "deployments/ci/github.yml").read_text())
+    (steps,) = [job["steps"] for job in workflow["jobs"].values()]
+    scripts = {step["name"]: step["run"] for step in steps if "run" in step and "name" in step}
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/hallmark").symlink_to(Path(sys.executable).with_name("hallmark"))
+    result = {"against": {"run_id": recorded.base.run_id}, "trained": {"run_id": recorded.candidate.run_id}}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    places = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    job = {**os.environ, **places, "HALLMARK_HOME": str(recorded.place.home), "FILES": "https://ci.example/1"}
+
+    def execute(name: str, **environment: str) -> None:
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", scripts[name]]
+        subprocess.run(command, check=True, cwd=tmp_path, env={**job, **environment})
+
+    execute("write the page and the tests")
+    name, _, ids = (tmp_path / "output").read_text().partition("=")
+    execute("write the summary and the comment", IDS=ids.strip())
+    assert (name, ids.split()) == ("ids", [recorded.base.run_id, recorded.candidate.run_id])
+    parsed((tmp_path / "junit.xml").read_bytes())
+    assert "Hallmark report" in (tmp_path / "report.html").read_text()[:4096]
+    assert "[page and tests](<https://ci.example/1>)" in (tmp_path / "summary").read_text()
+
+
+def test_in_ci_no_line_that_is_printed_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for ci, shown in (
+        ("", "  ::add-mask::x ##[group]\n"),
+        ("true", "  ⟨U+003A⟩:add-mask::x ##⟨U+005B⟩group]\n"),
+    ):
+        monkeypatch.setenv("CI", ci)
+        printed = io.StringIO()
+        plain_console(file=printed).print("  ::add-mask::x ##[group]", markup=False)
+        assert printed.getvalue() == shown
 
 
 def test_commands_are_named_and_nothing_else() -> None:
