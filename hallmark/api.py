@@ -370,15 +370,24 @@ def reproduce(target: str | HasRunId) -> Reproduction:
             return flow(wanted, fail_unless_identical=False)
 
 
-def rejudge(run: str | HasRunId, judge: str | Mapping[str, Any]) -> RunResult:
-    """Judge a run's predictions by another judge, as a new run; nothing is predicted again.
+def rejudge(
+    run: str | HasRunId,
+    judge: str | Mapping[str, Any] | None = None,
+    *,
+    dataset: str | Path | None = None,
+) -> RunResult:
+    """Judge a run's predictions by another judge, or on a revised dataset, as a new run; nothing is predicted
+    again.
 
     Args:
         run: a run, or a unique beginning or end of its id.
-        judge: see `evaluate`.
+        judge: see `evaluate`; None for the run's own.
+        dataset: a revised dataset: its path, or its name where it is built in, here, or recorded. Every item
+            of it must have been predicted as it is asked now.
 
     Raises:
-        InputError: the run is unknown or not finished, or the judge is unusable.
+        InputError: the run is unknown or not finished, neither judge nor dataset is given, one of them is
+            unusable, or an item of the dataset is new or asked otherwise.
         IntegrityError: the predictions or the items are not the recorded ones.
 
     Example:
@@ -391,7 +400,9 @@ def rejudge(run: str | HasRunId, judge: str | Mapping[str, Any]) -> RunResult:
 
     with progress_shown():
         workspace = open_workspace()
-        return recorded_run(workspace.registry, judge_again(_run_id(run), _reference(judge), workspace))
+        named = None if judge is None else _reference(judge)
+        on = None if dataset is None else str(dataset)
+        return recorded_run(workspace.registry, judge_again(_run_id(run), named, workspace, on))
 
 
 def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
