@@ -47,6 +47,6 @@ def experiment(
     trained = [first, *(evaluate(each) for each in config.judged(f"{RUN_PREFIX}{first.run_id}")[1:])]
     comparison = compare(base[0].run_id, first.run_id)
     result = promote_if_better(config, ExperimentRuns(base=base, served=served, trained=trained), comparison)
-    if config.fail_unless_promoted and not result.stands:
+    if config.fail_unless_promoted and result.refused:
         raise GateRefused(result.decision)
     return result
