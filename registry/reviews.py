@@ -15,6 +15,7 @@ from sqlalchemy import select as sqlalchemy_select
 from sqlmodel import Session, col, select
 
 from core.errors import InputError
+from core.suggestions import did_you_mean
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.runs import finished_run
@@ -72,7 +73,7 @@ class Reviews:
         self,
         run_ids: Sequence[str],
         trace_id: str,
-        verdict: Verdict,
+        verdict: str,
         *,
         reviewer: str,
         answers: Sequence[str] = (),
@@ -98,7 +99,10 @@ class Reviews:
             1
         """
         if verdict not in VERDICTS:
-            raise InputError(f"verdict {str(verdict)[:40]!r}: expected one of {', '.join(VERDICTS)}")
+            raise InputError(
+                f"verdict {str(verdict)[:40]!r}: expected one of {', '.join(VERDICTS)}."
+                f"{did_you_mean(str(verdict), VERDICTS)}"
+            )
         if answers and verdict not in WITH_ANSWERS:
             raise InputError(
                 f"item {trace_id[:128]}: an answer belongs to {' or '.join(WITH_ANSWERS)}, not to {verdict}"
