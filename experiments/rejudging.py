@@ -155,8 +155,8 @@ def plan_rejudging(
     """
     if judge is None and dataset is None:
         raise InputError(
-            f"run {reference[:80]}: to judge it again, name a judge (--judge NAME@vN), a dataset (--dataset), "
-            "or both"
+            f"run {reference[:80]}: to judge it again, name a judge (--judge NAME@vN), a dataset "
+            "(--dataset), or both"
         )
     run = registry.runs.get(reference)
     judged_by = load_judge(judge or run.judge)
