@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult
     from inference.contract import GenerationConfig
     from judges import Score
+    from registry import Registry
+    from reports.document import Report
     from trainer.contract import TrainConfig
 
 __all__ = [
@@ -436,6 +438,7 @@ def report(
     *,
     path: str | Path | None = None,
     format: str = "html",  # noqa: A002 - as the option is called
+    items: bool = False,
     force: bool = False,
 ) -> Path:
     """Write a report on a run, or on a candidate against a baseline: the decision, what got worse and why,
@@ -446,7 +449,8 @@ def report(
         candidate: what is compared with it, likewise.
         path: the file; None for one in the working directory, named after the runs. An older report there is
             replaced.
-        format: html, a page that needs nothing else.
+        format: html, a page that needs nothing else; github, Markdown; junit, XML; or json.
+        items: junit and json: with every item.
         force: replace a file that is no report.
 
     Returns:
@@ -461,17 +465,28 @@ def report(
         >>> hm.report("20261125-205318", "20261125-205329", path="report.html")
         PosixPath('report.html')
     """
-    from experiments.workspace import open_workspace
-    from reports.collecting import report_on
-    from reports.formats import write_report
+    from reports.formats import Wanted, write_report
 
     with progress_shown():
-        registry = open_workspace().registry
-        if candidate is None:
-            found = report_on(_run_id(run), registry)
-        else:
-            found = report_on(_run_id(candidate), registry, _run_id(run))
-        return write_report(found, registry, None if path is None else Path(path), format, force)
+        found, registry = report_document(run, candidate)
+        where = None if path is None else Path(path)
+        return write_report(found, registry, where, format, force, Wanted(items=items))
+
+
+def report_document(run: str | HasRunId, candidate: str | HasRunId | None = None) -> tuple[Report, Registry]:
+    """What every form of a report is made from, and the registry, which holds its items.
+
+    Args:
+        run: as of `report`.
+        candidate: likewise.
+    """
+    from experiments.workspace import open_workspace
+    from reports.collecting import report_on
+
+    registry = open_workspace().registry
+    if candidate is None:
+        return report_on(_run_id(run), registry), registry
+    return report_on(_run_id(candidate), registry, _run_id(run)), registry
 
 
 def diff(one: str | HasRunId, other: str | HasRunId) -> RunDiff:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hallmark import api
+from hallmark.cli.completing import completes, judges
 from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, RunId
 
@@ -14,7 +15,10 @@ from hallmark.cli.terminal import Json, RunId
 def rejudge(
     run: RunId,
     judge: Annotated[
-        str | None, typer.Option("--judge", help="NAME@vN of the judge. Default: the run's own.")
+        str | None,
+        typer.Option(
+            "--judge", help="NAME@vN of the judge. Default: the run's own.", autocompletion=completes(judges)
+        ),
     ] = None,
     judge_arg: JudgeArguments = None,
     dataset: Annotated[
