@@ -12,7 +12,13 @@ for (const answers of document.querySelectorAll(".answers.two")) {
   fill(second, parts[1], "new", Infinity);
 }
 
-for (const plot of document.querySelectorAll(".plot")) livePlot(plot, null);
+// choosing a category in a plot filters the items by it
+const filter = document.getElementById("filter");
+const chooseCategory = filter?.elements.category ? (name) => {
+  filter.elements.category.value = name ?? "";
+  filter.requestSubmit();
+} : null;
+for (const plot of document.querySelectorAll(".plot")) livePlot(plot, chooseCategory);
 
 const items = [...document.querySelectorAll("article.item:not(.whole)")];
 
