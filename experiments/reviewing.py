@@ -16,7 +16,7 @@ from experiments.promoting import actor
 from experiments.side_by_side import ItemAnswers, side_by_side
 from experiments.workspace import Workspace
 from golden.manifest import Change
-from registry import Registry, Review, Run
+from registry import Dataset, Registry, Review, Run
 from registry.reviews import VERDICTS, Disagreement, Verdict
 
 
@@ -167,6 +167,22 @@ def reviews(registry: Registry, dataset: str | Path | None = None) -> Reviews:
     )
 
 
+def opinions_on(
+    dataset: Dataset, registry: Registry, trace_ids: Sequence[str] | None = None
+) -> dict[str, list[Reviewed]]:
+    """What counts of the reviews of a dataset's items, by trace_id; without items that nobody reviewed.
+
+    Args:
+        dataset: as it is recorded.
+        registry: holds the reviews.
+        trace_ids: only of these items; None for all.
+    """
+    return {
+        each.trace_id: [reviewed(review, dataset.name, each.is_conflict) for review in each.reviews]
+        for each in settle(registry.reviews.newest(dataset.sha256, trace_ids))
+    }
+
+
 def reviewed(review: Review, dataset: str, conflict: bool = False) -> Reviewed:
     """A review as it is shown."""
     return Reviewed(
@@ -297,11 +313,7 @@ def review_queue(references: Sequence[str], registry: Registry, limit: int, offs
     ids = [run.run_id for run in runs]
     queued = registry.reviews.queue(ids, limit, offset)
     found = {each.trace_id: each for each in side_by_side(runs, registry, [each.trace_id for each in queued])}
-    said = settle(registry.reviews.newest(dataset.sha256, list(found)))
-    opinions = {
-        each.trace_id: [reviewed(review, dataset.name, each.is_conflict) for review in each.reviews]
-        for each in said
-    }
+    opinions = opinions_on(dataset, registry, list(found))
     return Queue(
         runs=ids,
         dataset=dataset.name,

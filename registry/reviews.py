@@ -19,7 +19,7 @@ from core.suggestions import did_you_mean
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.runs import finished_run
-from registry.tables import Dataset, Prediction, Review, Run
+from registry.tables import Comparison, Dataset, Prediction, Review, Run
 
 Verdict = Literal["reference_wrong", "both_right", "unclear", "fine"]
 
@@ -165,6 +165,27 @@ class Reviews:
                     select(Dataset).where(Dataset.sha256 == sha256).order_by(col(Dataset.id)).limit(1)
                 )
             ]
+
+    def compared(self, limit: int) -> list[tuple[str, str, str]]:
+        """The newest pairs of runs that were compared: baseline, candidate, and the name of their dataset.
+
+        Example:
+            >>> [candidate for _, candidate, _ in registry.reviews.compared(1)]
+            ['20261126-020007-91be04']
+        """
+        pair = (col(Comparison.baseline_run_id), col(Comparison.candidate_run_id))
+        newest = sqlalchemy_select(*pair).group_by(*pair).order_by(func.max(Comparison.id).desc())
+        with self.database.reading() as session:
+            found = session.connection().execute(newest.limit(limit)).all()
+            named = {
+                run_id: f"{key}-{version}"
+                for run_id, key, version in session.exec(
+                    select(Run.run_id, Dataset.key, Dataset.version)
+                    .join(Dataset, col(Dataset.id) == Run.dataset_id)
+                    .where(col(Run.run_id).in_([candidate for _, candidate in found]))
+                )
+            }
+        return [(baseline, candidate, named[candidate]) for baseline, candidate in found]
 
     def queue(self, run_ids: Iterable[str], limit: int | None = None, offset: int = 0) -> list[QueuedItem]:
         """The items with which runs on one dataset disagree: first those that all of them answer alike and
