@@ -15,6 +15,7 @@ from core.errors import InterruptedWork
 from evaluation.gate import GateRefused
 from experiments.runs import RunRef, owned
 from experiments.workspace import open_workspace
+from flows.naming import run_name
 from tasks.events import emit_failure
 
 Parameters = ParamSpec("Parameters")
@@ -36,17 +37,18 @@ def report_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
 
 
 def loop_flow(
-    name: str, run_name: str
+    name: str, title: str
 ) -> Callable[[Callable[Parameters, Returned]], Flow[Parameters, Returned]]:
     """A Prefect flow of Hallmark.
 
     Args:
         name: of the flow.
-        run_name: of its runs: a format string over the parameters, saying kind, model and dataset.
+        title: of its runs that nobody named: a format string over the parameters, saying kind, model and
+            dataset.
     """
     return flow(
         name=name,
-        flow_run_name=run_name,
+        flow_run_name=run_name(title),
         validate_parameters=True,
         persist_result=True,
         result_serializer="json",
