@@ -158,6 +158,11 @@ class RunPlan(BaseModel):
         made = self.training is not None or self.model.reference.startswith(RUN_PREFIX)
         return "trained" if made else self.model.label
 
+    @property
+    def judging(self) -> str:
+        """The model and the dataset, as a line of a log names them."""
+        return f"{self.judged_model} on {self.dataset.name}"
+
     def inference(self) -> dict[str, Any]:
         """The environment that decides the predictions; recorded, so that they can be judged again later."""
         return inference_environment(self.generation)

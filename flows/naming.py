@@ -1,4 +1,4 @@
-"""What a flow run is called: as somebody typed it, else by what it does and what differs from the defaults."""
+"""What a flow run is called: what somebody typed, else what it does and what differs from the defaults."""
 
 from __future__ import annotations
 
@@ -74,9 +74,10 @@ def is_made_up(name: str) -> bool:
 @cache
 def _slug_words() -> frozenset[str]:
     """The words of which Prefect's server makes names."""
-    from coolname.data import config
+    from coolname import data
 
-    return frozenset(word for each in config.values() for word in each.get("words", ()))
+    lists: dict[str, Any] = dict(data.config)
+    return frozenset(word for each in lists.values() for word in each.get("words", ()))
 
 
 def _leaves(config: Config, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,6 +12,7 @@ from reports.markdown import prose
 from tasks.logs import harmless
 
 SHOW_EVERY_SECONDS = 2.0
+"""How often a progress artifact is updated at most."""
 
 
 class Shown(NamedTuple):
@@ -31,9 +32,13 @@ class Shown(NamedTuple):
 class ProgressArtifacts:
     """Sends the latest progress now and then, from a thread of its own: a server that is slow or away never
     holds up the work. The artifacts are those of the flow run or task run in which this was made.
+
+    Args:
+        every: least seconds between two updates.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every: float = SHOW_EVERY_SECONDS) -> None:
+        self.every = every
         self.latest: Shown | None = None
         self.sent: Shown | None = None
         self.artifacts: dict[str, UUID] = {}
@@ -49,7 +54,7 @@ class ProgressArtifacts:
         self.thread.join(timeout=5)
 
     def _send_all(self) -> None:
-        while not self.ended.wait(SHOW_EVERY_SECONDS):
+        while not self.ended.wait(self.every):
             self._send()
         self._send()
 

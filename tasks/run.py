@@ -60,7 +60,7 @@ def begin(plan: RunPlan) -> RunRef:
         score = _score(reusable, workspace.registry)
         tell(
             "reused",
-            f"{plan.judged_model} on {plan.dataset.name}: {score}, recorded as run {reusable.run_id}",
+            f"{plan.judging}: {score}, recorded as run {reusable.run_id}",
         )
         return reusable
     if (reason := runs.why_not_reused(plan, workspace.registry)) is not None:
@@ -100,9 +100,7 @@ def predict(run: RunRef, plan: RunPlan) -> PredictResult:
         else:
             result = phases.predict_items(run, plan, current_listener())
     resumed = f", {result.resumed:,} of them earlier" if result.resumed else ""
-    tell(
-        "predicted", f"{plan.judged_model} on {plan.dataset.name}: {result.items:,} items in {clock}{resumed}"
-    )
+    tell("predicted", f"{plan.judging}: {result.items:,} items in {clock}{resumed}")
     return result
 
 
@@ -113,7 +111,7 @@ def judge(run: RunRef, plan: RunPlan) -> Judged:
     judged = phases.judge_run(run, plan)
     name, found = next(iter(judged.metrics.overall.items()))
     score = f"{metric_text(name, found.value)} of {found.n:,} items"
-    tell("judged", f"{plan.judged_model} on {plan.dataset.name}: {score}, by {plan.judge} in {clock}")
+    tell("judged", f"{plan.judging}: {score}, by {plan.judge} in {clock}")
     if (warning := phases.cut_warning(judged, plan.generation.longest)) is not None:
         announce("cut off:", warning)
     return judged

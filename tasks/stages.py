@@ -14,6 +14,9 @@ from core.progress import Progress, is_listened_to
 from tasks.logs import task_logger
 from tasks.progress_artifacts import ProgressArtifacts, Shown
 
+SHOW_EVERY_SECONDS = 5.0
+"""Each update is a line of `prefect deployment run --watch`."""
+
 _page: ContextVar[_Page | None] = ContextVar("hallmark_page", default=None)
 
 
@@ -84,7 +87,7 @@ class _Page:
 
     def __init__(self) -> None:
         self.logger = task_logger()
-        self.artifacts = None if is_listened_to() else ProgressArtifacts()
+        self.artifacts = None if is_listened_to() else ProgressArtifacts(every=SHOW_EVERY_SECONDS)
         self.jobs, self.done, self.in_job = 0, 0, False
         self.show("planning", 0.0)
 
