@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from core.errors import HallmarkError
 
 
 def task_logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
@@ -31,11 +34,23 @@ def without_links(record: logging.LogRecord) -> bool:
     return True
 
 
+def reason_alone(record: logging.LogRecord) -> bool:
+    """Keep the traceback of an error of ours out of a log: its sentence says it all. A line that had nothing
+    but the traceback is left out.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, HallmarkError) or os.environ.get("HALLMARK_DEBUG"):
+        return True
+    record.exc_info = record.exc_text = None
+    return str(error) in record.getMessage()
+
+
 def _without_links(text: str) -> str:
     return re.sub("(https?)://", r"\1[:]//", text, flags=re.IGNORECASE)
 
 
 for _shown_in_pages in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_shown_in_pages).addFilter(reason_alone)
     logging.getLogger(_shown_in_pages).addFilter(without_links)
 
 
