@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError
 from core.files import sha256_json
+from core.suggestions import did_you_mean
 from core.text import visible_lines
 from registry.columns import frozen_json, now
 from registry.database import Database
@@ -21,6 +22,10 @@ from registry.rows import MetricRow, PredictionRow
 from registry.tables import Dataset, Metric, Prediction, PromotionLog, Run
 
 CANDIDATES_SHOWN = 5
+LOOKED_AT = 2000
+"""Newest runs among which one is sought whose id was mistyped."""
+ALIKE_IDS = 0.85
+"""Ids of one day are much alike."""
 ALIKE = 20
 """Newest runs of the same weights among which one with the same settings is looked for."""
 OF_SPEED = ("batch_size", "device", "device_map", "memory_gb", "shards", "threads")
@@ -491,7 +496,7 @@ class Runs:
         """
         filters = RunFilter(kind=kind, **looked_for)
         with self.database.reading() as session:
-            found = select(Run).where(*_conditions(session, filters)).order_by(col(Run.id).desc())
+            found = select(Run).where(*conditions(session, filters)).order_by(col(Run.id).desc())
             return session.exec(found.limit(limit).options(*WITHOUT_DOCUMENTS)).all()
 
     def datasets(self, runs: Sequence[Run]) -> dict[str, str]:
@@ -552,7 +557,7 @@ class RunFilter:
     since: str | None = None
 
 
-def _conditions(session: Session, filters: RunFilter) -> list[ColumnElement[bool]]:
+def conditions(session: Session, filters: RunFilter) -> list[ColumnElement[bool]]:
     """A filter as SQL. What a run names in several ways is looked up first: there are few models, datasets
     and judges, and an index has the runs of each.
     """
@@ -605,7 +610,9 @@ def _fitting(
         ", ..." if len(recorded) > CANDIDATES_SHOWN else ""
     )
     there_are = f"Recorded are {some}." if recorded else "Nothing was run yet."
-    raise InputError(f"{what} {wanted[:80]}: no run is of it. {there_are}")
+    shorter = {name for each in recorded for name in names(each) if ("@" in name) == ("@" in wanted)}
+    meant = did_you_mean(wanted, shorter)
+    raise InputError(f"{what} {wanted[:80]}: no run is of it.{meant} {there_are}")
 
 
 # Statements that every promotion asks several times are built once: building one costs more than SQLite takes
@@ -650,9 +657,11 @@ def find_run(session: Session, reference: str) -> Run:
         raise InputError(
             f"run {reference}: several ids begin or end with this: {shown}. Give more of the id."
         )
-    newest = session.exec(select(Run.run_id).order_by(col(Run.id).desc()).limit(CANDIDATES_SHOWN)).all()
-    there_are = f"The newest are {', '.join(newest)}." if newest else "Nothing was run yet."
-    raise InputError(f"run {reference[:80]}: there is none. {there_are}")
+    newest = session.exec(select(Run.run_id).order_by(col(Run.id).desc()).limit(LOOKED_AT)).all()
+    shown = ", ".join(newest[:CANDIDATES_SHOWN])
+    there_are = f"The newest are {shown}." if newest else "Nothing was run yet."
+    meant = did_you_mean(reference, newest, ALIKE_IDS)
+    raise InputError(f"run {reference[:80]}: there is none.{meant} {there_are}")
 
 
 def finished_run(session: Session, reference: str) -> Run:

@@ -9,27 +9,30 @@ import typer
 from core import __version__
 from core.progress import listening
 from hallmark.cli import golden, judges, models, predictions, registry, runs
-from hallmark.cli.compare import compare
+from hallmark.cli.compare import WithFlips, compare
 from hallmark.cli.deploy import deploy
 from hallmark.cli.doctor import doctor
 from hallmark.cli.down import down
 from hallmark.cli.env import env
 from hallmark.cli.evaluate import baseline, evaluate
 from hallmark.cli.experiment import experiment
+from hallmark.cli.help import Command, Commands
 from hallmark.cli.init import init
 from hallmark.cli.promote import promote
 from hallmark.cli.rejudge import rejudge
+from hallmark.cli.report import report
 from hallmark.cli.reproduce import reproduce
 from hallmark.cli.rollback import rollback
 from hallmark.cli.server import server
 from hallmark.cli.status import status
 from hallmark.cli.train import train
+from hallmark.cli.ui import ui
 from hallmark.cli.up import up
 from hallmark.cli.verify import verify
 from hallmark.cli.worker import worker
 from hallmark.progress import progress_display
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -64,11 +67,13 @@ for command in (
     reproduce,
     rejudge,
     compare,
+    report,
     promote,
     rollback,
     verify,
+    ui,
 ):
-    app.command()(command)
+    app.command(cls=WithFlips if command is compare else Command)(command)
 for group, name in (
     (runs.app, "runs"),
     (predictions.app, "predictions"),
