@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from evaluation.gate import GateRefused
 from experiments.config import ExperimentConfig
 from experiments.plan import planned
@@ -9,13 +11,27 @@ from experiments.references import RUN_PREFIX
 from experiments.result import ExperimentResult, ExperimentRuns
 from flows.common import loop_flow
 from flows.evaluate import baseline, evaluate
+from flows.form import Form, asked
 from flows.train import train
 from tasks.decide import champion_reference, compare, promote_if_better
 from tasks.run import plan_experiment
 
+FIRST = (
+    "base_model",
+    "dataset",
+    "train.dataset",
+    "train.steps",
+    "train.learning_rate",
+    "model_name",
+    "promote",
+)
+"""What people change first."""
+
 
 @loop_flow("experiment", "experiment {config.title}")
-def experiment(config: ExperimentConfig = ExperimentConfig()) -> ExperimentResult:
+def experiment(
+    config: Annotated[ExperimentConfig, Form(ExperimentConfig, *FIRST)] = asked(ExperimentConfig()),
+) -> ExperimentResult:
     """Judge the base, train, judge the trained model, compare, decide, promote.
 
     Args:

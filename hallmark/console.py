@@ -45,6 +45,10 @@ class PlainConsole(Console):
             objects = tuple(self._wrapped(each, hanging, options) for each in objects)
         super().print(*objects, soft_wrap=soft_wrap, **options)
 
+    def on_broken_pipe(self) -> None:
+        """Let whoever prints know that nobody reads any more; Rich would exit."""
+        raise
+
     def print_line(self, text: str | Text, style: str | None = None) -> None:
         """Print a line that is meant to be copied, such as a command."""
         super().print(text, style=style, markup=False, soft_wrap=True)

@@ -7,16 +7,27 @@ the first does, and nothing is seen twice while runs are added.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Text, and_, func, or_, type_coerce
 from sqlalchemy import select as sqlalchemy_select
+from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from core.files import canonical_json
 from registry.database import Database
 from registry.runs import PAGE, WITHOUT_DOCUMENTS, RunFilter, conditions
-from registry.tables import Comparison, Dataset, Metric, Prediction, PromotionLog, Run
+from registry.tables import (
+    AlphaSpending,
+    AuditLog,
+    Comparison,
+    Dataset,
+    Metric,
+    ModelVersion,
+    Prediction,
+    PromotionLog,
+    Run,
+)
 
 Order = Literal["started", "score", "name", "model", "dataset", "judge", "status"]
 COUNTED = 10_000
@@ -238,3 +249,73 @@ def decisions_page(
         found = found.where(PromotionLog.alias == alias)
     with database.reading() as session:
         return list(session.exec(found.order_by(col(PromotionLog.id).desc()).limit(limit)))
+
+
+def versions_page(database: Database, model: str, limit: int, below: int | None = None) -> list[ModelVersion]:
+    """Versions of a model, newest first, without their manifests.
+
+    Args:
+        database: the registry's.
+        model: its name.
+        limit: how many, at most.
+        below: only those with a smaller number.
+    """
+    found = select(ModelVersion).where(ModelVersion.model == model)
+    if below is not None:
+        found = found.where(col(ModelVersion.number) < below)
+    ordered = found.order_by(col(ModelVersion.number).desc()).limit(limit)
+    with database.reading() as session:
+        return list(session.exec(ordered.options(defer(cast(Any, ModelVersion.manifest)))))
+
+
+def versions_of_weights(database: Database, model: str, weights_sha256: str) -> int | None:
+    """The number of a model's version with some weights; None where there is none."""
+    found = select(ModelVersion.number).where(
+        ModelVersion.model == model, ModelVersion.weights_sha256 == weights_sha256
+    )
+    with database.reading() as session:
+        return session.exec(found).first()
+
+
+class DecidedComparison(NamedTuple):
+    """A comparison in the ledger of alpha, and the decision by which it got there.
+
+    Attributes:
+        spent: its row.
+        log: the row of the promotion log; None where it is not named.
+    """
+
+    spent: AlphaSpending
+    log: PromotionLog | None
+
+
+def comparisons_page(
+    database: Database, model: str, dataset_sha256: str, limit: int, below: int | None = None
+) -> list[DecidedComparison]:
+    """Comparisons of a model on one golden dataset, newest first.
+
+    Args:
+        database: the registry's.
+        model: its name.
+        dataset_sha256: of the dataset's file.
+        limit: how many, at most.
+        below: only those with a smaller number.
+    """
+    spent = select(AlphaSpending).where(
+        AlphaSpending.model == model, AlphaSpending.dataset_sha256 == dataset_sha256
+    )
+    if below is not None:
+        spent = spent.where(col(AlphaSpending.number) < below)
+    with database.reading() as session:
+        rows = session.exec(spent.order_by(col(AlphaSpending.number).desc()).limit(limit)).all()
+        named = select(PromotionLog).where(
+            col(PromotionLog.id).in_([row.log_id for row in rows if row.log_id])
+        )
+        logs = {log.id: log for log in session.exec(named)}
+        return [DecidedComparison(row, logs.get(row.log_id or 0)) for row in rows]
+
+
+def newest_entries(database: Database, limit: int) -> list[AuditLog]:
+    """The last entries of the audit log, newest first."""
+    with database.reading() as session:
+        return list(session.exec(select(AuditLog).order_by(col(AuditLog.id).desc()).limit(limit)))

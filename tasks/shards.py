@@ -24,7 +24,7 @@ from tasks.retryable import harmless, retryable
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-DEPLOYMENT = "predict-part/gpu"
+DEPLOYMENT = "predict-part/predict-part"
 """As prefect.yaml has it."""
 LOOK_EVERY_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0

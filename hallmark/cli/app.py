@@ -9,14 +9,14 @@ import typer
 from core import __version__
 from core.progress import listening
 from hallmark.cli import golden, judges, models, predictions, registry, runs
-from hallmark.cli.compare import compare
+from hallmark.cli.compare import WithFlips, compare
 from hallmark.cli.deploy import deploy
 from hallmark.cli.doctor import doctor
 from hallmark.cli.down import down
 from hallmark.cli.env import env
 from hallmark.cli.evaluate import baseline, evaluate
 from hallmark.cli.experiment import experiment
-from hallmark.cli.help import Commands
+from hallmark.cli.help import Command, Commands
 from hallmark.cli.init import init
 from hallmark.cli.promote import promote
 from hallmark.cli.rejudge import rejudge
@@ -73,7 +73,7 @@ for command in (
     verify,
     ui,
 ):
-    app.command()(command)
+    app.command(cls=WithFlips if command is compare else Command)(command)
 for group, name in (
     (runs.app, "runs"),
     (predictions.app, "predictions"),

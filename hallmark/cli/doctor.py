@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from core.errors import HallmarkError, InputError
+from hallmark.cli.completing import completes, datasets, models
 from hallmark.cli.terminal import Json, emit, out
 
 State = Literal["ok", "missing", "warning", "problem"]
@@ -32,6 +33,7 @@ def doctor(
             "--model",
             help="Model to plan for: a directory, registry:NAME@ALIAS, or a hub id; with --endpoint, "
             "endpoint:NAME.",
+            autocompletion=completes(models),
         ),
     ] = None,
     endpoint: Annotated[
@@ -40,11 +42,20 @@ def doctor(
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", "-d", help="Show how the model is asked on this golden dataset."),
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="Show how the model is asked on this golden dataset.",
+            autocompletion=completes(datasets),
+        ),
     ] = None,
     train_dataset: Annotated[
         str | None,
-        typer.Option("--train-dataset", help="Show also what this training dataset teaches it."),
+        typer.Option(
+            "--train-dataset",
+            help="Show also what this training dataset teaches it.",
+            autocompletion=completes(datasets),
+        ),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the memory that training the model needs.")

@@ -10,6 +10,7 @@ from core.child_process import raise_on_termination
 from core.errors import InputError
 from experiments.config import MODEL_HELP, EvaluateConfig, TrainRunConfig, evaluation
 from hallmark import api
+from hallmark.cli.completing import completes, models
 from hallmark.cli.options import ConfigFile, Settings, option, settings, with_settings
 from hallmark.cli.terminal import Json
 
@@ -17,7 +18,10 @@ from hallmark.cli.terminal import Json
 @with_settings(EvaluateConfig)
 def evaluate(
     model: Annotated[
-        str | None, typer.Argument(help=f"{MODEL_HELP} Default: the one that --config names.")
+        str | None,
+        typer.Argument(
+            help=f"{MODEL_HELP} Default: the one that --config names.", autocompletion=completes(models)
+        ),
     ] = None,
     config: ConfigFile = None,
     others: Settings = None,

@@ -11,10 +11,13 @@ import typer
 from rich.text import Text
 
 from hallmark import api
+from hallmark.cli.completing import completes, versions
 from hallmark.cli.terminal import Json, PublicKeys, emit, out
 from hallmark.cli.workspace import open_registry
 
-Reference = Annotated[str, typer.Argument(help="NAME@champion or NAME@v3.")]
+Reference = Annotated[
+    str, typer.Argument(help="NAME@champion or NAME@v3.", autocompletion=completes(versions))
+]
 
 
 def export(

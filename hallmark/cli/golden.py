@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from hallmark.cli import importing, power
+from hallmark.cli.completing import completes, datasets, judges
 from hallmark.cli.help import Commands
 from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, emit, out
@@ -23,14 +24,19 @@ app.command("export")(importing.export_file)
 app.command("power")(power.power)
 
 File = Annotated[
-    str, typer.Argument(help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.")
+    str,
+    typer.Argument(
+        help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.",
+        autocompletion=completes(datasets),
+    ),
 ]
 
 Judge = Annotated[
     str | None,
     typer.Option(
         help="NAME@vN that the set is meant for. Default: the one that its manifest names, else "
-        "answer_correctness@v1."
+        "answer_correctness@v1.",
+        autocompletion=completes(judges),
     ),
 ]
 
@@ -123,8 +129,15 @@ def freeze(
 
 @app.command()
 def guard(
-    train: Annotated[str, typer.Argument(help="Training dataset: a built-in name or a .jsonl file.")],
-    golden: Annotated[str, typer.Argument(help="Golden dataset.")] = "golden-v1",
+    train: Annotated[
+        str,
+        typer.Argument(
+            help="Training dataset: a built-in name or a .jsonl file.", autocompletion=completes(datasets)
+        ),
+    ],
+    golden: Annotated[
+        str, typer.Argument(help="Golden dataset.", autocompletion=completes(datasets))
+    ] = "golden-v1",
     write_clean: Annotated[
         Path | None,
         typer.Option(

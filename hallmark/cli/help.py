@@ -65,7 +65,7 @@ class Commands(typer.Typer):
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
         """As Typer's."""
-        return super().command(name, cls=Command, **options)
+        return super().command(name, **{"cls": Command, **options})
 
 
 def _help_of(command: TyperCommand | TyperGroup, context: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hallmark import api
+from hallmark.cli.completing import completes, judged_datasets, judged_models, judges, words
 from hallmark.cli.help import Commands
 from hallmark.cli.terminal import Json, RunId, emit, out, relative
 
@@ -19,15 +20,34 @@ def list_runs(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Model that was judged or trained from, as it was named, or its short name."
+            "--model",
+            "-m",
+            help="Model that was judged or trained from, as it was named, or its short name.",
+            autocompletion=completes(judged_models),
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Golden dataset: KEY-vN, KEY, or its file.")
+        str | None,
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="Golden dataset: KEY-vN, KEY, or its file.",
+            autocompletion=completes(judged_datasets),
+        ),
     ] = None,
-    judge: Annotated[str | None, typer.Option(help="NAME@vN, or NAME.")] = None,
-    kind: Annotated[str | None, typer.Option(help="baseline or trained.")] = None,
-    status: Annotated[str | None, typer.Option(help="running, finished, failed or interrupted.")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="NAME@vN, or NAME.", autocompletion=completes(judges))
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="baseline or trained.", autocompletion=words("baseline", "trained"))
+    ] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            help="running, finished, failed or interrupted.",
+            autocompletion=words("running", "finished", "failed", "interrupted"),
+        ),
+    ] = None,
     since: Annotated[
         str | None, typer.Option(help="Started since then: 12h, 2d, 1w, or a date such as 2026-11-01 (UTC).")
     ] = None,
@@ -117,7 +137,10 @@ def export(
     ],
     format: Annotated[  # noqa: A002 - the option's name
         str | None,
-        typer.Option(help="jsonl, parquet, inspect or lm-eval. Default: by the ending of the file."),
+        typer.Option(
+            help="jsonl, parquet, inspect or lm-eval. Default: by the ending of the file.",
+            autocompletion=words("jsonl", "parquet", "inspect", "lm-eval"),
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     json: Json = False,

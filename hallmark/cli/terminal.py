@@ -16,6 +16,7 @@ from rich.text import Text
 from core.errors import HallmarkError
 from core.settings import get_settings
 from core.text import quiet_json
+from hallmark.cli.completing import aliases, completes, model_names, run_ids
 from hallmark.console import plain_console
 from hallmark.progress import err
 
@@ -28,9 +29,12 @@ Json = Annotated[
     ),
 ]
 
-RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning or end of one.")]
-Model = Annotated[str, typer.Argument(help="Registered model.")]
-Alias = Annotated[str, typer.Option(help="Which alias moves.")]
+RunId = Annotated[
+    str,
+    typer.Argument(help="Run id, or a unique beginning or end of one.", autocompletion=completes(run_ids)),
+]
+Model = Annotated[str, typer.Argument(help="Registered model.", autocompletion=completes(model_names))]
+Alias = Annotated[str, typer.Option(help="Which alias moves.", autocompletion=completes(aliases))]
 PublicKeys = Annotated[
     list[Path] | None,
     typer.Option(

@@ -373,7 +373,7 @@ def test_the_experiment_workflow_asks_prefect_and_ends_as_prefect_does(tmp_path:
         CONFIG='{"train": {"learning_rate": 2e-5}, "model_name": "it\'s $(touch x) `y`"}',
     )
     *arguments, parameter = done.stdout.splitlines()
-    assert arguments == ["deployment", "run", "experiment/gpu", "--watch", "--param"]
+    assert arguments == ["deployment", "run", "experiment/experiment", "--watch", "--param"]
     assert json.loads(parameter.removeprefix("config=")) == {
         "train": {"steps": 60, "learning_rate": 2e-5},
         "model_name": "it's $(touch x) `y`",
