@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from core.errors import HallmarkError, InputError
 from core.files import make_home
-from hallmark.workstation.prefect_environment import HEARTBEAT_SECONDS, own_temporary_folder
+from hallmark.workstation.prefect_environment import own_temporary_folder
 from hallmark.workstation.reaching import Address
 from hallmark.workstation.services import SERVER, beside_python
 
@@ -25,7 +25,6 @@ PROJECT = Path(__file__).parents[2]
 POOL = "gpu"
 NIGHTLY = "nightly"
 """Slug of the schedules in prefect.yaml that HALLMARK_NIGHTLY_CRON and the time zone apply to."""
-HEARTBEAT = "prefect.flow-run.heartbeat"
 ZOMBIE = "Its process stopped reporting. Start the same experiment again: it continues."
 NOTIFY_BLOCK = "hallmark-notify"
 RENAMED = (
@@ -303,6 +302,7 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
     from prefect.events.schemas.events import ResourceSpecification
 
     from tasks.events import FAILED, PROMOTED, REFUSED, ROLLED_BACK
+    from tasks.heartbeats import EVERY_SECONDS, HEARTBEAT
 
     endings = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     yield (
@@ -315,7 +315,7 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=timedelta(seconds=4 * HEARTBEAT_SECONDS),
+            within=timedelta(seconds=4 * EVERY_SECONDS),
         ),
         [ChangeFlowRunState(state=StateType.CRASHED, message=ZOMBIE)],
     )
