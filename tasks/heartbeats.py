@@ -22,14 +22,16 @@ EVERY_SECONDS = 30
 _beating: dict[UUID, _Heartbeats] = {}
 
 
-def begin_heartbeats(flow: Any, flow_run: FlowRun, _state: Any) -> None:
+def begin_heartbeats(flow: Any, flow_run: FlowRun, state: Any) -> None:
     """Hook of a flow run that begins: send the event now and every `EVERY_SECONDS`."""
+    del state
     if flow_run.id not in _beating:  # it is called again when a flow is tried again
         _beating[flow_run.id] = _Heartbeats(flow, flow_run)
 
 
-def end_heartbeats(_flow: Any, flow_run: FlowRun, _state: Any) -> None:
+def end_heartbeats(flow: Any, flow_run: FlowRun, state: Any) -> None:
     """Hook of a flow run that has ended, in whatever way."""
+    del flow, state
     if (heartbeats := _beating.pop(flow_run.id, None)) is not None:
         heartbeats.end()
 
