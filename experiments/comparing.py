@@ -52,16 +52,30 @@ def compare_runs(baseline: str, candidate: str, registry: Registry) -> Compariso
         (0.364, 141, 10)
     """
     runs = registry.runs.finished(baseline), registry.runs.finished(candidate)
-    first, second = (
-        conditions(run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id), registry)
-        for run in runs
-    )
-    comparison = compare(first, second)
+    comparison = compared(*runs, registry)
     if registry.is_read_only:
         announce("compare:", f"not recorded, since {registry.description} is read-only")
     else:
         record(comparison, registry)
     return comparison
+
+
+def compared(baseline: Run, candidate: Run, registry: Registry) -> Comparison:
+    """The same without recording it, for those who only look.
+
+    Args:
+        baseline: a finished run.
+        candidate: likewise.
+        registry: holds both.
+
+    Raises:
+        InputError: the two are the same or not comparable; names the fields that differ.
+    """
+    first, second = (
+        conditions(run, registry.runs.scores(run.run_id), registry.datasets.get(run.dataset_id), registry)
+        for run in (baseline, candidate)
+    )
+    return compare(first, second)
 
 
 def record(comparison: Comparison, registry: Registry) -> None:

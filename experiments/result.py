@@ -42,6 +42,7 @@ class PromotionResult(Tabular, BaseModel):
         decision: the gate's answer; None for already_champion.
         comparison: candidate against what was served; None for already_champion.
         head: the end of the audit log afterwards, as N:HASH, to be kept elsewhere.
+        report: the page about the decision; None where the run's folder cannot be written.
     """
 
     outcome: Outcome
@@ -52,6 +53,7 @@ class PromotionResult(Tabular, BaseModel):
     decision: GateDecision | None
     comparison: Comparison | None
     head: str | None = None
+    report: Path | None = None
 
     @property
     def headline(self) -> str:
@@ -113,6 +115,7 @@ class ExperimentResult(Tabular, BaseModel):
         predictions_sha256: of the trained model's predictions.jsonl.
         repeats: an earlier finished run with the same predictions, byte for byte.
         head: the end of the audit log afterwards, as of a promotion.
+        report: the page about the decision, likewise.
     """
 
     outcome: Outcome
@@ -130,6 +133,7 @@ class ExperimentResult(Tabular, BaseModel):
     predictions_sha256: str
     repeats: str | None
     head: str | None = None
+    report: Path | None = None
 
     @property
     def headline(self) -> str:

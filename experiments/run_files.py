@@ -146,6 +146,11 @@ class RunFiles:
         return self.directory / "comparison.json"
 
     @property
+    def report(self) -> Path:
+        """The decision about this run as a page, with every item; it is made from what is recorded."""
+        return self.directory / "report.html"
+
+    @property
     def difference(self) -> Path:
         """The last look at which answers differ from those of a run that should have written the same."""
         return self.directory / "difference.json"
@@ -190,7 +195,7 @@ def misplaced(files: RunFiles) -> list[Path]:
     in_checkpoints = [files.directory / CHECKPOINTS / name for name in ("latest", "best")]
     unfinished = list(files.directory.glob(".*.partial"))
     folders = [path for path in (*files.folders, *in_checkpoints, *unfinished) if os.path.lexists(path)]
-    plain = [*files.plain, files.comparison, *files.directory.glob(f".*{TEMPORARY}")]
+    plain = [*files.plain, files.comparison, files.report, *files.directory.glob(f".*{TEMPORARY}")]
     inside = (path for folder in files.folders if _is_folder(folder) for path in folder.rglob("*"))
     wrong = [path for path in folders if not _is_folder(path)]
     wrong += [path for path in plain if os.path.lexists(path) and not is_plain(path)]

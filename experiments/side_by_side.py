@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from core.config import Record
@@ -83,16 +83,34 @@ def side_by_side(
     Example:
         >>> better = [each.trace_id for each in side_by_side([base, trained], registry) if each.change > 0]
     """
-    dataset = registry.datasets.get(runs[0].dataset_id)
-    path = dataset_file(runs[0], dataset, registry)
+    path = dataset_file(runs[0], registry.datasets.get(runs[0].dataset_id), registry)
+    yield from _together(runs, _paired(runs, registry, path, trace_ids))
+
+
+def answers_to(items: Sequence[Item], runs: Sequence[Run], registry: Registry) -> Iterator[ItemAnswers]:
+    """The same for items of the runs' dataset that were read before, in the order in which they are given.
+
+    Raises:
+        IntegrityError: a run has no answer to one of them.
+    """
+    wanted = [item.trace_id for item in items]
+    found = [registry.runs.predictions_of(run.run_id, wanted) for run in runs]
+    pairs = ((item, [rows.get(item.trace_id) for rows in found]) for item in items)
+    yield from _together(runs, pairs)
+
+
+def _together(
+    runs: Sequence[Run], pairs: Iterable[tuple[Item, Sequence[Prediction | None]]]
+) -> Iterator[ItemAnswers]:
     prompt = recorded_prompt(runs[0].manifest)
     bands: dict[str, str] = (runs[0].manifest.get("dataset") or {}).get("bands") or {}
     cut = [frozenset((run.predictions_meta or {}).get(CUT_OFF, ())) for run in runs]
-    for item, rows in _paired(runs, registry, path, trace_ids):
-        if any(row.trace_id != item.trace_id for row in rows):
+    for item, found in pairs:
+        rows = [row for row in found if row is not None and row.trace_id == item.trace_id]
+        if len(rows) < len(runs):
             raise IntegrityError(
-                f"runs {', '.join(run.run_id for run in runs)}: item {item.trace_id} of {dataset.name} is "
-                "not where it should be. `hallmark verify` says what was changed."
+                f"runs {', '.join(run.run_id for run in runs)}: item {item.trace_id} is not where it should "
+                "be. `hallmark verify` says what was changed."
             )
         yield ItemAnswers(
             position=rows[0].position,

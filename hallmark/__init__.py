@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         open,  # noqa: A004 - hm.open
         promote,
         rejudge,
+        report,
         reproduce,
         rollback,
         run,
@@ -78,6 +79,7 @@ _HOMES = {
         "open",
         "promote",
         "rejudge",
+        "report",
         "reproduce",
         "rollback",
         "run",
@@ -133,6 +135,7 @@ __all__ = [
     "open",
     "promote",
     "rejudge",
+    "report",
     "reproduce",
     "rollback",
     "run",

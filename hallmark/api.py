@@ -414,6 +414,50 @@ def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
         return compare_runs(_run_id(baseline), _run_id(candidate), open_workspace().registry)
 
 
+def report(
+    run: str | HasRunId,
+    candidate: str | HasRunId | None = None,
+    *,
+    path: str | Path | None = None,
+    format: str = "html",  # noqa: A002 - as the option is called
+    force: bool = False,
+) -> Path:
+    """Write a report on a run, or on a candidate against a baseline: the decision, what got worse and why,
+    and every item with its texts. Nothing is recorded.
+
+    Args:
+        run: a finished run, or a unique beginning or end of its id; with a candidate, the baseline.
+        candidate: what is compared with it, likewise.
+        path: the file; None for one in the working directory, named after the runs. An older report there is
+            replaced.
+        format: html, a page that needs nothing else.
+        force: replace a file that is no report.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        InputError: a run is unknown or not finished, or the two are not comparable; the format is not known;
+            or there is something at the path that is no report.
+        IntegrityError: what is recorded was changed.
+
+    Example:
+        >>> hm.report("20261125-205318", "20261125-205329", path="report.html")
+        PosixPath('report.html')
+    """
+    from experiments.workspace import open_workspace
+    from reports.collecting import report_on
+    from reports.formats import write_report
+
+    with progress_shown():
+        registry = open_workspace().registry
+        if candidate is None:
+            found = report_on(_run_id(run), registry)
+        else:
+            found = report_on(_run_id(candidate), registry, _run_id(run))
+        return write_report(found, registry, None if path is None else Path(path), format, force)
+
+
 def diff(one: str | HasRunId, other: str | HasRunId) -> RunDiff:
     """Count the answers that differ between two runs that should have written the same: of one model, asked
     alike, on two engines, dtypes or devices. Of each that does, the first differing token, and the top-2
@@ -476,20 +520,23 @@ def promote(
     from experiments.promoting import promote_run
     from experiments.workspace import open_workspace
     from hallmark.workstation.ready import check_server, tell
+    from reports.beside import with_report
 
     rule = gate if isinstance(gate, GateConfig) else validated(GateConfig, dict(gate or {}), "promote")
     with progress_shown():
         check_server()
-        result = promote_run(
+        workspace = open_workspace()
+        decided = promote_run(
             _run_id(run),
             model_name,
             rule,
-            open_workspace(),
+            workspace,
             against=None if against is None else _run_id(against),
             suite=None if suite is None else read_suite(suite),
             force_reason=force_reason,
             alias=alias,
         )
+        result = with_report(decided, workspace.registry)
 
         def emit() -> None:
             from tasks.events import emit_outcome

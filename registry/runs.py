@@ -496,7 +496,7 @@ class Runs:
         """
         filters = RunFilter(kind=kind, **looked_for)
         with self.database.reading() as session:
-            found = select(Run).where(*_conditions(session, filters)).order_by(col(Run.id).desc())
+            found = select(Run).where(*conditions(session, filters)).order_by(col(Run.id).desc())
             return session.exec(found.limit(limit).options(*WITHOUT_DOCUMENTS)).all()
 
     def datasets(self, runs: Sequence[Run]) -> dict[str, str]:
@@ -557,7 +557,7 @@ class RunFilter:
     since: str | None = None
 
 
-def _conditions(session: Session, filters: RunFilter) -> list[ColumnElement[bool]]:
+def conditions(session: Session, filters: RunFilter) -> list[ColumnElement[bool]]:
     """A filter as SQL. What a run names in several ways is looked up first: there are few models, datasets
     and judges, and an index has the runs of each.
     """

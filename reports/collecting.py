@@ -6,25 +6,30 @@ from typing import get_args
 
 from core import __version__
 from core.errors import InputError
+from evaluation.comparison import Comparison
 from evaluation.gate import GateDecision
 from evaluation.hints import hints
 from evaluation.metrics import Metric, MetricsSnapshot
 from experiments.answers import count_answers
-from experiments.comparing import compare_runs
+from experiments.comparing import compared
 from experiments.result import PromotionResult
-from inference.contract import PredictionMeta
+from inference.contract import CUT_OFF, PredictionMeta
 from registry import Outcome, Registry, Run
 from registry.tables import PromotionLog
+from reports.changes import Changes, changes
 from reports.document import Decided, Report, ReportedRun
 
 
-def report_on(candidate: str, registry: Registry, baseline: str | None = None) -> Report:
+def report_on(
+    candidate: str, registry: Registry, baseline: str | None = None, comparison: Comparison | None = None
+) -> Report:
     """The report of a run, or of a candidate against a baseline, with what was decided.
 
     Args:
         candidate: run id, or a unique beginning or end of one.
         registry: holds the runs.
         baseline: what it is compared with, likewise; None for the run alone.
+        comparison: of the two, where it is known; else they are compared, and nothing is recorded.
 
     Raises:
         InputError: a run is unknown or not finished, or the two cannot be compared; names what differs.
@@ -35,19 +40,25 @@ def report_on(candidate: str, registry: Registry, baseline: str | None = None) -
         'PROMOTED: tiny-reasoner v2 is champion now'
     """
     run = registry.runs.finished(candidate)
-    if baseline is None:
-        first, comparison = None, None
-    else:
-        first = registry.runs.finished(baseline)
-        comparison = compare_runs(first.run_id, run.run_id, registry)
+    first = None if baseline is None else registry.runs.finished(baseline)
+    if first is not None and comparison is None:
+        comparison = compared(first, run, registry)
     return Report(
         runs=[
             *([reported_run(first, registry, "baseline")] if first else []),
             reported_run(run, registry, "candidate" if first else "run"),
         ],
         comparison=comparison,
+        changes=_changes(comparison, (first, run), registry) if first and comparison else None,
         decided=newest_decision(run, registry, first),
         made_with=__version__,
+    )
+
+
+def _changes(comparison: Comparison, runs: tuple[Run, Run], registry: Registry) -> Changes:
+    rungs = [registry.runs.rungs(run.run_id) for run in runs]
+    return changes(
+        comparison, rungs, [frozenset((run.predictions_meta or {}).get(CUT_OFF, ())) for run in runs]
     )
 
 

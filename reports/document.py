@@ -9,6 +9,7 @@ from evaluation.comparison import Comparison
 from evaluation.gate import GateDecision
 from evaluation.metrics import MetricsSnapshot
 from registry import Outcome
+from reports.changes import Changes
 
 
 class ReportedRun(Record):
@@ -85,6 +86,7 @@ class Report(Record):
     Attributes:
         runs: the baseline and the candidate, or one run.
         comparison: candidate against baseline; None for one run.
+        changes: what got worse and better in it; None for one run.
         decided: the newest decision about the candidate against this baseline, or about the one run; None
             where there was none.
         made_with: Hallmark's version.
@@ -92,6 +94,7 @@ class Report(Record):
 
     runs: list[ReportedRun]
     comparison: Comparison | None
+    changes: Changes | None
     decided: Decided | None
     made_with: str
 

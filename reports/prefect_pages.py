@@ -253,6 +253,8 @@ def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:
         ("predictions", f"sha256 `{verdict.predictions_sha256}`"),
         ("model", code(str(verdict.weights))),
     ]
+    if verdict.report is not None:
+        facts.append(("report, with every item", code(str(verdict.report))))
     if verdict.head is not None:
         facts.append(("log", code(log_line(verdict.head))))
     return "\n\n".join([*parts, table(["", ""], facts)])

@@ -10,6 +10,7 @@ from experiments.comparing import compare_runs
 from experiments.config import ExperimentConfig
 from experiments.result import ExperimentResult, ExperimentRuns, PromotionResult
 from experiments.workspace import open_workspace
+from reports.beside import experiment_with_report, with_report
 from tasks.artifacts import show_comparison, show_result
 from tasks.events import emit_outcome
 from tasks.retryable import retryable, task_logger
@@ -36,7 +37,8 @@ def promote_if_better(
 ) -> ExperimentResult:
     """Decide against the champion (or the baseline where there is none); promote or record the refusal."""
     workspace = open_workspace()
-    result = promoting.promote_if_better(config, runs, comparison, workspace)
+    decided = promoting.promote_if_better(config, runs, comparison, workspace)
+    result = experiment_with_report(decided, workspace.registry)
     show_result(result, workspace.registry)
     if config.promote:
         emit_outcome(result)
@@ -54,9 +56,11 @@ def promote_run(
     suite: Suite | None,
 ) -> PromotionResult:
     """Decide on a run that was recorded before."""
-    result = promoting.promote_run(
-        run, model_name, gate, open_workspace(), against=against, force_reason=force_reason, suite=suite
+    workspace = open_workspace()
+    decided = promoting.promote_run(
+        run, model_name, gate, workspace, against=against, force_reason=force_reason, suite=suite
     )
+    result = with_report(decided, workspace.registry)
     emit_outcome(result)
     reasons = result.decision.reasons if result.decision else []
     task_logger().info("%s: %s. %s", result.model_name, result.outcome.replace("_", " "), " ".join(reasons))

@@ -1,10 +1,9 @@
-"""The loss curve: a line per step during training, a picture at the end."""
+"""The loss curve: a line per step during training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -109,41 +108,3 @@ def not_finite(
         f"model itself gives no finite loss on these traces.{lower} Does `hallmark evaluate` get sensible "
         "answers from it? If not, fetch or export it again."
     )
-
-
-def draw_curve(records: Iterable[StepRecord], path: Path, smoothing: int = 20) -> None:
-    """Draw loss and held-out loss over the steps as an SVG. The same records give the same bytes.
-
-    Args:
-        records: the curve.
-        path: the .svg file.
-        smoothing: steps of the running mean that is drawn beside the single values.
-    """
-    import matplotlib as mpl
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    rows = list(records)
-    steps, losses = [row.step for row in rows], np.array([row.loss for row in rows])
-    with mpl.rc_context(
-        {"svg.hashsalt": "hallmark", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    ):
-        figure = Figure(figsize=(7, 3.2), layout="constrained")
-        axes: Any = figure.subplots()
-        axes.plot(steps, losses, color="#9ecae1", linewidth=0.8, label="loss of the step")
-        width = min(smoothing, len(rows))
-        means = np.convolve(losses, np.ones(width) / width, mode="valid")
-        axes.plot(steps[width - 1 :], means, color="#2171b5", linewidth=1.6, label=f"mean of {width} steps")
-        held_out = [(row.step, row.held_out_loss) for row in rows if row.held_out_loss is not None]
-        if held_out:
-            axes.plot(
-                *zip(*held_out, strict=True),
-                color="#e6550d",
-                marker="o",
-                markersize=3,
-                label="held-out traces",
-            )
-        axes.set(xlabel="step", ylabel="loss (nats per loss-bearing token)", ylim=(0, None))
-        axes.legend(frameon=False)
-        with atomic_writer(path) as file:
-            figure.savefig(file, format="svg", metadata={"Date": None})

@@ -9,12 +9,12 @@ from typing import Any
 
 import jax
 
-from core.files import sha256_file, sha256_tree
+from core.files import atomic_writer, sha256_file, sha256_tree
 from core.progress import Listener, Meter
 from golden.tokenizer import load_tokenizer
 from trainer.checkpoints import Checkpoints
 from trainer.contract import CHECKPOINTS, TOKENS, TrainResult, TrainSpec
-from trainer.curve import Curve, StepRecord, draw_curve
+from trainer.curve import Curve, StepRecord
 from trainer.data.stream import held_out, rows_per_epoch
 from trainer.data.tokens import Fitted, check_ids, fit, tokenize
 from trainer.huggingface.model_card import write_model_card
@@ -25,6 +25,7 @@ from trainer.mesh import make_mesh
 from trainer.model.architecture import Architecture, read_architecture
 from trainer.model.decoder import Decoder
 from trainer.model.lora import AdapterBase, merge_into, save_adapter
+from trainer.plots import draw_curves
 from trainer.step import TrainStep, trainable_decoder
 
 TAIL = 10
@@ -157,7 +158,8 @@ def _export(
         write_model_card(directory, spec, sha256_file(spec.dataset), last, fitted)
 
     save_decoder(decoder, spec.base, spec.output / "model", describe)
-    draw_curve(curve.records, spec.output / "loss_curve.svg")
+    with atomic_writer(spec.output / "loss_curve.svg") as file:
+        file.write(draw_curves({"training": curve.records}))
 
 
 def _adapter_base(spec: TrainSpec) -> AdapterBase:

@@ -20,11 +20,13 @@ from hallmark.cli.help import Command, Commands
 from hallmark.cli.init import init
 from hallmark.cli.promote import promote
 from hallmark.cli.rejudge import rejudge
+from hallmark.cli.report import report
 from hallmark.cli.reproduce import reproduce
 from hallmark.cli.rollback import rollback
 from hallmark.cli.server import server
 from hallmark.cli.status import status
 from hallmark.cli.train import train
+from hallmark.cli.ui import ui
 from hallmark.cli.up import up
 from hallmark.cli.verify import verify
 from hallmark.cli.worker import worker
@@ -65,9 +67,11 @@ for command in (
     reproduce,
     rejudge,
     compare,
+    report,
     promote,
     rollback,
     verify,
+    ui,
 ):
     app.command(cls=WithFlips if command is compare else Command)(command)
 for group, name in (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from core.errors import HallmarkError
 from core.settings import get_settings
+from core.text import quiet_json
 from hallmark.cli.completing import aliases, completes, model_names, run_ids
 from hallmark.console import plain_console
 from hallmark.progress import err
@@ -28,9 +28,6 @@ Json = Annotated[
         "--json", help="Print one JSON document instead of text; nothing else goes to standard output."
     ),
 ]
-
-_ACTING = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters that JSON leaves as they are, and those that turn a line around."""
 
 RunId = Annotated[
     str,
@@ -66,7 +63,7 @@ def emit(value: Any) -> None:
     """
     encoder = json.JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str)
     for piece in encoder.iterencode(value):
-        sys.stdout.write(_ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", piece))
+        sys.stdout.write(quiet_json(piece))
     sys.stdout.write("\n")
 
 

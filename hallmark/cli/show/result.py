@@ -72,6 +72,7 @@ def _facts(result: ExperimentResult) -> list[tuple[str, str]]:
         ("base run", relative(result.baseline.directory)),
         ("trained run", relative(result.trained.directory)),
         ("model", relative(result.weights)),
+        *([("report", relative(result.report))] if result.report else []),
         *log,
     ]
 
@@ -115,5 +116,7 @@ def show_promotion(promotion: PromotionResult, reason: str | None) -> None:
     _show_requirements(promotion.decision, out)
     for sentence in promotion.reasons:
         out.print(sentence, markup=False)
+    if promotion.report is not None:
+        out.print(f"report: {relative(promotion.report)}", markup=False, soft_wrap=True)
     if promotion.head is not None:
         out.print(f"log: {log_line(promotion.head)}", markup=False, soft_wrap=True)

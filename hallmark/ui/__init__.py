@@ -1,0 +1,1 @@
+"""Pages on the registry, served to the browsers of one machine: `hallmark ui`."""
