@@ -16,8 +16,8 @@ from pydantic import BaseModel
 
 from core.errors import HallmarkError, IntegrityError, ResourceError, interruption
 from core.files import raise_for_os_error, remove_unfinished, write_json
-from core.locks import Holder, acquire, acquire_when_free, holder
-from core.progress import announce
+from core.locks import Holder, Noting, acquire, acquire_when_free, holder
+from core.progress import announce, watching
 from experiments.run_files import LOCK, RunFiles, is_here, is_plain, misplaced
 from golden.prompting import recorded_prompt
 from inference.contract import NO_INPUT, GenerationConfig
@@ -325,7 +325,8 @@ def owned(run: RunRef, registry: Registry) -> Iterator[None]:
     lock = _taken.pop(run.directory)
     try:
         remove_unfinished(run.directory)
-        yield
+        with watching(Noting(lock)):
+            yield
     except BaseException as error:
         registry.runs.fail(run.run_id, _reason(error))
         raise

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hallmark import api
+from hallmark.cli.completing import completes, run_ids
 from hallmark.cli.terminal import Json, RunId, emit, out, relative
 
 
@@ -19,6 +20,7 @@ def report(
             metavar="[RUN]",
             help="Candidate that is compared with the first run, the baseline.",
             show_default=False,
+            autocompletion=completes(run_ids),
         ),
     ] = None,
     path: Annotated[
