@@ -311,7 +311,8 @@ def _started(
 
 @contextmanager
 def owned(run: RunRef, registry: Registry) -> Iterator[None]:
-    """Hold a run while working on it, and record the reason when the work fails.
+    """Hold a run while working on it, and record the reason when the work fails or is stopped. Meanwhile its
+    lock says how far it is.
 
     The lock is the operating system's, so it is gone the moment its process is, however it ended.
 
@@ -328,15 +329,21 @@ def owned(run: RunRef, registry: Registry) -> Iterator[None]:
         with watching(Noting(lock)):
             yield
     except BaseException as error:
-        registry.runs.fail(run.run_id, _reason(error))
+        if (stopped := _stopped(error)) is not None:
+            registry.runs.interrupt(run.run_id, stopped)
+        else:
+            registry.runs.fail(run.run_id, _reason(error))
         raise
     finally:
         os.close(lock)
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, HallmarkError):
-        return str(error)
+    return str(error) if isinstance(error, HallmarkError) else f"{type(error).__name__}: {error}"
+
+
+def _stopped(error: BaseException) -> str | None:
+    """What stopped the work from outside; None where it failed of itself."""
     if isinstance(error, KeyboardInterrupt):
         return interruption(signal.SIGINT)
     if isinstance(error, SystemExit):
@@ -346,16 +353,16 @@ def _reason(error: BaseException) -> str:
         )
     if isinstance(number := getattr(error, "signal", None), int):  # Prefect's TerminationSignal
         return interruption(number)
-    return f"{type(error).__name__}: {error}"
+    return None
 
 
 def current_status(run: Run, registry: Registry) -> str:
-    """The run's status as it is now: `interrupted` where it is recorded as running but no process of this
-    machine works on it.
+    """The run's status as it is now: `interrupted` where somebody stopped it, or where it is recorded as
+    running but no process of this machine works on it.
     """
     directory = registry.runs.directory(run.run_id)
-    interrupted = run.status == "running" and is_here(directory) and holder(directory / LOCK) is None
-    return "interrupted" if interrupted else run.status
+    killed = run.status == "running" and is_here(directory) and holder(directory / LOCK) is None
+    return "interrupted" if run.is_interrupted or killed else run.status
 
 
 def keep_datasets(plan: RunPlan, registry: Registry) -> None:
