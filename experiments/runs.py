@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from core.errors import HallmarkError, IntegrityError, ResourceError, interruption
+from core.errors import HallmarkError, IntegrityError, InterruptedWork, ResourceError, interruption
 from core.files import raise_for_os_error, remove_unfinished, write_json
 from core.locks import Holder, Noting, acquire, acquire_when_free, holder
 from core.progress import announce, watching
@@ -344,6 +344,8 @@ def _reason(error: BaseException) -> str:
 
 def _stopped(error: BaseException) -> str | None:
     """What stopped the work from outside; None where it failed of itself."""
+    if isinstance(error, InterruptedWork):
+        return str(error)
     if isinstance(error, KeyboardInterrupt):
         return interruption(signal.SIGINT)
     if isinstance(error, SystemExit):

@@ -80,13 +80,13 @@ def _progress(run: RunNow) -> RenderableType:
         ProgressBar(run.progress.total, run.progress.done, width=BAR),
         Text(_numbers(run.progress)),
     )
-    return line
+    return Group(line, Text(run.progress.note, "dim")) if run.progress.note else line
 
 
 def _numbers(progress: Progress) -> str:
     left = "" if not progress.seconds_left else f", {progress.seconds_left:.0f} s left"
-    note = f", {progress.note}" if progress.note else ""
-    return f"{progress.done:,}/{progress.total:,}, {progress.speed}{left}{note}"
+    speed = f", {progress.speed}" if progress.rate else ""
+    return f"{progress.done:,}/{progress.total:,}{speed}{left}"
 
 
 def _queued(each: Queued) -> str:
