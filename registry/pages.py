@@ -268,7 +268,7 @@ def versions_page(database: Database, model: str, limit: int, below: int | None 
         return list(session.exec(ordered.options(defer(cast(Any, ModelVersion.manifest)))))
 
 
-def versions_of_weights(database: Database, model: str, weights_sha256: str) -> int | None:
+def version_of_weights(database: Database, model: str, weights_sha256: str) -> int | None:
     """The number of a model's version with some weights; None where there is none."""
     found = select(ModelVersion.number).where(
         ModelVersion.model == model, ModelVersion.weights_sha256 == weights_sha256
