@@ -20,8 +20,8 @@ def report(
     candidate: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
-            help="Candidate that is compared with the first run, the baseline.",
+            metavar="CANDIDATE",
+            help="What is compared with the first run, the baseline.",
             show_default=False,
         ),
     ] = None,
