@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import hashlib
 import io
@@ -19,6 +18,7 @@ from typing import IO, Any, NoReturn
 
 from core.errors import InputError, ResourceError, UnreadableError
 from core.progress import Count, byte_meter, uncounted
+from core.suggestions import nearest
 
 MAX_LINE_BYTES = 1 << 20
 """Longest JSONL line that is read, in bytes. A longer one is almost always a file that is not JSONL."""
@@ -318,7 +318,7 @@ def no_such_file(path: Path) -> str:
         names = [each.name for each in whole.parent.iterdir()]
     except OSError:
         return f"Looked for {whole}."
-    alike = difflib.get_close_matches(whole.name, names, NEAR_NAMES)
+    alike = nearest(whole.name, names)
     beside = sorted(name for name in names if name.endswith(whole.suffix or "/") and name not in alike)
     near = [*alike, *beside][:NEAR_NAMES]
     there = f"; that folder has {', '.join(near)}" if near else ""

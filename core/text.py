@@ -19,6 +19,13 @@ _PLAIN = re.compile(r"[\x20-\x7e\xa1-\xac\xae-\u05ff]*")
 """Characters that are seen, and are most of what is written: looked through at once."""
 
 
+ACTING = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters that JSON leaves as they are, and those that turn a line around."""
+
+COMMAND = re.compile(r"(?:^[^\S\n]*(?=::)|##\w*(?=\[))(?P<sign>[:\[])", re.MULTILINE)
+"""What makes a line of a log a command, up to the character that does it."""
+
+
 def visible(text: str) -> str:
     r"""A text in one line, with a name for each character that could hide something or turn the line around.
 
@@ -37,6 +44,30 @@ def visible_lines(text: str) -> str:
         'one\ntwo⟨U+001B⟩[2J'
     """
     return _named(text, "\n\t")
+
+
+def without_commands(text: str) -> str:
+    """A text of which no line is a command where it lands in a log: GitHub takes `::NAME::` at the beginning
+    of a line and `##[NAME]` anywhere for one, as do others `##vso[` and `##teamcity[`. Their first colon and
+    their bracket are named.
+
+    Example:
+        >>> without_commands("::add-mask::a")
+        '⟨U+003A⟩:add-mask::a'
+    """
+    return COMMAND.sub(lambda found: f"{found[0][:-1]}⟨U+{ord(found['sign']):04X}⟩", text)
+
+
+def quiet_json(document: str) -> str:
+    r"""JSON, or a whole token of it, with the same meaning, but without characters that act on what shows it:
+    controls, those that turn a line around, and those that make a line of a log a command.
+
+    Example:
+        >>> print(quiet_json('"##[group]"'))
+        "##\u005bgroup]"
+    """
+    document = ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
+    return COMMAND.sub(lambda found: f"{found[0][:-1]}\\u{ord(found['sign']):04x}", document)
 
 
 def cut(text: str, characters: int) -> str:

@@ -8,10 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from experiments.result import ExperimentResult
 from hallmark.cli.show.result import show_result
+from hallmark.console import plain_console
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -20,7 +19,7 @@ def main() -> None:
     """Render the result on standard input as a terminal, in docs/images/experiment.svg."""
     result = ExperimentResult.model_validate_json(sys.stdin.read())
     with Path(os.devnull).open("w") as nowhere:
-        console = Console(record=True, width=102, file=nowhere, force_terminal=True, highlight=False)
+        console = plain_console(record=True, width=102, file=nowhere, force_terminal=True)
         show_result(result, console)
     IMAGES.mkdir(exist_ok=True)
     console.save_svg(str(IMAGES / "experiment.svg"), title="hallmark experiment")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from core.config import Record
 from core.errors import InputError
+from core.suggestions import did_you_mean
 from core.tabular import Row, Tabular, TabularList
 from core.text import cut, visible
 from evaluation.hints import AnswerCounts
@@ -150,8 +150,12 @@ def answers(
     if items:
         named = registry.runs.predictions_of(run.run_id, items)
         if missing := [trace_id for trace_id in items if trace_id not in named]:
-            some = ", ".join(islice(registry.runs.scores(run.run_id), 3))
-            raise InputError(f"run {run.run_id}: has no item {missing[0]}. Its items begin with {some}.")
+            known = list(registry.runs.scores(run.run_id))
+            meant = did_you_mean(missing[0], known)
+            some = ", ".join(known[:3])
+            raise InputError(
+                f"run {run.run_id}: has no item {missing[0]}.{meant} Its items begin with {some}."
+            )
         rows |= named
     dataset = dataset_file(run, registry.datasets.get(run.dataset_id), registry)
     asked = some_items(dataset, list(rows))

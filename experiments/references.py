@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shutil
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pydantic import BaseModel
 from core.errors import InputError, IntegrityError, ResourceError
 from core.model_files import is_model_file, sha256_model
 from core.progress import announce
+from core.suggestions import did_you_mean
 from core.tensors import refuse_nonfinite, survey_tensors
 from experiments.names import REGISTRY_PREFIX, TINY_BASE, short_name
 from experiments.weights import model_of
@@ -197,13 +197,12 @@ def _nowhere(reference: str, path: Path, registry: Registry) -> str:
 
 
 def _meant(reference: str, path: Path, registry: Registry) -> str:
-    """The nearest name that there is, as a sentence."""
+    """The nearest names that there are, as a question."""
     parent = path.parent
     folders = [folder.name for folder in parent.iterdir() if folder.is_dir()] if parent.is_dir() else []
     names = {str(parent / name) if str(parent) != "." else name for name in folders}
     names |= {TINY_BASE, *(model.name for model in registry.models.list())}
-    near = difflib.get_close_matches(reference, sorted(names), n=1, cutoff=0.7)
-    return f" Did you mean {near[0]}?" if near else ""
+    return did_you_mean(reference, names)
 
 
 def recorded_model(recorded: Mapping[str, Any], workspace: Workspace) -> ResolvedModel:

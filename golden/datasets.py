@@ -9,6 +9,7 @@ from pathlib import Path
 
 from core.errors import InputError
 from core.files import no_such_file, open_for_reading, read_jsonl, sha256_file
+from core.suggestions import did_you_mean
 from golden.lines import Line, parse_line
 from golden.manifest import DEFAULT_JUDGE, Manifest, check_against_manifest, manifest_path, read_manifest
 from golden.schema import DATASET_NAME, MAX_DATASET_NAME, Item, Trace
@@ -77,8 +78,9 @@ def dataset_path(reference: str) -> Path:
     if not path.is_file():
         own = Path(f"{reference}.jsonl")
         here = f"Did you mean the file {own}?" if own.is_file() else no_such_file(own)
+        built_in = built_in_names()
         raise InputError(
-            f"dataset {reference}: not built in ({', '.join(built_in_names())}). "
+            f"dataset {reference}: not built in ({', '.join(built_in)}).{did_you_mean(reference, built_in)} "
             f"For one of your own give the path of its .jsonl file. {here}"
         )
     return path

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import InputError
+from core.suggestions import did_you_mean
 from core.tabular import Row, Tabular, TabularList
 from evaluation.numbers import percent
 from experiments.runs import RunRef, current_status
@@ -318,7 +319,9 @@ def recorded_runs(
         InputError: the status is none of these; or see `registry.runs.Runs.list`.
     """
     if status not in (None, *STATUSES):
-        raise InputError(f"status {status}: expected one of {', '.join(STATUSES)}")
+        raise InputError(
+            f"status {status}: expected one of {', '.join(STATUSES)}.{did_you_mean(status, STATUSES)}"
+        )
     # An interrupted run is recorded as running. Few are, so that all of them can be looked at.
     unended = status in ("running", "interrupted")
     runs = registry.runs.list(ALL if unended else limit, status="running" if unended else status, **filters)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from core.errors import HallmarkError, InputError
 from core.judge_reference import ParsedJudge, parse_judge
+from core.suggestions import did_you_mean
 from judges.base import Judge, judge_parameters
 from judges.fingerprint import fingerprint_of, library_versions
 
@@ -78,10 +79,14 @@ def describe_judges(name: str) -> list[JudgeInfo]:
         InputError: there is none; lists what there is.
     """
     name = name.partition("{")[0]
-    points = sorted(_points().items())
-    found = [(known, point) for known, point in points if name in (known, known.partition("@")[0])]
+    points = _points()
+    found = [
+        (known, point) for known, point in sorted(points.items()) if name in (known, known.partition("@")[0])
+    ]
     if not found:
-        raise InputError(f"judge {name}: there is none. Available: {', '.join(available_judges())}.")
+        raise InputError(
+            f"judge {name}: there is none.{_meant(name, points)} Available: {', '.join(available_judges())}."
+        )
     return [_info(reference, point) for reference, point in found]
 
 
@@ -181,11 +186,17 @@ def _point(parsed: ParsedJudge) -> metadata.EntryPoint:
         return points[parsed.versioned]
     versions = [name for name in points if name.partition("@")[0] == parsed.name]
     known = (
-        f"{parsed.name} has no version {parsed.version}" if versions else f"there is no judge {parsed.name}"
+        f"{parsed.name} has no version {parsed.version}."
+        if versions
+        else f"there is no judge {parsed.name}.{_meant(parsed.versioned, points)}"
     )
-    raise InputError(
-        f"judge {parsed.versioned}: {known}. Available: {', '.join(sorted(versions or points))}."
-    )
+    raise InputError(f"judge {parsed.versioned}: {known} Available: {', '.join(sorted(versions or points))}.")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Which judge a name may stand for, without a version where it has none."""
+    named = known if "@" in name else {each.partition("@")[0] for each in known}
+    return did_you_mean(name, named)
 
 
 def _package(point: metadata.EntryPoint) -> str:
@@ -217,8 +228,12 @@ def _parameters(parsed: ParsedJudge, kind: type[BaseModel] | None) -> BaseModel 
         return kind.model_validate(parsed.parameters)
     except ValidationError as error:
         problems = "; ".join(_problem(problem) for problem in error.errors())
-        known = ", ".join(each.name for each in parameter_infos(kind))
-        raise InputError(f"judge {parsed.versioned}: {problems}. Its parameters: {known}.") from None
+        known = [each.name for each in parameter_infos(kind)]
+        unknown = [name for name in parsed.parameters if name not in known]
+        meant = did_you_mean(unknown[0], known) if unknown else ""
+        raise InputError(
+            f"judge {parsed.versioned}: {problems}.{meant} Its parameters: {', '.join(known)}."
+        ) from None
 
 
 def _problem(problem: Any) -> str:

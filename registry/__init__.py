@@ -6,7 +6,7 @@ from registry.opening import open_registry, open_store, upgrade
 from registry.promotion import Attest, Evidence, Gate, OfferResult, Outcome, Pair, Pairing, Ruling
 from registry.registry import Registry
 from registry.rows import MetricRow, PredictionRow
-from registry.tables import Dataset, ModelVersion, Run
+from registry.tables import Dataset, ModelVersion, Review, Run
 from registry.verify import Problem
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Problem",
     "PromotionConflict",
     "Registry",
+    "Review",
     "Ruling",
     "Run",
     "open_registry",

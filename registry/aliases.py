@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, select
 
 from core.errors import InputError
+from core.suggestions import did_you_mean
 from registry.artifacts.store import Store
 from registry.columns import check_name
 from registry.database import Database
 from registry.log import append_log, move_alias
-from registry.models import CHAMPION, aliased, find_version, numbered, require_model
+from registry.models import CHAMPION, alias_names, aliased, find_version, numbered, require_model
 from registry.tables import Alias, ModelVersion, PromotionLog
 
 
@@ -180,8 +181,7 @@ def _existing(session: Session, model: str, alias: str) -> tuple[Alias, ModelVer
     row = session.exec(select(Alias).where(Alias.model == model, Alias.name == alias)).first()
     version = aliased(session, model, alias)
     if row is None or version is None:
-        names = session.exec(
-            select(Alias.name).where(Alias.model == model).order_by(col(Alias.name)).limit(10)
-        ).all()
-        raise InputError(f"{model}: has no alias {alias[:80]}. There are {', '.join(names) or 'none'}.")
+        names = alias_names(session, model)
+        there_are = f"There are {', '.join(names[:10]) or 'none'}."
+        raise InputError(f"{model}: has no alias {alias[:80]}.{did_you_mean(alias, names)} {there_are}")
     return row, version

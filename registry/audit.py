@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, MetaData, Table, bindparam, event, insert, text
+from sqlalchemy import Connection, MetaData, Table, bindparam, event, insert, inspect, text
 from sqlalchemy import Row as StoredRow
 from sqlmodel import Session, col, select
 
@@ -33,6 +33,7 @@ KEYS = {
     "alias": "{model}@{name}",
     "alpha_spending": "{model}, dataset {dataset_sha256}, comparison {number}",
     "attestation": "{model} v{number}",
+    "review": "{id}",
 }
 """Tables whose rows have entries, and what a row's key is made of."""
 
@@ -200,7 +201,10 @@ def adopt(connection: Connection) -> None:
             text("SELECT table_name, row_key, row_sha256 FROM audit_log ORDER BY id")
         )
     }
+    there = set(inspect(connection).get_table_names())
     for name in KEYS:
+        if name not in there:  # a later revision makes it
+            continue
         # as the database has it at this revision, which a later one may change
         table = Table(name, MetaData(), autoload_with=connection, resolve_fks=False)
         how = stored(table, connection.dialect.name)

@@ -53,6 +53,16 @@ class Datasets:
         with self.database.reading() as session:
             return session.exec(select(Dataset).where(Dataset.id == dataset_id)).one()
 
+    def named(self, key: str, version: str) -> Dataset | None:
+        """A dataset by its name; None where none of this name is recorded.
+
+        Example:
+            >>> registry.datasets.named("golden", "v9") is None
+            True
+        """
+        with self.database.reading() as session:
+            return session.exec(select(Dataset).where(Dataset.key == key, Dataset.version == version)).first()
+
 
 def _known(session: Session, key: str, version: str, sha256: str) -> Dataset | None:
     known = session.exec(select(Dataset).where(Dataset.key == key, Dataset.version == version)).first()

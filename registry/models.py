@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError, IntegrityError
 from core.files import sha256_json
+from core.suggestions import did_you_mean
 from registry.artifacts.store import Store
 from registry.database import Database
 from registry.tables import Alias, Attestation, ModelVersion, PromotionLog, RegisteredModel, Run
@@ -188,7 +189,8 @@ def find_version(session: Session, reference: str) -> ModelVersion:
     version = numbered(session, model, int(number[1])) if number else aliased(session, model, which)
     if version is None:
         raise InputError(
-            f"{model}: has no {'version' if number else 'alias'} {which}. {_known(session, model)}"
+            f"{model}: has no {'version' if number else 'alias'} {which}."
+            f"{'' if number else did_you_mean(which, alias_names(session, model))} {_known(session, model)}"
         )
     return version
 
@@ -196,9 +198,9 @@ def find_version(session: Session, reference: str) -> ModelVersion:
 def require_model(session: Session, model: str) -> None:
     """Raise InputError, listing the registered models, where there is none of this name."""
     if session.exec(select(RegisteredModel).where(RegisteredModel.name == model)).first() is None:
-        names = session.exec(select(RegisteredModel.name).order_by(col(RegisteredModel.name)).limit(10)).all()
-        there_are = f"Registered: {', '.join(names)}." if names else "Nothing was promoted yet."
-        raise InputError(f"model {model[:100]!r}: not registered. {there_are}")
+        names = session.exec(select(RegisteredModel.name).order_by(col(RegisteredModel.name))).all()
+        there_are = f"Registered: {', '.join(names[:10])}." if names else "Nothing was promoted yet."
+        raise InputError(f"model {model[:100]!r}: not registered.{did_you_mean(model, names)} {there_are}")
 
 
 # Built once; see registry/runs.py.
@@ -235,6 +237,11 @@ def version_sha256(version: ModelVersion, run: Run) -> str:
     return sha256_json([version.model_dump(exclude={"id", "content_sha256"}), run.content_sha256])
 
 
+def alias_names(session: Session, model: str) -> Sequence[str]:
+    """The names of a model's aliases."""
+    return session.exec(select(Alias.name).where(Alias.model == model).order_by(col(Alias.name))).all()
+
+
 def _known(session: Session, model: str) -> str:
     newest = (
         select(ModelVersion.number)
@@ -242,7 +249,5 @@ def _known(session: Session, model: str) -> str:
         .order_by(col(ModelVersion.number).desc())
     )
     numbers = session.exec(newest.limit(10)).all()
-    aliases = session.exec(
-        select(Alias.name).where(Alias.model == model).order_by(col(Alias.name)).limit(10)
-    ).all()
-    return f"There are {', '.join([*aliases, *(f'v{number}' for number in numbers)]) or 'none'}."
+    aliases = alias_names(session, model)
+    return f"There are {', '.join([*aliases[:10], *(f'v{number}' for number in numbers)]) or 'none'}."

@@ -19,6 +19,7 @@ from registry.datasets import Datasets
 from registry.garbage import GRACE_S, collect
 from registry.models import CHAMPION, Models
 from registry.promotion import Attest, Gate, Offer, OfferResult, Pairing, decide
+from registry.reviews import Reviews
 from registry.runs import Runs
 from registry.statements import Basis, basis, every_basis, record_statement
 from registry.stored import any_text
@@ -35,6 +36,7 @@ class Registry:
         datasets: what runs are judged on.
         runs: what was run, and how it scored.
         comparisons: of two runs.
+        reviews: what people said of golden items.
         models: the versions that may be served, and why.
         aliases: the names that point at versions, moved by hand.
         artifacts: the files of the versions.
@@ -47,6 +49,7 @@ class Registry:
         self.datasets = Datasets(database)
         self.runs = Runs(database, runs)
         self.comparisons = Comparisons(database)
+        self.reviews = Reviews(database)
         self.models = Models(database, artifacts)
         self.aliases = Aliases(database, artifacts)
 

@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError
 from core.files import sha256_json
+from core.suggestions import did_you_mean
 from core.text import visible_lines
 from registry.columns import frozen_json, now
 from registry.database import Database
@@ -21,6 +22,10 @@ from registry.rows import MetricRow, PredictionRow
 from registry.tables import Dataset, Metric, Prediction, PromotionLog, Run
 
 CANDIDATES_SHOWN = 5
+LOOKED_AT = 2000
+"""Newest runs among which one is sought whose id was mistyped."""
+ALIKE_IDS = 0.85
+"""Ids of one day are much alike."""
 ALIKE = 20
 """Newest runs of the same weights among which one with the same settings is looked for."""
 OF_SPEED = ("batch_size", "device", "device_map", "memory_gb", "shards", "threads")
@@ -138,6 +143,23 @@ class Runs:
         with self.database.writing() as session:
             run = _unfinished(session, run_id)
             run.status, run.error, run.finished_at = "failed", visible_lines(reason), _end(run)
+            session.add(run)
+            return run
+
+    def interrupt(self, run_id: str, reason: str) -> Run:
+        """Record that somebody stopped a run, which is no failure of it: the same command continues it. It is
+        still unfinished, and its error says what stopped it.
+
+        Args:
+            run_id: the run.
+            reason: what stopped it; control characters are recorded by their names.
+
+        Raises:
+            InputError: it is finished.
+        """
+        with self.database.writing() as session:
+            run = _unfinished(session, run_id)
+            run.status, run.error, run.finished_at = "running", visible_lines(reason), _end(run)
             session.add(run)
             return run
 
@@ -605,7 +627,9 @@ def _fitting(
         ", ..." if len(recorded) > CANDIDATES_SHOWN else ""
     )
     there_are = f"Recorded are {some}." if recorded else "Nothing was run yet."
-    raise InputError(f"{what} {wanted[:80]}: no run is of it. {there_are}")
+    shorter = {name for each in recorded for name in names(each) if ("@" in name) == ("@" in wanted)}
+    meant = did_you_mean(wanted, shorter)
+    raise InputError(f"{what} {wanted[:80]}: no run is of it.{meant} {there_are}")
 
 
 # Statements that every promotion asks several times are built once: building one costs more than SQLite takes
@@ -650,9 +674,11 @@ def find_run(session: Session, reference: str) -> Run:
         raise InputError(
             f"run {reference}: several ids begin or end with this: {shown}. Give more of the id."
         )
-    newest = session.exec(select(Run.run_id).order_by(col(Run.id).desc()).limit(CANDIDATES_SHOWN)).all()
-    there_are = f"The newest are {', '.join(newest)}." if newest else "Nothing was run yet."
-    raise InputError(f"run {reference[:80]}: there is none. {there_are}")
+    newest = session.exec(select(Run.run_id).order_by(col(Run.id).desc()).limit(LOOKED_AT)).all()
+    shown = ", ".join(newest[:CANDIDATES_SHOWN])
+    there_are = f"The newest are {shown}." if newest else "Nothing was run yet."
+    meant = did_you_mean(reference, newest, ALIKE_IDS)
+    raise InputError(f"run {reference[:80]}: there is none.{meant} {there_are}")
 
 
 def finished_run(session: Session, reference: str) -> Run:
@@ -661,8 +687,9 @@ def finished_run(session: Session, reference: str) -> Run:
     if run.status == "failed":
         raise InputError(f"run {run.run_id} failed and has no scores: {run.error}")
     if run.status != "finished":
+        stopped = f" It was {run.error.partition('. ')[0]}." if run.error else ""
         raise InputError(
-            f"run {run.run_id} is not finished. "
+            f"run {run.run_id} is not finished.{stopped} "
             "Wait for it, or start the same experiment again: it continues."
         )
     return run

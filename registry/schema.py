@@ -8,7 +8,7 @@ from core.errors import InputError
 from registry.database import Database
 from registry.database_errors import database_errors, describe
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """All revisions, oldest first, so that opening a registry does not load Alembic; a test compares them."""
 
 HEAD = REVISIONS[-1]

@@ -113,6 +113,13 @@ class Run(Row, table=True):
     error: str | None = None
     files: dict[str, str] | None = Field(default=None, sa_type=JSON(none_as_null=True))
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether somebody stopped it, and nobody continued it since. One that was killed could not say so;
+        see `experiments.runs.current_status`.
+        """
+        return self.status == "running" and self.error is not None
+
 
 class Metric(Row, table=True):
     """One aggregate of a finished run's scores with its interval; category "" is the overall value."""
@@ -311,6 +318,37 @@ class Attestation(Row, table=True):
     number: int
     document: dict[str, Any] = Field(sa_type=JSON)
     sha256: str = Field(sa_type=String(64))
+
+
+class Review(Row, table=True):
+    """What a person said of one golden item after looking at answers to it. Append-only: the newest row of an
+    item and a reviewer counts.
+
+    Attributes:
+        dataset_sha256: of the golden dataset, whatever name it has.
+        verdict: see `registry.reviews.VERDICTS`.
+        answers: the right answers where the reference is wrong, the new reference first; where both are
+            right, those that are to be accepted too.
+        note: why.
+        runs: ids of the runs whose answers were looked at.
+    """
+
+    __table_args__ = (
+        Index(None, "dataset_sha256", "trace_id"),
+        CheckConstraint("verdict IN ('reference_wrong', 'both_right', 'unclear', 'fine')", name="verdict"),
+        CheckConstraint("length(dataset_sha256) = 64", name="dataset_sha256"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    dataset_sha256: str = Field(sa_type=String(64))
+    trace_id: str = Field(sa_type=String(128))
+    verdict: str = Field(sa_type=String(16))
+    answers: list[str] = Field(sa_type=JSON)
+    note: str = Field(sa_type=ExactText)
+    runs: list[str] = Field(sa_type=JSON)
+    reviewer: str
+    created_at: str = Field(sa_type=String(32))
 
 
 class PromotionLog(Row, table=True):

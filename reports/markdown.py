@@ -1,7 +1,8 @@
 """Text that is not ours, in Markdown: shown as it is, and without any power over the page.
 
-Prefect's pages turn addresses (`http://...`, `www....`, `a@b.c`) into links whatever is escaped, and show
-some escapes as they stand. Only in a code span do they leave a text alone.
+Prefect's pages and GitHub turn addresses (`http://...`, `www....`, `a@b.c`) into links whatever is escaped,
+and Prefect shows some escapes as they stand; GitHub also links people (`@name`), issues (`#12`, `GH-12`) and
+commits (`1a2b3c4`). Only in a code span do they leave a text alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ from core.text import visible
 
 WORD = re.compile(r"\(?[-+]?[^\W_]+(?:(?:[-/'’]|(?<=\d)[.,](?=\d))[^\W_]+)*[).,:;?!]*|[=%/][.,;)]*")
 """A word that Markdown shows as it is: no dot but in a number and at the end, so that it is no address."""
+
+REFERENCE = re.compile(r"[0-9a-fA-F]{7}|(?<![^\W_])[^\W\d_]+-\d")
+"""What GitHub may link within such a word: a commit, as 1a2b3c4, or an issue, as GH-12."""
+
+PUNCTUATED = re.compile(r"(\(?)(.*?)([).,:;?!]*)", re.DOTALL)
 
 
 def code(text: str) -> str:
@@ -33,11 +39,12 @@ def prose(sentence: str) -> str:
     """A sentence of ours that names what is not: plain words stay, and every other one becomes a code span.
 
     Example:
-        >>> prose("www.example.com v2 is champion now")
-        '`www.example.com` v2 is champion now'
+        >>> prose("www.example.com v2 is champion now (run 20261126-140903).")
+        '`www.example.com` v2 is champion now (run `20261126-140903`).'
     """
-    parts = groupby(visible(sentence).split(" "), lambda word: WORD.fullmatch(word) is not None)
-    return " ".join(" ".join(words) if plain else code(" ".join(words)) for plain, words in parts)
+    parts = groupby(enumerate(visible(sentence).split(" ")), lambda each: _is_plain(*each))
+    texts = ((plain, " ".join(word for _, word in words)) for plain, words in parts)
+    return " ".join(text if plain else _named(text) for plain, text in texts)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -45,6 +52,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+def _is_plain(place: int, word: str) -> bool:
+    if place == 0 and re.fullmatch(r"\d+[.)]", word):  # it would begin a list
+        return False
+    return WORD.fullmatch(word) is not None and REFERENCE.search(word) is None
+
+
+def _named(text: str) -> str:
+    """A code span, with the punctuation of the sentence outside."""
+    found = PUNCTUATED.fullmatch(text)
+    before, name, after = found.groups() if found else ("", text, "")
+    return f"{before}{code(name)}{after}" if name else code(text)
 
 
 def _span(text: str) -> str:

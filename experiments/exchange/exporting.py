@@ -12,6 +12,7 @@ from typing import IO, Any, Literal, get_args
 
 from core.errors import InputError, ResourceError
 from core.files import atomic_writer, canonical_json, sha256_bytes, write_json
+from core.suggestions import did_you_mean
 from experiments.exchange.recorded import Judged, RecordedRun, recorded
 from registry import Registry
 
@@ -76,7 +77,8 @@ def _format(path: Path, named: str | None) -> ExportFormat:
     )
     if chosen is None:
         given = f"--format {named}: unknown" if named else f"{path}: its ending says no format"
-        raise InputError(f"{given}; formats are {', '.join(EXPORT_FORMATS)}: name one with --format")
+        meant = did_you_mean(named or "", EXPORT_FORMATS)
+        raise InputError(f"{given}; formats are {', '.join(EXPORT_FORMATS)}: name one with --format.{meant}")
     endings = [ending for ending, each in ENDINGS.items() if each == chosen]
     if endings and path.suffix.lower() not in endings:
         raise InputError(f"{path}: a file of the format {chosen} ends in {' or '.join(endings)}")

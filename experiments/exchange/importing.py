@@ -21,6 +21,7 @@ from core.files import (
 )
 from core.judge_reference import JudgeReference
 from core.sealed import seal
+from core.suggestions import did_you_mean
 from core.tabular import Row as TableRow
 from core.tabular import Tabular
 from experiments.config import DATASET_HELP, JUDGE_HELP, MODEL_HELP, nested
@@ -248,7 +249,7 @@ class PreparedPredictions:
             "kind": "baseline",
             "inputs_sha256": sha256_json({"imported": self.evaluation_sha256()}),
             "model": self.model.recorded(),
-            "dataset": {**self.dataset.recorded(), "bands": self.dataset.bands},
+            "dataset": self.dataset.judged_on(),
             "judge": recorded_judge(self.judge, self.judge_fingerprint),
             "prompt": self.prompt.recorded(),
             "generation": self.generation.model_dump(include=known),
@@ -513,7 +514,8 @@ def _model(reference: str, workspace: Workspace) -> ResolvedModel:
 
 def _check_names(given: Mapping[str, Any], known: Sequence[str]) -> None:
     if wrong := [name for name in known if name not in (*KNOWABLE, ALL)]:
-        raise InputError(f"--known {wrong[0]}: expected {ALL}, or some of {', '.join(KNOWABLE)}")
+        some = f"{ALL}, or some of {', '.join(KNOWABLE)}"
+        raise InputError(f"--known {wrong[0]}: expected {some}.{did_you_mean(wrong[0], KNOWABLE)}")
     fixed = ("generation.samples", "generation.endpoint")
     if wrong := [name for name in fixed if name in given]:
         raise InputError(f"{wrong[0]}: is not for imported predictions, which have one text per item")

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import InputError
 from core.files import no_such_file, open_for_reading, sha256_file
+from core.suggestions import did_you_mean
 from experiments.exchange.inspect_logs import is_inspect, read_inspect
 from experiments.exchange.lm_eval_samples import is_lm_eval, read_lm_eval
 from experiments.exchange.openai_batch import is_openai_batch, read_openai_batch
@@ -62,7 +63,9 @@ def read_predictions_file(
         raise InputError(f"{path}: no such file. {no_such_file(path)}")
     named = next((each for each in FORMATS if each == format), None)
     if format is not None and named is None:
-        raise InputError(f"--format {format}: unknown; known are {', '.join(FORMATS)}")
+        raise InputError(
+            f"--format {format}: unknown; known are {', '.join(FORMATS)}.{did_you_mean(format, FORMATS)}"
+        )
     chosen = named or _found(path)
     if columns and chosen != "jsonl":
         raise InputError(f"--map: is for plain files, and {path} is read as {chosen}")

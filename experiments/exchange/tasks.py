@@ -13,6 +13,7 @@ import core
 from core.errors import InputError
 from core.files import atomic_writer, canonical_json
 from core.progress import quiet_meter
+from core.suggestions import did_you_mean
 from experiments.guarding import check_prompt
 from golden.chat_template import plain_text
 from golden.datasets import Dataset, load_dataset
@@ -130,7 +131,8 @@ def export_task(
     """
     chosen = next((each for each in TASK_FORMATS if each == format), None)
     if chosen is None:
-        raise InputError(f"--format {format}: unknown; known are {', '.join(TASK_FORMATS)}")
+        meant = did_you_mean(format, TASK_FORMATS)
+        raise InputError(f"--format {format}: unknown; known are {', '.join(TASK_FORMATS)}.{meant}")
     if directory.is_file():
         raise InputError(f"{directory}: is a file. Name a directory for the task.")
     dataset = load_dataset(reference)

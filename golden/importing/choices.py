@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Any, Literal, NamedTuple, get_args
 
 from core.errors import InputError
+from core.suggestions import did_you_mean
 from golden.importing.rows import Values
 from golden.importing.values import RowError, json_list, json_object, kind, text_of
 from golden.lines import plain_name
@@ -59,7 +60,9 @@ def known_answer_is(name: str | None) -> AnswerIs | None:
     """
     found = next((each for each in ANSWER_IS if each == name), None)
     if name is not None and found is None:
-        raise InputError(f"--answer-is {name}: unknown; known are {', '.join(ANSWER_IS)}")
+        raise InputError(
+            f"--answer-is {name}: unknown; known are {', '.join(ANSWER_IS)}.{did_you_mean(name, ANSWER_IS)}"
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from core.errors import InputError
+from core.suggestions import did_you_mean
 from golden.importing.choices import CHOICES, choices_of, right_choice
 from golden.importing.rows import Values
 from golden.importing.values import Asked, Fields, RowError, json_list, text_of
@@ -80,7 +81,9 @@ def known_format(name: str | None) -> FormatName | None:
     for each in FORMAT_NAMES:
         if each == name:
             return each
-    raise InputError(f"format {name}: unknown; known are {', '.join(FORMAT_NAMES)}")
+    raise InputError(
+        f"format {name}: unknown; known are {', '.join(FORMAT_NAMES)}.{did_you_mean(name, FORMAT_NAMES)}"
+    )
 
 
 class Format(NamedTuple):

@@ -7,12 +7,19 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from hallmark.cli.completing import aliases, completes
+from hallmark.cli.help import Commands
 from hallmark.cli.terminal import Json, Model, Reason, emit, out
 from hallmark.cli.workspace import open_registry, writable_registry
 
-app = typer.Typer(no_args_is_help=True, help="Aliases of a model: list, set, remove, protect, unprotect.")
+app = Commands(no_args_is_help=True, help="Aliases of a model: list, set, remove, protect, unprotect.")
 
-AliasName = Annotated[str, typer.Argument(metavar="ALIAS", help="Name of the alias, such as staging.")]
+AliasName = Annotated[
+    str,
+    typer.Argument(
+        metavar="ALIAS", help="Name of the alias, such as staging.", autocompletion=completes(aliases)
+    ),
+]
 
 
 @app.command("list")

@@ -8,14 +8,15 @@ import typer
 
 from core import __version__
 from core.progress import listening
-from hallmark.cli import golden, judges, models, predictions, registry, runs
-from hallmark.cli.compare import compare
+from hallmark.cli import golden, judges, models, predictions, registry, review, runs
+from hallmark.cli.compare import WithFlips, compare
 from hallmark.cli.deploy import deploy
 from hallmark.cli.doctor import doctor
 from hallmark.cli.down import down
 from hallmark.cli.env import env
 from hallmark.cli.evaluate import baseline, evaluate
 from hallmark.cli.experiment import experiment
+from hallmark.cli.help import Command, Commands
 from hallmark.cli.init import init
 from hallmark.cli.promote import promote
 from hallmark.cli.rejudge import rejudge
@@ -31,7 +32,7 @@ from hallmark.cli.verify import verify
 from hallmark.cli.worker import worker
 from hallmark.progress import progress_display
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -72,13 +73,14 @@ for command in (
     verify,
     ui,
 ):
-    app.command()(command)
+    app.command(cls=WithFlips if command is compare else Command)(command)
 for group, name in (
     (runs.app, "runs"),
     (predictions.app, "predictions"),
     (models.app, "models"),
     (registry.app, "registry"),
     (golden.app, "golden"),
+    (review.app, "review"),
     (judges.app, "judges"),
 ):
     app.add_typer(group, name=name)

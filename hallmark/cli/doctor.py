@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, NamedTuple
 
 import typer
+from rich.text import Text
 
 from core.errors import HallmarkError, InputError
+from hallmark.cli.completing import completes, datasets, models
 from hallmark.cli.terminal import Json, emit, out
 
 State = Literal["ok", "missing", "warning", "problem"]
@@ -31,6 +33,7 @@ def doctor(
             "--model",
             help="Model to plan for: a directory, registry:NAME@ALIAS, or a hub id; with --endpoint, "
             "endpoint:NAME.",
+            autocompletion=completes(models),
         ),
     ] = None,
     endpoint: Annotated[
@@ -39,11 +42,20 @@ def doctor(
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", "-d", help="Show how the model is asked on this golden dataset."),
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="Show how the model is asked on this golden dataset.",
+            autocompletion=completes(datasets),
+        ),
     ] = None,
     train_dataset: Annotated[
         str | None,
-        typer.Option("--train-dataset", help="Show also what this training dataset teaches it."),
+        typer.Option(
+            "--train-dataset",
+            help="Show also what this training dataset teaches it.",
+            autocompletion=completes(datasets),
+        ),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the memory that training the model needs.")
@@ -92,8 +104,9 @@ def _show(findings: list[Finding], json: bool) -> None:
     else:
         colours = {"ok": "green", "missing": "yellow", "warning": "yellow", "problem": "red"}
         for finding in findings:
-            out.print(f"[{colours[finding.state]}]{finding.state:<8}[/] {finding.name:<14}", end="")
-            out.print(finding.detail, markup=False, soft_wrap=True)
+            state = (f"{finding.state:<8}", colours[finding.state])
+            line = Text.assemble(state, f" {finding.name:<14}", finding.detail)
+            out.print(line, soft_wrap=True, hanging=23)
     if broken:
         raise typer.Exit(4)
 

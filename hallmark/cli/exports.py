@@ -11,10 +11,13 @@ import typer
 from rich.text import Text
 
 from hallmark import api
+from hallmark.cli.completing import completes, versions
 from hallmark.cli.terminal import Json, PublicKeys, emit, out
 from hallmark.cli.workspace import open_registry
 
-Reference = Annotated[str, typer.Argument(help="NAME@champion or NAME@v3.")]
+Reference = Annotated[
+    str, typer.Argument(help="NAME@champion or NAME@v3.", autocompletion=completes(versions))
+]
 
 
 def export(
@@ -30,8 +33,8 @@ def export(
         return
     where = f"{exported.files} files in {directory}"
     out.print(Text(f"{exported.model} v{exported.version}: {where}", "bold green"), soft_wrap=True)
-    out.print(f"check it:  hallmark models verify-export {directory}", markup=False, soft_wrap=True)
-    out.print(f"push it:   hf upload ORG/NAME {directory}", markup=False, soft_wrap=True)
+    out.print_line(f"check it:  hallmark models verify-export {directory}")
+    out.print_line(f"push it:   hf upload ORG/NAME {directory}")
 
 
 def verify_export(

@@ -8,28 +8,37 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hallmark.cli import importing, power
+from hallmark.cli import importing, power, revising
+from hallmark.cli.completing import completes, datasets, judges
+from hallmark.cli.help import Commands
 from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, emit, out
 from hallmark.progress import progress_shown
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
-    help="Frozen datasets: import, check, freeze, power, guard against leaks, export.",
+    help="Frozen datasets: import, check, freeze, power, guard against leaks, revise, diff, export.",
 )
 app.command("import")(importing.import_file)
 app.command("export")(importing.export_file)
 app.command("power")(power.power)
+app.command("revise")(revising.revise)
+app.command("diff")(revising.diff)
 
 File = Annotated[
-    str, typer.Argument(help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.")
+    str,
+    typer.Argument(
+        help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.",
+        autocompletion=completes(datasets),
+    ),
 ]
 
 Judge = Annotated[
     str | None,
     typer.Option(
         help="NAME@vN that the set is meant for. Default: the one that its manifest names, else "
-        "answer_correctness@v1."
+        "answer_correctness@v1.",
+        autocompletion=completes(judges),
     ),
 ]
 
@@ -122,8 +131,15 @@ def freeze(
 
 @app.command()
 def guard(
-    train: Annotated[str, typer.Argument(help="Training dataset: a built-in name or a .jsonl file.")],
-    golden: Annotated[str, typer.Argument(help="Golden dataset.")] = "golden-v1",
+    train: Annotated[
+        str,
+        typer.Argument(
+            help="Training dataset: a built-in name or a .jsonl file.", autocompletion=completes(datasets)
+        ),
+    ],
+    golden: Annotated[
+        str, typer.Argument(help="Golden dataset.", autocompletion=completes(datasets))
+    ] = "golden-v1",
     write_clean: Annotated[
         Path | None,
         typer.Option(

@@ -13,12 +13,17 @@ import typer
 from core.errors import InputError
 from experiments.config import JUDGE_HELP
 from hallmark import api
+from hallmark.cli.completing import completes, datasets, judges
 from hallmark.cli.options import JudgeArguments, Settings, judge_with, parse_settings
 from hallmark.cli.terminal import Json, counted, emit, out, relative
 from hallmark.progress import progress_shown
 
 Dataset = Annotated[
-    str, typer.Argument(help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.")
+    str,
+    typer.Argument(
+        help="A built-in name (golden-v1) or the path of a .jsonl file named KEY-vN.jsonl.",
+        autocompletion=completes(datasets),
+    ),
 ]
 
 
@@ -84,7 +89,8 @@ def import_file(
         str | None,
         typer.Option(
             help="NAME@vN that a golden set is meant for; its answers are proved by it. Default: "
-            "answer_correctness@v2, and choice@v1 for multiple choice."
+            "answer_correctness@v2, and choice@v1 for multiple choice.",
+            autocompletion=completes(judges),
         ),
     ] = None,
     judge_arg: JudgeArguments = None,
@@ -169,7 +175,9 @@ def export_file(
             "judge scores, to a folder."
         ),
     ] = None,
-    judge: Annotated[str | None, typer.Option(help=f"Of a task. {JUDGE_HELP}")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help=f"Of a task. {JUDGE_HELP}", autocompletion=completes(judges))
+    ] = None,
     judge_arg: JudgeArguments = None,
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Of a task: longest completion, in tokens.")
@@ -236,7 +244,7 @@ def _export_task(dataset: str, folder: Path, format: str, *, json: bool, **optio
         if format == "lm-eval"
         else f"inspect eval {relative(task)} --model hf/MODEL -M do_sample=false"
     )
-    out.print(f"run it:  {run}", markup=False, soft_wrap=True)
+    out.print_line(f"run it:  {run}")
 
 
 def column_map(given: Iterable[str]) -> dict[str, str]:

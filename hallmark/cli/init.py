@@ -11,6 +11,7 @@ import typer
 
 from core.errors import HallmarkError, InputError
 from experiments.config import MODEL_HELP
+from hallmark.cli.completing import completes, judges, models
 from hallmark.cli.terminal import Json, emit
 from hallmark.progress import err, progress_shown
 
@@ -19,7 +20,10 @@ SOURCE_HELP = "a file (JSONL, JSON, CSV, TSV, Parquet), a dataset directory, or 
 
 def init(
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help=f"The model to start from. {MODEL_HELP}")
+        str | None,
+        typer.Option(
+            "--model", "-m", help=f"The model to start from. {MODEL_HELP}", autocompletion=completes(models)
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -38,7 +42,10 @@ def init(
         typer.Option(min=1, help="Questions in the golden set, drawn at random. Default: at most 300."),
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(help="Judge of the golden set. Default: what suits its format.")
+        str | None,
+        typer.Option(
+            help="Judge of the golden set. Default: what suits its format.", autocompletion=completes(judges)
+        ),
     ] = None,
     columns: Annotated[
         list[str] | None,

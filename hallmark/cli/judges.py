@@ -10,13 +10,15 @@ import typer
 from rich.text import Text
 
 from core.errors import InputError
+from hallmark.cli.completing import completes, judges
+from hallmark.cli.help import Commands
 from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, emit, out
 
 if TYPE_CHECKING:
     from judges import JudgeInfo
 
-app = typer.Typer(no_args_is_help=True, help="Judges: list, show, try.")
+app = Commands(no_args_is_help=True, help="Judges: list, show, try.")
 
 
 @app.callback()
@@ -39,7 +41,10 @@ def list_judges(json: Json = False) -> None:
 
 @app.command("show")
 def show_judge(
-    judge: Annotated[str, typer.Argument(help="NAME@vN, or a NAME for all its versions.")], json: Json = False
+    judge: Annotated[
+        str, typer.Argument(help="NAME@vN, or a NAME for all its versions.", autocompletion=completes(judges))
+    ],
+    json: Json = False,
 ) -> None:
     """Show one judge: what it does, in full, and its parameters."""
     from judges import describe_judges
@@ -55,7 +60,12 @@ def show_judge(
 
 @app.command("try")
 def try_judge(
-    judge: Annotated[str, typer.Argument(help="NAME@vN, or NAME@vN{JSON} with its parameters.")],
+    judge: Annotated[
+        str,
+        typer.Argument(
+            help="NAME@vN, or NAME@vN{JSON} with its parameters.", autocompletion=completes(judges)
+        ),
+    ],
     text: Annotated[str, typer.Argument(help="What a model could have written; - reads standard input.")],
     reference: Annotated[
         list[str], typer.Option("--reference", "-r", help="The right answer. Repeatable: all are accepted.")

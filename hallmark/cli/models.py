@@ -11,11 +11,13 @@ import typer
 from core.errors import ResourceError
 from hallmark import api
 from hallmark.cli import aliases, exports
+from hallmark.cli.completing import completes, model_names, versions
+from hallmark.cli.help import Commands
 from hallmark.cli.power import share
 from hallmark.cli.terminal import Json, Model, emit, home
 from hallmark.cli.workspace import open_registry
 
-app = typer.Typer(
+app = Commands(
     no_args_is_help=True,
     help="Registered models: list, show, history, alpha, export, verify-export, statement.",
 )
@@ -37,7 +39,11 @@ def list_models(json: Json = False) -> None:
 @app.command("show")
 def show_model(
     reference: Annotated[
-        str, typer.Argument(help="NAME for all versions, or NAME@champion or NAME@v3 for one.")
+        str,
+        typer.Argument(
+            help="NAME for all versions, or NAME@champion or NAME@v3 for one.",
+            autocompletion=completes(model_names, versions),
+        ),
     ],
     limit: Annotated[int, typer.Option(min=1, help="Newest versions to show.")] = 20,
     json: Json = False,

@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from core.errors import InputError
 from core.judge_reference import parse_judge
+from hallmark.cli import completing
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -69,6 +70,15 @@ OPTIONS = (
     Option(("--fail-unless-promoted",), ("fail_unless_promoted",)),
 )
 """The settings that have an option of their own; every other one is set by `--set`."""
+
+COMPLETED = {
+    "base_model": completing.completes(completing.models),
+    "dataset": completing.completes(completing.datasets),
+    "train.dataset": completing.completes(completing.datasets),
+    "model_name": completing.completes(completing.model_names),
+    "judge": completing.completes(completing.judges),
+}
+"""What the shell completes of a setting."""
 
 Settings = Annotated[
     list[str] | None,
@@ -224,7 +234,10 @@ def option(kind: type[BaseModel], name: str, *flags: str) -> Any:
         "|".join(("NUMBER", *words(field)) if bounded(field) and words(field) else choices(field)) or None
     )
     text = f"{field.description} [default: {shown}]" if shown else str(field.description)
-    return typer.Option(*flags, metavar=metavar, help=escape(text), show_default=False)
+    completion = completing.words(*known) if (known := words(field)) else COMPLETED.get(name)
+    return typer.Option(
+        *flags, metavar=metavar, help=escape(text), show_default=False, autocompletion=completion
+    )
 
 
 def option_type(field: FieldInfo) -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hallmark.cli.completing import completes, datasets
 from hallmark.cli.terminal import Json, emit, out
 
 
@@ -26,7 +27,13 @@ def share(text: str | float) -> float:
 
 
 def power(
-    file: Annotated[str, typer.Argument(help="A built-in name (golden-v1) or the path of a .jsonl file.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="A built-in name (golden-v1) or the path of a .jsonl file.",
+            autocompletion=completes(datasets),
+        ),
+    ],
     gain: Annotated[
         float | None, typer.Option(min=0.01, max=100, help="True gain that should be found, in points.")
     ] = None,

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from experiments.config import DATASET_HELP, JUDGE_HELP, MODEL_HELP, EvaluateConfig
+from hallmark.cli.completing import completes, datasets, judges, models
+from hallmark.cli.help import Commands
 from hallmark.cli.importing import column_map
 from hallmark.cli.options import JudgeArguments, Settings, judge_with, option, parse_settings
 from hallmark.cli.terminal import Json, emit, out
 from hallmark.progress import progress_shown
 
-app = typer.Typer(no_args_is_help=True, help="Predictions that another program made: import.")
+app = Commands(no_args_is_help=True, help="Predictions that another program made: import.")
 
 
 @app.callback()
@@ -30,9 +32,19 @@ def import_file(
             "JSONL, CSV or Parquet with a row per item."
         ),
     ],
-    model: Annotated[str, typer.Option("--model", "-m", help=f"Whose predictions they are. {MODEL_HELP}")],
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help=DATASET_HELP)] = "golden-v1",
-    judge: Annotated[str | None, typer.Option(help=JUDGE_HELP)] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help=f"Whose predictions they are. {MODEL_HELP}",
+            autocompletion=completes(models),
+        ),
+    ],
+    dataset: Annotated[
+        str, typer.Option("--dataset", "-d", help=DATASET_HELP, autocompletion=completes(datasets))
+    ] = "golden-v1",
+    judge: Annotated[str | None, typer.Option(help=JUDGE_HELP, autocompletion=completes(judges))] = None,
     judge_arg: JudgeArguments = None,
     format: Annotated[  # noqa: A002 - the option's name
         str | None, typer.Option(help="lm-eval, inspect, openai-batch or jsonl. Default: found.")

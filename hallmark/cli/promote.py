@@ -10,6 +10,7 @@ from core.errors import InputError
 from evaluation.gate import GateConfig
 from experiments.config import ExperimentConfig, nested
 from hallmark import api
+from hallmark.cli.completing import completes, run_ids
 from hallmark.cli.options import SuiteFile, option
 from hallmark.cli.terminal import Alias, Json, RunId, emit
 
@@ -19,7 +20,10 @@ def promote(
     model_name: Annotated[str | None, option(ExperimentConfig, "model_name", "--model-name", "-n")] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="Run to compare with. \\[default: the champion's, else the base model's]"),
+        typer.Option(
+            help="Run to compare with. \\[default: the champion's, else the base model's]",
+            autocompletion=completes(run_ids),
+        ),
     ] = None,
     alpha: Annotated[float | None, option(GateConfig, "alpha", "--alpha")] = None,
     suite: SuiteFile = None,
@@ -52,5 +56,5 @@ def promote(
         emit(promotion.model_dump(mode="json"))
     else:
         show_promotion(promotion, reason)
-    if fail_unless_promoted and promotion.outcome == "refused":
+    if fail_unless_promoted and promotion.refused:
         raise typer.Exit(5)

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from hallmark.cli.help import Commands
 from hallmark.cli.terminal import Json, emit, out
 
-app = typer.Typer(no_args_is_help=True, help="The registry's database and artifacts: upgrade, gc.")
+app = Commands(no_args_is_help=True, help="The registry's database and artifacts: upgrade, gc.")
 
 
 @app.command()

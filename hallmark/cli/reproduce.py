@@ -8,6 +8,7 @@ import typer
 
 from core.child_process import raise_on_termination
 from hallmark import api
+from hallmark.cli.completing import completes, run_ids, versions
 from hallmark.cli.terminal import Json, emit
 
 
@@ -15,7 +16,9 @@ def reproduce(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|NAME@vN", help="Run id, a unique beginning or end of one, or a model version."
+            metavar="RUN|NAME@vN",
+            help="Run id, a unique beginning or end of one, or a model version.",
+            autocompletion=completes(run_ids, versions),
         ),
     ],
     json: Json = False,

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from experiments.names import TINY_MODEL_NAME
 from hallmark import api
+from hallmark.cli.completing import completes, model_names
 from hallmark.cli.terminal import Alias, Json, Reason, emit, out
 
 
@@ -16,7 +17,10 @@ def rollback(
     version: Annotated[int, typer.Argument(help="Version number to serve again.", min=1)],
     reason: Reason,
     model_name: Annotated[
-        str, typer.Option("--model-name", "-n", help="Name in the registry.")
+        str,
+        typer.Option(
+            "--model-name", "-n", help="Name in the registry.", autocompletion=completes(model_names)
+        ),
     ] = TINY_MODEL_NAME,
     alias: Alias = "champion",
     json: Json = False,

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from hallmark import api
-from hallmark.cli.terminal import Json, RunId, emit, out, relative
+from hallmark.cli.completing import completes, judged_datasets, judged_models, judges, words
+from hallmark.cli.help import Commands
+from hallmark.cli.terminal import Json, RunId, counted, emit, out, relative
 
-app = typer.Typer(no_args_is_help=True, help="Recorded runs: list, show, diff, export.")
+app = Commands(no_args_is_help=True, help="Recorded runs: list, show, diff, export, discard.")
 
 
 @app.command("list")
@@ -18,15 +20,34 @@ def list_runs(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Model that was judged or trained from, as it was named, or its short name."
+            "--model",
+            "-m",
+            help="Model that was judged or trained from, as it was named, or its short name.",
+            autocompletion=completes(judged_models),
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Golden dataset: KEY-vN, KEY, or its file.")
+        str | None,
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="Golden dataset: KEY-vN, KEY, or its file.",
+            autocompletion=completes(judged_datasets),
+        ),
     ] = None,
-    judge: Annotated[str | None, typer.Option(help="NAME@vN, or NAME.")] = None,
-    kind: Annotated[str | None, typer.Option(help="baseline or trained.")] = None,
-    status: Annotated[str | None, typer.Option(help="running, finished, failed or interrupted.")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="NAME@vN, or NAME.", autocompletion=completes(judges))
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="baseline or trained.", autocompletion=words("baseline", "trained"))
+    ] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            help="running, finished, failed or interrupted.",
+            autocompletion=words("running", "finished", "failed", "interrupted"),
+        ),
+    ] = None,
     since: Annotated[
         str | None, typer.Option(help="Started since then: 12h, 2d, 1w, or a date such as 2026-11-01 (UTC).")
     ] = None,
@@ -102,6 +123,35 @@ def diff(one: RunId, other: RunId, json: Json = False) -> None:
     show_difference(found)
 
 
+@app.command("discard")
+def discard(
+    run: RunId,
+    reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+    json: Json = False,
+) -> None:
+    """Give up a run that failed or was interrupted, and remove its folder.
+
+    Its row stays, as failed, with who gave it up and why. The same experiment then begins again. Finished
+    runs are never removed.
+    """
+    from dataclasses import asdict
+
+    from experiments import discarding
+    from experiments.workspace import open_workspace
+
+    workspace = open_workspace()
+    if not dry_run:
+        workspace.check_writable()
+    found = discarding.discard(run, workspace, reason, dry_run)
+    if json:
+        emit({**asdict(found), "directory": str(found.directory), "dry_run": dry_run})
+        return
+    verb = "would be removed" if dry_run else "removed"
+    size = f"{counted(found.files, 'file')}, {found.bytes / 1e6:,.1f} MB {verb}"
+    out.print(f"run {found.run_id}: {size}", markup=False, soft_wrap=True)
+
+
 @app.command("export")
 def export(
     run: RunId,
@@ -116,7 +166,10 @@ def export(
     ],
     format: Annotated[  # noqa: A002 - the option's name
         str | None,
-        typer.Option(help="jsonl, parquet, inspect or lm-eval. Default: by the ending of the file."),
+        typer.Option(
+            help="jsonl, parquet, inspect or lm-eval. Default: by the ending of the file.",
+            autocompletion=words("jsonl", "parquet", "inspect", "lm-eval"),
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     json: Json = False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from core.errors import HallmarkError
 from core.settings import get_settings
+from core.text import quiet_json
+from hallmark.cli.completing import aliases, completes, model_names, run_ids
 from hallmark.console import plain_console
 from hallmark.progress import err
 
@@ -27,12 +29,12 @@ Json = Annotated[
     ),
 ]
 
-_ACTING = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters that JSON leaves as they are, and those that turn a line around."""
-
-RunId = Annotated[str, typer.Argument(help="Run id, or a unique beginning or end of one.")]
-Model = Annotated[str, typer.Argument(help="Registered model.")]
-Alias = Annotated[str, typer.Option(help="Which alias moves.")]
+RunId = Annotated[
+    str,
+    typer.Argument(help="Run id, or a unique beginning or end of one.", autocompletion=completes(run_ids)),
+]
+Model = Annotated[str, typer.Argument(help="Registered model.", autocompletion=completes(model_names))]
+Alias = Annotated[str, typer.Option(help="Which alias moves.", autocompletion=completes(aliases))]
 PublicKeys = Annotated[
     list[Path] | None,
     typer.Option(
@@ -61,7 +63,7 @@ def emit(value: Any) -> None:
     """
     encoder = json.JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str)
     for piece in encoder.iterencode(value):
-        sys.stdout.write(_ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", piece))
+        sys.stdout.write(quiet_json(piece))
     sys.stdout.write("\n")
 
 
@@ -70,8 +72,7 @@ def report_error(message: str, exit_code: int) -> None:
     if "--json" in sys.argv:
         sys.stderr.write(json.dumps({"error": message, "exit_code": exit_code}, ensure_ascii=False) + "\n")
     else:
-        err.print("[bold red]error:[/] ", end="")
-        err.print(message, markup=False, soft_wrap=True)
+        err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rich.text import Text
+
 from hallmark.cli.terminal import Json, Port, emit, home, out
 from hallmark.progress import err, say
 
@@ -31,7 +33,5 @@ def _show(folder: Path, address: str, json: bool) -> None:
     out.print(f"[bold]Prefect UI[/]  {page}")
     where = "what PREFECT_SERVER_API_AUTH_STRING says" if given else f"the line in {kept}"
     out.print(f"[bold]sign-in[/]     {where}", soft_wrap=True)
-    out.print("[bold]in a shell[/]  ", end="")
-    out.print(
-        'eval "$(hallmark env)"; prefect deployment run experiment/gpu --watch', markup=False, soft_wrap=True
-    )
+    command = 'eval "$(hallmark env)"; prefect deployment run experiment/experiment --watch'
+    out.print_line(Text.assemble(("in a shell", "bold"), f"  {command}"))

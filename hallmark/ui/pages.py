@@ -77,6 +77,7 @@ class Pages:
             asset=lambda name: f"/assets/{name}?{self.assets[name].sha256[:12]}",
             csrf_field=self._csrf_field,
             with_query=with_query,
+            reviewing=None,
         )
         self.templates.filters.update(
             zip_self=lambda names: [(name, name) for name in names],

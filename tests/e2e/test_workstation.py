@@ -159,7 +159,7 @@ def test_a_second_home_on_the_same_port_is_told_so(place: Workstation, tmp_path:
 def first(place: Workstation, page: Any) -> str:
     """The flow run of an experiment that was started from the UI's form, at its end."""
     known = {found["id"] for found in place.post("/flow_runs/filter")}
-    page.goto(f"{place.address}/deployments/deployment/{place.deployment('experiment/gpu')}/run")
+    page.goto(f"{place.address}/deployments/deployment/{place.deployment('experiment/experiment')}/run")
 
     def field(label: str) -> Any:
         return page.locator(
@@ -296,7 +296,7 @@ def test_ci_waits_for_the_answer_and_fails_when_the_gate_says_no(place: Workstat
         "fail_unless_promoted": True,
     }
     done = place.prefect(
-        "deployment", "run", "experiment/gpu", "--watch", "--param", f"config={json.dumps(config)}"
+        "deployment", "run", "experiment/experiment", "--watch", "--param", f"config={json.dumps(config)}"
     )
     assert done.returncode == 1, done.stdout
     flow_run = next(run for run in place.started() if run["name"].startswith("experiment"))
@@ -311,11 +311,11 @@ def test_ci_waits_for_the_answer_and_fails_when_the_gate_says_no(place: Workstat
 
 def test_bad_input_fails_at_once_with_its_reason_and_is_never_tried_again(place: Workstation) -> None:
     refused = place.prefect(
-        "deployment", "run", "train/gpu", "--watch", "--param", 'config={"train": {"steps": -1}}'
+        "deployment", "run", "train/train", "--watch", "--param", 'config={"train": {"steps": -1}}'
     )
     assert refused.returncode == 1
     assert "steps" in refused.stdout + refused.stderr
-    flow_run = place.start("evaluate/gpu", model="/no/such/model")
+    flow_run = place.start("evaluate/evaluate", model="/no/such/model")
     state, message = place.end_of(flow_run)
     assert state == "FAILED"
     assert "/no/such/model: no such model directory" in message
@@ -357,7 +357,7 @@ def others(place: Workstation, first: str, tmp_path_factory: pytest.TempPathFact
     after = recorded_run(workspace, lambda n, _: f"{OTHERS[n]}\nAnswer: 1", dataset=str(dataset)).run_id
     workspace.registry.close()
     runs = ("--param", f"baseline={before}", "--param", f"candidate={after}")
-    done = place.prefect("deployment", "run", "compare/gpu", "--watch", *runs)
+    done = place.prefect("deployment", "run", "compare/compare", "--watch", *runs)
     assert done.returncode == 0, done.stdout
     [flow_run] = re.findall(r"flow-run/([0-9a-f-]{36})", done.stdout.replace("\n", ""))[:1]
     return str(place.artifacts(flow_run)["comparison"]["id"])
@@ -382,7 +382,7 @@ def test_the_text_of_others_is_text_in_both_uis(
 
 
 def test_no_log_no_state_and_no_name_of_a_run_is_a_link_to_elsewhere(place: Workstation, page: Any) -> None:
-    flow_run = place.start("evaluate/gpu", dataset="http://evil.example/x")
+    flow_run = place.start("evaluate/evaluate", dataset="http://evil.example/x")
     state, message = place.end_of(flow_run)
     assert state == "FAILED"
     assert "'http://evil.example/x': not a dataset name" in message
@@ -413,7 +413,7 @@ def targets(page: Any) -> list[str]:
 def test_no_page_asks_another_machine(place: Workstation, page: Any, asked_elsewhere: list[str]) -> None:
     pages = """dashboard runs flows deployments work-pools work-pools/work-pool/gpu blocks blocks/catalog
         variables automations automations/create events concurrency-limits artifacts settings"""
-    for path in (*pages.split(), f"deployments/deployment/{place.deployment('experiment/gpu')}"):
+    for path in (*pages.split(), f"deployments/deployment/{place.deployment('experiment/experiment')}"):
         page.goto(f"{place.address}/{path}", wait_until="networkidle")
         page.get_by_text("Event Feed").first.wait_for()
         assert asked_elsewhere == [], path
@@ -445,19 +445,19 @@ def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Worksta
     }
     known = {run["run_id"] for run in place.runs()}
 
-    flow_run = place.start("experiment/gpu", **config)
+    flow_run = place.start("experiment/experiment", **config)
     folder = place.wait_for_training(known)
     kill(place.flow_process())
     state, message = place.end_of(flow_run, 60)
     assert (state, "SIGKILL" in message) == ("CRASHED", True)
     assert place.runs()[0]["status"] == "interrupted"
 
-    flow_run = place.start("experiment/gpu", **config)
+    flow_run = place.start("experiment/experiment", **config)
     place.wait_for_training(known)
     kill(place.services()["worker"]["pid"])
     assert place.end_of(flow_run, 60)[0] == "CRASHED"
     assert (place.runs()[0]["status"], "its worker is gone" in place.runs()[0]["error"]) == ("failed", True)
-    left_behind = place.start("experiment/gpu", **config)
+    left_behind = place.start("experiment/experiment", **config)
     place.pretend_it_runs(left_behind, pid=2**22 - 1)
     said = place.up()
     assert "server: runs already" in said
@@ -467,7 +467,7 @@ def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Worksta
         "else it would hold the pool's only place for ever"
     )
 
-    flow_run = place.start("experiment/gpu", **config)
+    flow_run = place.start("experiment/experiment", **config)
     place.wait_for_training(known)
     done = place.hallmark("down")
     assert "worker: stopped" in done.stderr
@@ -478,7 +478,7 @@ def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Worksta
     place.up()
     assert place.state(flow_run)[0] == "CRASHED"
 
-    flow_run = place.start("experiment/gpu", **config)
+    flow_run = place.start("experiment/experiment", **config)
     place.wait_for_training(known)
     kill(place.services()["server"]["pid"])
     time.sleep(8)

@@ -41,6 +41,7 @@ NAMED_BY = {
     "alias": ("model", "name"),
     "alpha_spending": ("model", "number"),
     "attestation": ("model", "number"),
+    "review": ("id",),
     "promotion_log": ("id",),
     "audit_log": ("id",),
 }
@@ -62,6 +63,7 @@ def place(home: Path, tmp_path: Path, registry_url: str | None) -> Iterator[Work
     registry.aliases.set("m", "staging", 1, "to try it", "ana")
     registry.aliases.protect("m", "staging", "it is used", "ana")
     registry.aliases.rollback("m", 1, "too slow", "ana")
+    registry.reviews.add([run.run_id], items[0].trace_id, "fine", reviewer="ana")
     plans = [plan_of(workspace, dataset=dataset, generation={"max_new_tokens": n}) for n in (8, 9)]
     failed, _unfinished = [begin_run(plan, registry) for plan in plans]
     registry.runs.fail(failed.run_id, "the power went")

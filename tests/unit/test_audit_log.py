@@ -47,6 +47,7 @@ def full(registry: Registry, tmp_path: Path) -> Registry:
     registry.aliases.set("m", "other", 2, "to remove", "someone")
     registry.aliases.remove("m", "other", "tried", "someone")
     registry.aliases.rollback("m", 1, "too slow", "someone")
+    registry.reviews.add([run.run_id], "t0", "unclear", note="é\0", reviewer="someone")
     failed = start(registry, "failed")
     registry.runs.trained(failed.run_id, digest("weights"))
     registry.runs.fail(failed.run_id, "no disk")
@@ -108,6 +109,7 @@ def test_a_rung_that_was_changed_added_or_taken_away_is_named(where: str, rung: 
         ("UPDATE metric SET id = id + 1000", "run base-run: its row, its metrics or its predictions"),
         ("UPDATE alias SET protected = NOT protected", "alias m@staging: is protected, but the log"),
         ("DELETE FROM attestation", "attestation of m v2: was removed"),
+        ("UPDATE review SET verdict = 'fine'", "review 1: was changed"),
         ("UPDATE audit_log SET row_key = 'x' WHERE id = 3", "log row 3: was changed after it was written"),
         ("DELETE FROM audit_log WHERE id = 3", "log row 4: row 3 before it is missing"),
     ],
@@ -175,7 +177,7 @@ def test_both_databases_have_the_same_hashes_of_the_same_rows(
             seen.append([tuple(entry) for entry in entries])
         registry.close()
     assert seen[0] == seen[1]
-    assert {table for _, table, _, _ in seen[0]} == {*KEYS, CONTENT}
+    assert {table for _, table, _, _ in seen[0]} == {*KEYS, CONTENT} - {"review"}, "they had no reviews"
 
 
 def test_a_run_whose_prediction_was_edited_is_refused_as_evidence(full: Registry) -> None:

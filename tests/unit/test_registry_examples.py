@@ -31,6 +31,7 @@ MODULES = (
     "registry.models",
     "registry.opening",
     "registry.registry",
+    "registry.reviews",
     "registry.runs",
 )
 MODEL = "tiny-reasoner"

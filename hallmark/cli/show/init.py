@@ -19,7 +19,7 @@ def show_prepared(prepared: Prepared) -> None:
         "training set": _imported(prepared.train, "trace") if prepared.train else "none",
     }
     for name, fact in facts.items():
-        out.print(f"{name:<13} {fact}", markup=False, soft_wrap=True)
+        out.print(f"{name:<13} {fact}", markup=False, soft_wrap=True, hanging=14)
     if prepared.untrained:
         out.print(Text(f"Nothing is trained: {prepared.untrained}", "yellow"), soft_wrap=True)
     out.print(" ".join(prepared.golden.can_show[:1]), markup=False)
@@ -33,7 +33,7 @@ def show_prepared(prepared: Prepared) -> None:
     out.print(table)
     out.print()
     out.print(f"{prepared.config} is written: look at it, change what you like. Then run:", markup=False)
-    out.print(Text(f"  {prepared.command}", "bold"), soft_wrap=True)
+    out.print_line(Text(f"  {prepared.command}", "bold"))
     if prepared.minutes is not None:
         about = f"{max(1, prepared.minutes):,.0f} minutes"
         out.print(f"On this CPU, as busy as it is now, it takes about {about}.")

@@ -39,7 +39,7 @@ def show_models(models: Sequence[ModelSummary]) -> None:
 def show_version(document: Mapping[str, Any]) -> None:
     """Print what pins a version, and where it is."""
     for name in SHOWN:
-        out.print(f"{name:<16} {document[name]}", markup=False, soft_wrap=True)
+        out.print(f"{name:<16} {document[name]}", markup=False, soft_wrap=True, hanging=17)
 
 
 def show_versions(versions: Sequence[ModelVersion]) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.text import Text
 
 from evaluation.gate import CUT_SHARE, GateDecision
 from experiments.result import ExperimentResult, PromotionResult, log_line
 from hallmark.cli.show.tables import comparison_table, decision_table, more_categories, rungs_table
 from hallmark.cli.terminal import out, relative
+from hallmark.console import PlainConsole
 
 
-def show_result(result: ExperimentResult, console: Console = out) -> None:
+def show_result(result: ExperimentResult, console: PlainConsole = out) -> None:
     """Print what was compared, the table, the decision with its reason, where the files are, and what to type
     next.
     """
@@ -39,22 +39,22 @@ def show_result(result: ExperimentResult, console: Console = out) -> None:
     _show_decision(result, console)
     console.print()
     for name, value in _facts(result):
-        console.print(f"{name:<12} {value}", soft_wrap=True, markup=False)
+        console.print(f"{name:<12} {value}", soft_wrap=True, markup=False, hanging=13)
     console.print()
     console.print(Text("Next", "bold"))
     for command, purpose in _next(result):
-        console.print(Text(f"  {command}", "cyan"), soft_wrap=True)
+        console.print_line(Text(f"  {command}", "cyan"))
         console.print(Text(f"      {purpose}", "dim"))
 
 
-def _show_decision(result: ExperimentResult, console: Console) -> None:
+def _show_decision(result: ExperimentResult, console: PlainConsole) -> None:
     console.print(Text(result.headline, "bold yellow" if result.outcome == "refused" else "bold green"))
     _show_requirements(result.decision, console)
     for reason in result.reasons:
         console.print(reason, markup=False)
 
 
-def _show_requirements(decision: GateDecision | None, console: Console) -> None:
+def _show_requirements(decision: GateDecision | None, console: PlainConsole) -> None:
     """A table of what was required, where it was more than a gain on one dataset."""
     if decision is not None and decision.is_suite:
         console.print()

@@ -26,8 +26,8 @@ def report_run(result: RunResult, json: bool) -> None:
     show_run(result)
     if result.score is not None and result.score < 1:
         out.print()
-        out.print(Text("What did it say? ", "bold"), end="")
-        out.print(Text(f"hallmark runs show {result.run_id} --wrong 5", "cyan"), soft_wrap=True)
+        command = f"hallmark runs show {result.run_id} --wrong 5"
+        out.print_line(Text.assemble(("What did it say? ", "bold"), (command, "cyan")))
 
 
 def show_run(result: RunResult) -> None:
@@ -43,13 +43,13 @@ def show_run(result: RunResult) -> None:
         "from": f"predictions of run {source}" if (source := run.manifest.get("rejudged_from")) else "",
         "imported": imported_from(run.manifest),
         "started": run.started_at,
-        "finished": run.finished_at or "",
+        "finished" if run.status == "finished" else "ended": run.finished_at or "",
         "error": run.error or "",
         "files": relative(place) if is_here(place) else f"{place}, on another machine or no longer there",
     }
     for name, value in facts.items():
         if value:
-            out.print(f"{name:<9} {value}", markup=False, soft_wrap=True)
+            out.print(f"{name:<9} {value}", markup=False, soft_wrap=True, hanging=10)
     if result.metrics:
         table = plain_table(["metric", "category", "items", "value", "95 % interval"], right=(2, 3, 4))
         overall = [row for row in result.metrics if not row.category]
@@ -63,21 +63,21 @@ def show_run(result: RunResult) -> None:
         if more := more_largest(len(categories), "All: --json"):
             out.print(more)
         out.print()
-        out.print(f"judged    {_reasons(result.counts)}", markup=False)
+        out.print(f"judged    {_reasons(result.counts)}", markup=False, soft_wrap=True, hanging=10)
         if result.rungs:
             found = ", ".join(f"{right + wrong} {rung}" for rung, (right, wrong) in result.rungs.items())
-            out.print(f"found by  {found}", markup=False, soft_wrap=True)
+            out.print(f"found by  {found}", markup=False, soft_wrap=True, hanging=10)
         if (cut := result.truncated) is not None:
             below = f"{cut['completions_below_one']} of them without the full score"
             completions = f"{cut['completions']} completions at max_new_tokens ({below})"
             number = "an unknown number of" if cut["prompts"] is None else cut["prompts"]
             prompts = f"{number} prompts to fit the context"
-            out.print(f"cut off   {completions}, {prompts}", soft_wrap=True)
+            out.print(f"cut off   {completions}, {prompts}", soft_wrap=True, hanging=10)
     if ended := Counter(((run.predictions_meta or {}).get("ended_otherwise") or {}).values()):
         shown = ", ".join(f"{count} by {reason}" for reason, count in ended.most_common())
-        out.print(f"ended     {shown}, as the server says", markup=False, soft_wrap=True)
+        out.print(f"ended     {shown}, as the server says", markup=False, soft_wrap=True, hanging=10)
     for hint in result.hints:
-        out.print(Text.assemble(("hint      ", "yellow"), hint), soft_wrap=True)
+        out.print(Text.assemble(("hint      ", "yellow"), hint), soft_wrap=True, hanging=10)
 
 
 def imported_from(manifest: Mapping[str, Any]) -> str:

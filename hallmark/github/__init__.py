@@ -1,0 +1,1 @@
+"""GitHub Actions around a command: the job's summary, annotations, and one comment on the pull request."""
