@@ -15,7 +15,7 @@ from experiments.runs import RunRef
 from registry import Registry
 from reports import prefect_pages
 from reports.markdown import prose
-from tasks.retryable import harmless
+from tasks.logs import harmless
 from trainer.contract import TrainResult
 
 SHOWN_FLIPS = 10

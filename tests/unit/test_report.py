@@ -31,7 +31,7 @@ from reports.prefect_pages import (
     text_cell,
     training_report,
 )
-from tasks import retryable
+from tasks import logs
 from trainer.contract import TrainResult
 
 pytestmark = pytest.mark.unit
@@ -234,7 +234,7 @@ def test_an_address_in_a_log_is_no_link(level: int) -> None:
         record = logging.getLogger("prefect.flow_runs").makeRecord(
             "prefect.flow_runs", level, "f", 1, "see %s", ("http://evil.example",), sys.exc_info()
         )
-    assert retryable.without_links in logging.getLogger("prefect.task_runs").filters
+    assert logs.without_links in logging.getLogger("prefect.task_runs").filters
     assert logging.getLogger("prefect.flow_runs").filter(record)
     shown = logging.Formatter("%(message)s").format(record)
     assert shown.startswith("see http[:]//evil.example\nTraceback")
