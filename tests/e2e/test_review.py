@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import socket
 import subprocess
@@ -99,10 +98,10 @@ def test_from_a_look_at_two_runs_to_a_decision_on_the_revised_set(
     page.get_by_label("baseline").fill(base.run_id)
     page.get_by_label("candidate").fill(candidate.run_id)
     page.get_by_role("button", name="go through").click()
-    page.wait_for_url(re.compile("/review/queue"))
+    page.get_by_text("of them reviewed").wait_for()  # not the page that says that it is being prepared
     assert_accessible(page)
     page.keyboard.press("j")
-    page.wait_for_url(re.compile("/review/items/"))
+    page.locator("section.review").wait_for()
     assert "every run is wrong, with the same answer" in page.locator("nav.steps").inner_text()
     assert_accessible(page)
     first = page.url
@@ -117,6 +116,7 @@ def test_from_a_look_at_two_runs_to_a_decision_on_the_revised_set(
     page.keyboard.press("1")
     page.wait_for_url(lambda url: "/review/items/" in url and trace_id not in url)
     page.goto(first)
+    page.locator("section.review").wait_for()
     assert "it is 1 of <b>none</b>" in page.locator("section.review li").inner_text()
     assert_accessible(page)
 
@@ -149,5 +149,5 @@ def test_from_a_look_at_two_runs_to_a_decision_on_the_revised_set(
     )
     assert "The candidate's answers were among them" in decision["reasons"][-1]
     page.goto(f"/compare?baseline={again[0]}&candidate={again[1]}")
-    assert "few-v2 is few-v1 revised" in page.locator("main").inner_text()
+    page.get_by_text("few-v2 is few-v1 revised").first.wait_for()
     assert hallmark("verify").returncode == 0
