@@ -149,7 +149,7 @@ class Workstation:
         [found] = self.post("/flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}})
         return found["state"]["type"], found["state"]["message"] or ""
 
-    def end_of(self, flow_run: str, seconds: float = 300) -> tuple[str, str]:
+    def end_of(self, flow_run: str, seconds: float = 600) -> tuple[str, str]:
         """The state in which a flow run ended."""
         return self.wait(
             lambda: state if (state := self.state(flow_run))[0] in ENDINGS else None,
