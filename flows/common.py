@@ -20,6 +20,7 @@ from experiments.runs import RunRef, owned
 from experiments.workspace import open_workspace
 from flows.naming import run_name
 from tasks.events import emit_failure
+from tasks.heartbeats import begin_heartbeats, end_heartbeats
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -55,7 +56,11 @@ def loop_flow(
         validate_parameters=True,
         persist_result=True,
         result_serializer="json",
-        on_failure=[report_failure],
+        on_running=[begin_heartbeats],
+        on_completion=[end_heartbeats],
+        on_failure=[end_heartbeats, report_failure],
+        on_crashed=[end_heartbeats],
+        on_cancellation=[end_heartbeats],
     )
     return lambda function: decorate(reason_alone(function))
 

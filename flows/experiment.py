@@ -50,6 +50,6 @@ def experiment(
         comparison = compare(base[0].run_id, first.run_id)
         runs = ExperimentRuns(base=base, served=served, trained=trained)
         result = promote_if_better(config, runs, comparison)
-    if config.fail_unless_promoted and not result.stands:
+    if config.fail_unless_promoted and result.refused:
         raise GateRefused(result.decision)
     return result

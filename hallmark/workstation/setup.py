@@ -15,12 +15,10 @@ from typing import Any
 from core.errors import InputError
 from core.files import make_home
 from hallmark.workstation.deploying import PROJECT, deploy, deployments, remove_renamed
-from hallmark.workstation.prefect_environment import HEARTBEAT_SECONDS
 from hallmark.workstation.reaching import Address
 from hallmark.workstation.services import SERVER
 
 POOL = "gpu"
-HEARTBEAT = "prefect.flow-run.heartbeat"
 ZOMBIE = "Its process stopped reporting. Start the same experiment again: it continues."
 NOTIFY_BLOCK = "hallmark-notify"
 RENAMED = (
@@ -225,6 +223,7 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
     from prefect.events.schemas.events import ResourceSpecification
 
     from tasks.events import FAILED, PROMOTED, REFUSED, ROLLED_BACK
+    from tasks.heartbeats import EVERY_SECONDS, HEARTBEAT
 
     endings = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
     yield (
@@ -237,7 +236,7 @@ def _automations(notify: Any | None) -> Iterator[tuple[str, str, Any, list[Any]]
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=timedelta(seconds=4 * HEARTBEAT_SECONDS),
+            within=timedelta(seconds=4 * EVERY_SECONDS),
         ),
         [ChangeFlowRunState(state=StateType.CRASHED, message=ZOMBIE)],
     )
