@@ -29,10 +29,16 @@ BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<why>.+?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.S | re.M
 )
 
-STAND_INS = {r"\bMODEL\b": "tiny-base --limit 20", r"\bDATA\.jsonl": "support-v1.jsonl"}
-"""What is run where a page leaves the name to the reader."""
-
 FIRST, LAST = (f'"$(ls "$HALLMARK_HOME/runs" | {end} -1)"' for end in ("head", "tail"))
+
+STAND_INS = {
+    r"\bRUN RUN\b": f"{FIRST} {LAST}",
+    r"\bBASELINE\b": FIRST,
+    r"\b(RUN|CANDIDATE)\b": LAST,
+    r"\bMODEL\b": "tiny-base --limit 20",
+    r"\bDATA\.jsonl": "support-v1.jsonl",
+}
+"""What is run where a page leaves the name to the reader; of two runs, the oldest and the newest."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,9 @@ class Block:
 
     @property
     def script(self) -> str:
-        """The commands with stand-ins: `RUN RUN` are the first and the newest run, `RUN` is the newest."""
-        text = re.sub(r"\bRUN RUN\b", f"{FIRST} {LAST}", self.text)
-        for name, instead in {r"\bRUN\b": LAST, **STAND_INS}.items():
+        """The commands with stand-ins."""
+        text = self.text
+        for name, instead in STAND_INS.items():
             text = re.sub(name, lambda _, instead=instead: instead, text)
         return f"echo '== {self.where}' >&2\n{text}"
 
