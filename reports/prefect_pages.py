@@ -19,10 +19,14 @@ from experiments.comparing import Flip
 from experiments.differences import shown
 from experiments.reproducing import Reproduction
 from experiments.result import ExperimentResult, log_line
-from reports.markdown import code, prose, table
+from experiments.runs import RunRef
+from reports.markdown import code, facts, prose, stacked, table
 from trainer.contract import TrainResult
 
 SHOWN_TEXT = 160
+"""Characters of somebody else's text in a table."""
+SHOWN_ANSWER = 600
+"""Characters of what a model wrote, and of what it was asked."""
 LARGEST_PICTURE = 400_000
 """Bytes of SVG that are put into a page; a larger one is named by its path."""
 
@@ -32,6 +36,11 @@ def text_cell(text: str) -> str:
     the page.
     """
     return code(cut(" ".join(text.split()), SHOWN_TEXT))
+
+
+def whole_text(text: str) -> str:
+    """The same where it has a line of its own, so that more of it has room."""
+    return code(cut(" ".join(text.split()), SHOWN_ANSWER)) or "nothing"
 
 
 def picture(svg: bytes, description: str) -> str:
@@ -78,21 +87,20 @@ def metrics_report(
             parts.append(table(["answer found by", "right", "wrong"], where))
         parts += map(prose, hints(counted))
     if wrong:
-        asked = [_answer_cells(answer) for answer in wrong]
-        parts += ["### What it said", table(["item", "asked", "right answer", "judged", "answer"], asked)]
-        parts.append(f"More: {code(f'hallmark runs show {run} --wrong 50')}")
+        total = sum(snapshot.counts.values()) - snapshot.counts.get("correct", 0)
+        shown_of = f"The first {len(wrong)} that are not right" + (f", of {total:,}" if total else "")
+        parts += ["### What it said", f"{shown_of}. More: {code(f'hallmark runs show {run} --wrong 50')}"]
+        parts.append(stacked((whole_text(answer.trace_id), _answer_facts(answer)) for answer in wrong))
     return "\n\n".join(parts)
 
 
-def _answer_cells(answer: Answer) -> tuple[str, ...]:
-    texts = (
-        answer.trace_id,
-        answer.asked[-1]["content"],
-        " or ".join(answer.accepted),
-        answer.verdict,
-        answer.prediction,
-    )
-    return tuple(map(text_cell, texts))
+def _answer_facts(answer: Answer) -> list[tuple[str, str]]:
+    return [
+        ("asked", whole_text(answer.asked[-1]["content"])),
+        ("right answer", whole_text(" or ".join(answer.accepted))),
+        ("judged", whole_text(answer.verdict)),
+        ("answer", whole_text(answer.prediction)),
+    ]
 
 
 def _size(metrics: Mapping[str, Metric]) -> tuple[int, float]:
@@ -109,7 +117,7 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         curve_path: where it is.
         run: the run's name, or a link to it.
     """
-    facts = [
+    figures = [
         ("steps", f"{result.steps:,}" + (" (stopped early)" if result.stopped_early else "")),
         ("step that was kept", f"{result.best_step:,}"),
         ("loss, first step", f"{result.first_loss:.4f}"),
@@ -129,18 +137,18 @@ def training_report(result: TrainResult, curve: bytes | None, curve_path: str, r
         if curve is not None and small
         else f"The loss curve is in {code(curve_path)}."
     )
-    return "\n\n".join([f"Run {run}", shown, table(["", ""], facts)])
+    return "\n\n".join([f"Run {run}", shown, facts(figures)])
 
 
 def _traces(result: TrainResult) -> list[tuple[str, str]]:
     """How many traces there were; nothing for a run from before that was recorded."""
     if result.traces is None or result.epochs is None:
         return []
-    facts = [("traces", f"{result.traces:,}, each seen {result.epochs:.3g} times")]
+    found = [("traces", f"{result.traces:,}, each seen {result.epochs:.3g} times")]
     for count, what in ((result.dropped, "dropped"), (result.truncated, "cut off at the end")):
         if count:
-            facts.append((f"too long, {what}", f"{count:,}"))
-    return facts
+            found.append((f"too long, {what}", f"{count:,}"))
+    return found
 
 
 def _rate(result: TrainResult) -> float:
@@ -159,27 +167,30 @@ def comparison_report(
     """
     first, second = comparison.baseline, comparison.candidate
     overall = table(
-        ["items", "baseline", "candidate", "delta", "95 % interval", "p", "better / worse"],
+        ["items", "baseline", "candidate", "delta"],
         [
             (
-                str(comparison.n),
+                f"{comparison.n:,}",
                 percent(first.value),
                 f"**{percent(second.value)}**",
                 f"**{points(comparison.delta)}**",
-                f"{points(comparison.ci_low)} to {points(comparison.ci_high)}",
-                p_text(comparison.p_value),
-                f"{len(comparison.gained)} / {len(comparison.lost)}",
             )
         ],
     )
-    runs = ", ".join(
-        f"{role} {links.get(run, run)}"
-        for role, run in (("baseline", comparison.baseline_run), ("candidate", comparison.candidate_run))
+    test = (
+        f"95 % interval {points(comparison.ci_low)} to {points(comparison.ci_high)}, p "
+        f"{p_text(comparison.p_value)} ({comparison.test_name}). {len(comparison.gained):,} got better, "
+        f"{len(comparison.lost):,} got worse."
     )
-    judged = f"On {code(comparison.dataset)}, judged by {code(comparison.judge)}"
+    runs = [
+        (role, links.get(run, run))
+        for role, run in (("baseline", comparison.baseline_run), ("candidate", comparison.candidate_run))
+    ]
     parts = [
-        f"{judged}: {runs}. p value: {comparison.test_name}.",
+        f"On {code(comparison.dataset)}, judged by {code(comparison.judge)}.",
         overall,
+        test,
+        facts(runs),
         *map(prose, comparison.notes),
         picture(draw_comparison(comparison), "scores with intervals, overall and by category"),
     ]
@@ -190,11 +201,15 @@ def comparison_report(
             parts += [f"### {title}", _groups(most_changed(groups))]
             if more := more_changed(groups, f"All: {code('hallmark compare --json')}"):
                 parts.append(more)
+    every = code(f"hallmark compare {comparison.baseline_run} {comparison.candidate_run} --flips")
     for title, ids, examples in (
-        ("Got better", comparison.gained, flips[0]),
         ("Got worse", comparison.lost, flips[1]),
+        ("Got better", comparison.gained, flips[0]),
     ):
-        parts += [f"### {title}: {len(ids)}", _flips(examples) if examples else "None."]
+        parts.append(f"### {title}: {len(ids):,}")
+        if len(examples) < len(ids):
+            parts.append(f"The first {len(examples)} of {len(ids):,}. All, side by side: {every}")
+        parts.append(_flips(examples) if examples else "None.")
     return "\n\n".join(parts)
 
 
@@ -210,43 +225,31 @@ def _rungs(form: FormAndSkill) -> str:
     return table(columns, rows)
 
 
-def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:
-    """What was decided, why, and about which runs.
+def decision_report(verdict: ExperimentResult, links: Mapping[str, str], comparison_page: str = "") -> str:
+    """What was decided, why, and about which runs, with their scores.
 
     Args:
         verdict: of the experiment.
         links: run id -> how to show it.
+        comparison_page: where the comparison is; empty where nobody knows.
     """
+    found, gate = verdict.comparison, verdict.gate_comparison
     rows = [
-        (
-            "baseline",
-            links.get(verdict.baseline.run_id, verdict.baseline.run_id),
-            "reused: same inputs" if verdict.baseline.reused else "",
-        ),
-        (
-            "trained",
-            links.get(verdict.trained.run_id, verdict.trained.run_id),
-            "continued" if verdict.trained.continued else "",
-        ),
+        _judged("trained", verdict.trained, found.candidate.value, links),
+        _judged("baseline", verdict.baseline, found.baseline.value, links),
     ]
     if verdict.against.run_id != verdict.baseline.run_id:
-        rows.append(
-            (
-                "champion",
-                links.get(verdict.against.run_id, verdict.against.run_id),
-                "what the gate compared with",
-            )
-        )
+        score = gate.baseline.value if gate is not None else found.candidate.value
+        rows.append(_judged("champion", verdict.against, score, links))
     if verdict.repeats:
-        rows.append(
-            ("repeated", links.get(verdict.repeats, verdict.repeats), "same inputs, same predictions")
-        )
+        again = links.get(verdict.repeats, verdict.repeats)
+        rows.append(("repeats", percent(found.candidate.value), f"{again}, the same predictions"))
     parts = [f"## {prose(verdict.headline)}"]
     if (decision := verdict.decision) is not None and decision.is_suite:
         required = decision_rows(decision.requirements, decision.limits)
         parts.append(table(list(COLUMNS), [tuple(map(text_cell, row)) for row in required]))
-    parts += [*map(prose, verdict.reasons), table(["run", "", ""], rows)]
-    facts = [
+    parts += [*map(prose, verdict.reasons), table(["", "score", "run"], rows)]
+    known = [
         ("version", code(f"{verdict.model_name} v{verdict.version}") if verdict.version else "none"),
         ("champion", code(f"{verdict.model_name} v{verdict.champion}") if verdict.champion else "none"),
         ("weights", f"sha256 `{verdict.weights_sha256}`"),
@@ -254,10 +257,18 @@ def decision_report(verdict: ExperimentResult, links: Mapping[str, str]) -> str:
         ("model", code(str(verdict.weights))),
     ]
     if verdict.report is not None:
-        facts.append(("report, with every item", code(str(verdict.report))))
+        known.insert(0, ("report, with every item", code(str(verdict.report))))
     if verdict.head is not None:
-        facts.append(("log", code(log_line(verdict.head))))
-    return "\n\n".join([*parts, table(["", ""], facts)])
+        known.append(("log", code(log_line(verdict.head))))
+    if comparison_page:
+        known.insert(0, ("comparison", f"[what got better and what got worse]({comparison_page})"))
+    return "\n\n".join([*parts, facts(known)])
+
+
+def _judged(role: str, run: RunRef, score: float, links: Mapping[str, str]) -> tuple[str, str, str]:
+    """A row of the runs that a decision rests on."""
+    how = ", reused" if run.reused else ", continued" if run.continued else ""
+    return role, percent(score), f"{links.get(run.run_id, run.run_id)}{how}"
 
 
 def reproduction_report(reproduction: Reproduction) -> str:
@@ -278,17 +289,18 @@ def reproduction_report(reproduction: Reproduction) -> str:
 
 
 def _groups(groups: Sequence[Group]) -> str:
-    columns = ["", "items", "baseline", "candidate", "delta", "better / worse", "p (Holm)"]
+    """What fits a phone comes first: a page cuts a table off on the right."""
+    columns = ["", "baseline", "candidate", "delta", "better / worse", "items", "p (Holm)"]
     return table(
         columns,
         [
             (
                 text_cell(group.name),
-                str(group.n),
                 percent(group.baseline),
                 percent(group.candidate),
                 f"**{points(group.delta)}**" if group.p_holm < 0.05 else points(group.delta),
                 f"{group.gained} / {group.lost}",
+                str(group.n),
                 p_text(group.p_holm),
             )
             for group in groups
@@ -297,9 +309,17 @@ def _groups(groups: Sequence[Group]) -> str:
 
 
 def _flips(flips: Sequence[Flip]) -> str:
-    columns = ["item", "prompt", "right answer", "baseline", "candidate"]
-    return table(
-        columns, [tuple(map(text_cell, (f.trace_id, f.prompt, f.answer, f.before, f.after))) for f in flips]
+    return stacked(
+        (
+            whole_text(flip.trace_id),
+            [
+                ("asked", whole_text(flip.prompt)),
+                ("right answer", whole_text(flip.answer)),
+                ("baseline", whole_text(flip.before)),
+                ("candidate", whole_text(flip.after)),
+            ],
+        )
+        for flip in flips
     )
 
 

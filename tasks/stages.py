@@ -82,6 +82,18 @@ def note(progress: Progress) -> None:
         page.note(progress)
 
 
+def remember_comparison(address: str) -> None:
+    """Keep where the comparison is shown, for the decision's page."""
+    if (page := _page.get()) is not None:
+        page.comparison = address
+
+
+def comparison_page() -> str:
+    """Where the comparison of this experiment is shown; empty where nobody knows."""
+    page = _page.get()
+    return page.comparison if page is not None else ""
+
+
 class _Page:
     """A flow run's page. Nobody looks at it where a terminal shows the progress, so nothing is sent there."""
 
@@ -89,6 +101,7 @@ class _Page:
         self.logger = task_logger()
         self.artifacts = None if is_listened_to() else ProgressArtifacts(every=SHOW_EVERY_SECONDS)
         self.jobs, self.done, self.in_job = 0, 0, False
+        self.comparison = ""
         self.show("planning", 0.0)
 
     def tell(self, teller: logging.Logger | logging.LoggerAdapter[logging.Logger], line: str) -> None:

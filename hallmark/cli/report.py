@@ -21,8 +21,8 @@ def report(
     candidate: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
-            help="Candidate that is compared with the first run, the baseline.",
+            metavar="CANDIDATE",
+            help="What is compared with the first run, the baseline.",
             show_default=False,
             autocompletion=completes(run_ids),
         ),

@@ -22,14 +22,16 @@ from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
 from experiments.differences import Difference
 from experiments.reproducing import Changed, Reproduction
-from reports.markdown import code, prose, table
+from reports.markdown import code, prose, stacked, table
 from reports.prefect_pages import (
+    SHOWN_ANSWER,
     SHOWN_TEXT,
     comparison_report,
     metrics_report,
     reproduction_report,
     text_cell,
     training_report,
+    whole_text,
 )
 from tasks import logs
 from trainer.contract import TrainResult
@@ -53,14 +55,21 @@ def test_the_report_holds_tables_picture_flips_and_links(comparison: Comparison)
     flip = Flip("t11", "What is 1 + 1?", "2", "Answer: 3", "Answer: 2")
     text = comparison_report(comparison, ([flip], []), {"run-trained": "[run-trained](/runs/flow-run/1)"})
     assert "| 40 | 25.0 % | **75.0 %** | **+50.0** |" in text
-    assert "| 20 / 0 |" in text
+    assert "20 got better, 0 got worse." in text
     assert "### By category" in text
-    assert "| `addition` | 20 |" in text
+    assert re.search(r"\| `addition` \| [\d.]+ % \| [\d.]+ % \| ", text), "what a phone shows comes first"
     assert "### Got better: 20" in text
-    assert "| `t11` | `What is 1 + 1?` | `2` | `Answer: 3` | `Answer: 2` |" in text
-    assert "### Got worse: 0" in text
-    assert "candidate [run-trained](/runs/flow-run/1)" in text
-    assert "baseline run-base" in text
+    assert "The first 1 of 20. All, side by side: `hallmark compare run-base run-trained --flips`" in text
+    stacked = [
+        "asked: `What is 1 + 1?`",
+        "right answer: `2`",
+        "baseline: `Answer: 3`",
+        "candidate: `Answer: 2`",
+    ]
+    assert "**`t11`**\n\n- " + "\n- ".join(stacked) in text
+    assert "### Got worse: 0\n\nNone." in text
+    assert "- candidate: [run-trained](/runs/flow-run/1)" in text
+    assert "- baseline: run-base" in text
     picture = re.search(r"!\[[^]]*\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", text)
     assert picture
     assert ET.fromstring(base64.b64decode(picture[1])).tag.endswith("svg")
@@ -169,6 +178,18 @@ def test_any_text_stays_one_cell_of_its_table(text: str) -> None:
     row = cells(table(["prediction", ""], [[text_cell(text), "next"]]))
     assert len(row) == 2
     assert_shown(row[0], visible(cut(" ".join(text.split()), SHOWN_TEXT)))
+
+
+@given(anything)
+def test_any_text_stays_one_line_of_its_item(text: str) -> None:
+    page = stacked([(whole_text(text), [("asked", whole_text(text)), ("answer", "next")])])
+    parts = [token for token in MarkdownIt("gfm-like").parse(page) if token.type == "inline"]
+    expected = visible(cut(" ".join(text.split()), SHOWN_ANSWER)) or "nothing"
+    title, asked, answer = (each.children or [] for each in parts)
+    assert "".join(token.content for token in title) == expected
+    assert {token.type for token in title} <= {*POWERLESS, "strong_open", "strong_close"}
+    assert_shown(asked, f"asked: {expected}")
+    assert_shown(answer, "answer: next")
 
 
 @given(anything)
