@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import threading
@@ -14,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich._export_format import CONSOLE_SVG_FORMAT
 
 from experiments.result import ExperimentResult
 from experiments.workspace import open_workspace
 from hallmark import api
 from hallmark.cli.show.result import show_result
+from hallmark.console import plain_console
 
 IMAGES = Path(__file__).parent / "images"
 WIDE, NARROW = {"width": 1300, "height": 900}, {"width": 400, "height": 800}
@@ -35,7 +37,8 @@ def main() -> None:
     try:
         with browser() as started, pages() as address:
             look = f"baseline={baseline}&candidate={candidate}"
-            photograph(started, f"file://{report.absolute()}#show=worse", "report", WIDE)
+            photograph(started, f"file://{report.absolute()}", "report", WIDE)
+            photograph(started, f"file://{report.absolute()}#show=worse", "report-items", WIDE, "j")
             photograph(started, f"file://{report.absolute()}", "report-phone", NARROW)
             photograph(started, f"{address}/runs", "ui-runs", WIDE)
             photograph(started, f"{address}/compare?{look}", "ui-compare", WIDE)
@@ -47,9 +50,11 @@ def main() -> None:
 def terminal(result: ExperimentResult) -> None:
     """The end of `hallmark experiment`, as an SVG."""
     with Path(os.devnull).open("w") as nowhere:
-        console = Console(record=True, width=102, file=nowhere, force_terminal=True, highlight=False)
+        console = plain_console(record=True, width=102, file=nowhere, force_terminal=True)
         show_result(result, console)
-    console.save_svg(str(IMAGES / "experiment.svg"), title="hallmark experiment")
+    # without the fonts that Rich's format loads from elsewhere
+    own = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    console.save_svg(str(IMAGES / "experiment.svg"), title="hallmark experiment", code_format=own)
 
 
 @contextmanager
@@ -82,11 +87,14 @@ def pages() -> Iterator[str]:
     thread.join()
 
 
-def photograph(started: Any, address: str, name: str, size: dict[str, int]) -> None:
-    """Keep a picture of a page, in a window of this size, in light colours."""
+def photograph(started: Any, address: str, name: str, size: dict[str, int], key: str | None = None) -> None:
+    """Keep a picture of a page, in a window of this size, in light colours, after a key was pressed."""
     page = started.new_page(viewport=size, color_scheme="light", reduced_motion="reduce", locale="en")
     page.goto(address)
     page.wait_for_load_state("networkidle")
+    if key is not None:
+        page.keyboard.press(key)
+        page.wait_for_load_state("networkidle")
     page.screenshot(path=IMAGES / f"{name}.png")
     page.close()
 
