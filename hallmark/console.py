@@ -39,7 +39,7 @@ class PlainConsole(Console):
         Args:
             objects: what is printed.
             soft_wrap: see `plain_console`.
-            hanging: by how many columns the lines after the first are indented.
+            hanging: by how many columns the lines after the first are indented; by default as the first.
             options: further arguments of `rich.console.Console.print`.
         """
         if soft_wrap and self.is_terminal:
@@ -66,6 +66,7 @@ class PlainConsole(Console):
 def _between_words(line: Text, width: int, hanging: int) -> Text:
     """A line as several, none of them wider than this unless one of its words is."""
     breaks, used = [], 0
+    hanging = hanging or len(line.plain) - len(line.plain.lstrip())
     for word in re.finditer(r"\s*\S+", line.plain):
         wide, begins = cell_len(word[0]), word.end() - len(word[0].lstrip())
         if used and used + wide > width:

@@ -14,7 +14,7 @@ from experiments.result import ExperimentResult
 from experiments.run_files import RunFiles, files_of, is_here
 from experiments.runs import RunRef
 from registry import Registry
-from reports import prefect_pages
+from reports import prefect_pages, prefect_runs
 from reports.markdown import prose
 from tasks import stages
 from tasks.logs import harmless
@@ -38,7 +38,7 @@ def show_training(run: RunRef, result: TrainResult) -> None:
     _publish(
         "loss-curve",
         f"Training of run {run.run_id}",
-        lambda: prefect_pages.training_report(
+        lambda: prefect_runs.training_report(
             result, curve.read_bytes() if curve.is_file() else None, str(curve), run.run_id
         ),
     )
@@ -52,7 +52,7 @@ def show_metrics(run: RunRef, registry: Registry) -> None:
         snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
         counts = count_answers(registry.runs.get(run.run_id), registry)
         wrong = answers(run.run_id, registry, wrong=SHOWN_WRONG)
-        return prefect_pages.metrics_report(snapshot, run.run_id, counts, wrong)
+        return prefect_runs.metrics_report(snapshot, run.run_id, counts, wrong)
 
     _publish("metrics", f"Scores of run {run.run_id}", text)
 

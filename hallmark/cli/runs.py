@@ -64,9 +64,7 @@ def list_runs(
     if json:
         emit([summary.document() for summary in found])
         return
-    table = plain_table(["run", "status", "score", "what"], right=(2,))
-    table.columns[-1].no_wrap = False
-    table.columns[-1].overflow = "fold"
+    table = plain_table(["run", "status", "score", "what"], right=(2,), whole=(0, 1))
     for summary in found:
         score = "" if summary.score is None else f"{100 * summary.score:.1f} %"
         what = Text(summary.run.name)

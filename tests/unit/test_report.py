@@ -23,16 +23,9 @@ from experiments.comparing import Flip
 from experiments.differences import Difference
 from experiments.reproducing import Changed, Reproduction
 from reports.markdown import code, prose, stacked, table
-from reports.prefect_pages import (
-    SHOWN_ANSWER,
-    SHOWN_TEXT,
-    comparison_report,
-    metrics_report,
-    reproduction_report,
-    text_cell,
-    training_report,
-    whole_text,
-)
+from reports.prefect_pages import comparison_report, reproduction_report
+from reports.prefect_runs import metrics_report, training_report
+from reports.prefect_text import SHOWN_ANSWER, SHOWN_TEXT, text_cell, whole_text
 from tasks import logs
 from trainer.contract import TrainResult
 
