@@ -242,11 +242,11 @@ def test_a_person_finds_what_got_worse(served: Served, browser: Any, width: int,
         page.get_by_role("button", name="compare", exact=True).click()
         ready(page)
         assert page.locator("h1").inner_text() == "PROMOTED: support v1 is champion now"
+        if width == 1300:
+            photograph(page, "ui-compare")
         page.locator(".plot .part").nth(1).focus()
         assert "baseline" in page.locator(".plot output").inner_text()
         looked_at(page, f"compare-{width}")
-        if width == 1300:
-            photograph(page, "ui-compare")
         page.get_by_role("combobox", name="show").select_option("worse")
         page.get_by_role("button", name="filter").click()
         page.wait_for_url("**show=worse**")
