@@ -10,7 +10,7 @@ ARGS ?=
 PARALLEL := -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test test-all test-core bench bench-inference bench-registry architecture docs pictures lint types format lock-check install install-peers vllm clean
+.PHONY: help run up down test test-all test-core bench bench-inference bench-registry architecture docs docs-serve docs-tables pictures lint types format lock-check install install-peers vllm clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,7 +49,14 @@ bench-registry: $(UV) ## measure the registry against MLflow's, in its own envir
 architecture: install ## draw the imports between the rooms, for docs/architecture.md
 	.venv/bin/python docs/architecture.py
 
-docs: install ## write the tables of docs/reference.md from the code
+docs: docs-tables ## write the generated pages and build the site of the documentation, in site/; broken links fail
+	.venv/bin/zensical build --strict --clean
+
+docs-serve: docs-tables ## serve the documentation at http://localhost:8000, built again at each change
+	.venv/bin/zensical serve
+
+docs-tables: $(UV)
+	@$(UV) sync --locked --inexact --quiet $(EXTRAS) --group docs
 	.venv/bin/python docs/reference.py
 
 pictures: install ## make the pictures in the documentation from a new experiment

@@ -103,7 +103,8 @@ def run_child(
 def started_early(module: str, *, threads: int, python: Path | None = None) -> Iterator[Callable[[], None]]:
     """Start a child now for the first `run_child` of the block that wants the same program, so that it has
     imported its libraries by then. It has no lock yet, so it touches no GPU. Whatever goes wrong with it goes
-    wrong again, and is said, when the work is done. One that nobody wanted is killed.
+    wrong again, and is said, when the work is done. One that nobody wanted is killed. One that began around
+    this block is taken instead where it runs the same program, and else killed: it was a wrong guess.
 
     Args:
         module: as for `run_child`; its `answering` says what it does meanwhile.
@@ -118,8 +119,14 @@ def started_early(module: str, *, threads: int, python: Path | None = None) -> I
         ...     ...  # what takes a while
         ...     run_child("inference", spec, PredictResult, threads=2, log=log, listener=listener)
     """
+    program, begun = _program(module, threads, python), _early.get()
+    if begun is not None and begun.fits(program):
+        yield begun.discard
+        return
+    if begun is not None:
+        begun.discard()
     try:
-        child = _EarlyChild(_program(module, threads, python))
+        child = _EarlyChild(program)
     except OSError:  # no memory or no room for it; the work itself will say so
         yield lambda: None
         return
@@ -143,11 +150,14 @@ class _EarlyChild:
             extra = (EARLY, str(theirs.fileno()))
             self.process = _popen(*self.program, self.printed, (theirs.fileno(),), extra)
 
+    def fits(self, program: Program) -> bool:
+        """Whether it is the program that is wanted, alive, and nobody's yet."""
+        return self.waiting and self.program == program and self.process.poll() is None
+
     def take(self, program: Program) -> bool:
-        """Whether it is the program that is wanted, alive, and nobody's yet: then it is the caller's."""
+        """Whether it fits: then it is the caller's."""
         with _taking:
-            fits = self.waiting and self.process.poll() is None
-            taken = fits and self.program == program
+            taken = self.fits(program)
             self.waiting = self.waiting and not taken
         return taken
 

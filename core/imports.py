@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -24,3 +26,21 @@ def collection_paused() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def unseen(*names: str) -> Iterator[None]:
+    """Inside the block Python finds none of these packages, unless they are imported already: libraries
+    import whatever is installed that one of their features needs, wanted or not.
+
+    Args:
+        names: of packages, without a dot.
+    """
+    modules: dict[str, Any] = sys.modules
+    hidden = [name for name in names if name not in modules]
+    modules.update(dict.fromkeys(hidden))  # None is how Python is told that there is no such module
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del modules[name]

@@ -205,6 +205,7 @@ def _tidy(root: ET.Element, name: str, parts: dict[str, Part]) -> None:
     }
     for element in root.iter():
         _style(element)
+    for element in root.iter():  # looks at the attributes of what is inside
         _name(element, name, parts, used)
     root.attrib |= {"class": "drawn", "role": "img", "font-family": "system-ui, sans-serif"}
     root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}

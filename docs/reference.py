@@ -1,4 +1,6 @@
-"""Write the tables of docs/reference.md that the code knows best, between their markers: `make docs`."""
+"""Write what the code knows best, `make docs`: the tables of docs/reference.md, between their markers, and
+docs/commands.md, a page of the site that is not kept.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import typer
 import typer.main
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from rich.markup import render
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from core.settings import Settings
@@ -20,6 +24,12 @@ from hallmark.cli.app import app
 from hallmark.cli.options import OPTIONS, bounded, choices, is_model, option_type, words
 
 PAGE = Path(__file__).parent / "reference.md"
+COMMANDS = PAGE.with_name("commands.md")
+COMMANDS_HEAD = """# Commands
+
+Every command with its arguments and options, as `-h` prints them. [The reference](reference.md#commands) has
+the commands in one table, and exit codes, settings and files.
+"""
 
 BOUNDS = {"Ge": "at least", "Gt": "above", "Le": "at most", "Lt": "below"}
 BOUND_OF = {"Ge": "ge", "Gt": "gt", "Le": "le", "Lt": "lt"}
@@ -49,6 +59,41 @@ def usage(command: TyperCommand) -> Iterator[str]:
             yield name if parameter.required else f"[{name}]"
         elif parameter.required:
             yield f"{parameter.opts[0]} {'TEXT' if parameter.metavar is None else name}"
+
+
+def sections(group: TyperGroup, path: str = "hallmark") -> Iterator[str]:
+    """A section for each command, those of a group below the group's own."""
+    for name, command in group.commands.items():
+        own = f"{path} {name}"
+        yield f"{'#' * own.count(' ')}# {own}"
+        yield markdown(command.help or "")
+        if isinstance(command, TyperGroup):
+            yield from sections(command, own)
+        else:
+            takes = any(not isinstance(each, TyperArgument) for each in command.params)
+            yield f"```text\n{' '.join([own, *usage(command), *(['[OPTIONS]'] if takes else [])])}\n```"
+            yield from parameters(command)
+
+
+def parameters(command: TyperCommand) -> Iterator[str]:
+    """What a command takes: names, then what each means and what holds without it."""
+    context = typer.Context(command)
+    for parameter in command.params:
+        record = parameter.get_help_record(context)
+        if record is None:
+            continue
+        about = str(getattr(parameter, "help", None) or "")
+        extra = record[1].removeprefix(about) if record[1].startswith(about) else ""
+        names = record[0]
+        if isinstance(parameter, TyperArgument):
+            names = parameter.metavar or str(parameter.name).upper()
+        yield f"`{' '.join(names.split())}`\n:   {' '.join(f'{markdown(about)} {extra}'.split())}"
+
+
+def markdown(text: str) -> str:
+    """A help text without the terminal's markup, and without any for Markdown but code."""
+    parts = re.split(r"(`[^`]*`)", render(text).plain.strip())
+    return "".join(part if part[:1] == "`" else re.sub(r"([*<])", r"\\\1", part) for part in parts)
 
 
 def cell(text: str) -> str:
@@ -123,12 +168,17 @@ def environment() -> Iterator[tuple[str, ...]]:
         yield f"`{prefix}{name.upper()}`", default(field), cell(str(field.description))
 
 
-def tables() -> dict[str, str]:
-    """The generated tables by the names of their markers."""
+def root() -> TyperGroup:
+    """The command line."""
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)  # noqa: S101 - there is more than one command
+    return group
+
+
+def tables() -> dict[str, str]:
+    """The generated tables by the names of their markers."""
     return {
-        "commands": table(("command", "what it does"), commands(group)),
+        "commands": table(("command", "what it does"), commands(root())),
         "settings": table(("name", "option", "default", "allowed", "meaning"), settings(ExperimentConfig)),
         "require": table(("name", "default", "allowed", "meaning"), fields(Requirement)),
         "limit": table(("name", "default", "allowed", "meaning"), fields(Limit)),
@@ -148,3 +198,4 @@ def page(text: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(PAGE.read_text()))
+    COMMANDS.write_text("\n\n".join([COMMANDS_HEAD.strip(), *sections(root())]) + "\n")

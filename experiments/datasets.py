@@ -11,12 +11,41 @@ from pydantic import BaseModel
 from core.errors import InputError, IntegrityError
 from core.files import atomic_writer, count_lines, open_for_reading, sha256_bytes, sha256_file
 from experiments.run_files import files_of, is_here
-from golden.datasets import BUILT_IN, dataset_path, load_dataset, parse_name
+from golden.datasets import BUILT_IN, built_in_names, dataset_path, load_dataset, parse_name
 from golden.datasets import Dataset as GoldenDataset
 from golden.mixing import Part, write_mixture
 from registry import Dataset, Registry, Run
 from registry.artifacts.store import Store
 from trainer.contract import TrainConfig
+
+
+def named_dataset(reference: str | Path, registry: Registry) -> GoldenDataset:
+    """The dataset that a person names: the path of a file, a built-in name, or the name of a file here or of
+    a dataset that runs were judged on.
+
+    Args:
+        reference: as in `data/support-v1.jsonl`, `golden-v1`, or `support-v1`.
+        registry: knows what runs were judged on.
+
+    Raises:
+        InputError: there is no such dataset, or its items are not to be had.
+        IntegrityError: the file is not the one that its manifest pins, or was recorded.
+
+    Example:
+        >>> named_dataset("golden-v1", registry).name
+        'golden-v1'
+    """
+    name = str(reference)
+    if name.endswith(".jsonl") or name in built_in_names():
+        return load_dataset(reference)
+    if (here := Path(f"{name}.jsonl")).is_file():
+        return load_dataset(here)
+    recorded = registry.datasets.named(*parse_name(name, name))
+    if recorded is None:
+        return load_dataset(reference)  # says what there is
+    return GoldenDataset(
+        recorded.key, recorded.version, dataset_file(None, recorded, registry), recorded.sha256, None
+    )
 
 
 class TrainingSource(BaseModel):

@@ -17,6 +17,7 @@ from evaluation.suite import Limit, Requirement, Suite, in_order
 from evaluation.training_data import TrainingData
 from experiments.comparing import conditions
 from experiments.config import ExperimentConfig
+from experiments.revisions import revision_in, weighed
 from golden.datasets import load_dataset
 from golden.prompting import recorded_prompt
 from inference.contract import CUT_OFF, GenerationConfig, PredictionMeta
@@ -238,13 +239,8 @@ class Gatekeeper:
             level=turn.level,
             ledger=dataset.name,
         )
-        brought = [pair.opponent.run_id for pair in evidence.pairs if is_imported(pair.opponent)]
-        if brought:
-            note = (
-                f"The predictions of run {', '.join(dict.fromkeys(brought))}, which it was compared with, "
-                "were imported and not made here."
-            )
-            decision = decision.model_copy(update={"reasons": [*decision.reasons, note]})
+        remarks, about = _remarks(evidence.pairs)
+        decision = decision.model_copy(update={"reasons": [*decision.reasons, *remarks]})
         self.decision = decision
         return Ruling(
             promote=decision.promote,
@@ -255,7 +251,7 @@ class Gatekeeper:
             document={
                 **decision.model_dump(mode="json"),
                 "gate": self.gate.model_dump(mode="json"),
-                **({"imported_opponents": brought} if brought else {}),
+                **about,
                 **({"training_data": known[0].model_dump(mode="json")} if known[0] else {}),
             },
             spending=SPENDING,
@@ -287,6 +283,27 @@ class Gatekeeper:
                 for (opponent, candidate, _), requirement in zip(asked, self.requirements, strict=True)
             ]
             self._asked = asked
+
+
+def _remarks(pairs: Sequence[Pair]) -> tuple[list[str], dict[str, Any]]:
+    """What a reader should know of the compared runs beside their scores, in sentences and for the log: whose
+    predictions were imported, and which datasets were changed after looking at answers.
+    """
+    sentences, about = list[str](), dict[str, Any]()
+    brought = [pair.opponent.run_id for pair in pairs if is_imported(pair.opponent)]
+    if brought:
+        sentences.append(
+            f"The predictions of run {', '.join(dict.fromkeys(brought))}, which it was compared with, were "
+            "imported and not made here."
+        )
+        about["imported_opponents"] = brought
+    for pair in pairs:
+        name = pair.candidate_dataset.name
+        revision = revision_in(pair.candidate.manifest, pair.opponent.manifest)
+        if revision is not None and name not in about.get("revised", {}):
+            sentences.append(weighed(name, revision, pair.candidate, pair.opponent))
+            about.setdefault("revised", {})[name] = revision.model_dump(mode="json")
+    return sentences, about
 
 
 def measured_pair(requirement: Requirement, pair: Pair) -> MeasuredPair:

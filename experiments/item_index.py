@@ -183,7 +183,7 @@ class ItemFilter(Record):
         band: its difficulty.
         before: rung of the baseline's answer.
         after: rung of the candidate's, or of the one run's.
-        cut: whose answer was cut off: any of them, the baseline's, the candidate's; or no.
+        cut: whose answer was cut off: yes for any of them, the baseline's, the candidate's; or no.
         text: what item or answers contain.
     """
 
@@ -192,7 +192,7 @@ class ItemFilter(Record):
     band: str = ""
     before: str = ""
     after: str = ""
-    cut: Literal["", "any", "baseline", "candidate", "no"] = ""
+    cut: Literal["", "yes", "baseline", "candidate", "no"] = ""
     text: str = ""
 
     def fits(self, dataset: DatasetIndex, answers: Sequence[AnswerIndex]) -> np.ndarray:
@@ -214,7 +214,7 @@ class ItemFilter(Record):
             found &= last.rungs.are(self.after)
         if self.cut:
             either = first.cut | last.cut
-            found &= {"any": either, "no": ~either, "baseline": first.cut, "candidate": last.cut}[self.cut]
+            found &= {"yes": either, "no": ~either, "baseline": first.cut, "candidate": last.cut}[self.cut]
         return found
 
 

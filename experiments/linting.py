@@ -212,22 +212,43 @@ def freeze_dataset(
     if train:
         return Frozen(manifest=freeze(dataset, licence, made_by, train=True), warnings=[], can_show=[])
     items = list(dataset.items())
-    lines = Lines(items, list(range(1, len(items) + 1)))
     used = load_judge(judge or DEFAULT_JUDGE)
-    warnings = _proved(dataset, lines, used)
+    warnings = proved(
+        items,
+        used,
+        f"{dataset.path}: not frozen",
+        f"`hallmark golden check {dataset.path}` shows them",
+        "Repair or remove them, or name the judge that the set is meant for (--judge NAME@vN).",
+    )
     manifest = freeze(dataset, licence, made_by, judge and judge_reference(used))
-    return Frozen(manifest=manifest, warnings=warnings, can_show=can_show(dataset.name, lines.items))
+    return Frozen(manifest=manifest, warnings=warnings, can_show=can_show(dataset.name, items))
 
 
-def _proved(dataset: Dataset, lines: Lines[Item], judge: Judge) -> list[Finding]:
+def proved(items: Sequence[Item], judge: Judge, refused: str, more: str, remedy: str) -> list[Finding]:
+    """Prove that a golden set can be won: that each accepted answer scores 1 by its judge, and that equal
+    prompts have no contradicting answers.
+
+    Args:
+        items: all of them, in file order.
+        judge: the set's.
+        refused: how the error begins: the set, and what is not done with it.
+        more: where to see the findings that the error leaves out.
+        remedy: what to do.
+
+    Returns:
+        Warnings: prompts that occur more than once.
+
+    Raises:
+        InputError: it cannot be won; names the first items.
+    """
+    lines = Lines(list(items), list(range(1, len(items) + 1)))
     findings = [*unanswerable(lines, judge), *same_prompts(lines, judge)]
     if errors := [finding for finding in findings if finding.is_error]:
         shown = "".join(f"\n  {error.where()}: {error.problem}" for error in errors[:NAMED_AT_FREEZE])
-        more = len(errors) - NAMED_AT_FREEZE
-        rest = f"\n  and {more} more; `hallmark golden check {dataset.path}` shows them" if more > 0 else ""
+        left = len(errors) - NAMED_AT_FREEZE
+        rest = f"\n  and {left} more; {more}" if left > 0 else ""
         raise InputError(
-            f"{dataset.path}: not frozen: by {judge_reference(judge)} no model can be right on every item:"
-            f"{shown}{rest}\n"
-            "Repair or remove them, or name the judge that the set is meant for (--judge NAME@vN)."
+            f"{refused}: by {judge_reference(judge)} no model can be right on every item:{shown}{rest}\n"
+            f"{remedy}"
         )
     return findings

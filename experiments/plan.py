@@ -33,11 +33,12 @@ from experiments.environment import (
 from experiments.guarding import check_prompt
 from experiments.lineage import File, Golden, Weights, held_items, lineage
 from experiments.names import REGISTRY_PREFIX
-from experiments.references import ResolvedModel, resolve_model
+from experiments.references import RUN_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import RULE, Overlap, find_overlaps
 from golden.lines import Line
+from golden.manifest import RevisedFrom
 from golden.prompting import ResolvedPrompt, resolve_prompt
 from inference.contract import GenerationConfig
 from inference.memory import refuse_at_planning
@@ -62,6 +63,7 @@ class DatasetRef(BaseModel):
 
     Attributes:
         limit_items: of a quick look: how many items of a larger dataset these are; None for a whole dataset.
+        revised_from: what it was before it was changed after looking at answers; None where it never was.
     """
 
     key: str
@@ -71,6 +73,7 @@ class DatasetRef(BaseModel):
     items: int
     bands: dict[str, str] = {}
     limit_items: int | None = None
+    revised_from: RevisedFrom | None = None
 
     @property
     def name(self) -> str:
@@ -80,6 +83,15 @@ class DatasetRef(BaseModel):
     def recorded(self) -> dict[str, Any]:
         """What a manifest says of it; `stored`: the file is in the artifact store while a run works on it."""
         return {"name": self.name, "sha256": self.sha256, "items": self.items, "stored": True}
+
+    def judged_on(self) -> dict[str, Any]:
+        """The same with what matters of a golden dataset."""
+        return {
+            **self.recorded(),
+            "bands": self.bands,
+            **({"limit_items": self.limit_items} if self.limit_items else {}),
+            **({"revised_from": self.revised_from.model_dump()} if self.revised_from else {}),
+        }
 
 
 class Twins(BaseModel):
@@ -152,6 +164,17 @@ class RunPlan(BaseModel):
         """What a person calls the run: model, kind, dataset."""
         return f"{self.model.label} {self.kind} {self.dataset.name}"
 
+    @property
+    def judged_model(self) -> str:
+        """The model that the run judges, as a progress line names it."""
+        made = self.training is not None or self.model.reference.startswith(RUN_PREFIX)
+        return "trained" if made else self.model.label
+
+    @property
+    def judging(self) -> str:
+        """The model and the dataset, as a line of a log names them."""
+        return f"{self.judged_model} on {self.dataset.name}"
+
     def inference(self) -> dict[str, Any]:
         """The environment that decides the predictions; recorded, so that they can be judged again later."""
         return inference_environment(self.generation)
@@ -210,11 +233,7 @@ class RunPlan(BaseModel):
             "kind": self.kind,
             "inputs_sha256": self.inputs_sha256(),
             "model": self.model.recorded(),
-            "dataset": {
-                **self.dataset.recorded(),
-                "bands": self.dataset.bands,
-                **({"limit_items": limit} if (limit := self.dataset.limit_items) else {}),
-            },
+            "dataset": self.dataset.judged_on(),
             "judge": recorded_judge(self.judge, self.judge_fingerprint),
             "prompt": self.prompt.recorded(),
             "generation": self.generation.model_dump(),
@@ -532,6 +551,7 @@ def dataset_ref(dataset: Dataset, items: int) -> DatasetRef:
         dataset: hashed and checked.
         items: how many it has.
     """
+    revision = dataset.manifest.revision if dataset.manifest else None
     return DatasetRef(
         key=dataset.key,
         version=dataset.version,
@@ -540,6 +560,7 @@ def dataset_ref(dataset: Dataset, items: int) -> DatasetRef:
         items=items,
         bands=dataset.bands,
         limit_items=dataset.limit_items,
+        revised_from=revision.without_items() if revision else None,
     )
 
 

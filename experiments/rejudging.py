@@ -1,36 +1,41 @@
-"""A recorded run's predictions, judged by another judge. Nothing is predicted again."""
+"""A recorded run's predictions, judged by another judge or on a revised dataset, without predicting again."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.config import validated
-from core.errors import IntegrityError
+from core.errors import InputError, IntegrityError
 from core.files import (
     atomic_writer,
     read_json,
+    sha256_bytes,
     sha256_file,
     sha256_json,
     sha256_tree,
     write_json,
-    write_jsonl,
 )
 from core.sealed import seal
-from experiments.datasets import dataset_file
+from experiments.datasets import dataset_file, named_dataset
 from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
+from experiments.plan import DatasetRef, dataset_ref
 from experiments.run_files import files_of, is_here, predictions_damage
 from experiments.runs import RunRef, continue_or_start, keep_dataset, owned, run_ref
+from experiments.taking_over import asked_as_before, changed_since, meta_of_some, recorded_lines
 from experiments.weights import origin_of
 from experiments.workspace import Workspace
+from golden.datasets import Dataset, read_items
 from golden.prompting import ResolvedPrompt, recorded_prompt
 from inference.contract import GenerationConfig
-from judges import check_output, judge_fingerprint, judge_reference, load_judge, recorded_judge
+from judges import Judge, check_output, judge_fingerprint, judge_reference, load_judge, recorded_judge
+from judges.judging import checked_items
 from registry import Registry, Run
-from registry.tables import Prediction
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,11 @@ class RejudgePlan:
         model_sha256: of the weights that wrote them.
         predictions_sha256: of predictions.jsonl.
         predictions_meta: how they were made.
-        dataset_sha256: of the items.
+        dataset_sha256: of the items that they are judged on.
         judge: as NAME@vN.
         judge_fingerprint: of the judge as it is installed now.
+        dataset: those items, where they are not the source's.
+        taken: the predictions for them, where they are not the source's: the lines of predictions.jsonl.
     """
 
     source: Run
@@ -56,6 +63,14 @@ class RejudgePlan:
     dataset_sha256: str
     judge: str
     judge_fingerprint: str
+    dataset: DatasetRef | None = None
+    taken: Sequence[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        """What a person calls the new run."""
+        on = f" on {self.dataset.name}" if self.dataset else ""
+        return f"{self.origin.name}, judged again{on}"
 
     @property
     def prompt(self) -> ResolvedPrompt:
@@ -73,7 +88,7 @@ class RejudgePlan:
         """The environment in which the predictions were made.
 
         A run from before they were recorded gets some that no other run has: it is never taken for a fresh
-            evaluation.
+        evaluation.
         """
         return self.origin.manifest.get("inference") or {"unknown but for run": self.origin.run_id}
 
@@ -102,32 +117,49 @@ class RejudgePlan:
         )
 
     def manifest(self, run_id: str) -> dict[str, Any]:
-        """The origin's manifest, since that is how the predictions came to be, with the new judge."""
-        return {
-            **self.origin.manifest,
+        """The source's manifest, since that is how the predictions came to be, with the new judge and the
+        items that are judged now.
+        """
+        found = {
+            **self.source.manifest,
             "run_id": run_id,
             "inputs_sha256": self.inputs_sha256(),
             "judge": recorded_judge(self.judge, self.judge_fingerprint),
             "rejudged_from": self.source.run_id,
         }
+        if self.dataset is None:
+            return found
+        training = found["training"]
+        if training:  # what the guard found was about the other items, so it holds by no rule for these
+            training = {**training, "contamination": {**training["contamination"], "rule": None}}
+        return {**found, "dataset": self.dataset.judged_on(), "training": training}
 
 
-def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePlan:
+def plan_rejudging(
+    reference: str, judge: str | None, registry: Registry, dataset: str | None = None
+) -> RejudgePlan:
     """Settle a re-judging.
 
     Args:
         reference: run id of a finished run, or of one whose judge failed on items, or a unique beginning or
             end of one.
-        judge: as NAME@vN.
+        judge: as NAME@vN; None for the run's own.
         registry: holds the run.
+        dataset: a revised dataset; None for the items that the run was judged on.
 
     Raises:
-        InputError: the run is unknown or has no whole predictions, or the judge is unusable.
+        InputError: neither judge nor dataset is given; the run is unknown or has no whole predictions; the
+            judge or the dataset is unusable; or an item of the dataset was not predicted as it is asked now.
         IntegrityError: the predictions of a run whose judge failed were damaged.
         ResourceError: a library that the judge needs is not installed.
     """
-    judged_by = load_judge(judge)
+    if judge is None and dataset is None:
+        raise InputError(
+            f"run {reference[:80]}: to judge it again, name a judge (--judge NAME@vN), a dataset "
+            "(--dataset), or both"
+        )
     run = registry.runs.get(reference)
+    judged_by = load_judge(judge or run.judge)
     origin, files = origin_of(run, registry), files_of(run, registry)
     if run.status == "failed" and is_here(files.judge_errors):  # all was predicted, and its judge failed
         if (problem := predictions_damage(files)) is not None:
@@ -153,7 +185,49 @@ def plan_rejudging(reference: str, judge: str, registry: Registry) -> RejudgePla
         judge_fingerprint=judge_fingerprint(judged_by),
     )
     check_output(judged_by, plan.generation.output)
-    return plan
+    return plan if dataset is None else _on(plan, dataset, judged_by, registry)
+
+
+def _on(plan: RejudgePlan, dataset: str, judge: Judge, registry: Registry) -> RejudgePlan:
+    """The plan for another dataset, whose items were all predicted as they are asked now.
+
+    Raises:
+        InputError: some were not; names them.
+    """
+    found, source = named_dataset(dataset, registry), plan.source
+    registry.datasets.check(found.key, found.version, found.sha256)
+    if found.sha256 == plan.dataset_sha256:
+        return plan
+    before, after = read_items(_items(plan, registry)), checked_items(judge, found.items())
+    try:
+        ids = asked_as_before(before, after, plan.prompt, plan.generation.output, found.name)
+    except InputError as error:
+        model = f"run:{plan.origin.run_id}" if source.kind == "trained" else source.base_model
+        raise InputError(
+            f"run {source.run_id}: {error}, so they have to be predicted: hallmark evaluate {model} "
+            f"--dataset {shlex.quote(dataset)}"
+        ) from None
+    lines = dict(recorded_lines(source, plan.predictions_sha256, registry))
+    taken = [lines[trace_id] for trace_id in ids]
+    sha256 = sha256_bytes(b"".join(taken))
+    return replace(
+        plan,
+        predictions_sha256=sha256,
+        predictions_meta=meta_of_some(plan.predictions_meta, ids, sha256),
+        dataset_sha256=found.sha256,
+        dataset=_as_recorded(dataset_ref(found, len(ids)), found, registry),
+        taken=taken,
+    )
+
+
+def _as_recorded(ref: DatasetRef, dataset: Dataset, registry: Registry) -> DatasetRef:
+    """A dataset as a run sees it, with what an earlier run recorded of it where it has no manifest here."""
+    if dataset.manifest is not None or registry.datasets.named(dataset.key, dataset.version) is None:
+        return ref
+    newest = registry.runs.list(limit=1, dataset=dataset.name, status="finished")
+    known = registry.runs.get(newest[0].run_id).manifest["dataset"] if newest else {}
+    found = {name: known[name] for name in ("bands", "revised_from") if known.get(name)}
+    return DatasetRef.model_validate({**ref.model_dump(), **found})
 
 
 def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
@@ -167,17 +241,20 @@ def find_rejudged(plan: RejudgePlan, registry: Registry) -> RunRef | None:
     return None
 
 
-def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
-    """Judge a run's recorded predictions by another judge, as a new finished run of the same kind and
-    weights.
+def rejudge(reference: str, judge: str | None, workspace: Workspace, dataset: str | None = None) -> RunRef:
+    """Judge a run's recorded predictions by another judge, or on a revised dataset, as a new finished run of
+    the same kind and weights.
 
     The new run has a folder of its own with everything but the weights, which stay in the folder of the run
     that made them. Where a run with the same predictions and the same judge is recorded, that one is taken.
+    On a revised dataset the predictions of items that are gone are left out.
 
     Args:
         reference: run id, or a unique beginning or end of one.
-        judge: as NAME@vN.
+        judge: as NAME@vN; None for the run's own.
         workspace: its registry holds the run and records the new one.
+        dataset: the path of a revised dataset, a built-in name, or the name of one that is here or recorded;
+            None for the items that the run was judged on.
 
     Raises:
         InputError: see `plan_rejudging`; also `JudgeError`, or the dataset's items are not to be had.
@@ -190,7 +267,7 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     """
     workspace.check_writable()
     registry = workspace.registry
-    plan = plan_rejudging(reference, judge, registry)
+    plan = plan_rejudging(reference, judge, registry, dataset)
     if (found := find_rejudged(plan, registry)) is not None:
         return found
     _items(plan, registry)  # else a run would begin that cannot go on
@@ -199,10 +276,10 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
         plan.manifest,
         registry,
         kind=plan.source.kind,
-        name=f"{plan.origin.name}, judged again",
+        name=plan.name,
         base_model=plan.source.base_model,
         parent_model_sha256=plan.source.parent_model_sha256,
-        dataset_id=plan.source.dataset_id,
+        dataset_id=_dataset_id(plan, registry),
         judge=plan.judge,
         judge_fingerprint=plan.judge_fingerprint,
     )
@@ -216,8 +293,14 @@ def rejudge(reference: str, judge: str, workspace: Workspace) -> RunRef:
     return run
 
 
+def _dataset_id(plan: RejudgePlan, registry: Registry) -> int:
+    if (new := plan.dataset) is None:
+        return plan.source.dataset_id
+    return registry.datasets.register(new.key, new.version, new.sha256, new.items).id
+
+
 def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None:
-    """Copy dataset, predictions and the loss curve into a run, checked against what is recorded.
+    """Put dataset, predictions and the loss curve into a run, checked against what is recorded.
 
     The predictions come from the source's folder, or from the registry's rows where the folder is gone.
 
@@ -227,20 +310,11 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
     source, files = files_of(plan.source, registry), run.files
     _copy(_items(plan, registry), files.dataset)
     keep_dataset(files.dataset, plan.dataset_sha256, registry.artifacts)
-    if is_here(source.predictions):
-        _copy(source.predictions, files.predictions)
-    else:
-        rows = registry.runs.each_prediction(plan.source.run_id)
-        write_jsonl(files.predictions, ({"trace_id": row.trace_id, **written(row)} for row in rows))
+    lines = plan.taken or (line for _, line in recorded_lines(plan.source, plan.predictions_sha256, registry))
+    with atomic_writer(files.predictions) as file:
+        file.writelines(lines)
     if (found := sha256_file(files.predictions)) != plan.predictions_sha256:
-        where = (
-            source.predictions
-            if is_here(source.predictions)
-            else f"the registry's predictions of run {plan.source.run_id}"
-        )
-        raise IntegrityError(
-            f"{where}: changed since the run: expected sha256 {plan.predictions_sha256}, found {found}."
-        )
+        raise changed_since(str(files.predictions), plan.predictions_sha256, found)
     write_json(files.predictions_meta, plan.predictions_meta)
     seal(files.predictions_sums, files.predicted)
     for before, after in ((source.training, files.training), (source.loss_curve, files.loss_curve)):
@@ -250,12 +324,9 @@ def take_predictions(plan: RejudgePlan, run: RunRef, registry: Registry) -> None
                 raise IntegrityError(f"{before}: changed since run {plan.source.run_id} left it.")
 
 
-def written(row: Prediction) -> dict[str, Any]:
-    """What a recorded prediction is in predictions.jsonl, beside its trace_id."""
-    return {"prediction": row.prediction} if row.samples is None else {"predictions": row.texts}
-
-
 def _items(plan: RejudgePlan, registry: Registry) -> Path:
+    if plan.dataset is not None:
+        return plan.dataset.path
     return dataset_file(plan.source, registry.datasets.get(plan.source.dataset_id), registry)
 
 

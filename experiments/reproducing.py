@@ -161,6 +161,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
             items=dataset.items,
             bands=manifest["dataset"]["bands"],
             limit_items=manifest["dataset"].get("limit_items"),
+            revised_from=manifest["dataset"].get("revised_from"),
         ),
         judge=run.judge,
         judge_fingerprint=judge_fingerprint(load_judge(run.judge)),

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from experiments.config import EvaluateConfig
 from experiments.runs import RunRef
 from flows.common import loop_flow, working_on
+from flows.form import Form, asked
 from tasks.run import begin, export, judge, plan_evaluation, predict, record
 
 
 @loop_flow("evaluate", "evaluate {config.title}")
-def evaluate(config: EvaluateConfig = EvaluateConfig()) -> RunRef:
+def evaluate(
+    config: Annotated[
+        EvaluateConfig, Form(EvaluateConfig, "model", "dataset", "judge", "limit_items")
+    ] = asked(EvaluateConfig()),
+) -> RunRef:
     """Export, predict, judge, record; a recorded run of the same inputs is taken instead.
 
     Args:

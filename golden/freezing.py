@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from core.errors import InputError
 from golden.datasets import Dataset
-from golden.manifest import Manifest, manifest_path, write_manifest
+from golden.manifest import Manifest, Revision, manifest_path, write_manifest
 
 
 def category_counts(dataset: Dataset, train: bool = False) -> Counter[str | None]:
@@ -23,7 +24,13 @@ def category_counts(dataset: Dataset, train: bool = False) -> Counter[str | None
 
 
 def freeze(
-    dataset: Dataset, licence: str, made_by: str, judge: str | None = None, train: bool = False
+    dataset: Dataset,
+    licence: str,
+    made_by: str,
+    judge: str | None = None,
+    train: bool = False,
+    revision: Revision | None = None,
+    bands: Mapping[str, Sequence[str]] | None = None,
 ) -> Manifest:
     """Check every item and write the manifest beside the file.
 
@@ -33,6 +40,8 @@ def freeze(
         made_by: how the items were made, for whoever reads the results.
         judge: NAME@vN of the judge that the set is meant for; None for the default.
         train: whether it is a training set.
+        revision: what it was revised from.
+        bands: difficulty band -> trace ids.
 
     Raises:
         InputError: it is frozen already, or an item is unusable.
@@ -48,6 +57,8 @@ def freeze(
         made_by=made_by,
         judge=judge,
         purpose="training" if train else "golden",
+        revision=revision,
+        bands={band: list(ids) for band, ids in (bands or {}).items()},
     )
     write_manifest(dataset.path, manifest)
     return manifest

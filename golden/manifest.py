@@ -52,6 +52,88 @@ class Origin(BaseModel):
     seed: int | None = None
 
 
+class SeenRun(BaseModel):
+    """A run whose answers somebody looked at before items were changed.
+
+    Attributes:
+        model_sha256: of the weights that it judged, by which other runs of them are known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_id: str
+    model_sha256: str
+
+
+class RevisedFrom(BaseModel):
+    """That a dataset is another one, changed after looking at answers to it.
+
+    Attributes:
+        parent: key and version of the other one.
+        parent_sha256: of its file.
+        changed: how many of its items were changed or removed.
+        looked_at: the runs whose answers the reviewers had before them, those of the parent's own revision
+            included, in the order of their ids.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    parent: str
+    parent_sha256: str
+    changed: int
+    looked_at: list[SeenRun]
+
+    def is_about(self, model_sha256: str | None) -> bool:
+        """Whether answers of these weights were looked at."""
+        return any(run.model_sha256 == model_sha256 for run in self.looked_at)
+
+
+class Opinion(BaseModel):
+    """What one reviewer said of an item.
+
+    Attributes:
+        reviewer: who.
+        note: why.
+        at: when, ISO 8601 in UTC.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reviewer: str
+    note: str = ""
+    at: str
+
+
+Change = Literal["reference_replaced", "answers_added", "removed"]
+
+
+class ChangedItem(BaseModel):
+    """An item that a revision changed or removed, and why.
+
+    Attributes:
+        change: what was done to it.
+        reason: the reviewers' verdict: reference_wrong, both_right or unclear.
+        by: who said so, in the order in which they did.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trace_id: str
+    change: Change
+    reason: str
+    by: list[Opinion]
+
+
+class Revision(RevisedFrom):
+    """The same with every item that was changed or removed, in the parent's order."""
+
+    items: list[ChangedItem]
+
+    def without_items(self) -> RevisedFrom:
+        """What a run records of it."""
+        return RevisedFrom.model_validate(self.model_dump(exclude={"items"}))
+
+
 class Manifest(BaseModel):
     """The facts about a frozen dataset that a reader checks the file against."""
 
@@ -71,6 +153,9 @@ class Manifest(BaseModel):
         default=None, description="golden or training; None in manifests from before it was written"
     )
     origin: Origin | None = Field(default=None, description="what it was imported from")
+    revision: Revision | None = Field(
+        default=None, description="the dataset that it was made from by review, and what was changed"
+    )
 
 
 def manifest_path(dataset: Path) -> Path:

@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from experiments.importing import ImportReport
     from experiments.reproducing import Reproduction
     from experiments.result import ExperimentResult, PromotionResult
+    from experiments.reviewing import Reviewed, Reviews
+    from experiments.revising import Revised
     from experiments.verifying import Verification
     from experiments.workspace import Workspace
     from golden.prompting import PromptConfig
     from hallmark.results import AliasMove, ExportResult, ModelList, RunList, RunResult
     from inference.contract import GenerationConfig
     from judges import Score
+    from registry import Registry
+    from reports.document import Report
     from trainer.contract import TrainConfig
 
 __all__ = [
@@ -51,6 +55,9 @@ __all__ = [
     "promote",
     "rejudge",
     "reproduce",
+    "review",
+    "reviews",
+    "revise",
     "rollback",
     "run",
     "runs",
@@ -368,15 +375,24 @@ def reproduce(target: str | HasRunId) -> Reproduction:
             return flow(wanted, fail_unless_identical=False)
 
 
-def rejudge(run: str | HasRunId, judge: str | Mapping[str, Any]) -> RunResult:
-    """Judge a run's predictions by another judge, as a new run; nothing is predicted again.
+def rejudge(
+    run: str | HasRunId,
+    judge: str | Mapping[str, Any] | None = None,
+    *,
+    dataset: str | Path | None = None,
+) -> RunResult:
+    """Judge a run's predictions by another judge, or on a revised dataset, as a new run; nothing is predicted
+    again.
 
     Args:
         run: a run, or a unique beginning or end of its id.
-        judge: see `evaluate`.
+        judge: see `evaluate`; None for the run's own.
+        dataset: a revised dataset: its path, or its name where it is built in, here, or recorded. Every item
+            of it must have been predicted as it is asked now.
 
     Raises:
-        InputError: the run is unknown or not finished, or the judge is unusable.
+        InputError: the run is unknown or not finished, neither judge nor dataset is given, one of them is
+            unusable, or an item of the dataset is new or asked otherwise.
         IntegrityError: the predictions or the items are not the recorded ones.
 
     Example:
@@ -389,7 +405,9 @@ def rejudge(run: str | HasRunId, judge: str | Mapping[str, Any]) -> RunResult:
 
     with progress_shown():
         workspace = open_workspace()
-        return recorded_run(workspace.registry, judge_again(_run_id(run), _reference(judge), workspace))
+        named = None if judge is None else _reference(judge)
+        on = None if dataset is None else str(dataset)
+        return recorded_run(workspace.registry, judge_again(_run_id(run), named, workspace, on))
 
 
 def compare(baseline: str | HasRunId, candidate: str | HasRunId) -> Comparison:
@@ -420,6 +438,7 @@ def report(
     *,
     path: str | Path | None = None,
     format: str = "html",  # noqa: A002 - as the option is called
+    items: bool = False,
     force: bool = False,
 ) -> Path:
     """Write a report on a run, or on a candidate against a baseline: the decision, what got worse and why,
@@ -430,7 +449,8 @@ def report(
         candidate: what is compared with it, likewise.
         path: the file; None for one in the working directory, named after the runs. An older report there is
             replaced.
-        format: html, a page that needs nothing else.
+        format: html, a page that needs nothing else; github, Markdown; junit, XML; or json.
+        items: junit and json: with every item.
         force: replace a file that is no report.
 
     Returns:
@@ -445,17 +465,28 @@ def report(
         >>> hm.report("20261125-205318", "20261125-205329", path="report.html")
         PosixPath('report.html')
     """
-    from experiments.workspace import open_workspace
-    from reports.collecting import report_on
-    from reports.formats import write_report
+    from reports.formats import Wanted, write_report
 
     with progress_shown():
-        registry = open_workspace().registry
-        if candidate is None:
-            found = report_on(_run_id(run), registry)
-        else:
-            found = report_on(_run_id(candidate), registry, _run_id(run))
-        return write_report(found, registry, None if path is None else Path(path), format, force)
+        found, registry = report_document(run, candidate)
+        where = None if path is None else Path(path)
+        return write_report(found, registry, where, format, force, Wanted(items=items))
+
+
+def report_document(run: str | HasRunId, candidate: str | HasRunId | None = None) -> tuple[Report, Registry]:
+    """What every form of a report is made from, and the registry, which holds its items.
+
+    Args:
+        run: as of `report`.
+        candidate: likewise.
+    """
+    from experiments.workspace import open_workspace
+    from reports.collecting import report_on
+
+    registry = open_workspace().registry
+    if candidate is None:
+        return report_on(_run_id(run), registry), registry
+    return report_on(_run_id(candidate), registry, _run_id(run)), registry
 
 
 def diff(one: str | HasRunId, other: str | HasRunId) -> RunDiff:
@@ -775,6 +806,82 @@ def import_dataset(
         ) as prepared,
     ):
         return prepared.write()
+
+
+def review(
+    runs: str | HasRunId | Sequence[str | HasRunId],
+    item: str,
+    verdict: str,
+    *,
+    answers: Sequence[str] = (),
+    note: str = "",
+) -> Reviewed:
+    """Record what you say of a golden item after looking at what runs answered.
+
+    Args:
+        runs: those runs, all on one dataset.
+        item: its trace_id.
+        verdict: reference_wrong, both_right, unclear, or fine, which also takes back what you said before.
+        answers: the right answers where the reference is wrong; what else is right where both are: without
+            any, what the runs answered and did not get the full score for.
+        note: why.
+
+    Raises:
+        InputError: a run or the item is unknown, the verdict is none, or nothing says what else is right.
+
+    Example:
+        >>> hm.review(["20261124-1014", "20261124-1015"], "t3", "reference_wrong", answers=["7"]).reviewer
+        'ana'
+    """
+    from experiments.reviewing import add_review
+    from experiments.workspace import open_workspace
+
+    looked_at = [runs] if isinstance(runs, str) or not isinstance(runs, Sequence) else runs
+    return add_review(
+        [_run_id(run) for run in looked_at], item, verdict, open_workspace(), answers=answers, note=note
+    )
+
+
+def reviews(dataset: str | Path | None = None) -> Reviews:
+    """What counts of the reviews: the newest of each item and person.
+
+    Args:
+        dataset: only of this one: a path, a built-in name, or the name of one that is here or recorded.
+
+    Raises:
+        InputError: there is no such dataset.
+
+    Example:
+        >>> hm.reviews("golden-v1")
+        <Reviews: 0 reviews; reviewers disagree on 0 items>
+    """
+    from experiments.reviewing import reviews as find
+    from experiments.workspace import open_workspace
+
+    return find(open_workspace().registry, dataset)
+
+
+def revise(dataset: str | Path, folder: str | Path | None = None, *, name: str | None = None) -> Revised:
+    """Write the next version of a golden dataset as its reviews say, and freeze it.
+
+    Args:
+        dataset: a path, a built-in name, or the name of one that is here or recorded.
+        folder: where it is written; by default beside the file.
+        name: KEY-vN; by default the next version.
+
+    Raises:
+        InputError: reviewers disagree, nothing is to be changed, the new set cannot be won, or it is there
+            already with another content.
+
+    Example:
+        >>> hm.revise("support-v1").path
+        PosixPath('support-v2.jsonl')
+    """
+    from experiments.revising import revise as write
+    from experiments.workspace import open_workspace
+
+    with progress_shown():
+        return write(dataset, open_workspace(), None if folder is None else Path(folder), name)
 
 
 def export_dataset(dataset: str | Path, file: str | Path, *, force: bool = False) -> int:

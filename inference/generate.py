@@ -29,7 +29,8 @@ from inference.contract import (
     PredictResult,
     PredictSpec,
 )
-from inference.engines import Engine, Request, load_engine
+from inference.engines.base import Engine, Request
+from inference.engines.load import load_engine
 from inference.loading import tokenizer_sha256
 from inference.partial import PartialPredictions, Row, Windows
 from inference.prompts import Asked

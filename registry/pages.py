@@ -7,18 +7,29 @@ the first does, and nothing is seen twice while runs are added.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Text, and_, func, or_, type_coerce
 from sqlalchemy import select as sqlalchemy_select
+from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from core.files import canonical_json
 from registry.database import Database
 from registry.runs import PAGE, WITHOUT_DOCUMENTS, RunFilter, conditions
-from registry.tables import Comparison, Dataset, Metric, Prediction, PromotionLog, Run
+from registry.tables import (
+    AlphaSpending,
+    AuditLog,
+    Comparison,
+    Dataset,
+    Metric,
+    ModelVersion,
+    Prediction,
+    PromotionLog,
+    Run,
+)
 
-Order = Literal["started", "score", "name", "model", "dataset", "judge", "status"]
+Order = Literal["started", "score", "name", "dataset", "judge", "status"]
 COUNTED = 10_000
 """Runs that are counted; of more it is said that there are more."""
 
@@ -87,14 +98,18 @@ def run_page(
         if text is not None:
             named = (col(Run.run_id), col(Run.name), col(Run.base_model))
             fits.append(or_(*(column.icontains(text, autoescape=True) for column in named)))
-        some = select(Run.id).where(*fits).limit(COUNTED + 1).subquery()
-        total = session.exec(select(func.count()).select_from(some)).one()
+        fitting = select(Run.id).where(*fits).limit(COUNTED + 1).subquery()
+        total = session.exec(select(func.count()).select_from(fitting)).one()
         cursor = before if backwards else after
         if cursor is not None:
             fits = [*fits, _behind(session, key, cursor, falls)]
         ordered = [each.desc() if falls else each.asc() for each in (key, col(Run.id)) if each is not None]
-        found = select(Run).join(Dataset).where(*fits).order_by(*ordered).limit(limit + 1)
-        rows = list(session.exec(found.options(*WITHOUT_DOCUMENTS)))
+        # ids alone are sorted: whole rows hold documents, past which SQLite would have to read
+        found = select(Run.id).join(Dataset).where(*fits).order_by(*ordered).limit(limit + 1)
+        ids = session.exec(found).all()
+        some = select(Run).where(col(Run.id).in_(ids)).options(*WITHOUT_DOCUMENTS)
+        by_id = {run.id: run for run in session.exec(some)}
+        rows = [by_id[each] for each in ids]
         more, rows = len(rows) > limit, rows[:limit]
         rows = rows[::-1] if backwards else rows
         return RunPage(
@@ -114,7 +129,7 @@ def _sort_key(order: Order) -> ColumnElement[Any] | None:
         return func.coalesce(overall.order_by(col(Metric.id)).limit(1).scalar_subquery(), -1.0)
     if order == "dataset":
         return col(Dataset.key) + "-" + col(Dataset.version)
-    columns = {"name": Run.name, "model": Run.base_model, "judge": Run.judge, "status": Run.status}
+    columns = {"name": Run.name, "judge": Run.judge, "status": Run.status}
     return type_coerce(col(columns[order]), Text)
 
 
@@ -238,3 +253,73 @@ def decisions_page(
         found = found.where(PromotionLog.alias == alias)
     with database.reading() as session:
         return list(session.exec(found.order_by(col(PromotionLog.id).desc()).limit(limit)))
+
+
+def versions_page(database: Database, model: str, limit: int, below: int | None = None) -> list[ModelVersion]:
+    """Versions of a model, newest first, without their manifests.
+
+    Args:
+        database: the registry's.
+        model: its name.
+        limit: how many, at most.
+        below: only those with a smaller number.
+    """
+    found = select(ModelVersion).where(ModelVersion.model == model)
+    if below is not None:
+        found = found.where(col(ModelVersion.number) < below)
+    ordered = found.order_by(col(ModelVersion.number).desc()).limit(limit)
+    with database.reading() as session:
+        return list(session.exec(ordered.options(defer(cast(Any, ModelVersion.manifest)))))
+
+
+def version_of_weights(database: Database, model: str, weights_sha256: str) -> int | None:
+    """The number of a model's version with some weights; None where there is none."""
+    found = select(ModelVersion.number).where(
+        ModelVersion.model == model, ModelVersion.weights_sha256 == weights_sha256
+    )
+    with database.reading() as session:
+        return session.exec(found).first()
+
+
+class DecidedComparison(NamedTuple):
+    """A comparison in the ledger of alpha, and the decision by which it got there.
+
+    Attributes:
+        spent: its row.
+        log: the row of the promotion log; None where it is not named.
+    """
+
+    spent: AlphaSpending
+    log: PromotionLog | None
+
+
+def comparisons_page(
+    database: Database, model: str, dataset_sha256: str, limit: int, below: int | None = None
+) -> list[DecidedComparison]:
+    """Comparisons of a model on one golden dataset, newest first.
+
+    Args:
+        database: the registry's.
+        model: its name.
+        dataset_sha256: of the dataset's file.
+        limit: how many, at most.
+        below: only those with a smaller number.
+    """
+    spent = select(AlphaSpending).where(
+        AlphaSpending.model == model, AlphaSpending.dataset_sha256 == dataset_sha256
+    )
+    if below is not None:
+        spent = spent.where(col(AlphaSpending.number) < below)
+    with database.reading() as session:
+        rows = session.exec(spent.order_by(col(AlphaSpending.number).desc()).limit(limit)).all()
+        named = select(PromotionLog).where(
+            col(PromotionLog.id).in_([row.log_id for row in rows if row.log_id])
+        )
+        logs = {log.id: log for log in session.exec(named)}
+        return [DecidedComparison(row, logs.get(row.log_id or 0)) for row in rows]
+
+
+def newest_entries(database: Database, limit: int) -> list[AuditLog]:
+    """The last entries of the audit log, newest first."""
+    with database.reading() as session:
+        return list(session.exec(select(AuditLog).order_by(col(AuditLog.id).desc()).limit(limit)))

@@ -49,13 +49,20 @@ def report_on(
             reported_run(run, registry, "candidate" if first else "run"),
         ],
         comparison=comparison,
-        changes=_changes(comparison, (first, run), registry) if first and comparison else None,
+        changes=changes_of(comparison, (first, run), registry) if first and comparison else None,
         decided=newest_decision(run, registry, first),
         made_with=__version__,
     )
 
 
-def _changes(comparison: Comparison, runs: tuple[Run, Run], registry: Registry) -> Changes:
+def changes_of(comparison: Comparison, runs: tuple[Run, Run], registry: Registry) -> Changes:
+    """What the changed items of a comparison have in common.
+
+    Args:
+        comparison: of the two runs.
+        runs: baseline and candidate, with their documents.
+        registry: holds them.
+    """
     rungs = [registry.runs.rungs(run.run_id) for run in runs]
     return changes(
         comparison, rungs, [frozenset((run.predictions_meta or {}).get(CUT_OFF, ())) for run in runs]

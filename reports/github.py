@@ -26,6 +26,8 @@ COMMENT_BYTES = 65_536
 """The same of a comment. GitHub counts characters, which are never more than bytes."""
 SMALLEST_BYTES = 8_192
 """What the headline alone always fits into."""
+MARK = b"<!-- hallmark report "
+"""How a text of ours begins."""
 SENTENCE = 1_000
 """Characters of a sentence."""
 SENTENCES = 20
@@ -70,7 +72,6 @@ def github_markdown(
     examples: Sequence[Examples],
     limit: int = SUMMARY_BYTES,
     links: Mapping[str, str] | None = None,
-    marker: str = "",
 ) -> str:
     """A report as Markdown: the decision first, then what was required, categories, and items.
 
@@ -82,25 +83,24 @@ def github_markdown(
         examples: some of its items.
         limit: bytes that the text stays below, at least `SMALLEST_BYTES`; what is left out for it is said.
         links: name -> URL, shown at the end.
-        marker: first line, as `comment_marker` makes it.
 
     Example:
-        >>> print(github_markdown(report, examples).splitlines()[0])
+        >>> print(github_markdown(report, examples).splitlines()[2])
         ## NOT PROMOTED: the gate said no
     """
     for amount in AMOUNTS:
-        parts = [marker, *_parts(report, examples, amount), _foot(report, amount, limit, links or {})]
+        parts = [marker(report), *_parts(report, examples, amount), _foot(report, amount, limit, links or {})]
         text = without_commands("\n\n".join(part for part in parts if part) + "\n")
         if len(text.encode()) < limit:
             return text
     raise ValueError(f"a limit of {limit} bytes is below {SMALLEST_BYTES}")
 
 
-def comment_marker(report: Report) -> str:
-    """The line, which nobody sees, by which a comment about the same model and dataset is found again."""
+def marker(report: Report) -> str:
+    """The first line, which nobody sees: by it a comment about this model and dataset is found again."""
     decided, run = report.decided, report.candidate
     about = [decided.model_name if decided else run.base_model, run.dataset]
-    return f"<!-- hallmark report {sha256_json(about)[:32]} -->"
+    return f"{MARK.decode()}{sha256_json(about)[:32]} -->"
 
 
 def _parts(report: Report, examples: Sequence[Examples], amount: Amount) -> Iterable[str]:
@@ -157,15 +157,15 @@ def _categories(report: Report) -> Iterable[str]:
     for title, groups in (("By category", comparison.categories), ("By difficulty", comparison.bands)):
         if not groups:
             continue
-        columns = ["", "items", "baseline", "candidate", "points", "better / worse", "p (Holm)"]
+        columns = ["", "points", "baseline", "candidate", "better / worse", "items", "p (Holm)"]
         rows = [
             (
                 cell(group.name),
-                f"{group.n:,}",
+                f"**{points(group.delta)}**" if group.p_holm < 0.05 else points(group.delta),
                 percent(group.baseline),
                 percent(group.candidate),
-                f"**{points(group.delta)}**" if group.p_holm < 0.05 else points(group.delta),
                 f"{group.gained:,} / {group.lost:,}",
+                f"{group.n:,}",
                 p_text(group.p_holm),
             )
             for group in most_changed(groups)

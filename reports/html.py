@@ -58,7 +58,7 @@ def write_html(report: Report, items: Iterable[ItemAnswers], file: IO[bytes]) ->
         style=Markup(style),  # noqa: S704 - ours
         script=Markup(script),  # noqa: S704 - ours
         plot=_plot(report),
-        **_tables(report),
+        **page_tables(report),
         about=_json({"runs": _runs(report), "lead": first.asked[:-1]}),
         chunks=_chunks(chain([first], items), first.asked[:-1], _count(report)),
         manifest=shown_manifest,
@@ -96,7 +96,7 @@ def _runs(report: Report) -> list[dict[str, str]]:
     return [{"role": run.role, "run_id": run.run_id} for run in report.runs]
 
 
-def _tables(report: Report) -> dict[str, Any]:
+def page_tables(report: Report) -> dict[str, Any]:
     """Every table of the page, by its name in the template."""
     found, changes = report.comparison, report.changes
     scores = []
@@ -182,5 +182,5 @@ def _texts(item: ItemAnswers, lead: list[dict[str, str]]) -> dict[str, Any]:
         "lead": shared,
         "asked": item.asked[shared:],
         "accepted": item.accepted,
-        "answers": [answer.model_dump(include=said, exclude_none=True) for answer in item.answers],
+        "answers": [answer.model_dump(include=said) for answer in item.answers],
     }

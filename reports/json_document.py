@@ -13,6 +13,8 @@ from reports.document import Report
 
 SCHEMA_VERSION = 1
 """Of the document. A field may be added without a new number; none goes away or changes its meaning."""
+BEGIN = b'{\n  "schema_version": '
+"""How a document of ours begins."""
 
 
 def json_document(report: Report, items: Iterable[ItemAnswers] | None = None) -> dict[str, Any]:
@@ -34,7 +36,10 @@ def json_pieces(report: Report, items: Iterable[ItemAnswers] | None = None) -> I
         1
     """
     encoder = json.JSONEncoder(indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    document = quiet_json(encoder.encode(json_document(report)))
+    version, *rest = json_document(report).items()
+    document = (
+        BEGIN.decode() + f"{version[1]},\n" + quiet_json(encoder.encode(dict(rest))).removeprefix("{\n")
+    )
     if items is None:
         yield f"{document}\n"
         return

@@ -21,6 +21,8 @@ from reports.document import Report, ReportedRun
 
 SHOWN_TEXT = 10_000
 """Characters of a text in a case of an item."""
+PROPERTY = b'<property name="hallmark"'
+"""What a file of ours has near its beginning."""
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 Result = Literal["failure", "error", "skipped"]
@@ -150,7 +152,7 @@ def _properties(report: Report) -> dict[str, str]:
 
 
 def _decision_properties(report: Report) -> dict[str, str]:
-    found = {"headline": report.headline, "hallmark": report.made_with}
+    found = {"hallmark": report.made_with, "headline": report.headline}
     if (decided := report.decided) is not None:
         version = "none" if decided.version is None else str(decided.version)
         found |= {"outcome": decided.outcome, "model_name": decided.model_name, "version": version}

@@ -54,6 +54,22 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and what they stand for, which is Markdown, as a list: unlike a table it is never wider than its
+    page.
+    """
+    return "\n".join(f"- {name}: {value}" if value else f"- {name}" for name, value in rows)
+
+
+def stacked(items: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> str:
+    """Items, each with its facts below it.
+
+    Args:
+        items: title and facts of each, which are Markdown.
+    """
+    return "\n\n".join(f"**{title}**\n\n{facts(rows)}" for title, rows in items)
+
+
 def _is_plain(place: int, word: str) -> bool:
     if place == 0 and re.fullmatch(r"\d+[.)]", word):  # it would begin a list
         return False

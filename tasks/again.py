@@ -8,15 +8,16 @@ from experiments.reproducing import Reproduction
 from experiments.runs import RunRef
 from experiments.workspace import open_workspace
 from tasks.artifacts import remember_flow_run, show_metrics, show_reproduction
-from tasks.retryable import retryable, task_logger
+from tasks.logs import task_logger
+from tasks.retryable import retryable
 
 
 @retryable("judge again")
-def rejudge(run: str, judge: str) -> RunRef:
+def rejudge(run: str, judge: str | None = None, dataset: str | None = None) -> RunRef:
     """Take a run's predictions, judge them, record the new run; one that is recorded already is taken
     instead.
     """
-    again = rejudging.rejudge(run, judge, open_workspace())
+    again = rejudging.rejudge(run, judge, open_workspace(), dataset)
     if not again.reused:
         remember_flow_run(again)
         show_metrics(again, open_workspace().registry)

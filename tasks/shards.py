@@ -19,12 +19,13 @@ from experiments.runs import RunRef
 from experiments.shards import Part, PartJob
 from experiments.workspace import Workspace, open_workspace
 from inference.contract import PredictResult
-from tasks.retryable import harmless, retryable
+from tasks.logs import harmless
+from tasks.retryable import retryable
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-DEPLOYMENT = "predict-part/gpu"
+DEPLOYMENT = "predict-part/predict-part"
 """As prefect.yaml has it."""
 LOOK_EVERY_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0

@@ -249,7 +249,7 @@ class PreparedPredictions:
             "kind": "baseline",
             "inputs_sha256": sha256_json({"imported": self.evaluation_sha256()}),
             "model": self.model.recorded(),
-            "dataset": {**self.dataset.recorded(), "bands": self.dataset.bands},
+            "dataset": self.dataset.judged_on(),
             "judge": recorded_judge(self.judge, self.judge_fingerprint),
             "prompt": self.prompt.recorded(),
             "generation": self.generation.model_dump(include=known),

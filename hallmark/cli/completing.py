@@ -20,8 +20,6 @@ from typing import Any
 
 from core.settings import get_settings
 
-VARIABLE = "_HALLMARK_COMPLETE"
-"""Set by the shell that asks; Typer's name for it."""
 NEWEST = 500
 """Runs that are offered."""
 CONNECT_S = 1

@@ -29,14 +29,15 @@ def evaluate(
     **options: Any,
 ) -> None:
     """Judge any model on a golden dataset: a directory, a registered version, or one from the hub."""
-    from hallmark.cli.show.run import report_run
-
     given = {"model": model, **settings(EvaluateConfig, options, others)}
     if model is None and config is None:
         raise InputError("model: name the model to judge, or a --config file that does")
     wanted = evaluation(config, given)
     raise_on_termination()
-    report_run(api.evaluate(config=wanted), json)
+    result = api.evaluate(config=wanted)
+    from hallmark.cli.show.run import report_run  # not before the process that predicts has begun
+
+    report_run(result, json)
 
 
 @with_settings(EvaluateConfig)
@@ -48,9 +49,10 @@ def baseline(
     **options: Any,
 ) -> None:
     """Judge the base model on a golden dataset; nothing is trained."""
-    from hallmark.cli.show.run import report_run
-
     given = {"model": base_model, **settings(EvaluateConfig, options, others)}
     wanted = evaluation(config, given)
     raise_on_termination()
-    report_run(api.baseline(config=wanted), json)
+    result = api.baseline(config=wanted)
+    from hallmark.cli.show.run import report_run
+
+    report_run(result, json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hallmark.cli import importing, power
+from hallmark.cli import importing, power, revising
 from hallmark.cli.completing import completes, datasets, judges
 from hallmark.cli.help import Commands
 from hallmark.cli.options import JudgeArguments, judge_with
@@ -16,11 +16,13 @@ from hallmark.progress import progress_shown
 
 app = Commands(
     no_args_is_help=True,
-    help="Frozen datasets: import, check, freeze, power, guard against leaks, export.",
+    help="Frozen datasets: import, check, freeze, power, guard against leaks, revise, diff, export.",
 )
 app.command("import")(importing.import_file)
 app.command("export")(importing.export_file)
 app.command("power")(power.power)
+app.command("revise")(revising.revise)
+app.command("diff")(revising.diff)
 
 File = Annotated[
     str,

@@ -33,5 +33,5 @@ def _show(folder: Path, address: str, json: bool) -> None:
     out.print(f"[bold]Prefect UI[/]  {page}")
     where = "what PREFECT_SERVER_API_AUTH_STRING says" if given else f"the line in {kept}"
     out.print(f"[bold]sign-in[/]     {where}", soft_wrap=True)
-    command = 'eval "$(hallmark env)"; prefect deployment run experiment/gpu --watch'
+    command = 'eval "$(hallmark env)"; prefect deployment run experiment/experiment --watch'
     out.print_line(Text.assemble(("in a shell", "bold"), f"  {command}"))

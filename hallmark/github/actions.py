@@ -45,7 +45,7 @@ def summary_room(path: Path) -> int:
     return room
 
 
-def append_summary(path: Path, text: str) -> None:
+def append_summary(path: Path, text: bytes) -> None:
     """Put a text below what the summary of this step has already.
 
     Raises:
@@ -53,7 +53,7 @@ def append_summary(path: Path, text: str) -> None:
     """
     try:
         with path.open("ab") as file:
-            file.write(("\n\n" if file.tell() else "").encode() + text.encode())
+            file.write((b"\n\n" if file.tell() else b"") + text)
     except OSError as error:
         raise_for_os_error(error, path)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -52,7 +52,7 @@ class PullRequest:
     number: int
     api: str
     graphql: str
-    token: str
+    token: str = field(repr=False)
 
     @classmethod
     def of_job(cls, number: int) -> PullRequest:

@@ -13,6 +13,8 @@ from starlette.responses import RedirectResponse, Response
 
 from core.errors import HallmarkError, InputError, IntegrityError
 from experiments.workspace import Workspace
+from hallmark.ui import comparing, models, nights, runs, state, training
+from hallmark.ui import review as reviewing
 from hallmark.ui.guard import Guard
 from hallmark.ui.pages import Pages, ThePages
 from hallmark.ui.prepared import StillPreparing
@@ -53,7 +55,22 @@ def create_app(
     return app
 
 
+ROUTERS = (
+    runs.router,
+    comparing.router,
+    models.router,
+    nights.router,
+    training.router,
+    state.router,
+)
+
+
 def _add_routes(app: FastAPI, review: bool) -> None:
+    for router in ROUTERS:
+        app.include_router(router)
+    if review:
+        reviewing.add_to(app, app.state.pages)
+
     @app.get("/")
     def first() -> Response:
         return RedirectResponse("/runs", 307)

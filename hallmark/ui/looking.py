@@ -104,7 +104,7 @@ class Items:
         """What can be chosen in each field of a filter, and how many items that finds."""
         first, last = self.answers[0], self.answers[-1]
         either = first.cut | last.cut
-        cut = {"any": either, "no": ~either}
+        cut = {"yes": either, "no": ~either}
         if first is not last:
             cut |= {"baseline": first.cut, "candidate": last.cut}
         return {

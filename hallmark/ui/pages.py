@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -13,11 +14,15 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from core import __version__
+from core.text import cut
 from experiments.workspace import Workspace
 from hallmark.ui.forms import TOKEN
 from hallmark.ui.prepared import Prepared
 from registry import Registry
+from registry.tables import AuditLog, PromotionLog
 from reports import templating
+from reports.tables import Table
+from reports.templating import when
 
 HERE = Path(__file__).parent
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -54,29 +59,39 @@ class Pages:
     Attributes:
         workspace: whose registry is shown.
         prepared: what takes longer than a page may.
+        verifying: the last verification, or the one that is going on.
+        trainings: what the manifests of runs say of their training, by run id, as far as it was shown.
     """
 
     def __init__(self, workspace: Workspace, patience_s: float, csrf_token: str, review: bool) -> None:
         self.workspace = workspace
         self.prepared = Prepared(patience_s)
+        self.verifying = Prepared(0.0)
         self.assets = assets()
         self.csrf_token = csrf_token
+        self.trainings: dict[str, dict[str, Any]] = {}
         self.templates = templating.environment([HERE / "templates"])
         self.templates.globals.update(
             menu=[*MENU, ("/review", "Review")] if review else list(MENU),
-            version=__version__,
+            hallmark_version=__version__,
             asset=lambda name: f"/assets/{name}?{self.assets[name].sha256[:12]}",
             csrf_field=self._csrf_field,
             with_query=with_query,
+            reviewing=None,
         )
-        self.templates.filters.update(time=short_time)
+        self.templates.filters.update(
+            zip_self=lambda names: [(name, name) for name in names],
+            decision_cells=decision_cells,
+            entry_cells=entry_cells,
+            row_counts=lambda counts: [(table, f"{number:,}") for table, number in counts],
+        )
 
     @property
     def registry(self) -> Registry:
         """What is recorded."""
         return self.workspace.registry
 
-    def show(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def show(self, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
         """A page. What a template is given is escaped, and its characters are visible ones."""
         found = self.templates.get_template(template).render(**values)
         return HTMLResponse(found.encode("utf-8", "replace"), status)
@@ -98,6 +113,27 @@ ThePages = Annotated[Pages, Depends(_pages)]
 """A route's argument of this type is the `Pages` of its application."""
 
 
+def linked(table: Table, query: Mapping[str, object]) -> Table:
+    """A table of a report whose links set the filter of this page instead of the report's.
+
+    Args:
+        table: from `reports.tables`.
+        query: of the page, without the filter.
+    """
+    said = urlencode([(name, value) for name, value in query.items() if value])
+    begin = Markup('href="?{}').format(f"{said}&" if said else "")
+
+    def cell(text: str) -> str:
+        if not isinstance(text, Markup):
+            return text
+        return Markup(LINK.sub(lambda found: f'{begin}{found[1]}#items"', text))  # noqa: S704 - made of Markup
+
+    return table._replace(rows=[[cell(each) for each in row] for row in table.rows])
+
+
+LINK = re.compile(r'href="#([^"]*)"')
+
+
 def with_query(path: str, query: Mapping[str, object], **changes: object) -> str:
     """An address with a query. What is None, False or empty is left out.
 
@@ -110,11 +146,39 @@ def with_query(path: str, query: Mapping[str, object], **changes: object) -> str
     return f"{path}?{urlencode(said, doseq=True)}" if said else path
 
 
-def short_time(text: str | None) -> str:
-    """A recorded time to the second, in UTC.
+def decision_cells(rows: Sequence[PromotionLog]) -> list[tuple[str, ...]]:
+    """Decisions as the cells of a table: number, when, what was done, alias, by whom, why."""
+    return [
+        (
+            str(row.id),
+            together(when(row.created_at)),
+            together(row.action + (f" to v{row.to_version}" if row.to_version is not None else "")),
+            together(f"{row.model}@{row.alias}"),
+            row.actor,
+            cut(row.reason, REASON),
+        )
+        for row in rows
+    ]
 
-    Example:
-        >>> short_time("2026-11-26T14:15:31.031822+00:00")
-        '2026-11-26 14:15:31'
-    """
-    return "" if text is None else text[:19].replace("T", " ")
+
+def together(text: str) -> Markup:
+    """A text that stays in one line."""
+    return Markup('<span class="together">{}</span>').format(text)
+
+
+def entry_cells(rows: Sequence[AuditLog]) -> list[tuple[str, ...]]:
+    """Entries of the audit log as the cells of a table."""
+    return [
+        (
+            str(row.id),
+            together(when(row.created_at)),
+            together(row.table_name),
+            cut(row.row_key, 80),
+            together(f"{row.hash[:16]}…"),
+        )
+        for row in rows
+    ]
+
+
+REASON = 400
+"""Characters of a reason in a table."""

@@ -12,7 +12,6 @@ from core.errors import InputError
 from core.files import atomic_writer, make_home
 from hallmark.workstation.services import SERVER
 
-HEARTBEAT_SECONDS = 30
 USER = "hallmark"
 CHOSEN_BY_USER = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE")
 
@@ -30,9 +29,6 @@ def defaults(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_UI_V2_ENABLED": "false",  # it asks an analytics host, whatever the line above says
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(
-            HEARTBEAT_SECONDS
-        ),  # by which runs whose process is gone are noticed
         "PREFECT_CLIENT_MAX_RETRIES": "7",  # with doubling delays: four minutes without a server
         "PREFECT_WORKER_QUERY_SECONDS": "3",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
@@ -59,6 +55,8 @@ def server_environment(home: Path, host: str, port: int, environment: Mapping[st
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_API_AUTH_STRING": sign_in,
         "PREFECT_SERVER_API_AUTH_STRING": sign_in,
+        "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",  # so that --watch shows the log, and why a
+        "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",  # run failed
     }
     return {**ours, **environment, "PREFECT_API_URL": address}
 

@@ -10,9 +10,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.child_process import signals_held
 from core.errors import HallmarkError, ResourceError
@@ -79,6 +79,7 @@ def prefect_ready() -> Iterator[None]:
         with (
             variables({"PREFECT_API_URL": address} if address else {}),
             root_settings_context(),
+            _own_heartbeats(),
             _unreachable_named(address),
         ):
             yield
@@ -159,6 +160,13 @@ def _wanted(home: Path) -> dict[str, str]:
         wanted.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         logging.getLogger("alembic").setLevel(logging.ERROR)
     return {name: value for name, value in wanted.items() if value}
+
+
+def _own_heartbeats() -> AbstractContextManager[Any]:
+    """Without Prefect's heartbeats; our flows send them (`tasks.heartbeats`)."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    return temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
 
 
 @contextmanager

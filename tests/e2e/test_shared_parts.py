@@ -47,7 +47,7 @@ def worker(home: Path, environment: dict[str, str]) -> Iterator[None]:
 
 
 def flow_runs(address: str, deployment: str) -> list[dict[str, Any]]:
-    body = {"deployments": {"name": {"any_": ["gpu"]}}, "flows": {"name": {"any_": [deployment]}}}
+    body = {"deployments": {"name": {"any_": [deployment]}}}
     return list(httpx.post(f"{address}/flow_runs/filter", json=body).raise_for_status().json())
 
 
@@ -65,7 +65,7 @@ def test_parts_of_a_run_are_predicted_by_two_workers_and_are_the_bytes_of_one_jo
     address = plain_server["PREFECT_API_URL"]
     for command in (
         ("work-pool", "create", "gpu", "--type", "process", "--overwrite"),
-        ("deploy", "-n", "evaluate/gpu", "-n", "predict-part/gpu"),
+        ("deploy", "-n", "evaluate/evaluate", "-n", "predict-part/predict-part"),
     ):
         done = subprocess.run(
             [PREFECT, "--no-prompt", *command], env=environment, cwd=PROJECT, capture_output=True, text=True
@@ -73,7 +73,7 @@ def test_parts_of_a_run_are_predicted_by_two_workers_and_are_the_bytes_of_one_jo
         assert done.returncode == 0, done.stdout + done.stderr
     dataset = tmp_path / "mine-v1.jsonl"
     dataset.write_bytes(b"".join((BUILT_IN / "golden-v1.jsonl").read_bytes().splitlines(True)[:24]))
-    deployment = httpx.get(f"{address}/deployments/name/evaluate/gpu").raise_for_status().json()["id"]
+    deployment = httpx.get(f"{address}/deployments/name/evaluate/evaluate").raise_for_status().json()["id"]
     config = {
         "model": "tiny-base",
         "dataset": str(dataset),

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from inference.contract import GenerationConfig, PredictSpec
-from inference.engines import Engine, Request, load_engine
+from inference.engines.base import Engine, Request
+from inference.engines.load import load_engine
 from tests.support.small_models import make_model
 
 pytestmark = pytest.mark.model

@@ -101,3 +101,17 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not is_running(pid)
+
+
+def test_a_block_inside_takes_the_one_that_began_before_it_unless_it_wants_another(tmp_path: Path) -> None:
+    with started_early(MODULE, threads=1):
+        begun = _early.get()
+        with started_early(MODULE, threads=1):
+            assert _early.get() is begun
+            assert add(tmp_path, 1, 2).early
+    with started_early(MODULE, threads=1):
+        guessed = _early.get()
+        with started_early(MODULE, threads=2):
+            assert add(tmp_path, 1, threads=2).early
+            assert guessed is not None
+            assert not is_running(guessed.process.pid)

@@ -33,7 +33,7 @@ from golden.prompting import PromptConfig, ResolvedPrompt
 from hallmark.cli.show.run import show_run
 from inference.contract import GenerationConfig, PredictionMeta, PredictResult, PredictSpec
 from inference.endpoint import Access, Endpoint, Served, look
-from inference.engines import Request
+from inference.engines.base import Request
 from inference.engines.openai_engine import OpenAIEngine, retry_after
 from inference.generate import predict
 from registry import Run
