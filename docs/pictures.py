@@ -24,7 +24,7 @@ from hallmark.cli.show.result import show_result
 from hallmark.console import plain_console
 
 IMAGES = Path(__file__).parent / "images"
-WIDE, NARROW = {"width": 1300, "height": 900}, {"width": 400, "height": 800}
+WIDE = {"width": 1300, "height": 900}
 
 
 def main() -> None:
@@ -39,8 +39,6 @@ def main() -> None:
             look = f"baseline={baseline}&candidate={candidate}"
             photograph(started, f"file://{report.absolute()}", "report", WIDE)
             photograph(started, f"file://{report.absolute()}#show=worse", "report-items", WIDE, "j")
-            photograph(started, f"file://{report.absolute()}", "report-phone", NARROW)
-            photograph(started, f"{address}/runs", "ui-runs", WIDE)
             photograph(started, f"{address}/compare?{look}", "ui-compare", WIDE)
             photograph(started, f"{address}/models/{result.model_name}", "ui-model", WIDE)
     finally:

@@ -171,12 +171,6 @@ def looked_at(page: Any, name: str) -> None:
     fits(page, name)
 
 
-def photograph(page: Any, name: str) -> None:
-    """Keep a picture for the documentation, where one is wanted (`make pictures` sets HALLMARK_PICTURES)."""
-    if folder := os.environ.get("HALLMARK_PICTURES"):
-        page.screenshot(path=Path(folder) / f"{name}.png")
-
-
 def fits(page: Any, name: str) -> None:
     """Nothing is wider than the window."""
     width = page.viewport_size["width"]
@@ -242,8 +236,6 @@ def test_a_person_finds_what_got_worse(served: Served, browser: Any, width: int,
         page.get_by_role("button", name="compare", exact=True).click()
         ready(page)
         assert page.locator("h1").inner_text() == "PROMOTED: support v1 is champion now"
-        if width == 1300:
-            photograph(page, "ui-compare")
         page.locator(".plot .part").nth(1).focus()
         assert "baseline" in page.locator(".plot output").inner_text()
         looked_at(page, f"compare-{width}")

@@ -87,6 +87,11 @@ def test_every_page_is_on_the_site() -> None:
     assert sorted(named) == sorted(here | {"commands.md"}), "name it in the nav of zensical.toml"
 
 
+def test_every_picture_is_on_a_page() -> None:
+    shown = {name for page in PAGES for name in re.findall(r"images/([\w.-]+)", page.read_text())}
+    assert {path.name for path in (PROJECT / "docs" / "images").iterdir()} == shown
+
+
 def test_pages_lead_out_of_docs_by_whole_addresses() -> None:
     """A relative path would lead nowhere on the site."""
     for page in PAGES:
