@@ -18,13 +18,13 @@ from tests.support.pages import PAGES, PROJECT, Block, blocks, commands
 pytestmark = pytest.mark.unit
 
 UsageError: Any = typer.BadParameter.__base__
+ROOT: Any = typer.main.get_command(app)
 EVERY = [block for page in PAGES for block in blocks(page)]
 
 
 def check(arguments: list[str]) -> str | None:
     """What is wrong with a call of `hallmark`; None where nothing is. Nothing is run."""
-    command: Any = typer.main.get_command(app)
-    words, path = list(arguments), "hallmark"
+    command, words, path = ROOT, list(arguments), "hallmark"
     while isinstance(command, TyperGroup):
         if not words or words[0].startswith("-"):
             return None  # hallmark --version
