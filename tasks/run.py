@@ -83,7 +83,7 @@ def predict(run: RunRef, plan: RunPlan) -> PredictResult:
 def judge(run: RunRef, plan: RunPlan) -> Judged:
     """Score every prediction once; write scores.jsonl and metrics.json."""
     judged = phases.judge_run(run, plan)
-    if (warning := phases.cut_warning(judged, plan.generation.longest)) is not None:
+    if (warning := phases.cut_warning(judged, plan.generation)) is not None:
         announce("cut off:", warning)
     return judged
 
