@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from core.locks import Holder, acquire_when_free
+from core.locks import Holder, acquire_when_free, holder
 from core.progress import Listener, Progress
 from core.settings import get_settings
 
@@ -63,6 +63,13 @@ def lock_folder() -> Path:
         with suppress(OSError):
             folder.chmod(0o777)
     return folder
+
+
+def held_devices() -> dict[str, Holder]:
+    """Who uses which device of this machine now, by the device's name, as in GPU 0."""
+    folder = get_settings().locks or SHARED_FOLDER
+    found = ((_name(path.stem), holder(path)) for path in sorted(folder.glob("*.lock")))
+    return {name: owner for name, owner in found if owner is not None}
 
 
 @contextmanager

@@ -12,16 +12,21 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from core.files import raise_for_os_error
+from core.progress import Progress
 
 ATTEMPTS = 3
 LOOK_EVERY_SECONDS = 0.5
 SAY_EVERY_SECONDS = 30.0
+NOTE_EVERY_SECONDS = 1.0
+NOTE_BYTES = 4096
+NOTE_CHARACTERS = 200
 
 
 class Holder(BaseModel):
@@ -32,12 +37,14 @@ class Holder(BaseModel):
         what: what it is doing, as a person would say it.
         since: when it was taken, in UTC.
         address: where the holder can be reached, for a server.
+        progress: how far it is; None where it does not say.
     """
 
     pid: int
     what: str
     since: datetime
     address: str = ""
+    progress: Progress | None = None
 
     def sentence(self) -> str:
         """The holder as part of a sentence."""
@@ -68,9 +75,35 @@ def acquire(
         return None
     note = Holder(pid=os.getpid(), what=what, since=datetime.now(UTC), address=address)
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, note.model_dump_json().encode(), 0)
+    os.pwrite(descriptor, note.model_dump_json(exclude_none=True).encode(), 0)
     os.set_inheritable(descriptor, inheritable)
     return descriptor
+
+
+class Noting:
+    """Notes in a lock that is held how far its holder is, once a second at most: a watcher of progress.
+
+    It is gone with the process, as the lock is, and nobody has to remove it.
+
+    Args:
+        descriptor: of the lock, as `acquire` gave it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.note = _note(os.pread(descriptor, NOTE_BYTES, 0))
+        self.stage, self.at = "", float("-inf")
+
+    def __call__(self, progress: Progress) -> None:
+        """Note it, where it is news; a disk that is full or away is no reason to stop."""
+        now = time.monotonic()
+        if not progress.total or (progress.stage == self.stage and now - self.at < NOTE_EVERY_SECONDS):
+            return
+        self.stage, self.at = progress.stage, now
+        short = progress.model_copy(update={"note": progress.note[:NOTE_CHARACTERS]})
+        text = self.note.model_copy(update={"progress": short}).model_dump_json().encode()
+        with suppress(OSError):
+            os.pwrite(self.descriptor, text.ljust(NOTE_BYTES), 0)  # one length, so that no old end stays
 
 
 def acquire_when_free(path: Path, what: str, say: Callable[[Holder], None], *, shared: bool = False) -> int:
@@ -119,10 +152,21 @@ def holder(path: Path) -> Holder | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _note(os.pread(descriptor, 10_000, 0))
+        return _read_note(descriptor)
     finally:
         os.close(descriptor)
     return None
+
+
+def _read_note(descriptor: int) -> Holder:
+    """The note; read again where it was being written this moment."""
+    found = _note(os.pread(descriptor, NOTE_BYTES, 0))
+    for _ in range(ATTEMPTS):
+        if found.pid:
+            break
+        time.sleep(0.001)
+        found = _note(os.pread(descriptor, NOTE_BYTES, 0))
+    return found
 
 
 def _note(content: bytes) -> Holder:

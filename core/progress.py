@@ -65,6 +65,7 @@ QUIET_S = 1.0
 """Work that takes no longer than this, in seconds, is not reported."""
 
 _listener: ContextVar[Listener | None] = ContextVar("hallmark_listener", default=None)
+_watcher: ContextVar[Listener | None] = ContextVar("hallmark_watcher", default=None)
 
 
 @contextmanager
@@ -77,14 +78,33 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
+@contextmanager
+def watching(watcher: Listener) -> Iterator[None]:
+    """Send the progress of whatever is done inside the block to `watcher` too, whoever listens."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
 def is_listened_to() -> bool:
     """Whether anybody listens to what is done here."""
     return _listener.get() is not None
 
 
 def current_listener() -> Listener:
-    """Who listens to what is done here; perhaps nobody."""
-    return _listener.get() or _nobody
+    """Who listens to what is done here, and who watches; perhaps nobody."""
+    listener, watcher = _listener.get() or _nobody, _watcher.get()
+    if watcher is None:
+        return listener
+    told = watcher
+
+    def both(progress: Progress) -> None:
+        told(progress)
+        listener(progress)
+
+    return both
 
 
 def announce(stage: str, note: str) -> None:

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import click
+import typer
 import typer.main
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -77,7 +77,7 @@ def sections(group: TyperGroup, path: str = "hallmark") -> Iterator[str]:
 
 def parameters(command: TyperCommand) -> Iterator[str]:
     """What a command takes: names, then what each means and what holds without it."""
-    context = click.Context(command)
+    context = typer.Context(command)
     for parameter in command.params:
         record = parameter.get_help_record(context)
         if record is None:

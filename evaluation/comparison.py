@@ -385,8 +385,8 @@ def _of_models(baseline: RunScores, candidate: RunScores) -> dict[str, list[Any]
 def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
     if baseline.run_id == candidate.run_id:
         raise InputError(f"run {baseline.run_id}: cannot be compared with itself. Name another run.")
-    differing = [
-        f"{name}: {_shown(left)} against {_shown(right)}"
+    differing = {
+        name: f"{name}: {_shown(left)} against {_shown(right)}"
         for name, left, right in (
             (
                 "dataset",
@@ -399,12 +399,13 @@ def _check_comparable(baseline: RunScores, candidate: RunScores) -> None:
             *_settings("generation", baseline.generation, candidate.generation),
         )
         if left != right and name not in baseline.unknown and name not in candidate.unknown
-    ]
+    }
     if differing:
+        again = {"dataset", "judge", "judge_fingerprint"}.issuperset(differing)
         raise InputError(
             f"runs {baseline.run_id} and {candidate.run_id} cannot be compared, because they differ in "
-            f"{'; '.join(differing)}. "
-            "Evaluate one of them again under the other's conditions."
+            f"{'; '.join(differing.values())}. Evaluate one of them again under the other's conditions"
+            + (", or judge its answers again: hallmark rejudge RUN (--dataset, --judge)." if again else ".")
         )
     if odd := sorted(baseline.scores.keys() ^ candidate.scores.keys()):
         raise IntegrityError(

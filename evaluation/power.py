@@ -81,44 +81,44 @@ class PowerPlan(Record):
 
         Example:
             >>> power_plan("support-v1", items=360, groups=300, nights=10).sentences()[0]
-            'support-v1 has 360 items in 300 independent groups. When 15 % of the answers change, the \
-smallest true gain found with 80 % power is 6.4 points at comparison 1 and 8.9 points at comparison 10.'
+            'support-v1 has 360 items in 300 independent groups. If 15 % of the answers change, it shows a \
+gain of 6.4 points at the first comparison and of 8.9 points at the 10th, each in 80 % of cases (power).'
         """
         counted = f"{self.items} items"
         if self.groups < self.items:
             counted = f"{self.items} items in {self.groups} independent groups"
-        expected = f"When {100 * self.changed:g} % of the answers change"
+        expected = f"If {100 * self.changed:g} % of the answers change"
         found = [
-            f"{100 * row.gain_found:.1f} points at comparison {row.number}"
+            f"of {100 * row.gain_found:.1f} points at the {_comparison(row.number)}"
             for row in self.comparisons
             if row.gain_found is not None
         ]
-        nothing = [f"comparison {row.number}" for row in self.comparisons if row.gain_found is None]
+        nothing = [_ordinal(row.number) for row in self.comparisons if row.gain_found is None]
         told = [f"{self.dataset} has {counted}."]
         if found:
-            smallest = f"the smallest true gain found with {100 * self.power_asked:g} % power"
-            told[0] += f" {expected}, {smallest} is {_listed(found)}."
+            often = f"{'each ' if len(found) > 1 else ''}in {100 * self.power_asked:g} % of cases (power)"
+            told[0] += f" {expected}, it shows a gain {_listed(found)}, {often}."
         if nothing:
             told.append(
-                f"{expected}, no gain is found with {100 * self.power_asked:g} % power at "
-                f"{_listed(nothing)}, not even if every change is one: the set is too small for that."
+                f"{expected}, it shows no gain so often at the {_listed(nothing)} comparison, not even if "
+                "every change is one: the set is too small for that."
             )
         if self.groups < self.items:
             told.append(
-                "These powers are an upper bound: where the items of a group score differently, it takes a "
-                "larger gain or more items."
+                "This is the best case: where the items of a group score differently, it takes a larger gain "
+                "or more items."
             )
         if self.gain is not None and self.found_until is not None:
             gain = f"a gain of {_points(self.gain)}"
-            needed = [f"{row.items_needed:,} items for comparison {row.number}" for row in self.comparisons]
-            told.append(f"To find {gain} takes {_listed(needed)}, each independent of the others.")
-            told.append(self._until("find", gain, self.found_until))
+            needed = [f"{row.items_needed:,} at the {_comparison(row.number)}" for row in self.comparisons]
+            told.append(f"To show {gain} takes independent items: {_listed(needed)}.")
+            told.append(self._until("show", gain, self.found_until))
         if self.margin is not None and self.excluded_until is not None:
             loss = f"a loss of {_points(self.margin)}"
             needed = [
-                f"{row.items_to_exclude:,} items for comparison {row.number}" for row in self.comparisons
+                f"{row.items_to_exclude:,} at the {_comparison(row.number)}" for row in self.comparisons
             ]
-            told.append(f"To exclude {loss}, when there is truly none, takes {_listed(needed)}.")
+            told.append(f"To exclude {loss} where there is none takes independent items: {_listed(needed)}.")
             told.append(self._until("exclude", loss, self.excluded_until))
         return told
 
@@ -129,6 +129,24 @@ smallest true gain found with 80 % power is 6.4 points at comparison 1 and 8.9 p
         if until >= last:
             return f"Today's set {verb}s {what} through all {last} comparisons."
         return f"Today's set {verb}s {what} up to comparison {until}; after that, a fresh set is due."
+
+
+def _ordinal(number: int) -> str:
+    """A place in words.
+
+    Example:
+        >>> _ordinal(1), _ordinal(10), _ordinal(22)
+        ('first', '10th', '22nd')
+    """
+    if number == 1:
+        return "first"
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _comparison(number: int) -> str:
+    """Which comparison; after the first the word is left out."""
+    return "first comparison" if number == 1 else _ordinal(number)
 
 
 def _points(share: float) -> str:

@@ -17,7 +17,7 @@ from evaluation.suite import Limit, Requirement, Suite, in_order
 from evaluation.training_data import TrainingData
 from experiments.comparing import conditions
 from experiments.config import ExperimentConfig
-from experiments.revisions import revision_of, weighed
+from experiments.revisions import revision_in, weighed
 from golden.datasets import load_dataset
 from golden.prompting import recorded_prompt
 from inference.contract import CUT_OFF, GenerationConfig, PredictionMeta
@@ -298,7 +298,8 @@ def _remarks(pairs: Sequence[Pair]) -> tuple[list[str], dict[str, Any]]:
         )
         about["imported_opponents"] = brought
     for pair in pairs:
-        name, revision = pair.candidate_dataset.name, revision_of(pair.candidate, pair.opponent)
+        name = pair.candidate_dataset.name
+        revision = revision_in(pair.candidate.manifest, pair.opponent.manifest)
         if revision is not None and name not in about.get("revised", {}):
             sentences.append(weighed(name, revision, pair.candidate, pair.opponent))
             about.setdefault("revised", {})[name] = revision.model_dump(mode="json")

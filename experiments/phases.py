@@ -30,7 +30,6 @@ from experiments.environment import (
     package_versions,
 )
 from experiments.plan import DatasetRef, RunPlan, TrainingPlan
-from experiments.references import RUN_PREFIX
 from experiments.run_files import RunFiles, left_files, predictions_damage, training_damage
 from experiments.runs import RunRef
 from golden.datasets import read_items
@@ -171,7 +170,7 @@ def prediction_job(run: RunRef, plan: RunPlan) -> PredictSpec:
         model=run.files.model if trained else plan.model.path,
         dataset=run.files.dataset,
         output=run.directory,
-        label=f"predict ({_model_name(plan)}) on {plan.dataset.name}",
+        label=f"predict ({plan.judged_model}) on {plan.dataset.name}",
         generation=plan.generation,
         prompt=plan.prompt,
         served=plan.model.served,
@@ -220,12 +219,6 @@ def finished_predictions(run: RunRef) -> PredictResult | None:
     return PredictResult(
         predictions_sha256=meta.predictions_sha256, items=meta.items, resumed=meta.items, seconds=0.0
     )
-
-
-def _model_name(plan: RunPlan) -> str:
-    """The model that a run judges, as a progress line names it."""
-    made = plan.training is not None or plan.model.reference.startswith(RUN_PREFIX)
-    return "trained" if made else plan.model.label
 
 
 class Judging(Protocol):

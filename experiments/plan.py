@@ -33,7 +33,7 @@ from experiments.environment import (
 from experiments.guarding import check_prompt
 from experiments.lineage import File, Golden, Weights, held_items, lineage
 from experiments.names import REGISTRY_PREFIX
-from experiments.references import ResolvedModel, resolve_model
+from experiments.references import RUN_PREFIX, ResolvedModel, resolve_model
 from experiments.workspace import Workspace
 from golden.datasets import Dataset, load_dataset
 from golden.guard import RULE, Overlap, find_overlaps
@@ -163,6 +163,17 @@ class RunPlan(BaseModel):
     def name(self) -> str:
         """What a person calls the run: model, kind, dataset."""
         return f"{self.model.label} {self.kind} {self.dataset.name}"
+
+    @property
+    def judged_model(self) -> str:
+        """The model that the run judges, as a progress line names it."""
+        made = self.training is not None or self.model.reference.startswith(RUN_PREFIX)
+        return "trained" if made else self.model.label
+
+    @property
+    def judging(self) -> str:
+        """The model and the dataset, as a line of a log names them."""
+        return f"{self.judged_model} on {self.dataset.name}"
 
     def inference(self) -> dict[str, Any]:
         """The environment that decides the predictions; recorded, so that they can be judged again later."""

@@ -154,7 +154,10 @@ def plan_rejudging(
         ResourceError: a library that the judge needs is not installed.
     """
     if judge is None and dataset is None:
-        raise InputError(f"run {reference[:80]}: name what judges it again: a judge, a dataset, or both")
+        raise InputError(
+            f"run {reference[:80]}: to judge it again, name a judge (--judge NAME@vN), a dataset "
+            "(--dataset), or both"
+        )
     run = registry.runs.get(reference)
     judged_by = load_judge(judge or run.judge)
     origin, files = origin_of(run, registry), files_of(run, registry)

@@ -61,6 +61,11 @@ class PromotionResult(Tabular, BaseModel):
         return _headline(self.outcome, self.model_name, self.version, self.alias)
 
     @property
+    def refused(self) -> bool:
+        """Whether the gate said no, and nobody overrode it: what fails a job in CI."""
+        return self.outcome == "refused"
+
+    @property
     def reasons(self) -> list[str]:
         """Why, in whole sentences."""
         return self.decision.reasons if self.decision else []
@@ -152,9 +157,9 @@ class ExperimentResult(Tabular, BaseModel):
         return against + (self.decision.reasons if self.decision else [])
 
     @property
-    def stands(self) -> bool:
-        """Whether the trained weights are champion now."""
-        return self.outcome in ("promoted", "already_champion")
+    def refused(self) -> bool:
+        """Whether the gate said no: what fails a job in CI. It may say yes with promotion switched off."""
+        return self.outcome == "refused"
 
     def table_caption(self) -> str:
         """The outcome and why."""

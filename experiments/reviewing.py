@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from core.config import Record
 from core.errors import InputError
+from core.tabular import Row, TabularList
+from core.text import visible
+from experiments.datasets import named_dataset
 from experiments.promoting import actor
+from experiments.side_by_side import ItemAnswers, side_by_side
 from experiments.workspace import Workspace
 from golden.manifest import Change
-from registry import Registry, Review, Run
-from registry.reviews import VERDICTS, Verdict
-
-SHOWN = 20
-"""Conflicts that an error names."""
+from registry import Dataset, Registry, Review, Run
+from registry.reviews import VERDICTS, Disagreement, Verdict
 
 
 @dataclass(frozen=True)
@@ -82,21 +85,130 @@ def _settled(trace_id: str, reviews: list[Review]) -> Settled:
     return Settled(trace_id, verdict, changes.get(verdict), answers, reviews)
 
 
-def conflicts_of(settled: Iterable[Settled]) -> list[Settled]:
-    """The items whose reviewers disagree."""
-    return [each for each in settled if each.is_conflict]
+class Reviewed(Record):
+    """A review that counts: what a reviewer said last of an item.
+
+    Attributes:
+        dataset: key and version.
+        dataset_sha256: of its file.
+        trace_id: of the item.
+        verdict: reference_wrong, both_right, unclear, or fine.
+        answers: the right answers, or those that are to be accepted too.
+        note: why.
+        runs: ids of the runs whose answers were looked at.
+        reviewer: who.
+        at: when, ISO 8601 in UTC.
+        conflict: whether another reviewer says otherwise.
+    """
+
+    dataset: str
+    dataset_sha256: str
+    trace_id: str
+    verdict: str
+    answers: list[str]
+    note: str
+    runs: list[str]
+    reviewer: str
+    at: str
+    conflict: bool
+
+
+class Reviews(TabularList[Reviewed]):
+    """The reviews that count."""
+
+    def table_caption(self) -> str:
+        """How many, and on how many items reviewers disagree."""
+        items = {(each.dataset_sha256, each.trace_id) for each in self if each.conflict}
+        return f"{len(self)} reviews; reviewers disagree on {len(items)} items"
+
+    def table_rows(self) -> list[Row]:
+        """A row per review."""
+        return [
+            {
+                "dataset": each.dataset,
+                "item": each.trace_id,
+                "verdict": each.verdict,
+                "answers": visible(" or ".join(each.answers)),
+                "reviewer": visible(each.reviewer),
+                "at": each.at,
+                "conflict": each.conflict,
+                "note": visible(each.note),
+            }
+            for each in self
+        ]
+
+
+def reviews(registry: Registry, dataset: str | Path | None = None) -> Reviews:
+    """The reviews that count, dataset by dataset, item by item.
+
+    Args:
+        registry: holds them.
+        dataset: only of this one: a path, a built-in name, or one that is here or recorded.
+
+    Raises:
+        InputError: there is no such dataset.
+
+    Example:
+        >>> [review.verdict for review in reviews(registry, "golden-v1")]
+        []
+    """
+    if dataset is None:
+        known = [(row.name, row.sha256) for row, _ in registry.reviews.datasets()]
+    else:
+        named = named_dataset(dataset, registry)
+        known = [(named.name, named.sha256)]
+    return Reviews(
+        [
+            reviewed(review, name, settled.is_conflict)
+            for name, sha256 in known
+            for settled in settle(registry.reviews.newest(sha256))
+            for review in settled.reviews
+        ]
+    )
+
+
+def opinions_on(
+    dataset: Dataset, registry: Registry, trace_ids: Sequence[str] | None = None
+) -> dict[str, list[Reviewed]]:
+    """What counts of the reviews of a dataset's items, by trace_id; without items that nobody reviewed.
+
+    Args:
+        dataset: as it is recorded.
+        registry: holds the reviews.
+        trace_ids: only of these items; None for all.
+    """
+    return {
+        each.trace_id: [reviewed(review, dataset.name, each.is_conflict) for review in each.reviews]
+        for each in settle(registry.reviews.newest(dataset.sha256, trace_ids))
+    }
+
+
+def reviewed(review: Review, dataset: str, conflict: bool = False) -> Reviewed:
+    """A review as it is shown."""
+    return Reviewed(
+        dataset=dataset,
+        dataset_sha256=review.dataset_sha256,
+        trace_id=review.trace_id,
+        verdict=review.verdict,
+        answers=list(review.answers),
+        note=review.note,
+        runs=list(review.runs),
+        reviewer=review.reviewer,
+        at=review.created_at,
+        conflict=conflict,
+    )
 
 
 def add_review(
     runs: Sequence[str],
     trace_id: str,
-    verdict: Verdict,
+    verdict: str,
     workspace: Workspace,
     *,
     answers: Sequence[str] = (),
     note: str = "",
     reviewer: str | None = None,
-) -> Review:
+) -> Reviewed:
     """Record what somebody says of an item after looking at what runs answered.
 
     Args:
@@ -129,7 +241,7 @@ def add_review(
                 f"item {trace_id[:128]}: no run has an answer to it that its judge found and did not give "
                 "the full score. Say which other answer is right (--answer)."
             )
-    return registry.reviews.add(
+    made = registry.reviews.add(
         [run.run_id for run in found],
         trace_id,
         verdict,
@@ -137,6 +249,8 @@ def add_review(
         answers=answers,
         note=note,
     )
+    [settled] = settle(registry.reviews.newest(made.dataset_sha256, [trace_id]))
+    return reviewed(made, registry.datasets.get(found[0].dataset_id).name, settled.is_conflict)
 
 
 def answers_given(runs: Iterable[Run], trace_id: str, registry: Registry) -> list[str]:
@@ -144,3 +258,72 @@ def answers_given(runs: Iterable[Run], trace_id: str, registry: Registry) -> lis
     rows = [registry.runs.predictions_of(run.run_id, [trace_id]).get(trace_id) for run in runs]
     given = [row.extracted for row in rows if row is not None and row.score < 1 and row.extracted]
     return list(dict.fromkeys(given))
+
+
+class QueuedAnswers(Record):
+    """An item of a queue, with what the runs answered.
+
+    Attributes:
+        disagreement: same_wrong_answer, all_wrong, or some_wrong.
+        item: the item and the answers, in the order of the runs.
+        opinions: what reviewers said of it.
+    """
+
+    disagreement: Disagreement
+    item: ItemAnswers
+    opinions: list[Reviewed]
+
+
+class Queue(Record):
+    """The first items with which runs disagree.
+
+    Attributes:
+        runs: their ids.
+        dataset: key and version.
+        total: how many such items there are.
+    """
+
+    runs: list[str]
+    dataset: str
+    total: int
+    items: list[QueuedAnswers]
+
+
+def review_queue(references: Sequence[str], registry: Registry, limit: int, offset: int = 0) -> Queue:
+    """The items that runs and the reference disagree on; first those that every run answers alike and not as
+    the reference.
+
+    Args:
+        references: finished runs on one dataset: ids, or unique beginnings or ends of them.
+        registry: holds them.
+        limit: how many items, at most.
+        offset: how many to leave out first.
+
+    Raises:
+        InputError: a run is unknown or not finished, or they are on different datasets.
+
+    Example:
+        >>> review_queue(["20261125-205329"], registry, limit=1).items[0].disagreement
+        'all_wrong'
+    """
+    runs = [registry.runs.finished(reference) for reference in references]
+    dataset = registry.datasets.get(runs[0].dataset_id)
+    if any(run.dataset_id != dataset.id for run in runs):
+        raise InputError(f"runs {', '.join(run.run_id for run in runs)}: are on different datasets")
+    ids = [run.run_id for run in runs]
+    queued = registry.reviews.queue(ids, limit, offset)
+    found = {each.trace_id: each for each in side_by_side(runs, registry, [each.trace_id for each in queued])}
+    opinions = opinions_on(dataset, registry, list(found))
+    return Queue(
+        runs=ids,
+        dataset=dataset.name,
+        total=registry.reviews.queued(ids),
+        items=[
+            QueuedAnswers(
+                disagreement=each.disagreement,
+                item=found[each.trace_id],
+                opinions=opinions.get(each.trace_id, []),
+            )
+            for each in queued
+        ],
+    )

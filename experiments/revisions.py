@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from golden.manifest import RevisedFrom
 from registry import Run
 
@@ -9,12 +12,12 @@ NAMED = 3
 """Runs that a sentence names."""
 
 
-def revision_of(*runs: Run) -> RevisedFrom | None:
-    """What the dataset that some runs were judged on was revised from, as any of them recorded it; None where
-    it never was.
+def revision_in(*manifests: Mapping[str, Any]) -> RevisedFrom | None:
+    """What the dataset of some runs was revised from, as the manifest of any of them says; None where it
+    never was.
     """
-    for run in runs:
-        if found := (run.manifest.get("dataset") or {}).get("revised_from"):
+    for manifest in manifests:
+        if found := (manifest.get("dataset") or {}).get("revised_from"):
             return RevisedFrom.model_validate(found)
     return None
 

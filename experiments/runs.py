@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from core.errors import HallmarkError, IntegrityError, ResourceError, interruption
+from core.errors import HallmarkError, IntegrityError, InterruptedWork, ResourceError, interruption
 from core.files import raise_for_os_error, remove_unfinished, write_json
-from core.locks import Holder, acquire, acquire_when_free, holder
-from core.progress import announce
+from core.locks import Holder, Noting, acquire, acquire_when_free, holder
+from core.progress import announce, watching
 from experiments.run_files import LOCK, RunFiles, is_here, is_plain, misplaced
 from golden.prompting import recorded_prompt
 from inference.contract import NO_INPUT, GenerationConfig
@@ -311,7 +311,8 @@ def _started(
 
 @contextmanager
 def owned(run: RunRef, registry: Registry) -> Iterator[None]:
-    """Hold a run while working on it, and record the reason when the work fails.
+    """Hold a run while working on it, and record the reason when the work fails or is stopped. Meanwhile its
+    lock says how far it is.
 
     The lock is the operating system's, so it is gone the moment its process is, however it ended.
 
@@ -325,16 +326,25 @@ def owned(run: RunRef, registry: Registry) -> Iterator[None]:
     lock = _taken.pop(run.directory)
     try:
         remove_unfinished(run.directory)
-        yield
+        with watching(Noting(lock)):
+            yield
     except BaseException as error:
-        registry.runs.fail(run.run_id, _reason(error))
+        if (stopped := _stopped(error)) is not None:
+            registry.runs.interrupt(run.run_id, stopped)
+        else:
+            registry.runs.fail(run.run_id, _reason(error))
         raise
     finally:
         os.close(lock)
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, HallmarkError):
+    return str(error) if isinstance(error, HallmarkError) else f"{type(error).__name__}: {error}"
+
+
+def _stopped(error: BaseException) -> str | None:
+    """What stopped the work from outside; None where it failed of itself."""
+    if isinstance(error, InterruptedWork):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return interruption(signal.SIGINT)
@@ -345,16 +355,16 @@ def _reason(error: BaseException) -> str:
         )
     if isinstance(number := getattr(error, "signal", None), int):  # Prefect's TerminationSignal
         return interruption(number)
-    return f"{type(error).__name__}: {error}"
+    return None
 
 
 def current_status(run: Run, registry: Registry) -> str:
-    """The run's status as it is now: `interrupted` where it is recorded as running but no process of this
-    machine works on it.
+    """The run's status as it is now: `interrupted` where somebody stopped it, or where it is recorded as
+    running but no process of this machine works on it.
     """
     directory = registry.runs.directory(run.run_id)
-    interrupted = run.status == "running" and is_here(directory) and holder(directory / LOCK) is None
-    return "interrupted" if interrupted else run.status
+    killed = run.status == "running" and is_here(directory) and holder(directory / LOCK) is None
+    return "interrupted" if run.is_interrupted or killed else run.status
 
 
 def keep_datasets(plan: RunPlan, registry: Registry) -> None:

@@ -282,8 +282,9 @@ def recorded_part(run_id: str, part: Part, workspace: Workspace) -> PartJob:
     registry = workspace.registry
     run = registry.runs.get(run_id)
     manifest = run.manifest
-    if run.status != "running":
-        raise InputError(f"run {run.run_id}: is {run.status}, so no part of it is needed any more.")
+    if run.status != "running" or run.is_interrupted:
+        now = "interrupted" if run.is_interrupted else run.status
+        raise InputError(f"run {run.run_id}: is {now}, so no part of it is needed any more.")
     generation = validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}")
     _check_environment(manifest["inference"], inference_environment(generation), run.run_id)
     sha256 = run.model_sha256 or manifest["model"]["sha256"]

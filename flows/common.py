@@ -6,15 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, ParamSpec, TypeVar
+from functools import wraps
+from inspect import signature
+from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Failed
 
-from core.errors import InterruptedWork
+from core.errors import HallmarkError, InterruptedWork
 from evaluation.gate import GateRefused
 from experiments.runs import RunRef, owned
 from experiments.workspace import open_workspace
+from flows.naming import run_name
 from tasks.events import emit_failure
 from tasks.heartbeats import begin_heartbeats, end_heartbeats
 
@@ -37,17 +41,18 @@ def report_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
 
 
 def loop_flow(
-    name: str, run_name: str
+    name: str, title: str
 ) -> Callable[[Callable[Parameters, Returned]], Flow[Parameters, Returned]]:
     """A Prefect flow of Hallmark.
 
     Args:
         name: of the flow.
-        run_name: of its runs: a format string over the parameters, saying kind, model and dataset.
+        title: of its runs that nobody named: a format string over the parameters, saying kind, model and
+            dataset.
     """
-    return flow(
+    decorate = flow(
         name=name,
-        flow_run_name=run_name,
+        flow_run_name=run_name(title),
         validate_parameters=True,
         persist_result=True,
         result_serializer="json",
@@ -57,6 +62,27 @@ def loop_flow(
         on_crashed=[end_heartbeats],
         on_cancellation=[end_heartbeats],
     )
+    return lambda function: decorate(reason_alone(function))
+
+
+def reason_alone(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """Let a flow that fails with an error of ours end in a state whose message is its sentence, and without
+    a traceback in its log. Whoever called the flow gets the error itself.
+    """
+
+    @wraps(function)
+    def answered(*args: Parameters.args, **settings: Parameters.kwargs) -> Any:
+        try:
+            return function(*args, **settings)
+        except InterruptedWork:
+            raise
+        except HallmarkError as error:
+            return Failed(message=str(error), data=error)
+
+    # Prefect would look for the names of the annotations in this file
+    answered.__annotations__ = get_type_hints(function, include_extras=True)
+    answered.__dict__["__signature__"] = signature(function, eval_str=True)
+    return answered
 
 
 def working_on(run: RunRef) -> AbstractContextManager[None]:

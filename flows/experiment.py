@@ -15,6 +15,7 @@ from flows.form import Form, asked
 from flows.train import train
 from tasks.decide import champion_reference, compare, promote_if_better
 from tasks.run import plan_experiment
+from tasks.stages import shown_here
 
 FIRST = (
     "base_model",
@@ -37,16 +38,18 @@ def experiment(
     Args:
         config: All settings. The defaults run the built-in experiment.
     """
-    plan = plan_experiment(config)
-    config = plan.config
-    champion = champion_reference(config.model_name)
-    with planned(plan.plans):
-        base = [baseline(each) for each in config.baselines()]
-        served = [evaluate(each) for each in config.judged(champion)] if champion else base
-        first = train(config.trained())
-    trained = [first, *(evaluate(each) for each in config.judged(f"{RUN_PREFIX}{first.run_id}")[1:])]
-    comparison = compare(base[0].run_id, first.run_id)
-    result = promote_if_better(config, ExperimentRuns(base=base, served=served, trained=trained), comparison)
-    if config.fail_unless_promoted and not result.stands:
+    with shown_here():
+        plan = plan_experiment(config)
+        config = plan.config
+        champion = champion_reference(config.model_name)
+        with planned(plan.plans):
+            base = [baseline(each) for each in config.baselines()]
+            served = [evaluate(each) for each in config.judged(champion)] if champion else base
+            first = train(config.trained())
+        trained = [first, *(evaluate(each) for each in config.judged(f"{RUN_PREFIX}{first.run_id}")[1:])]
+        comparison = compare(base[0].run_id, first.run_id)
+        runs = ExperimentRuns(base=base, served=served, trained=trained)
+        result = promote_if_better(config, runs, comparison)
+    if config.fail_unless_promoted and result.refused:
         raise GateRefused(result.decision)
     return result

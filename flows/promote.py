@@ -40,6 +40,6 @@ def promote(
         suite: what must hold, where it is more than a gain on the run's own dataset.
     """
     result = promote_run(run, model_name, gate, against, force_reason, suite)
-    if fail_unless_promoted and result.outcome == "refused":
+    if fail_unless_promoted and result.refused:
         raise GateRefused(result.decision)
     return result

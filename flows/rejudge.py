@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from experiments.runs import RunRef
 from flows.common import loop_flow
+from flows.form import asked, open_text
 from tasks import again
 
 
 @loop_flow("rejudge", "rejudge {run}")
-def rejudge(run: str, judge: str | None = None, dataset: str | None = None) -> RunRef:
+def rejudge(
+    run: str,
+    judge: Annotated[str | None, *open_text()] = asked("", "Judge"),
+    dataset: Annotated[str | None, *open_text()] = asked("", "Revised dataset"),
+) -> RunRef:
     """A new finished run of the same weights and the same predictions, with the scores of another judge, or
     those on a revised dataset.
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.files import open_for_reading, read_jsonl
 from golden.datasets import Dataset
+from golden.manifest import ChangedItem
 
 Kind = Literal["added", "removed", "changed", "unchanged"]
+KINDS: tuple[Kind, ...] = ("added", "removed", "changed", "unchanged")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,67 @@ class ItemDifference:
     kind: Kind
     fields: tuple[FieldChange, ...] = ()
     moved: bool = False
+
+
+class DatasetDiff:
+    """The differences of two datasets, counted while somebody goes through them.
+
+    Attributes:
+        first, second: the datasets.
+        counts: how many items are added, removed, changed, unchanged.
+        fields: field -> in how many items it changed.
+        moved: how many items stand in another order.
+        reasons: why, by trace_id, where the second was revised from the first.
+    """
+
+    def __init__(self, first: Dataset, second: Dataset) -> None:
+        self.first, self.second = first, second
+        self.counts: Counter[Kind] = Counter()
+        self.fields: Counter[str] = Counter()
+        self.moved = 0
+        revision = second.manifest.revision if second.manifest else None
+        known = revision.items if revision and revision.parent_sha256 == first.sha256 else []
+        self.reasons: dict[str, ChangedItem] = {item.trace_id: item for item in known}
+
+    def __iter__(self) -> Iterator[ItemDifference]:
+        """The items that are not the same, one at a time."""
+        self.counts, self.fields, self.moved = Counter(), Counter(), 0
+        for each in each_difference(self.first, self.second):
+            self.counts[each.kind] += 1
+            self.fields.update(change.field for change in each.fields)
+            self.moved += each.moved
+            if each.kind != "unchanged":
+                yield each
+
+    @property
+    def sentence(self) -> str:
+        """The counts in a line."""
+        changed = ", ".join(f"{field} {count}" for field, count in sorted(self.fields.items()))
+        said = ", ".join(
+            f"{self.counts[kind]:,} {kind}" + (f" ({changed})" if kind == "changed" and changed else "")
+            for kind in KINDS
+        )
+        return said + (f"; {self.moved:,} in another order" if self.moved else "")
+
+    def document(self) -> dict[str, Any]:
+        """All of it as JSON."""
+        items = [
+            {
+                "trace_id": each.trace_id,
+                "kind": each.kind,
+                "fields": {field.field: [field.before, field.after] for field in each.fields},
+                "why": why.model_dump() if (why := self.reasons.get(each.trace_id)) else None,
+            }
+            for each in self
+        ]
+        return {
+            "first": {"name": self.first.name, "sha256": self.first.sha256},
+            "second": {"name": self.second.name, "sha256": self.second.sha256},
+            "counts": {kind: self.counts[kind] for kind in KINDS},
+            "fields": dict(sorted(self.fields.items())),
+            "moved": self.moved,
+            "items": items,
+        }
 
 
 def each_difference(first: Dataset, second: Dataset) -> Iterator[ItemDifference]:

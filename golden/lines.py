@@ -148,7 +148,7 @@ def _problem(problem: Any) -> str:
     if kind in ("string_too_short", "too_short") or (
         kind == "string_pattern_mismatch" and problem["ctx"]["pattern"] == r"\S"
     ):
-        return "is empty"
+        return "is only white space" if given else "is empty"
     if kind == "string_pattern_mismatch":
         return f"{given[:80]!r} is not allowed; it must match {problem['ctx']['pattern']}"
     if kind == "literal_error":

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from experiments.importing import ImportReport
     from experiments.reproducing import Reproduction
     from experiments.result import ExperimentResult, PromotionResult
+    from experiments.reviewing import Reviewed, Reviews
+    from experiments.revising import Revised
     from experiments.verifying import Verification
     from experiments.workspace import Workspace
     from golden.prompting import PromptConfig
@@ -53,6 +55,9 @@ __all__ = [
     "promote",
     "rejudge",
     "reproduce",
+    "review",
+    "reviews",
+    "revise",
     "rollback",
     "run",
     "runs",
@@ -801,6 +806,82 @@ def import_dataset(
         ) as prepared,
     ):
         return prepared.write()
+
+
+def review(
+    runs: str | HasRunId | Sequence[str | HasRunId],
+    item: str,
+    verdict: str,
+    *,
+    answers: Sequence[str] = (),
+    note: str = "",
+) -> Reviewed:
+    """Record what you say of a golden item after looking at what runs answered.
+
+    Args:
+        runs: those runs, all on one dataset.
+        item: its trace_id.
+        verdict: reference_wrong, both_right, unclear, or fine, which also takes back what you said before.
+        answers: the right answers where the reference is wrong; what else is right where both are: without
+            any, what the runs answered and did not get the full score for.
+        note: why.
+
+    Raises:
+        InputError: a run or the item is unknown, the verdict is none, or nothing says what else is right.
+
+    Example:
+        >>> hm.review(["20261124-1014", "20261124-1015"], "t3", "reference_wrong", answers=["7"]).reviewer
+        'ana'
+    """
+    from experiments.reviewing import add_review
+    from experiments.workspace import open_workspace
+
+    looked_at = [runs] if isinstance(runs, str) or not isinstance(runs, Sequence) else runs
+    return add_review(
+        [_run_id(run) for run in looked_at], item, verdict, open_workspace(), answers=answers, note=note
+    )
+
+
+def reviews(dataset: str | Path | None = None) -> Reviews:
+    """What counts of the reviews: the newest of each item and person.
+
+    Args:
+        dataset: only of this one: a path, a built-in name, or the name of one that is here or recorded.
+
+    Raises:
+        InputError: there is no such dataset.
+
+    Example:
+        >>> hm.reviews("golden-v1")
+        <Reviews: 0 reviews; reviewers disagree on 0 items>
+    """
+    from experiments.reviewing import reviews as find
+    from experiments.workspace import open_workspace
+
+    return find(open_workspace().registry, dataset)
+
+
+def revise(dataset: str | Path, folder: str | Path | None = None, *, name: str | None = None) -> Revised:
+    """Write the next version of a golden dataset as its reviews say, and freeze it.
+
+    Args:
+        dataset: a path, a built-in name, or the name of one that is here or recorded.
+        folder: where it is written; by default beside the file.
+        name: KEY-vN; by default the next version.
+
+    Raises:
+        InputError: reviewers disagree, nothing is to be changed, the new set cannot be won, or it is there
+            already with another content.
+
+    Example:
+        >>> hm.revise("support-v1").path
+        PosixPath('support-v2.jsonl')
+    """
+    from experiments.revising import revise as write
+    from experiments.workspace import open_workspace
+
+    with progress_shown():
+        return write(dataset, open_workspace(), None if folder is None else Path(folder), name)
 
 
 def export_dataset(dataset: str | Path, file: str | Path, *, force: bool = False) -> int:

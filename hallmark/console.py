@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -10,12 +11,12 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook,
 from rich.segment import Segment
 from rich.text import Text
 
-from core.text import visible_lines
+from core.text import visible_lines, without_commands
 
 
 def plain_console(**options: Any) -> PlainConsole:
     """A console that prints text as it is: no emoji codes, no highlighting, and control characters, as a
-    model or a file name may hold them, by their names.
+    model or a file name may hold them, by their names. In CI no line of it is a command to the runner.
 
     With `soft_wrap`, sentences are wrapped between words on a terminal, and a word that is wider than it,
     such as a path, stays whole; in a file they stay lines, so that `grep` finds them. `print_line` never
@@ -38,7 +39,7 @@ class PlainConsole(Console):
         Args:
             objects: what is printed.
             soft_wrap: see `plain_console`.
-            hanging: by how many columns the lines after the first are indented.
+            hanging: by how many columns the lines after the first are indented; by default as the first.
             options: further arguments of `rich.console.Console.print`.
         """
         if soft_wrap and self.is_terminal:
@@ -65,6 +66,7 @@ class PlainConsole(Console):
 def _between_words(line: Text, width: int, hanging: int) -> Text:
     """A line as several, none of them wider than this unless one of its words is."""
     breaks, used = [], 0
+    hanging = hanging or len(line.plain) - len(line.plain.lstrip())
     for word in re.finditer(r"\s*\S+", line.plain):
         wide, begins = cell_len(word[0]), word.end() - len(word[0].lstrip())
         if used and used + wide > width:
@@ -92,4 +94,9 @@ class _Shown:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for text, style, control in console.render(self.renderable, options):
-            yield Segment(text if control else visible_lines(text), style, control)
+            yield Segment(text if control else _shown(text), style, control)
+
+
+def _shown(text: str) -> str:
+    shown = visible_lines(text)
+    return without_commands(shown) if os.environ.get("CI") or os.environ.get("TF_BUILD") else shown

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from experiments.answers import Answers
 
 STATUSES = ("running", "finished", "failed", "interrupted")
+KINDS = ("baseline", "trained")
 ALL = 1_000_000
 """More runs than any registry has."""
 DOCUMENTS = {"id", "manifest", "predictions_meta", "files"}
@@ -316,12 +317,14 @@ def recorded_runs(
         filters: further arguments of `registry.runs.Runs.list`.
 
     Raises:
-        InputError: the status is none of these; or see `registry.runs.Runs.list`.
+        InputError: status or kind are none of these; or see `registry.runs.Runs.list`.
     """
     if status not in (None, *STATUSES):
         raise InputError(
             f"status {status}: expected one of {', '.join(STATUSES)}.{did_you_mean(status, STATUSES)}"
         )
+    if (kind := filters.get("kind")) not in (None, *KINDS):
+        raise InputError(f"kind {kind}: expected {' or '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
     # An interrupted run is recorded as running. Few are, so that all of them can be looked at.
     unended = status in ("running", "interrupted")
     runs = registry.runs.list(ALL if unended else limit, status="running" if unended else status, **filters)

@@ -29,7 +29,7 @@ from registry.tables import (
     Run,
 )
 
-Order = Literal["started", "score", "name", "model", "dataset", "judge", "status"]
+Order = Literal["started", "score", "name", "dataset", "judge", "status"]
 COUNTED = 10_000
 """Runs that are counted; of more it is said that there are more."""
 
@@ -98,14 +98,18 @@ def run_page(
         if text is not None:
             named = (col(Run.run_id), col(Run.name), col(Run.base_model))
             fits.append(or_(*(column.icontains(text, autoescape=True) for column in named)))
-        some = select(Run.id).where(*fits).limit(COUNTED + 1).subquery()
-        total = session.exec(select(func.count()).select_from(some)).one()
+        fitting = select(Run.id).where(*fits).limit(COUNTED + 1).subquery()
+        total = session.exec(select(func.count()).select_from(fitting)).one()
         cursor = before if backwards else after
         if cursor is not None:
             fits = [*fits, _behind(session, key, cursor, falls)]
         ordered = [each.desc() if falls else each.asc() for each in (key, col(Run.id)) if each is not None]
-        found = select(Run).join(Dataset).where(*fits).order_by(*ordered).limit(limit + 1)
-        rows = list(session.exec(found.options(*WITHOUT_DOCUMENTS)))
+        # ids alone are sorted: whole rows hold documents, past which SQLite would have to read
+        found = select(Run.id).join(Dataset).where(*fits).order_by(*ordered).limit(limit + 1)
+        ids = session.exec(found).all()
+        some = select(Run).where(col(Run.id).in_(ids)).options(*WITHOUT_DOCUMENTS)
+        by_id = {run.id: run for run in session.exec(some)}
+        rows = [by_id[each] for each in ids]
         more, rows = len(rows) > limit, rows[:limit]
         rows = rows[::-1] if backwards else rows
         return RunPage(
@@ -125,7 +129,7 @@ def _sort_key(order: Order) -> ColumnElement[Any] | None:
         return func.coalesce(overall.order_by(col(Metric.id)).limit(1).scalar_subquery(), -1.0)
     if order == "dataset":
         return col(Dataset.key) + "-" + col(Dataset.version)
-    columns = {"name": Run.name, "model": Run.base_model, "judge": Run.judge, "status": Run.status}
+    columns = {"name": Run.name, "judge": Run.judge, "status": Run.status}
     return type_coerce(col(columns[order]), Text)
 
 
@@ -268,7 +272,7 @@ def versions_page(database: Database, model: str, limit: int, below: int | None 
         return list(session.exec(ordered.options(defer(cast(Any, ModelVersion.manifest)))))
 
 
-def versions_of_weights(database: Database, model: str, weights_sha256: str) -> int | None:
+def version_of_weights(database: Database, model: str, weights_sha256: str) -> int | None:
     """The number of a model's version with some weights; None where there is none."""
     found = select(ModelVersion.number).where(
         ModelVersion.model == model, ModelVersion.weights_sha256 == weights_sha256

@@ -15,10 +15,11 @@ from sqlalchemy import select as sqlalchemy_select
 from sqlmodel import Session, col, select
 
 from core.errors import InputError
+from core.suggestions import did_you_mean
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.runs import finished_run
-from registry.tables import Dataset, Prediction, Review, Run
+from registry.tables import Comparison, Dataset, Prediction, Review, Run
 
 Verdict = Literal["reference_wrong", "both_right", "unclear", "fine"]
 
@@ -72,7 +73,7 @@ class Reviews:
         self,
         run_ids: Sequence[str],
         trace_id: str,
-        verdict: Verdict,
+        verdict: str,
         *,
         reviewer: str,
         answers: Sequence[str] = (),
@@ -98,7 +99,10 @@ class Reviews:
             1
         """
         if verdict not in VERDICTS:
-            raise InputError(f"verdict {str(verdict)[:40]!r}: expected one of {', '.join(VERDICTS)}")
+            raise InputError(
+                f"verdict {str(verdict)[:40]!r}: expected one of {', '.join(VERDICTS)}."
+                f"{did_you_mean(str(verdict), VERDICTS)}"
+            )
         if answers and verdict not in WITH_ANSWERS:
             raise InputError(
                 f"item {trace_id[:128]}: an answer belongs to {' or '.join(WITH_ANSWERS)}, not to {verdict}"
@@ -161,6 +165,27 @@ class Reviews:
                     select(Dataset).where(Dataset.sha256 == sha256).order_by(col(Dataset.id)).limit(1)
                 )
             ]
+
+    def compared(self, limit: int) -> list[tuple[str, str, str]]:
+        """The newest pairs of runs that were compared: baseline, candidate, and the name of their dataset.
+
+        Example:
+            >>> [candidate for _, candidate, _ in registry.reviews.compared(1)]
+            ['20261126-020007-91be04']
+        """
+        pair = (col(Comparison.baseline_run_id), col(Comparison.candidate_run_id))
+        newest = sqlalchemy_select(*pair).group_by(*pair).order_by(func.max(Comparison.id).desc())
+        with self.database.reading() as session:
+            found = session.connection().execute(newest.limit(limit)).all()
+            named = {
+                run_id: f"{key}-{version}"
+                for run_id, key, version in session.exec(
+                    select(Run.run_id, Dataset.key, Dataset.version)
+                    .join(Dataset, col(Dataset.id) == Run.dataset_id)
+                    .where(col(Run.run_id).in_([candidate for _, candidate in found]))
+                )
+            }
+        return [(baseline, candidate, named[candidate]) for baseline, candidate in found]
 
     def queue(self, run_ids: Iterable[str], limit: int | None = None, offset: int = 0) -> list[QueuedItem]:
         """The items with which runs on one dataset disagree: first those that all of them answer alike and

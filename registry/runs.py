@@ -148,6 +148,23 @@ class Runs:
             session.add(run)
             return run
 
+    def interrupt(self, run_id: str, reason: str) -> Run:
+        """Record that somebody stopped a run, which is no failure of it: the same command continues it. It is
+        still unfinished, and its error says what stopped it.
+
+        Args:
+            run_id: the run.
+            reason: what stopped it; control characters are recorded by their names.
+
+        Raises:
+            InputError: it is finished.
+        """
+        with self.database.writing() as session:
+            run = _unfinished(session, run_id)
+            run.status, run.error, run.finished_at = "running", visible_lines(reason), _end(run)
+            session.add(run)
+            return run
+
     def trained(self, run_id: str, model_sha256: str) -> Run:
         """Record which weights an unfinished run's training gave, so that they are known whatever becomes of
         the run.
@@ -676,8 +693,9 @@ def finished_run(session: Session, reference: str) -> Run:
     if run.status == "failed":
         raise InputError(f"run {run.run_id} failed and has no scores: {run.error}")
     if run.status != "finished":
+        stopped = f" It was {run.error.partition('. ')[0]}." if run.error else ""
         raise InputError(
-            f"run {run.run_id} is not finished. "
+            f"run {run.run_id} is not finished.{stopped} "
             "Wait for it, or start the same experiment again: it continues."
         )
     return run

@@ -113,6 +113,13 @@ class Run(Row, table=True):
     error: str | None = None
     files: dict[str, str] | None = Field(default=None, sa_type=JSON(none_as_null=True))
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether somebody stopped it, and nobody continued it since. One that was killed could not say so;
+        see `experiments.runs.current_status`.
+        """
+        return self.status == "running" and self.error is not None
+
 
 class Metric(Row, table=True):
     """One aggregate of a finished run's scores with its interval; category "" is the overall value."""

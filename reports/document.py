@@ -8,6 +8,7 @@ from core.config import Record
 from evaluation.comparison import Comparison
 from evaluation.gate import GateDecision
 from evaluation.metrics import MetricsSnapshot
+from experiments.revisions import new_count, revision_in
 from registry import Outcome
 from reports.changes import Changes
 
@@ -51,6 +52,12 @@ class ReportedRun(Record):
     rungs: dict[str, tuple[int, int]]
     hints: list[str]
     manifest: dict[str, Any]
+
+    @property
+    def revised(self) -> str | None:
+        """That its dataset was changed after looking at answers, in a sentence; None where it was not."""
+        revision = revision_in(self.manifest)
+        return None if revision is None else new_count(self.dataset, revision)
 
 
 class Decided(Record):

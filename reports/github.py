@@ -157,15 +157,15 @@ def _categories(report: Report) -> Iterable[str]:
     for title, groups in (("By category", comparison.categories), ("By difficulty", comparison.bands)):
         if not groups:
             continue
-        columns = ["", "items", "baseline", "candidate", "points", "better / worse", "p (Holm)"]
+        columns = ["", "points", "baseline", "candidate", "better / worse", "items", "p (Holm)"]
         rows = [
             (
                 cell(group.name),
-                f"{group.n:,}",
+                f"**{points(group.delta)}**" if group.p_holm < 0.05 else points(group.delta),
                 percent(group.baseline),
                 percent(group.candidate),
-                f"**{points(group.delta)}**" if group.p_holm < 0.05 else points(group.delta),
                 f"{group.gained:,} / {group.lost:,}",
+                f"{group.n:,}",
                 p_text(group.p_holm),
             )
             for group in most_changed(groups)

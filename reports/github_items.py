@@ -28,18 +28,18 @@ def items_table(items: Sequence[ItemAnswers], roles: Sequence[str]) -> str:
     """
     rows = [
         (
-            cell(item.category),
             cell(item.asked[-1]["content"]),
             cell(" or ".join(item.accepted)),
             *(
                 f"{cell(written.extracted or written.prediction)} ({_judged(written)})"
                 for written in item.answers
             ),
+            cell(item.category),
             cell(item.trace_id),
         )
         for item in items
     ]
-    return table(["category", "asked", "right answer", *roles, "item"], rows)
+    return table(["asked", "right answer", *roles, "category", "item"], rows)
 
 
 def full_texts(items: Sequence[ItemAnswers], roles: Sequence[str], characters: int) -> list[str]:

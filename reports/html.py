@@ -182,5 +182,5 @@ def _texts(item: ItemAnswers, lead: list[dict[str, str]]) -> dict[str, Any]:
         "lead": shared,
         "asked": item.asked[shared:],
         "accepted": item.accepted,
-        "answers": [answer.model_dump(include=said, exclude_none=True) for answer in item.answers],
+        "answers": [answer.model_dump(include=said) for answer in item.answers],
     }

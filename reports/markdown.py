@@ -19,7 +19,7 @@ WORD = re.compile(r"\(?[-+]?[^\W_]+(?:(?:[-/'’]|(?<=\d)[.,](?=\d))[^\W_]+)*[).
 REFERENCE = re.compile(r"[0-9a-fA-F]{7}|(?<![^\W_])[^\W\d_]+-\d")
 """What GitHub may link within such a word: a commit, as 1a2b3c4, or an issue, as GH-12."""
 
-PUNCTUATED = re.compile(r"(\(?)(.*?)([).,:;?!]*)", re.DOTALL)
+PUNCTUATED = re.compile(r"(\(?)((?!\s)(?:.*?\S)??)([).,:;?!]*)", re.DOTALL)
 
 
 def code(text: str) -> str:
@@ -52,6 +52,22 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and what they stand for, which is Markdown, as a list: unlike a table it is never wider than its
+    page.
+    """
+    return "\n".join(f"- {name}: {value}" if value else f"- {name}" for name, value in rows)
+
+
+def stacked(items: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> str:
+    """Items, each with its facts below it.
+
+    Args:
+        items: title and facts of each, which are Markdown.
+    """
+    return "\n\n".join(f"**{title}**\n\n{facts(rows)}" for title, rows in items)
 
 
 def _is_plain(place: int, word: str) -> bool:

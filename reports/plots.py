@@ -82,7 +82,7 @@ def draw_nights(nights: Sequence[Night]) -> bytes:
         numbers = [night.number for night in nights]
         for axes, (ylabel, values) in zip(panels[1:], below, strict=True):
             shown = [float("nan") if value is None else value for value in values]
-            axes.plot(numbers, shown, "o-", color=COLOURS["ink"], markersize=3, linewidth=1)
+            axes.plot(numbers, shown, "o-", color=COLOURS["ink"], markersize=3, linewidth=1, clip_on=False)
             axes.set(ylabel=ylabel, ylim=(0, None))
         for axes in panels:
             axes.grid(axis="y")

@@ -8,7 +8,8 @@ from experiments.reproducing import Reproduction
 from experiments.runs import RunRef
 from experiments.workspace import open_workspace
 from tasks.artifacts import remember_flow_run, show_metrics, show_reproduction
-from tasks.retryable import retryable, task_logger
+from tasks.logs import task_logger
+from tasks.retryable import retryable
 
 
 @retryable("judge again")

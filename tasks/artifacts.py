@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from uuid import UUID
 
 from core.files import read_json, write_json
 from evaluation.comparison import Comparison
@@ -13,9 +14,10 @@ from experiments.result import ExperimentResult
 from experiments.run_files import RunFiles, files_of, is_here
 from experiments.runs import RunRef
 from registry import Registry
-from reports import prefect_pages
+from reports import prefect_pages, prefect_runs
 from reports.markdown import prose
-from tasks.retryable import harmless
+from tasks import stages
+from tasks.logs import harmless
 from trainer.contract import TrainResult
 
 SHOWN_FLIPS = 10
@@ -36,7 +38,7 @@ def show_training(run: RunRef, result: TrainResult) -> None:
     _publish(
         "loss-curve",
         f"Training of run {run.run_id}",
-        lambda: prefect_pages.training_report(
+        lambda: prefect_runs.training_report(
             result, curve.read_bytes() if curve.is_file() else None, str(curve), run.run_id
         ),
     )
@@ -50,7 +52,7 @@ def show_metrics(run: RunRef, registry: Registry) -> None:
         snapshot = MetricsSnapshot.model_validate(read_json(run.files.metrics))
         counts = count_answers(registry.runs.get(run.run_id), registry)
         wrong = answers(run.run_id, registry, wrong=SHOWN_WRONG)
-        return prefect_pages.metrics_report(snapshot, run.run_id, counts, wrong)
+        return prefect_runs.metrics_report(snapshot, run.run_id, counts, wrong)
 
     _publish("metrics", f"Scores of run {run.run_id}", text)
 
@@ -64,7 +66,8 @@ def show_comparison(comparison: Comparison, registry: Registry) -> None:
             comparison, flips(comparison, SHOWN_FLIPS, registry), links(runs, registry)
         )
 
-    _publish("comparison", f"{runs[1]} against {runs[0]}", text)
+    made = _publish("comparison", f"{runs[1]} against {runs[0]}", text)
+    stages.remember_comparison(f"/artifacts/artifact/{made}" if made else "")
 
 
 def show_result(result: ExperimentResult, registry: Registry) -> None:
@@ -75,8 +78,11 @@ def show_result(result: ExperimentResult, registry: Registry) -> None:
         result.against.run_id,
         *([result.repeats] if result.repeats else []),
     ]
+    page = stages.comparison_page()
     _publish(
-        "decision", result.headline, lambda: prefect_pages.decision_report(result, links(runs, registry))
+        "decision",
+        result.headline,
+        lambda: prefect_pages.decision_report(result, links(runs, registry), page),
     )
 
 
@@ -96,8 +102,12 @@ def _link(run: str, files: RunFiles) -> str:
     return f"[{run}](/runs/flow-run/{read_json(files.flow_run)['flow_run_id']})"
 
 
-def _publish(key: str, description: str, text: Callable[[], str]) -> None:
+def _publish(key: str, description: str, text: Callable[[], str]) -> UUID | None:
+    """Show something under a key; gives its id, None where it could not be shown."""
     from prefect.artifacts import create_markdown_artifact
 
     with harmless(f"the artifact {key}"):
-        create_markdown_artifact(markdown=text(), key=key, description=prose(description))
+        made = create_markdown_artifact(markdown=text(), key=key, description=prose(description))
+        assert isinstance(made, UUID)  # noqa: S101 - outside an event loop it is no coroutine
+        return made
+    return None

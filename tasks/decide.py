@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evaluation.comparison import Comparison
 from evaluation.gate import GateConfig
+from evaluation.numbers import p_text, percent, points
 from evaluation.suite import Suite
 from experiments import promoting
 from experiments.comparing import compare_runs
@@ -13,7 +14,9 @@ from experiments.workspace import open_workspace
 from reports.beside import experiment_with_report, with_report
 from tasks.artifacts import show_comparison, show_result
 from tasks.events import emit_outcome
-from tasks.retryable import retryable, task_logger
+from tasks.logs import task_logger
+from tasks.retryable import retryable
+from tasks.stages import tell
 
 
 @retryable("compare")
@@ -22,6 +25,9 @@ def compare(baseline: str, candidate: str) -> Comparison:
     registry = open_workspace().registry
     comparison = compare_runs(baseline, candidate, registry)
     show_comparison(comparison, registry)
+    change = f"{percent(comparison.baseline.value)} to {percent(comparison.candidate.value)}"
+    flips = f"{len(comparison.gained)} got better, {len(comparison.lost)} got worse"
+    tell("compared", f"{change}, {points(comparison.delta)} points; {flips}; p {p_text(comparison.p_value)}")
     return comparison
 
 
@@ -42,7 +48,7 @@ def promote_if_better(
     show_result(result, workspace.registry)
     if config.promote:
         emit_outcome(result)
-    task_logger().info("%s. %s", result.headline, " ".join(result.reasons))
+    tell("decided", f"{result.headline}. {' '.join(result.reasons)}")
     return result
 
 

@@ -8,7 +8,7 @@ from core.settings import get_settings
 from experiments.result import ALIAS, ExperimentResult, PromotionResult
 from registry import ModelVersion
 from reports.markdown import prose
-from tasks.retryable import harmless
+from tasks.logs import harmless
 
 PROMOTED, ROLLED_BACK = "hallmark.model.promoted", "hallmark.model.rolled_back"
 REFUSED, FAILED = "hallmark.gate.refused", "hallmark.run.failed"

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tasks.retryable import harmless
+from tasks.logs import harmless
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun

@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.progress import announce, current_listener
+from evaluation.numbers import metric_text
 from experiments import phases, runs
 from experiments import plan as planning
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.phases import Judged
-from experiments.plan import ExperimentPlan, RunPlan
+from experiments.plan import ExperimentPlan, RunPlan, plan_key
 from experiments.runs import RunRef
 from experiments.workspace import open_workspace
 from inference.contract import PredictResult
+from registry import Registry
+from tasks import stages
 from tasks.artifacts import remember_flow_run, show_metrics, show_training
 from tasks.retryable import retryable
 from tasks.shards import predict_in_parts
+from tasks.stages import Clock, job, tell
 from trainer.contract import TrainResult
 
 
@@ -24,7 +28,12 @@ def plan_experiment(config: ExperimentConfig) -> ExperimentPlan:
     """Settle both runs before anything is computed: a bad training set is found before the base model
     predicts.
     """
-    return planning.plan_experiment(config, open_workspace())
+    workspace = open_workspace()
+    plan = planning.plan_experiment(config, workspace)
+    champion = workspace.registry.models.aliased(plan.config.model_name)
+    stages.expect(1 + len(plan.config.datasets) * (3 if champion else 2))
+    tell("planned", _planned(plan))
+    return plan
 
 
 @retryable("plan the evaluation")
@@ -47,6 +56,12 @@ def begin(plan: RunPlan) -> RunRef:
     workspace = open_workspace()
     if (reusable := runs.find_reusable(plan, workspace.registry)) is not None:
         runs.keep_datasets(plan, workspace.registry)  # a run of another machine or of an older Hallmark
+        stages.done(1 if plan.training is None else 2)
+        score = _score(reusable, workspace.registry)
+        tell(
+            "reused",
+            f"{plan.judging}: {score}, recorded as run {reusable.run_id}",
+        )
         return reusable
     if (reason := runs.why_not_reused(plan, workspace.registry)) is not None:
         announce("predicting again:", reason)
@@ -65,24 +80,38 @@ def export(run: RunRef, plan: RunPlan) -> Path:
 @retryable("train")
 def train(run: RunRef, plan: RunPlan) -> TrainResult:
     """Train in a process of its own (JAX, Flax NNX, Optax)."""
-    result = phases.train_model(run, plan, current_listener())
+    clock = Clock()
+    with job():
+        result = phases.train_model(run, plan, current_listener())
     open_workspace().registry.runs.trained(run.run_id, result.model_sha256)
     show_training(run, result)
+    loss = f"loss {result.first_loss:.3f} to {result.last_loss:.3f}"
+    tell("trained", f"{result.steps:,} steps in {clock}, {loss}")
     return result
 
 
 @retryable("predict")
 def predict(run: RunRef, plan: RunPlan) -> PredictResult:
     """Generate in a process of its own, or in several parts."""
-    if plan.generation.shards > 1 and plan.model.served is None:  # an endpoint shares its work out itself
-        return predict_in_parts(run, plan)
-    return phases.predict_items(run, plan, current_listener())
+    clock = Clock()
+    with job():
+        if plan.generation.shards > 1 and plan.model.served is None:  # an endpoint shares its work out itself
+            result = predict_in_parts(run, plan)
+        else:
+            result = phases.predict_items(run, plan, current_listener())
+    resumed = f", {result.resumed:,} of them earlier" if result.resumed else ""
+    tell("predicted", f"{plan.judging}: {result.items:,} items in {clock}{resumed}")
+    return result
 
 
 @retryable("judge")
 def judge(run: RunRef, plan: RunPlan) -> Judged:
     """Score every prediction once; write scores.jsonl and metrics.json."""
+    clock = Clock()
     judged = phases.judge_run(run, plan)
+    name, found = next(iter(judged.metrics.overall.items()))
+    score = f"{metric_text(name, found.value)} of {found.n:,} items"
+    tell("judged", f"{plan.judging}: {score}, by {plan.judge} in {clock}")
     if (warning := phases.cut_warning(judged, plan.generation)) is not None:
         announce("cut off:", warning)
     return judged
@@ -95,3 +124,21 @@ def record(run: RunRef, plan: RunPlan, judged: Judged) -> RunRef:
     phases.record_run(run, plan, judged, registry)
     show_metrics(run, registry)
     return run
+
+
+def _planned(plan: ExperimentPlan) -> str:
+    """What an experiment is going to do, in a line."""
+    trained = plan.plans[plan_key(plan.config.trained())]
+    training = trained.training
+    judged_on = {f"{each.dataset.name} ({each.dataset.items:,} items)" for each in plan.plans.values()}
+    assert training is not None  # noqa: S101 - it is the plan of the trained run
+    return (
+        f"{trained.model.label}, {training.config.steps:,} steps of {training.config.batch_size:,} rows on "
+        f"{training.label}, judged on {' and '.join(sorted(judged_on))}"
+    )
+
+
+def _score(run: RunRef, registry: Registry) -> str:
+    """The score of a recorded run."""
+    overall = next(row for row in registry.runs.metrics(run.run_id) if not row.category)
+    return f"{metric_text(overall.name, overall.value)} of {overall.n:,} items"

@@ -19,7 +19,8 @@ from experiments.runs import RunRef
 from experiments.shards import Part, PartJob
 from experiments.workspace import Workspace, open_workspace
 from inference.contract import PredictResult
-from tasks.retryable import harmless, retryable
+from tasks.logs import harmless
+from tasks.retryable import retryable
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State

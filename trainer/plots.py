@@ -10,6 +10,9 @@ from trainer.curve import StepRecord
 SMOOTHED = 20
 """Steps of the running mean that is drawn."""
 
+FEWEST = 5
+"""Of few steps the mean is over a part of them, so that a short training is a line too."""
+
 
 def draw_curves(curves: Mapping[str, Sequence[StepRecord]]) -> bytes:
     """Loss and held-out loss over the steps, of one training run or of several laid over each other, as an
@@ -27,7 +30,7 @@ def draw_curves(curves: Mapping[str, Sequence[StepRecord]]) -> bytes:
         for place, (run, records) in enumerate(curves.items()):
             colour = COLOURS[SERIES[place % len(SERIES)]]
             steps, losses = [row.step for row in records], [row.loss for row in records]
-            width = min(SMOOTHED, max(1, len(losses)))
+            width = min(SMOOTHED, max(1, len(losses) // FEWEST))
             if single:
                 axes.plot(steps, losses, color=colour, alpha=0.4, linewidth=0.8, label="loss of the step")
             means = [sum(losses[end - width : end]) / width for end in range(width, len(losses) + 1)]

@@ -175,7 +175,7 @@ def text_of(value: Any, name: str) -> str:
     """A value as a text: a number as it is written, a whole one of a binary file without its `.0`."""
     if isinstance(value, str):
         if not value.strip():
-            raise RowError(f"{name}: is empty")
+            raise RowError(f"{name}: is {'only white space' if value else 'empty'}")
         return value
     if value is None:
         raise RowError(f"{name}: missing")

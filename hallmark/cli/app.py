@@ -8,7 +8,7 @@ import typer
 
 from core import __version__
 from core.progress import listening
-from hallmark.cli import golden, judges, models, predictions, registry, runs
+from hallmark.cli import golden, judges, models, predictions, registry, review, runs
 from hallmark.cli.compare import WithFlips, compare
 from hallmark.cli.deploy import deploy
 from hallmark.cli.doctor import doctor
@@ -80,6 +80,7 @@ for group, name in (
     (models.app, "models"),
     (registry.app, "registry"),
     (golden.app, "golden"),
+    (review.app, "review"),
     (judges.app, "judges"),
 ):
     app.add_typer(group, name=name)

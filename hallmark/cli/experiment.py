@@ -35,5 +35,5 @@ def experiment(
         emit(result.model_dump(mode="json"))
     else:
         show_result(result)
-    if wanted.fail_unless_promoted and not result.stands:
+    if wanted.fail_unless_promoted and result.refused:
         raise typer.Exit(5)

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from hallmark.cli import importing, power
+from hallmark.cli import importing, power, revising
 from hallmark.cli.completing import completes, datasets, judges
 from hallmark.cli.help import Commands
 from hallmark.cli.options import JudgeArguments, judge_with
@@ -17,11 +16,13 @@ from hallmark.progress import progress_shown
 
 app = Commands(
     no_args_is_help=True,
-    help="Frozen datasets: import, check, freeze, power, guard against leaks, export.",
+    help="Frozen datasets: import, check, freeze, power, guard against leaks, revise, diff, export.",
 )
 app.command("import")(importing.import_file)
 app.command("export")(importing.export_file)
 app.command("power")(power.power)
+app.command("revise")(revising.revise)
+app.command("diff")(revising.diff)
 
 File = Annotated[
     str,
@@ -45,6 +46,7 @@ Judge = Annotated[
 def list_datasets(json: Json = False) -> None:
     """List the built-in datasets."""
     from golden.datasets import built_in_names, load_dataset
+    from hallmark.cli.show.tables import plain_table
 
     rows = []
     for name in built_in_names():
@@ -54,11 +56,9 @@ def list_datasets(json: Json = False) -> None:
     if json:
         emit(rows)
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("dataset", "items", "sha256"):
-        table.add_column(column, justify="right" if column == "items" else "left")
+    table = plain_table(["dataset", "items", "sha256"], right=(1,))
     for row in rows:
-        table.add_row(str(row["name"]), str(row["items"]), str(row["sha256"]))
+        table.add_row(str(row["name"]), str(row["items"]), str(row["sha256"])[:32] + "...")
     out.print(table)
 
 

@@ -56,5 +56,5 @@ def promote(
         emit(promotion.model_dump(mode="json"))
     else:
         show_promotion(promotion, reason)
-    if fail_unless_promoted and promotion.outcome == "refused":
+    if fail_unless_promoted and promotion.refused:
         raise typer.Exit(5)

@@ -9,6 +9,7 @@ import typer
 
 from core.errors import InputError
 from hallmark import api
+from hallmark.cli.completing import completes, run_ids
 from hallmark.cli.terminal import Json, RunId, emit, out, relative
 from hallmark.progress import err
 
@@ -20,9 +21,10 @@ def report(
     candidate: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
-            help="Candidate that is compared with the first run, the baseline.",
+            metavar="CANDIDATE",
+            help="What is compared with the first run, the baseline.",
             show_default=False,
+            autocompletion=completes(run_ids),
         ),
     ] = None,
     path: Annotated[

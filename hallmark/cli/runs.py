@@ -10,9 +10,9 @@ import typer
 from hallmark import api
 from hallmark.cli.completing import completes, judged_datasets, judged_models, judges, words
 from hallmark.cli.help import Commands
-from hallmark.cli.terminal import Json, RunId, emit, out, relative
+from hallmark.cli.terminal import Json, RunId, counted, emit, out, relative
 
-app = Commands(no_args_is_help=True, help="Recorded runs: list, show, diff, export.")
+app = Commands(no_args_is_help=True, help="Recorded runs: list, show, diff, export, discard.")
 
 
 @app.command("list")
@@ -64,9 +64,7 @@ def list_runs(
     if json:
         emit([summary.document() for summary in found])
         return
-    table = plain_table(["run", "status", "score", "what"], right=(2,))
-    table.columns[-1].no_wrap = False
-    table.columns[-1].overflow = "fold"
+    table = plain_table(["run", "status", "score", "what"], right=(2,), whole=(0, 1))
     for summary in found:
         score = "" if summary.score is None else f"{100 * summary.score:.1f} %"
         what = Text(summary.run.name)
@@ -121,6 +119,35 @@ def diff(one: RunId, other: RunId, json: Json = False) -> None:
         emit(found.model_dump(mode="json"))
         return
     show_difference(found)
+
+
+@app.command("discard")
+def discard(
+    run: RunId,
+    reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+    json: Json = False,
+) -> None:
+    """Give up a run that failed or was interrupted, and remove its folder.
+
+    Its row stays, as failed, with who gave it up and why. The same experiment then begins again. Finished
+    runs are never removed.
+    """
+    from dataclasses import asdict
+
+    from experiments import discarding
+    from experiments.workspace import open_workspace
+
+    workspace = open_workspace()
+    if not dry_run:
+        workspace.check_writable()
+    found = discarding.discard(run, workspace, reason, dry_run)
+    if json:
+        emit({**asdict(found), "directory": str(found.directory), "dry_run": dry_run})
+        return
+    verb = "would be removed" if dry_run else "removed"
+    size = f"{counted(found.files, 'file')}, {found.bytes / 1e6:,.1f} MB {verb}"
+    out.print(f"run {found.run_id}: {size}", markup=False, soft_wrap=True)
 
 
 @app.command("export")

@@ -29,10 +29,14 @@ def ui(
     port: Port = 4201,
     name: Names = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open a browser.")] = False,
+    review: Annotated[
+        bool, typer.Option("--review", help="Let people say what is wrong with golden items: docs/review.md.")
+    ] = False,
 ) -> None:
     """Serve pages on the registry: runs, comparisons, models, nights, training curves, integrity.
 
-    They change nothing. Asks for the same sign-in as the Prefect server. Ends with Ctrl-C.
+    They change nothing but, with --review, what reviewers say. Asks for the same sign-in as the
+    Prefect server. Ends with Ctrl-C.
     """
     from experiments.workspace import open_workspace
     from hallmark.ui import serving
@@ -54,7 +58,7 @@ def ui(
                 webbrowser.open(address)
 
         try:
-            serving.serve(create_app(workspace, hosts=hosts, sign_in=sign_in), listens, ready)
+            serving.serve(create_app(workspace, review, hosts=hosts, sign_in=sign_in), listens, ready)
         except KeyboardInterrupt:
             say("stopped")
             raise typer.Exit(130) from None

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from core.errors import HallmarkError, InputError, IntegrityError
 from experiments.workspace import Workspace
 from hallmark.ui import comparing, models, nights, runs, state, training
+from hallmark.ui import review as reviewing
 from hallmark.ui.guard import Guard
 from hallmark.ui.pages import Pages, ThePages
 from hallmark.ui.prepared import StillPreparing
@@ -67,6 +68,8 @@ ROUTERS = (
 def _add_routes(app: FastAPI, review: bool) -> None:
     for router in ROUTERS:
         app.include_router(router)
+    if review:
+        reviewing.add_to(app, app.state.pages)
 
     @app.get("/")
     def first() -> Response:

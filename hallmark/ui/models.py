@@ -17,7 +17,7 @@ from hallmark.ui.pages import Pages, ThePages
 from provenance import configured_key
 from provenance.signing import is_envelope, key_ids, signature_of
 from registry import ModelVersion
-from registry.pages import decisions_page, newest_log_id, run_lines, versions_of_weights, versions_page
+from registry.pages import decisions_page, newest_log_id, run_lines, version_of_weights, versions_page
 
 router = APIRouter()
 ROWS = 50
@@ -87,9 +87,7 @@ def version(pages: ThePages, name: str, number: str) -> Response:
     comparison = registry.comparisons.find(found)
     lineage = _lineage(pages, found)
     makers = run_lines(registry.database, [each.run_id for each in lineage.ancestors])
-    parent = (
-        versions_of_weights(registry.database, name, found.parent_sha256) if found.parent_sha256 else None
-    )
+    parent = version_of_weights(registry.database, name, found.parent_sha256 or "")
     return pages.show(
         "version.html",
         here="/models",

@@ -73,10 +73,11 @@ class Pages:
         self.templates = templating.environment([HERE / "templates"])
         self.templates.globals.update(
             menu=[*MENU, ("/review", "Review")] if review else list(MENU),
-            version=__version__,
+            hallmark_version=__version__,
             asset=lambda name: f"/assets/{name}?{self.assets[name].sha256[:12]}",
             csrf_field=self._csrf_field,
             with_query=with_query,
+            reviewing=None,
         )
         self.templates.filters.update(
             zip_self=lambda names: [(name, name) for name in names],
@@ -146,13 +147,13 @@ def with_query(path: str, query: Mapping[str, object], **changes: object) -> str
 
 
 def decision_cells(rows: Sequence[PromotionLog]) -> list[tuple[str, ...]]:
-    """Decisions as the cells of a table: number, when, what was done, model, by whom, why."""
+    """Decisions as the cells of a table: number, when, what was done, alias, by whom, why."""
     return [
         (
             str(row.id),
-            when(row.created_at),
-            row.action + (f" to v{row.to_version}" if row.to_version is not None else ""),
-            f"{row.model}@{row.alias}",
+            together(when(row.created_at)),
+            together(row.action + (f" to v{row.to_version}" if row.to_version is not None else "")),
+            together(f"{row.model}@{row.alias}"),
             row.actor,
             cut(row.reason, REASON),
         )
@@ -160,10 +161,21 @@ def decision_cells(rows: Sequence[PromotionLog]) -> list[tuple[str, ...]]:
     ]
 
 
+def together(text: str) -> Markup:
+    """A text that stays in one line."""
+    return Markup('<span class="together">{}</span>').format(text)
+
+
 def entry_cells(rows: Sequence[AuditLog]) -> list[tuple[str, ...]]:
     """Entries of the audit log as the cells of a table."""
     return [
-        (str(row.id), when(row.created_at), row.table_name, cut(row.row_key, 80), f"{row.hash[:16]}…")
+        (
+            str(row.id),
+            together(when(row.created_at)),
+            together(row.table_name),
+            cut(row.row_key, 80),
+            together(f"{row.hash[:16]}…"),
+        )
         for row in rows
     ]
 

@@ -1,4 +1,4 @@
-"""The pages of the present state: what is under way, and whether anything was changed since it was recorded."""
+"""The pages of the present state: what is under way, and whether what is recorded was changed."""
 
 from __future__ import annotations
 

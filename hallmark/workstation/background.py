@@ -43,7 +43,7 @@ def start(home: Path, port: int, say: Callable[[str], None]) -> str:
     if SERVER.holder(home) is None:
         _refuse_taken_port(port)
         started = SERVER.start(home, ["server", "--port", str(port)], own)
-        say("server: starting; the first start sets up a database, which takes about 15 seconds")
+        say("server: starting; the first start sets up a database, which takes some seconds")
     running = SERVER.holder(home)
     address = running.address if running else api_address("127.0.0.1", port)
     setup.wait_for_server(address, kept_sign_in(home), lambda: _refuse_ended(SERVER, home, started))

@@ -55,6 +55,8 @@ def server_environment(home: Path, host: str, port: int, environment: Mapping[st
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_API_AUTH_STRING": sign_in,
         "PREFECT_SERVER_API_AUTH_STRING": sign_in,
+        "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",  # so that --watch shows the log, and why a
+        "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",  # run failed
     }
     return {**ours, **environment, "PREFECT_API_URL": address}
 

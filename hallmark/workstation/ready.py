@@ -154,7 +154,7 @@ def _wanted(home: Path) -> dict[str, str]:
     if any(os.environ.get(name) for name in CHOSEN_BY_USER):
         wanted = {**wanted, "PREFECT_HOME": os.environ.get("PREFECT_HOME", "")}
     elif "PREFECT_API_URL" not in wanted and not (home / "prefect").exists():
-        announce("first start:", "Prefect sets up its database, which takes about 15 seconds")
+        announce("first start:", "Prefect sets up its database, which takes some seconds")
     wanted.setdefault(EPHEMERAL, "true")
     if not os.environ.get("HALLMARK_DEBUG"):
         wanted.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

@@ -6,25 +6,19 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from core.errors import HallmarkError, InputError
+from core.errors import InputError
 from core.files import make_home
-from hallmark.workstation.prefect_environment import own_temporary_folder
+from hallmark.workstation.deploying import PROJECT, deploy, deployments, remove_renamed
 from hallmark.workstation.reaching import Address
-from hallmark.workstation.services import SERVER, beside_python
+from hallmark.workstation.services import SERVER
 
-PROJECT = Path(__file__).parents[2]
 POOL = "gpu"
-NIGHTLY = "nightly"
-"""Slug of the schedules in prefect.yaml that HALLMARK_NIGHTLY_CRON and the time zone apply to."""
 ZOMBIE = "Its process stopped reporting. Start the same experiment again: it continues."
 NOTIFY_BLOCK = "hallmark-notify"
 RENAMED = (
@@ -54,63 +48,11 @@ def set_up(home: Path, environment: dict[str, str]) -> Iterator[str]:
     make_home(home)
     os.environ.update(environment)
     yield _set_up_pool()
-    yield _deploy(home, environment)
+    yield deploy(home, environment)
+    yield from remove_renamed()
     yield _set_up_automations(environment.get("HALLMARK_NOTIFY_URL"))
     if (running := SERVER.holder(home)) and running.address == environment["PREFECT_API_URL"]:
         _remove_logos()
-
-
-def deployments(home: Path, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The content of prefect.yaml with what this machine adds: folders, the code's version, the nightly
-    schedule.
-
-    Args:
-        home: HALLMARK_HOME, absolute.
-        environment: HALLMARK_PROJECT, HALLMARK_NIGHTLY_CRON and HALLMARK_TIMEZONE are read.
-
-    Raises:
-        InputError: HALLMARK_TIMEZONE is not a time zone.
-    """
-    import yaml
-
-    from experiments.environment import code_version
-
-    zone = environment.get("HALLMARK_TIMEZONE") or local_time_zone()
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InputError(
-            f"HALLMARK_TIMEZONE={zone}: no such time zone. Use a name such as Europe/Berlin."
-        ) from None
-    document: dict[str, Any] = yaml.safe_load((PROJECT / "prefect.yaml").read_text(encoding="utf-8"))
-    folder = environment.get("HALLMARK_PROJECT") or str(PROJECT)
-    document["pull"] = [{"prefect.deployments.steps.set_working_directory": {"directory": folder}}]
-    code = code_version()
-    dirty = "-dirty" if code["git_dirty"] else ""
-    version = f"{code['git_commit'][:12]}{dirty}" if code["git_commit"] else code["hallmark"]
-    for deployment in document["deployments"]:
-        deployment["version"] = version
-        # YAML's anchor makes one pool of all: the variable is set once, in each of them
-        deployment["work_pool"]["job_variables"]["env"]["HALLMARK_HOME"] = str(home)
-        for schedule in deployment.get("schedules", []):
-            if schedule["slug"] == NIGHTLY:
-                schedule |= {
-                    "cron": environment.get("HALLMARK_NIGHTLY_CRON") or schedule["cron"],
-                    "timezone": zone,
-                }
-    return document
-
-
-def local_time_zone() -> str:
-    """The machine's time zone by its name; UTC when it has none."""
-    name = os.environ.get("TZ", "").removeprefix(":")
-    if not name:
-        target = os.path.realpath("/etc/localtime")
-        name = target.partition("/zoneinfo/")[2]
-    try:
-        return ZoneInfo(name).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return "UTC"
 
 
 def wait_for_server(
@@ -219,27 +161,6 @@ def _set_up_pool() -> str:
             client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=1))
             return f"work pool {POOL}: was limited to {pool.concurrency_limit} jobs, now one at a time"
     return f"work pool {POOL}: there already, one job at a time"
-
-
-def _deploy(home: Path, environment: dict[str, str]) -> str:
-    import yaml
-
-    document = deployments(home, environment)
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", dir=own_temporary_folder(home)) as file:
-        yaml.safe_dump(document, file, sort_keys=False)
-        file.flush()
-        command = [beside_python("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", file.name]
-        done = subprocess.run(  # noqa: S603 - no shell
-            command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
-        )
-    if done.returncode:
-        raise HallmarkError(
-            f"prefect deploy --all failed in {PROJECT}:\n{(done.stdout + done.stderr)[-3000:]}"
-        )
-    found = document["deployments"]
-    [schedule] = next(each["schedules"] for each in found if each["name"] == "nightly-smoke")
-    when = f"nightly-smoke at {schedule['cron']!r} ({schedule['timezone']})"
-    return f"deployments: {len(found)}, of code {found[0]['version']}; {when}"
 
 
 def _remove_logos() -> None:

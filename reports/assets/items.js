@@ -78,7 +78,9 @@ class Items {
   go(changes, { push = false } = {}) {
     this.wanted = { ...this.wanted, ...changes };
     const kept = Object.entries(this.wanted).filter(([, value]) => value);
-    history[push ? "pushState" : "replaceState"](null, "", `#${new URLSearchParams(kept)}`);
+    try {
+      history[push ? "pushState" : "replaceState"](null, "", `#${new URLSearchParams(kept)}`);
+    } catch { /* a browser that lets addresses change only so often, as while j is held down */ }
     return this.show();
   }
 

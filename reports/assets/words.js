@@ -15,7 +15,7 @@ function visibleLines(text) {
 
 /** The same in one line. */
 function visibleLine(text) {
-  return visibleLines(text.split(/[\s\x1c-\x1f\x85]+/u).filter(Boolean).join(" "));
+  return visibleLines(text.split(/(?:(?!\ufeff)[\s\x1c-\x1f\x85])+/u).filter(Boolean).join(" "));
 }
 
 function hexadecimal(character) {

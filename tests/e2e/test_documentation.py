@@ -7,14 +7,53 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.support.pages import PAGES, blocks, materials, recorded, run_blocks
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 DOCS = Path(__file__).parents[2] / "docs"
+
+
+TUTORIAL = DOCS / "tutorial.md"
+
+
+def runnable(page: Path) -> list[Any]:
+    return [block for block in blocks(page) if block.why is None]
+
+
+HOW_TO = [page for page in PAGES if page != TUTORIAL and runnable(page)]
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home for all pages: each finds what those before it recorded."""
+    home = tmp_path_factory.mktemp("home")
+    recorded(home)
+    return home
+
+
+def test_the_tutorial_leads_from_an_empty_folder_to_a_promoted_model(tmp_path: Path) -> None:
+    done = run_blocks(runnable(TUTORIAL), tmp_path)
+    assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
+    assert "items leak from shop-v1" in done.stdout
+    assert "NOT PROMOTED" in done.stdout, "the experiment promotes nothing yet"
+    assert "PROMOTED: shop v1 is champion now" in done.stdout
+    report = (tmp_path / "shop" / "report.html").read_text()
+    assert "belt" in report
+    assert "Shelf of item" in report
+
+
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run(page: Path, reader: Path, tmp_path: Path) -> None:
+    materials(tmp_path, reader)
+    done = run_blocks(runnable(page), tmp_path, HOME=str(tmp_path), HALLMARK_HOME=str(reader))
+    assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
 
 
 def test_the_python_page_runs_from_top_to_bottom_and_leaves_standard_output_alone(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def worker(home: Path, environment: dict[str, str]) -> Iterator[None]:
 
 
 def flow_runs(address: str, deployment: str) -> list[dict[str, Any]]:
-    body = {"deployments": {"name": {"any_": ["gpu"]}}, "flows": {"name": {"any_": [deployment]}}}
+    body = {"deployments": {"name": {"any_": [deployment]}}}
     return list(httpx.post(f"{address}/flow_runs/filter", json=body).raise_for_status().json())
 
 

@@ -108,14 +108,26 @@ def photograph(page: Any, name: str) -> None:
 
 def test_up_again_leaves_what_runs_and_brings_the_rest_up_to_date(place: Workstation) -> None:
     before = place.services()
+    for name, schedules in (("baseline", []), ("compare", [{"schedule": {"interval": 864000}}])):
+        old = {**place.deployed(f"{name}/{name}"), "name": "gpu", "schedules": schedules}
+        place.post("/deployments/", {key: old[key] for key in ("name", "flow_id", "tags", "schedules")})
+    paused = place.deployed("experiment/nightly-smoke")
+    [schedule] = paused["schedules"]
+    place.patch(f"/deployments/{paused['id']}/schedules/{schedule['id']}", {"active": False})
     said = place.up()
+    assert "deployments: 1 by the old name gpu removed; each has its flow's name now" in said
+    assert "deployment gpu (hallmark, compare): has its flow's name now, and is left because of its" in said
+    [schedule] = place.deployed("experiment/nightly-smoke")["schedules"]
+    assert not schedule["active"], "whoever paused the nights meant it"
+    place.patch(f"/deployments/{paused['id']}/schedules/{schedule['id']}", {"active": True})
     assert "server: runs already" in said
     assert "worker: runs already" in said
     assert f"http://127.0.0.1:{place.port}" in said
-    assert place.services() == before
+    assert {**place.services(), "at": ""} == {**before, "at": ""}
     names = sorted(
         (found["name"], *sorted(set(found["tags"]) - {"hallmark"}))
         for found in place.post("/deployments/filter")
+        if found["name"] != "gpu"
     )
     flows = (
         "baseline",
@@ -128,7 +140,7 @@ def test_up_again_leaves_what_runs_and_brings_the_rest_up_to_date(place: Worksta
         "reproduce",
         "train",
     )
-    assert names == [*(("gpu", flow) for flow in flows), ("nightly-smoke", "experiment", "nightly")]
+    assert names == sorted([*((flow, flow) for flow in flows), ("nightly-smoke", "experiment", "nightly")])
     assert len(place.post("/automations/filter")) == 6
     [pool] = place.post("/work_pools/filter")
     assert (pool["name"], pool["type"], pool["concurrency_limit"]) == ("gpu", "process", 1)
@@ -166,21 +178,24 @@ def first(place: Workstation, page: Any) -> str:
             ".schema-form-property", has=page.get_by_text(f"{label} (Optional)", exact=True)
         ).last
 
-    field("Checkpoint Every").locator("input").fill("-1")
+    field("Steps").locator("input").fill("-1")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text(
-        "'config.train.checkpoint_every'. Failure reason: -1 is less than the minimum of 1"
+        "'config.train.steps'. Failure reason: -1 is less than the minimum of 1"
     ).first.wait_for()
-    field("Checkpoint Every").locator("input").fill("100")
-    field("Steps").get_by_role("button", name="int", exact=True).click()  # else what suits the model
-    field("Steps").scroll_into_view_if_needed()
+    assert page.get_by_text("(Optional)").count() == 10, "seven settings, and what holds them"
+    assert page.get_by_text("None", exact=True).count() == 0
+    field("Base model").scroll_into_view_if_needed()
     photograph(page, "form")
+    field("Advanced").get_by_text("Choose", exact=True).click()
+    field("Gate").get_by_text("Choose", exact=True).click()
+    field("Least gain").locator("input").fill("0.01")
     assert {
         found["id"]
         for found in place.post("/flow_runs/filter", {"flow_runs": {"tags": {"all_": ["experiment"]}}})
     } <= known
     field("Steps").locator("input").fill("90")
-    field("Model Name").locator("textarea").fill("from-the-form")
+    field("Name in the registry").locator("textarea").fill("from-the-form")
     with page.expect_response(lambda answer: answer.url.endswith("/create_flow_run")) as created:
         page.get_by_role("button", name="Submit").click()
     assert created.value.ok
@@ -204,8 +219,10 @@ def test_an_experiment_started_from_the_form_runs_to_its_end(
     place: Workstation, first: str, page: Any
 ) -> None:
     [found] = place.post("/flow_runs/filter", {"flow_runs": {"id": {"any_": [first]}}})
-    assert found["name"] == "experiment tiny-base with train-v1 on golden-v1"
+    settings = "steps=90, model_name=from-the-form, min_delta=0.01"
+    assert found["name"] == f"experiment tiny-base with train-v1 on golden-v1, {settings}"
     assert found["parameters"]["config"]["train"]["steps"] == 90
+    assert found["parameters"]["config"]["advanced"]["gate"]["min_delta"] == 0.01
     assert {run["kind"]: run["status"] for run in place.runs()} == {
         "baseline": "finished",
         "trained": "finished",
@@ -213,6 +230,27 @@ def test_an_experiment_started_from_the_form_runs_to_its_end(
     page.goto(f"{place.address}/runs/flow-run/{first}")
     page.get_by_text("PROMOTED: from-the-form v1 is champion now").first.wait_for()
     photograph(page, "run")
+    stages = [
+        "planned: tiny-base, 90 steps of 32 rows on train-v1, judged on golden-v1 (360 items)",
+        "predicted: tiny-base on golden-v1: 360 items in",
+        "judged: tiny-base on golden-v1:",
+        "trained: 90 steps in",
+        "predicted: trained on golden-v1: 360 items in",
+        "judged: trained on golden-v1:",
+        "compared: ",
+        "decided: PROMOTED",
+    ]
+    own = {"logs": {"flow_run_id": {"any_": [first]}}, "sort": "TIMESTAMP_ASC"}
+    logged = [line["message"] for line in place.post("/logs/filter", own)]
+    told = [line for line in logged if any(line.startswith(stage) for stage in stages)]
+    assert len(told) == len(stages)
+    assert all(line.startswith(stage) for line, stage in zip(told, stages, strict=True))
+    [progress] = [
+        found
+        for found in place.post("/artifacts/filter", {"artifacts": {"key": {"any_": ["progress"]}}})
+        if found["flow_run_id"] == first
+    ]
+    assert (progress["data"], progress["description"]) == (100, "done")
 
 
 def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(
@@ -224,7 +262,10 @@ def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(
     for key, expected in (
         ("comparison", ["By category", "By difficulty", "Got better", "Got worse", "substitution"]),
         ("loss-curve", ["loss, first step", "loss-bearing tokens/s"]),
-        ("decision", ["PROMOTED: from-the-form v1 is champion now", "is significant", "sha256"]),
+        (
+            "decision",
+            ["PROMOTED: from-the-form v1 is champion now", "is significant", "sha256", "report.html"],
+        ),
     ):
         page.goto(f"{place.address}/artifacts/artifact/{shown[key]['id']}")
         for text in expected:
@@ -235,6 +276,16 @@ def test_the_ui_shows_the_comparison_the_loss_curve_and_the_decision(
             page.wait_for_function(drawn, arg=picture.element_handle())
         if key == "comparison":
             photograph(page, key)
+            candidates = page.get_by_role("columnheader", name="candidate")
+            assert candidates.count() >= 3
+            for width in (420, 1280):
+                page.set_viewport_size({"width": width, "height": 1000})
+                for place_of in [
+                    candidates.nth(number).bounding_box() for number in range(candidates.count())
+                ]:
+                    assert place_of["x"] + place_of["width"] < width
+        if key == "decision":
+            page.get_by_role("link", name="what got better and what got worse").wait_for()
     link = page.get_by_role(
         "link", name=next(run["run_id"] for run in place.runs() if run["kind"] == "trained")
     ).first
@@ -301,7 +352,10 @@ def test_ci_waits_for_the_answer_and_fails_when_the_gate_says_no(place: Workstat
     assert done.returncode == 1, done.stdout
     flow_run = next(run for run in place.started() if run["name"].startswith("experiment"))
     assert flow_run["state"]["type"] == "FAILED"
-    assert "not promoted: The score " in flow_run["state"]["message"]
+    assert flow_run["state"]["message"].startswith("not promoted: The score ")
+    shown = " ".join(done.stdout.split())
+    assert "not promoted: The score " in shown[shown.index("decided: ") :]
+    assert "Traceback" not in shown
     assert "NOT PROMOTED: the gate said no" in place.log(flow_run["id"])
     assert place.told("useless: not promoted")
     assert not [message for message in place.messages if "failed" in message], (
@@ -315,10 +369,12 @@ def test_bad_input_fails_at_once_with_its_reason_and_is_never_tried_again(place:
     )
     assert refused.returncode == 1
     assert "steps" in refused.stdout + refused.stderr
-    flow_run = place.start("evaluate/evaluate", model="/no/such/model")
+    flow_run = place.start("evaluate/evaluate", "a typed name", model="/no/such/model")
     state, message = place.end_of(flow_run)
     assert state == "FAILED"
-    assert "/no/such/model: no such model directory" in message
+    assert message.startswith("/no/such/model: no such model directory")
+    [found] = place.post("/flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}})
+    assert found["name"] == "a typed name"
     assert "Retry" not in place.log(flow_run)
     assert "no such model directory" in place.told("failed")
 
@@ -376,7 +432,7 @@ def test_the_text_of_others_is_text_in_both_uis(
     page.get_by_text("Got better: 9").wait_for()
     expected = {visible(text) for text in OTHERS} | {visible(f"{text} Answer: 1") for text in OTHERS}
     expected |= {f"www.evil.example{number}" for number in range(len(OTHERS))}
-    place.wait(lambda: expected <= cells(page) or None, "every text in a cell of its own", 60)
+    place.wait(lambda: expected <= lines(page) or None, "every text in a line of its own", 60)
     assert targets(page) == []
     context.close()
 
@@ -397,9 +453,10 @@ def test_no_log_no_state_and_no_name_of_a_run_is_a_link_to_elsewhere(place: Work
     page.goto("about:blank")
 
 
-def cells(page: Any) -> set[str]:
-    """What the tables of a page say so far: a page draws them after the text around them."""
-    return {text.strip() for text in page.locator("td").all_text_contents()}
+def lines(page: Any) -> set[str]:
+    """What the titles of items and the facts about them say so far."""
+    found = page.locator("strong, li").all_text_contents()
+    return {text.strip().split(": ", 1)[-1].strip() for text in found} | {text.strip() for text in found}
 
 
 def targets(page: Any) -> list[str]:

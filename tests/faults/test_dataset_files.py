@@ -54,7 +54,7 @@ BROKEN: dict[str, tuple[bytes, list[str]]] = {
     ),
     "no answer in a list": (line(final_answer=[]), [":1: final_answer: is empty"]),
     "empty prompt": (line(prompt=""), [":1: prompt: is empty"]),
-    "blank prompt": (line(prompt="  \t "), [":1: prompt: is empty"]),
+    "blank prompt": (line(prompt="  \t "), [":1: prompt: is only white space"]),
     "empty answer": (GOOD + SECOND + line(trace_id="a-3", final_answer=""), [":3: final_answer: is empty"]),
     "bad category": (line(category="Two Words"), [":1: category:", "'Two Words' is not allowed"]),
     "bad trace id": (line(trace_id="../x"), [":1: trace_id:", "'../x' is not allowed"]),

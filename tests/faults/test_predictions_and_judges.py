@@ -20,7 +20,7 @@ from experiments.runs import RunRef, begin_run, owned, run_ref
 from experiments.workspace import Workspace, open_workspace
 from golden.schema import Item
 from judges import JudgeError, MissingPrediction, Score, judge_items, load_judge, read_predictions
-from reports.prefect_pages import metrics_report
+from reports.prefect_runs import metrics_report
 from tests.support.judge_plugins import PLUGIN, install_plugin
 from tests.support.recorded_runs import plan_of, recorded_run, write_predictions
 from tests.support.refusals import assert_refused

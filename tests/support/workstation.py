@@ -81,7 +81,8 @@ class Workstation:
 
     def services(self) -> dict[str, Any]:
         """The running processes, as `hallmark status --json` has them."""
-        return dict(json.loads(self.hallmark("status", "--json").stdout))
+        told = json.loads(self.hallmark("status", "--json").stdout)
+        return {name: told[name] for name in ("server", "worker")}
 
     @property
     def address(self) -> str:
@@ -92,7 +93,15 @@ class Workstation:
         return (self.home / "services" / "sign-in").read_text().strip()
 
     def post(self, path: str, body: Any | None = None) -> Any:
-        """Ask the server's API, as its pages do: signed in, with a token against foreign pages."""
+        """Ask the server's API."""
+        return self.asked("POST", path, body).json()
+
+    def patch(self, path: str, body: Any) -> None:
+        """Change something by the server's API."""
+        self.asked("PATCH", path, body)
+
+    def asked(self, method: str, path: str, body: Any | None) -> httpx.Response:
+        """Use the server's API as its pages do: signed in, with a token against foreign pages."""
         if self.client is None:
             user, password = self.sign_in.split(":", 1)
             self.client = httpx.Client(base_url=f"{self.address}/api", auth=(user, password), timeout=60)
@@ -100,31 +109,35 @@ class Workstation:
                 self.client.get("/csrf-token", params={"client": "test"}).raise_for_status().json()["token"]
             )
             self.client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"})
-        answer = self.client.post(path, json=body or {})
+        answer = self.client.request(method, path, json=body or {})
         for _ in range(10):  # "busy: try again", which a server on SQLite says while others write
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             time.sleep(float(answer.headers.get("Retry-After", 1)))
-            answer = self.client.post(path, json=body or {})
-        return answer.raise_for_status().json()
+            answer = self.client.request(method, path, json=body or {})
+        return answer.raise_for_status()
 
     def pretend_it_runs(self, flow_run: str, pid: int) -> None:
         """Bring a flow run into the state in which a machine that lost its power leaves it."""
         self.post(f"/flow_runs/{flow_run}/set_state", {"state": {"type": "RUNNING"}, "force": True})
-        assert self.client is not None
-        self.client.patch(f"/flow_runs/{flow_run}", json={"infrastructure_pid": str(pid)}).raise_for_status()
+        self.patch(f"/flow_runs/{flow_run}", {"infrastructure_pid": str(pid)})
 
     def deployment(self, name: str) -> str:
         """The id of a deployment, by FLOW/NAME."""
+        return str(self.deployed(name)["id"])
+
+    def deployed(self, name: str) -> dict[str, Any]:
+        """A deployment, by FLOW/NAME."""
         user, password = self.sign_in.split(":", 1)
         answer = httpx.get(f"{self.address}/api/deployments/name/{quote(name)}", auth=(user, password))
         answer.raise_for_status()
-        return str(answer.json()["id"])
+        return dict(answer.json())
 
-    def start(self, deployment: str, **config: Any) -> str:
-        """Start a deployment without waiting; gives the flow run's id."""
+    def start(self, deployment: str, name: str | None = None, /, **config: Any) -> str:
+        """Start a deployment without waiting, perhaps under a name; gives the flow run's id."""
         path = f"/deployments/{self.deployment(deployment)}/create_flow_run"
-        return str(self.post(path, {"parameters": {"config": config}})["id"])
+        named = {"name": name} if name else {}
+        return str(self.post(path, {"parameters": {"config": config}, **named})["id"])
 
     def started(self) -> list[dict[str, Any]]:
         """The flow runs that have started, newest first."""
@@ -140,7 +153,7 @@ class Workstation:
         [found] = self.post("/flow_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}})
         return found["state"]["type"], found["state"]["message"] or ""
 
-    def end_of(self, flow_run: str, seconds: float = 300) -> tuple[str, str]:
+    def end_of(self, flow_run: str, seconds: float = 600) -> tuple[str, str]:
         """The state in which a flow run ended."""
         return self.wait(
             lambda: state if (state := self.state(flow_run))[0] in ENDINGS else None,

@@ -18,7 +18,7 @@ from experiments.workspace import Workspace
 from golden.schema import Item
 from hallmark.since import since
 from registry import Registry
-from reports.prefect_pages import metrics_report
+from reports.prefect_runs import metrics_report
 from tests.support.recorded_runs import recorded_run, workspace_at
 from tests.support.registry_entries import finished, start
 from tests.support.small_datasets import small_dataset
@@ -98,7 +98,14 @@ def test_the_page_of_a_run_shows_wrong_answers_and_hints(place: Workspace, tmp_p
         MetricsSnapshot.model_validate(read_json(run.files.metrics)), run.run_id, counts, wrong
     )
     assert "4 of 4 completions are empty" in shown
-    assert "| `t0` | `Question 0?` | `1` | `empty: no answer was found` |" in shown
+    stacked = [
+        "asked: `Question 0?`",
+        "right answer: `1`",
+        "judged: `empty: no answer was found`",
+        "answer: nothing",
+    ]
+    assert "**`t0`**\n\n- " + "\n- ".join(stacked) in shown
+    assert "The first 2 that are not right, of 4." in shown
     assert hm.run(run.run_id).hints == hints(counts)
     assert hm.run(run.run_id).document()["hints"] == hints(counts)
 

@@ -20,7 +20,8 @@ from golden.schema import Item
 from hallmark.console import plain_console
 from inference.partial import PartialPredictions, Row
 from judges import JudgeError, judge_items, load_judge
-from reports.prefect_pages import comparison_report, metrics_report
+from reports.prefect_pages import comparison_report
+from reports.prefect_runs import metrics_report
 from tests.support.recorded_runs import recorded_run, workspace_at
 from tests.support.small_datasets import small_dataset
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -23,6 +28,7 @@ from experiments.promoting import promote_run
 from experiments.side_by_side import ItemAnswers, side_by_side
 from experiments.workspace import Workspace
 from golden.schema import Item
+from hallmark.console import plain_console
 from hallmark.github.actions import annotation
 from registry import Run
 from reports.collecting import report_on
@@ -39,7 +45,8 @@ from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.unit
 
-SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parents[1] / "data/junit.xsd"))
+ROOT = Path(__file__).parents[2]
+SCHEMA = etree.XMLSchema(etree.parse(ROOT / "tests/data/junit.xsd"))
 
 HOSTILE = (
     "@octocat and @github/security, thanks",
@@ -430,6 +437,86 @@ def test_a_comment_is_updated_and_a_fork_fails_only_where_that_is_asked(
         assert "comment: none: GitHub refused (403): Resource not accessible" in said
         assert reported(*options, "--fail-without-comment", **{**job, "GITHUB_TOKEN": "fork"})[0] == 4
         assert len(github.bodies()) == 1
+
+
+@pytest.fixture
+def typed(recorded: Recorded, tmp_path: Path) -> Callable[..., list[list[str]]]:
+    """What a script types after `hallmark`, in a folder with the result of an experiment."""
+    if not shutil.which("jq"):
+        pytest.skip("jq is not installed; GitHub's runners have it")
+    program = tmp_path / ".venv/bin/hallmark"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\njq -cn '$ARGS.positional' --args -- \"$@\" >> {tmp_path}/typed\n")
+    program.chmod(0o755)
+    result = {"against": {"run_id": recorded.base.run_id}, "trained": {"run_id": recorded.candidate.run_id}}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    job = {
+        **os.environ,
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "GITHUB_OUTPUT": str(tmp_path / "output"),
+    }
+
+    def run(script: str, **environment: str) -> list[list[str]]:
+        (tmp_path / "typed").unlink(missing_ok=True)
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+        subprocess.run(command, check=True, cwd=tmp_path, env={**job, **environment})
+        return [json.loads(line) for line in (tmp_path / "typed").read_text().splitlines()]
+
+    return run
+
+
+def test_the_scripts_of_the_workflow_report_an_experiment(
+    recorded: Recorded, typed: Callable[..., list[list[str]]], hallmark: CommandLine, tmp_path: Path
+) -> None:
+    workflow = yaml.safe_load((ROOT / "deployments/ci/github.yml").read_text())
+    (steps,) = [job["steps"] for job in workflow["jobs"].values()]
+    scripts = {step["name"]: step["run"] for step in steps if "run" in step and "name" in step}
+    commands = typed(scripts["write the page and the tests"])
+    name, _, ids = (tmp_path / "output").read_text().partition("=")
+    assert (name, ids.split()) == ("ids", [recorded.base.run_id, recorded.candidate.run_id])
+    commands += typed(
+        scripts["write the summary and the comment"], IDS=ids.strip(), FILES="https://ci.example/1"
+    )
+    job = {
+        "HALLMARK_HOME": str(recorded.place.home),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+        "GITHUB_EVENT_PATH": "",
+        "GITHUB_REF": "refs/heads/main",
+    }
+    assert [hallmark(*command, **job).returncode for command in commands] == [0, 0, 0]
+    parsed((tmp_path / "junit.xml").read_bytes())
+    assert "Hallmark report" in (tmp_path / "report.html").read_text()[:4096]
+    assert "[page and tests](<https://ci.example/1>)" in (tmp_path / "summary").read_text()
+
+
+def test_the_commands_of_the_documentation_work(
+    recorded: Recorded, typed: Callable[..., list[list[str]]], hallmark: CommandLine, tmp_path: Path
+) -> None:
+    first, last = re.findall(
+        r"^```sh\n(.*?)^```", (ROOT / "docs/ci.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    experiment, *reports = first.splitlines()
+    assert "--fail-unless-promoted" in experiment
+    *_, command = typed("\n".join(reports))
+    assert command[-3:] == ["--items", "-o", "report.json"]
+    done = hallmark(*command, HALLMARK_HOME=str(recorded.place.home))
+    assert (done.returncode, done.stdout) == (0, "report.json\n")
+    shown = subprocess.run(["bash", "-ec", last], capture_output=True, text=True, cwd=tmp_path, check=True)
+    outcome, _, *worse = shown.stdout.split()
+    assert outcome == "refused"
+    assert recorded.report.comparison
+    assert worse == recorded.report.comparison.lost
+
+
+def test_in_ci_no_line_that_is_printed_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for ci, shown in (
+        ("", "  ::add-mask::x ##[group]\n"),
+        ("true", "  ⟨U+003A⟩:add-mask::x ##⟨U+005B⟩group]\n"),
+    ):
+        monkeypatch.setenv("CI", ci)
+        printed = io.StringIO()
+        plain_console(file=printed).print("  ::add-mask::x ##[group]", markup=False)
+        assert printed.getvalue() == shown
 
 
 def test_commands_are_named_and_nothing_else() -> None:

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = ROOT / "deployments"
-WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+TO_COPY = DEPLOYMENTS / "ci/github.yml"
+OURS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+WORKFLOWS = [*OURS, TO_COPY]
 UNITS = sorted((DEPLOYMENTS / "systemd").glob("*.service"))
 KUBERNETES = "1.34"
 
@@ -337,7 +339,24 @@ def test_a_workflow_may_only_read_and_no_script_holds_an_expression(path: Path) 
     )
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_to_copy_may_write_a_comment_and_runs_nothing_of_strangers() -> None:
+    (job,) = yaml.safe_load(text(TO_COPY))["jobs"].values()
+    assert job["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert "head.repo.full_name == github.repository" in job["if"]
+
+
+def test_gitlab_accepts_the_pipeline() -> None:
+    schema = ("--builtin-schema", "vendor.gitlab-ci")
+    done = run(program("check-jsonschema"), *schema, DEPLOYMENTS / "ci/gitlab.yml")
+    assert done.returncode == 0, done.stdout
+
+
+def test_ci_on_github_runs_what_ci_runs() -> None:
+    assert "run: .ci/run\n" in text(ROOT / ".github/workflows/ci.yml")
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
 def test_a_workflow_calls_targets_that_the_makefile_has(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", text(ROOT / "Makefile"), re.MULTILINE))
     called = {

@@ -37,6 +37,8 @@ MODULES = (
     "judges.judging",
     "judges.plugins",
     "reports.markdown",
+    "reports.tables",
+    "reports.templating",
     "trainer.checkpoints",
     "trainer.data.packing",
     "trainer.model.architecture",

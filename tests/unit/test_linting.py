@@ -304,7 +304,7 @@ def test_check_exits_with_2_on_errors_and_with_0_on_warnings(hallmark, tmp_path:
     assert result.returncode == 2
     assert "error: prompts with contradicting answers: 1\n  lines 2 (q-2), 3 (q-3)" in result.stdout
     assert "line 8: line longer than 1048576 bytes" in result.stdout
-    assert "then check again: hallmark golden check" in result.stdout
+    assert "then check again:\n  hallmark golden check" in result.stdout
     assert all(len(line) <= 80 for line in result.stdout.splitlines() if "/" not in line)
     whole = hallmark("golden", "check", str(broken), "--json")
     assert whole.returncode == 2

@@ -18,7 +18,7 @@ import yaml
 
 from core.errors import InputError
 from core.locks import acquire
-from hallmark.workstation import setup
+from hallmark.workstation import deploying
 from hallmark.workstation.prefect_environment import (
     client_environment,
     kept_sign_in,
@@ -99,7 +99,7 @@ def test_a_client_finds_the_server_of_its_home_unless_it_was_given_another(tmp_p
 
 def test_a_time_zone_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="HALLMARK_TIMEZONE=Mars/Olympus: no such time zone"):
-        setup.deployments(tmp_path, {"HALLMARK_TIMEZONE": "Mars/Olympus"})
+        deploying.deployments(tmp_path, {"HALLMARK_TIMEZONE": "Mars/Olympus"})
 
 
 def test_the_nightly_hour_happens_exactly_once_a_night_in_every_time_zone() -> None:
@@ -129,8 +129,14 @@ def test_every_flow_is_deployed_with_its_version_and_a_night_is_no_try_at_the_ch
 ) -> None:
     from experiments.config import ExperimentConfig
 
-    document = setup.deployments(tmp_path, {"HALLMARK_TIMEZONE": "Europe/Berlin"})
-    flows = {path.stem for path in (PROJECT / "flows").glob("*.py")} - {"__init__", "common"}
+    document = deploying.deployments(tmp_path, {"HALLMARK_TIMEZONE": "Europe/Berlin"})
+    flows = {path.stem for path in (PROJECT / "flows").glob("*.py")} - {
+        "__init__",
+        "common",
+        "form",
+        "naming",
+        "words",
+    }
     assert {found["entrypoint"].partition(":")[2] for found in document["deployments"]} == flows | {
         "baseline"
     }
@@ -142,7 +148,9 @@ def test_every_flow_is_deployed_with_its_version_and_a_night_is_no_try_at_the_ch
     assert config.model_name != ExperimentConfig().model_name
     [schedule] = nightly["schedules"]
     assert (schedule["cron"], schedule["timezone"]) == (NIGHTLY_CRON, "Europe/Berlin")
-    moved = setup.deployments(tmp_path, {"HALLMARK_NIGHTLY_CRON": "30 5 * * 1-5", "HALLMARK_TIMEZONE": "UTC"})
+    moved = deploying.deployments(
+        tmp_path, {"HALLMARK_NIGHTLY_CRON": "30 5 * * 1-5", "HALLMARK_TIMEZONE": "UTC"}
+    )
     [schedule] = next(each["schedules"] for each in moved["deployments"] if each["name"] == "nightly-smoke")
     assert (schedule["cron"], schedule["timezone"]) == ("30 5 * * 1-5", "UTC")
 

@@ -15,7 +15,8 @@ from evaluation.plots import draw_comparison
 from evaluation.shown import SHOWN
 from experiments.comparing import compare_runs, flips
 from hallmark.cli.show.tables import comparison_table
-from reports.prefect_pages import comparison_report, metrics_report
+from reports.prefect_pages import comparison_report
+from reports.prefect_runs import metrics_report
 from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 
 pytestmark = pytest.mark.unit

@@ -10,7 +10,7 @@ import unicodedata
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -22,16 +22,11 @@ from evaluation.plots import draw_comparison
 from experiments.comparing import Flip
 from experiments.differences import Difference
 from experiments.reproducing import Changed, Reproduction
-from reports.markdown import code, prose, table
-from reports.prefect_pages import (
-    SHOWN_TEXT,
-    comparison_report,
-    metrics_report,
-    reproduction_report,
-    text_cell,
-    training_report,
-)
-from tasks import retryable
+from reports.markdown import code, prose, stacked, table
+from reports.prefect_pages import comparison_report, reproduction_report
+from reports.prefect_runs import metrics_report, training_report
+from reports.prefect_text import SHOWN_ANSWER, SHOWN_TEXT, text_cell, whole_text
+from tasks import logs
 from trainer.contract import TrainResult
 
 pytestmark = pytest.mark.unit
@@ -53,14 +48,21 @@ def test_the_report_holds_tables_picture_flips_and_links(comparison: Comparison)
     flip = Flip("t11", "What is 1 + 1?", "2", "Answer: 3", "Answer: 2")
     text = comparison_report(comparison, ([flip], []), {"run-trained": "[run-trained](/runs/flow-run/1)"})
     assert "| 40 | 25.0 % | **75.0 %** | **+50.0** |" in text
-    assert "| 20 / 0 |" in text
+    assert "20 got better, 0 got worse." in text
     assert "### By category" in text
-    assert "| `addition` | 20 |" in text
+    assert re.search(r"\| `addition` \| [\d.]+ % \| [\d.]+ % \| ", text), "what a phone shows comes first"
     assert "### Got better: 20" in text
-    assert "| `t11` | `What is 1 + 1?` | `2` | `Answer: 3` | `Answer: 2` |" in text
-    assert "### Got worse: 0" in text
-    assert "candidate [run-trained](/runs/flow-run/1)" in text
-    assert "baseline run-base" in text
+    assert "The first 1 of 20. All, side by side: `hallmark compare run-base run-trained --flips`" in text
+    stacked = [
+        "asked: `What is 1 + 1?`",
+        "right answer: `2`",
+        "baseline: `Answer: 3`",
+        "candidate: `Answer: 2`",
+    ]
+    assert "**`t11`**\n\n- " + "\n- ".join(stacked) in text
+    assert "### Got worse: 0\n\nNone." in text
+    assert "- candidate: [run-trained](/runs/flow-run/1)" in text
+    assert "- baseline: run-base" in text
     picture = re.search(r"!\[[^]]*\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)", text)
     assert picture
     assert ET.fromstring(base64.b64decode(picture[1])).tag.endswith("svg")
@@ -172,6 +174,20 @@ def test_any_text_stays_one_cell_of_its_table(text: str) -> None:
 
 
 @given(anything)
+def test_any_text_stays_one_line_of_its_item(text: str) -> None:
+    page = stacked([(whole_text(text), [("asked", whole_text(text)), ("answer", "next")])])
+    parts = [token for token in MarkdownIt("gfm-like").parse(page) if token.type == "inline"]
+    expected = visible(cut(" ".join(text.split()), SHOWN_ANSWER)) or "nothing"
+    title, asked, answer = (each.children or [] for each in parts)
+    assert "".join(token.content for token in title) == expected
+    assert {token.type for token in title} <= {*POWERLESS, "strong_open", "strong_close"}
+    assert_shown(asked, f"asked: {expected}")
+    assert_shown(answer, "answer: next")
+
+
+@given(anything)
+@example(": .")
+@example("( .")
 def test_any_text_is_text_in_a_sentence_of_ours(text: str) -> None:
     sentence = f"Compared with {text} on 360 items (p = 7.3e-31, below 0.05)."
     assert_shown(inline(prose(sentence)), visible(sentence))
@@ -234,7 +250,7 @@ def test_an_address_in_a_log_is_no_link(level: int) -> None:
         record = logging.getLogger("prefect.flow_runs").makeRecord(
             "prefect.flow_runs", level, "f", 1, "see %s", ("http://evil.example",), sys.exc_info()
         )
-    assert retryable.without_links in logging.getLogger("prefect.task_runs").filters
+    assert logs.without_links in logging.getLogger("prefect.task_runs").filters
     assert logging.getLogger("prefect.flow_runs").filter(record)
     shown = logging.Formatter("%(message)s").format(record)
     assert shown.startswith("see http[:]//evil.example\nTraceback")

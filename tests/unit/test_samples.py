@@ -28,7 +28,7 @@ from judges import SampleScore, judge_items, load_judge, read_predictions
 from judges.samples import combined, majority
 from judges.thinking import UNFINISHED, answer_of, unfinished_named
 from registry import Registry
-from reports.prefect_pages import metrics_report
+from reports.prefect_runs import metrics_report
 from tests.support.recorded_runs import recorded_run, workspace_at
 from tests.support.refusals import assert_refused
 from tests.support.registry_entries import edit

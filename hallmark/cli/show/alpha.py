@@ -18,7 +18,7 @@ def show_alpha(model: str, reports: Sequence[AlphaReport]) -> None:
         out.print(f"{model}: nothing was decided by the gate yet", markup=False)
     for report in reports:
         out.print(f"{model} on {report.dataset}", style="bold", markup=False)
-        table = plain_table(["", "candidate", "against", "p", "level", ""], right=(0, 3, 4))
+        table = plain_table(["", "candidate", "against", "p", "level", ""], right=(0, 3, 4), whole=(1, 2))
         if (earlier := len(report.spent) - SHOWN) > 0:
             out.print(f"the newest {SHOWN} comparisons; --json has {earlier:,} more")
         for row in report.spent[-SHOWN:]:

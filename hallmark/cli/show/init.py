@@ -26,10 +26,9 @@ def show_prepared(prepared: Prepared) -> None:
     for warning in prepared.warnings:
         out.print(Text(warning, "yellow"))
     out.print()
-    table = plain_table(["setting", "value", "why"])
-    table.columns[1].no_wrap = table.columns[2].no_wrap = False
+    table = plain_table(["setting", "value", "why"], whole=(0,))
     for setting in prepared.settings:
-        table.add_row(setting.name, Text(str(setting.value), overflow="fold"), Text(setting.why, "dim"))
+        table.add_row(setting.name, Text(str(setting.value)), Text(setting.why, "dim"))
     out.print(table)
     out.print()
     out.print(f"{prepared.config} is written: look at it, change what you like. Then run:", markup=False)

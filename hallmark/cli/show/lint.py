@@ -89,7 +89,10 @@ def show_lint(lint: Lint, file: str) -> None:
         out.print(Text.assemble(("good: ", "green"), "; ".join(good)))
     if lint.can_show:
         out.print(" ".join(lint.can_show), markup=False)
-    out.print(_next(lint, file), markup=False)
+    sentence, command = _next(lint, file)
+    out.print(sentence, markup=False, soft_wrap=True)
+    if command:
+        out.print_line(f"  {command}")
 
 
 def show_copies(findings: Sequence[Finding]) -> None:
@@ -111,16 +114,18 @@ def show_findings(findings: Sequence[Finding]) -> None:
         out.print(Padding(Text(advice, "dim"), (0, 0, 0, 2), expand=False))
 
 
-def _next(lint: Lint, file: str) -> str:
+def _next(lint: Lint, file: str) -> tuple[str, str]:
+    """What to do next, and the command for it."""
+    name = shlex.quote(file)
     if lint.errors:
-        return f"Repair {len(lint.errors)}, then check again: hallmark golden check {shlex.quote(file)}"
+        return f"Repair {len(lint.errors)}, then check again:", f"hallmark golden check {name}"
     if lint.train:
-        return f"well formed; `hallmark golden guard {shlex.quote(file)} GOLDEN` looks for golden items in it"
+        return "well formed. Whether golden items are in it:", f"hallmark golden guard {name} GOLDEN"
     verdict = "fit to decide on, with warnings" if lint.warnings else "all good"
     if any("too small" in sentence for sentence in lint.can_show):
         verdict = "well formed, but too small to decide much"
     if lint.frozen:
-        return f"{verdict}; frozen: the sha256 is the manifest's"
+        return f"{verdict}; frozen: the sha256 is the manifest's", ""
     judge = f" --judge {shlex.quote(lint.judge)}" if lint.judge != DEFAULT_JUDGE else ""
-    command = f"hallmark golden freeze {shlex.quote(file)} --licence SPDX --made-by TEXT{judge}"
-    return f"{verdict}; not frozen yet: {command}"
+    command = f"hallmark golden freeze {name} --licence SPDX --made-by TEXT{judge}"
+    return f"{verdict}; not frozen yet:", command

@@ -26,6 +26,8 @@ SHOWN = (
     "created_at",
     "path",
 )
+SHOWN_HASH = 16
+"""Characters of a hash that a line of a table has."""
 
 
 def show_models(models: Sequence[ModelSummary]) -> None:
@@ -39,18 +41,18 @@ def show_models(models: Sequence[ModelSummary]) -> None:
 def show_version(document: Mapping[str, Any]) -> None:
     """Print what pins a version, and where it is."""
     for name in SHOWN:
-        out.print(f"{name:<16} {document[name]}", markup=False, soft_wrap=True, hanging=17)
+        out.print(f"{name:<15} {document[name]}", markup=False, soft_wrap=True, hanging=16)
 
 
 def show_versions(versions: Sequence[ModelVersion]) -> None:
     """Print a line per version."""
-    table = plain_table(["version", "run", "dataset", "weights sha256"])
+    table = plain_table(["version", "run", "dataset", "weights sha256"], whole=(0, 1))
     for version in versions:
         table.add_row(
             f"v{version.number}",
             version.run_id,
             f"{version.dataset_key}-{version.dataset_version}",
-            version.weights_sha256[:32] + "...",
+            version.weights_sha256[:SHOWN_HASH] + "...",
         )
     out.print(table)
 

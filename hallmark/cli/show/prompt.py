@@ -25,8 +25,7 @@ def show_prompt(model: str, dataset: str, found: Preview) -> None:
         found: the preview.
     """
     out.print(Text(f"How {model} is asked on {dataset}", "bold"))
-    table = plain_table(["", ""])
-    table.columns[1].no_wrap, table.columns[1].overflow = False, "fold"
+    table = plain_table(["", ""], whole=(0,))
     for name, text in _facts(found):
         table.add_row(name, Text(text))
     out.print(table)

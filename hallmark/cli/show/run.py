@@ -43,7 +43,7 @@ def show_run(result: RunResult) -> None:
         "from": f"predictions of run {source}" if (source := run.manifest.get("rejudged_from")) else "",
         "imported": imported_from(run.manifest),
         "started": run.started_at,
-        "finished": run.finished_at or "",
+        "finished" if run.status == "finished" else "ended": run.finished_at or "",
         "error": run.error or "",
         "files": relative(place) if is_here(place) else f"{place}, on another machine or no longer there",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -16,11 +16,19 @@ if TYPE_CHECKING:  # they import numpy, and a list of models has no need of it
     from evaluation.gate import GateDecision
 
 
-def plain_table(columns: Sequence[str], right: Sequence[int] = ()) -> Table:
-    """A table without lines; the columns numbered in `right` are aligned to the right."""
+def plain_table(columns: Sequence[str], right: Sequence[int] = (), whole: Sequence[int] = ()) -> Table:
+    """A table without lines. Where it is too wide for the terminal, texts go on in the next line; nothing is
+    cut.
+
+    Args:
+        columns: their titles.
+        right: numbers of those that are aligned to the right, as numbers are; they keep their width.
+        whole: numbers of others that keep their width, such as ids that are copied.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place in right else "left", no_wrap=True)
+        justify: Literal["left", "right"] = "right" if place in right else "left"
+        table.add_column(column, justify=justify, no_wrap=place in (*right, *whole), overflow="fold")
     return table
 
 
@@ -73,8 +81,6 @@ def decision_table(decision: GateDecision) -> Table:
     from evaluation.gate import COLUMNS, decision_rows
 
     table = plain_table(COLUMNS, right=(1, 2, 3, 4))
-    table.columns[0].no_wrap = False
-    table.columns[0].overflow = "fold"
     for *cells, holds in decision_rows(decision.requirements, decision.limits):
         table.add_row(*map(Text, cells), Text(holds, "bold green" if holds == "yes" else "bold red"))
     return table

@@ -12,7 +12,13 @@ for (const answers of document.querySelectorAll(".answers.two")) {
   fill(second, parts[1], "new", Infinity);
 }
 
-for (const plot of document.querySelectorAll(".plot")) livePlot(plot, null);
+// choosing a category in a plot filters the items by it
+const filter = document.getElementById("filter");
+const chooseCategory = filter?.elements.category ? (name) => {
+  filter.elements.category.value = name ?? "";
+  filter.requestSubmit();
+} : null;
+for (const plot of document.querySelectorAll(".plot")) livePlot(plot, chooseCategory);
 
 const items = [...document.querySelectorAll("article.item:not(.whole)")];
 
@@ -31,3 +37,20 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "j") step(1);
   else if (event.key === "k") step(-1);
 });
+
+// a review without a mouse: 1 to 4 say a verdict, r and n go to the fields
+const review = document.querySelector("section.review form");
+if (review) {
+  const fields = { r: review.elements.answers, n: review.elements.note };
+  const verdicts = review.querySelectorAll("button[name=verdict]");
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && Object.values(fields).includes(event.target)) event.target.blur();
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+    const chosen = verdicts[Number(event.key) - 1];
+    if (chosen && !event.repeat) chosen.click();
+    else if (fields[event.key]) {
+      event.preventDefault();
+      fields[event.key].focus();
+    }
+  });
+}
