@@ -228,6 +228,7 @@ def test_a_device_that_the_build_does_not_run_on_is_refused(tmp_path: Path, smal
     assert "make vllm VLLM=gpu" in last["body"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_told_and_with_room_again_the_bytes_are_the_same(
     small_disk: Path, tmp_path: Path, small_dataset
 ) -> None:
