@@ -9,6 +9,7 @@ from typing import IO, NamedTuple, Protocol
 
 from core.errors import InputError
 from core.files import atomic_writer, open_for_reading
+from core.suggestions import did_you_mean
 from experiments.side_by_side import ItemAnswers, side_by_side
 from registry import Registry
 from reports.document import Report
@@ -97,7 +98,9 @@ def form(name: str) -> Format:
         InputError: there is none; names those that there are.
     """
     if (found := FORMATS.get(name)) is None:
-        raise InputError(f"--format {name}: unknown; formats are {', '.join(FORMATS)}")
+        raise InputError(
+            f"--format {name}: unknown; formats are {', '.join(FORMATS)}.{did_you_mean(name, FORMATS)}"
+        )
     return found
 
 

@@ -81,7 +81,8 @@ class Workstation:
 
     def services(self) -> dict[str, Any]:
         """The running processes, as `hallmark status --json` has them."""
-        return dict(json.loads(self.hallmark("status", "--json").stdout))
+        told = json.loads(self.hallmark("status", "--json").stdout)
+        return {name: told[name] for name in ("server", "worker")}
 
     @property
     def address(self) -> str:
@@ -92,7 +93,15 @@ class Workstation:
         return (self.home / "services" / "sign-in").read_text().strip()
 
     def post(self, path: str, body: Any | None = None) -> Any:
-        """Ask the server's API, as its pages do: signed in, with a token against foreign pages."""
+        """Ask the server's API."""
+        return self.asked("POST", path, body).json()
+
+    def patch(self, path: str, body: Any) -> None:
+        """Change something by the server's API."""
+        self.asked("PATCH", path, body)
+
+    def asked(self, method: str, path: str, body: Any | None) -> httpx.Response:
+        """Use the server's API as its pages do: signed in, with a token against foreign pages."""
         if self.client is None:
             user, password = self.sign_in.split(":", 1)
             self.client = httpx.Client(base_url=f"{self.address}/api", auth=(user, password), timeout=60)
@@ -100,18 +109,13 @@ class Workstation:
                 self.client.get("/csrf-token", params={"client": "test"}).raise_for_status().json()["token"]
             )
             self.client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"})
-        answer = self.client.post(path, json=body or {})
+        answer = self.client.request(method, path, json=body or {})
         for _ in range(10):  # "busy: try again", which a server on SQLite says while others write
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             time.sleep(float(answer.headers.get("Retry-After", 1)))
-            answer = self.client.post(path, json=body or {})
-        return answer.raise_for_status().json()
-
-    def patch(self, path: str, body: Any) -> None:
-        """Change something by the server's API."""
-        assert self.client is not None
-        self.client.patch(path, json=body).raise_for_status()
+            answer = self.client.request(method, path, json=body or {})
+        return answer.raise_for_status()
 
     def pretend_it_runs(self, flow_run: str, pid: int) -> None:
         """Bring a flow run into the state in which a machine that lost its power leaves it."""
