@@ -135,7 +135,7 @@ def _decided(row: PromotionLog) -> Decided:
     return Decided(
         outcome=result.outcome,
         headline=result.headline,
-        reasons=result.reasons or [row.reason],
+        reasons=[*_override(row), *result.reasons] or [row.reason],
         model_name=row.model,
         alias=row.alias,
         version=row.to_version,
@@ -143,6 +143,11 @@ def _decided(row: PromotionLog) -> Decided:
         actor=row.actor,
         decided_at=row.created_at,
     )
+
+
+def _override(row: PromotionLog) -> list[str]:
+    """Who overrode the gate and why, which the log has as its reason."""
+    return [f"Forced by {row.actor}: {row.reason}"] if row.action == "forced" else []
 
 
 _GATE = {field.alias or name for name, field in GateDecision.model_fields.items()}

@@ -66,7 +66,7 @@ class Decided(Record):
     Attributes:
         outcome: as of a promotion.
         headline: it in a line.
-        reasons: why, in whole sentences.
+        reasons: why, in whole sentences; of a forced one first who forced it and why.
         model_name: the registered model.
         alias: that the run was offered to.
         version: that it became; None where it became none.

@@ -380,6 +380,20 @@ def test_a_pipe_or_device_is_neither_waited_for_nor_replaced(
     assert pipe.is_fifo()
 
 
+def test_a_forced_decision_says_who_forced_it_and_why(tmp_path: Path) -> None:
+    place = workspace_at(tmp_path / "home")
+    dataset = str(small_dataset(tmp_path))
+    runs = [
+        record(place, lambda *_: "Answer: 1", dataset=dataset) for record in (record_baseline, record_trained)
+    ]
+    promote_run(runs[1].run_id, "support", GateConfig(), place, force_reason="@org/team asked for it")
+    report = report_on(runs[1].run_id, place.registry, runs[0].run_id)
+    assert report.decided
+    assert report.decided.reasons[0] == f"Forced by {report.decided.actor}: @org/team asked for it"
+    text = github_markdown(report, examples(report, place.registry))
+    assert "`@org/team` asked for it" in text
+
+
 def test_an_annotation_is_one_line_that_says_what_it_should() -> None:
     assert (
         annotation("error", "a:b,c", "50 %\n::add-mask::x") == "::error title=a%3Ab%2Cc::50 %25 ::add-mask::x"
