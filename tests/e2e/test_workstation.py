@@ -455,7 +455,7 @@ def test_no_log_no_state_and_no_name_of_a_run_is_a_link_to_elsewhere(place: Work
 
 def lines(page: Any) -> set[str]:
     """What the titles of items and the facts about them say so far."""
-    found = page.locator("strong, li").all_text_contents()
+    found = page.locator("code, li").all_text_contents()
     return {text.strip().split(": ", 1)[-1].strip() for text in found} | {text.strip() for text in found}
 
 
