@@ -59,7 +59,7 @@ docs-tables: $(UV)
 	@$(UV) sync --locked --inexact --quiet $(EXTRAS) --group docs
 	.venv/bin/python docs/reference.py
 
-pictures: install ## make the pictures in the documentation from a new experiment
+pictures: install ## take the pictures of the documentation again, from a new experiment; needs chromium
 	rm -rf .pictures
 	HALLMARK_PICTURES=$(CURDIR)/docs/images .venv/bin/pytest tests/e2e/test_workstation.py -k "form or ui_shows"
 	HALLMARK_HOME=.pictures sh -c '.venv/bin/hallmark experiment --json | .venv/bin/python docs/pictures.py'

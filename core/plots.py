@@ -12,11 +12,11 @@ from __future__ import annotations
 import io
 import re
 import warnings
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
+from core.plot_svg import Part, for_a_page
 from core.text import visible
 
 COLOURS = {
@@ -47,24 +47,8 @@ WIDTH = 6.4
 LABEL = 40
 """Characters of a name beside an axis."""
 
-_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _NO_XML = re.compile("[\ufffe\uffff]")
-_REFERENCE = re.compile(r"#([\w-]+)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9-]")
-
-
-class Part(NamedTuple):
-    """What a named part of a plot stands for.
-
-    Attributes:
-        kind: such as `category`; a class of the element.
-        name: which one; its attribute `data-name`.
-        text: what a reader sees on pointing at it, and hears: its numbers.
-    """
-
-    kind: str
-    name: str
-    text: str
 
 
 def part_id(plot: str, kind: str, name: str) -> str:
@@ -138,16 +122,8 @@ class Plot:
             # the font that measures has no Chinese; the reader's has
             warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
             self.figure.savefig(drawn, format="svg", metadata={"Date": None})
-        root = ET.fromstring(drawn.getvalue())  # noqa: S314 - matplotlib wrote it a moment ago
-        _tidy(root, self.name, self.parts)
-        about = ET.Element(f"{{{_SVG}}}title"), ET.Element(f"{{{_SVG}}}desc")
-        about[0].text, about[1].text = label(title, 10 * LABEL), label(description, 50 * LABEL)
-        for place, element in enumerate(about):
-            root.insert(place, element)
-        root.set("aria-label", str(about[0].text))
-        ET.register_namespace("", _SVG)
-        ET.register_namespace("xlink", _XLINK)
-        return ET.tostring(root, encoding="unicode").encode() + b"\n"
+        shown = label(title, 10 * LABEL), label(description, 50 * LABEL)
+        return for_a_page(drawn.getvalue(), self.name, self.parts, COLOURS, *shown)
 
 
 @contextmanager
@@ -190,60 +166,3 @@ def plot(name: str, height: float, width: float = WIDTH) -> Iterator[Plot]:
     }
     with mpl.rc_context(style):
         yield Plot(name, Figure(figsize=(width, height), layout="constrained"))
-
-
-def _tidy(root: ET.Element, name: str, parts: dict[str, Part]) -> None:
-    """Make matplotlib's SVG fit for a page: styles as attributes, roles as classes, ids only where needed."""
-    for element in list(root):
-        if element.tag.endswith("metadata") or element.find(f"{{{_SVG}}}style") is not None:
-            root.remove(element)
-    used = {
-        found
-        for element in root.iter()
-        for value in (element.get(f"{{{_XLINK}}}href"), element.get("clip-path"))
-        for found in _REFERENCE.findall(value or "")
-    }
-    for element in root.iter():
-        _style(element)
-    for element in root.iter():  # looks at the attributes of what is inside
-        _name(element, name, parts, used)
-    root.attrib |= {"class": "drawn", "role": "img", "font-family": "system-ui, sans-serif"}
-    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}
-
-
-def _style(element: ET.Element) -> None:
-    """A style as attributes, which no policy of a page forbids, and the roles of its colours as classes."""
-    for declaration in filter(None, element.attrib.pop("style", "").split(";")):
-        key, _, value = declaration.partition(":")
-        if key.strip() != "font-family":  # the root's holds
-            element.set(key.strip(), value.strip())
-    if "d" in element.attrib:
-        element.set("d", " ".join(element.attrib["d"].split()))
-    roles = {colour: role for role, colour in COLOURS.items()}
-    found = [
-        f"{what}-{roles[colour]}"
-        for what in ("stroke", "fill")
-        if (colour := element.get(what, "").lower()) in roles
-    ]
-    if found:
-        element.set("class", " ".join(found))
-
-
-def _name(element: ET.Element, name: str, parts: dict[str, Part], used: set[str]) -> None:
-    """Ids of a plot's parts and of what it refers to, unique in a page; no others."""
-    identity = element.attrib.pop("id", None)
-    if identity in parts:
-        part = parts[identity]
-        element.set("id", identity)
-        element.attrib |= {"class": f"part {part.kind}", "data-name": part.name}
-        title = ET.Element(f"{{{_SVG}}}title")
-        title.text = part.text
-        element.insert(0, title)
-        for path in element:
-            if path.get("fill") == "none" and "stroke" not in path.attrib:
-                path.set("pointer-events", "all")
-    elif identity in used:
-        element.set("id", f"{name}-{identity}")
-    for key in (f"{{{_XLINK}}}href", "clip-path"):
-        if key in element.attrib:
-            element.set(key, _REFERENCE.sub(rf"#{name}-\1", element.attrib[key]))

@@ -1,4 +1,4 @@
-"""How far an unfinished run is, as far as its files on this machine say."""
+"""How far an unfinished run is, as far as the process that works on it, or its files on this machine, say."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class UnderWay(Record):
         done: how much of that is done; None where nobody can say.
         total: of so much.
         unit: what is counted.
+        seconds_left: of this stage; None where nobody can say.
         process: of this machine that works on it; None where there is none.
         here: whether its folder is on this machine.
     """
@@ -28,6 +29,7 @@ class UnderWay(Record):
     done: int | None = None
     total: int | None = None
     unit: str = ""
+    seconds_left: float | None = None
     process: int | None = None
     here: bool = True
 
@@ -42,7 +44,8 @@ class UnderWay(Record):
         if self.done is None:
             return self.stage
         of = f"{self.done:,}" if self.total is None else f"{self.done:,} of {self.total:,}"
-        return f"{self.stage}: {of} {self.unit}"
+        left = f", {self.seconds_left:.0f} s left" if self.seconds_left else ""
+        return f"{self.stage}: {of} {self.unit}{left}"
 
 
 def under_way(run: Run, registry: Registry) -> UnderWay:
@@ -59,6 +62,9 @@ def under_way(run: Run, registry: Registry) -> UnderWay:
         return UnderWay(stage="on another machine", here=False)
     owner = holder(files.directory / LOCK)
     process = owner.pid if owner else None
+    if owner is not None and (now := owner.progress) is not None:
+        counted = now.model_dump(include={"stage", "done", "total", "unit", "seconds_left"})
+        return UnderWay(**counted, process=process)
     training: dict[str, Any] = (run.manifest.get("training") or {}).get("config") or {}
     if training and not is_here(files.training_sums):
         steps, total = _lines(files.training), training.get("steps")

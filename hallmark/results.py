@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from experiments.answers import Answers
 
 STATUSES = ("running", "finished", "failed", "interrupted")
+KINDS = ("baseline", "trained")
 ALL = 1_000_000
 """More runs than any registry has."""
 DOCUMENTS = {"id", "manifest", "predictions_meta", "files"}
@@ -316,12 +317,14 @@ def recorded_runs(
         filters: further arguments of `registry.runs.Runs.list`.
 
     Raises:
-        InputError: the status is none of these; or see `registry.runs.Runs.list`.
+        InputError: status or kind are none of these; or see `registry.runs.Runs.list`.
     """
     if status not in (None, *STATUSES):
         raise InputError(
             f"status {status}: expected one of {', '.join(STATUSES)}.{did_you_mean(status, STATUSES)}"
         )
+    if (kind := filters.get("kind")) not in (None, *KINDS):
+        raise InputError(f"kind {kind}: expected {' or '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
     # An interrupted run is recorded as running. Few are, so that all of them can be looked at.
     unended = status in ("running", "interrupted")
     runs = registry.runs.list(ALL if unended else limit, status="running" if unended else status, **filters)
@@ -382,13 +385,20 @@ def recorded_answers(run: str, *, wrong: int = 0, right: int = 0, items: Sequenc
 
 
 def truncated(registry: Registry, run: Run) -> dict[str, int | None] | None:
-    """How many items of a run were cut off; None where that was not recorded."""
-    from evaluation.metrics import count_truncated
-
+    """How many prompts and completions of a run were cut off; None where that was not recorded."""
     meta = run.predictions_meta or {}
     known = meta.keys() - set(meta.get("unknown", ()))
     if "reached_max_new_tokens" not in known:
         return None
-    prompts = meta["truncated_prompts"] if "truncated_prompts" in known else None
-    scores = registry.runs.scores(run.run_id)
-    return count_truncated(scores, prompts, meta["reached_max_new_tokens"]).model_dump()
+    cut, samples = meta["reached_max_new_tokens"], meta.get("cut_samples") or {}
+    if samples:
+        rows = registry.runs.predictions_of(run.run_id, cut)
+        completions = [(rows[id_].samples or [])[place]["score"] for id_ in cut for place in samples[id_]]
+    else:
+        scores = registry.runs.scores(run.run_id) if cut else {}
+        completions = [scores.get(id_, 1.0) for id_ in cut]
+    return {
+        "prompts": len(meta["truncated_prompts"]) if "truncated_prompts" in known else None,
+        "completions": len(completions),
+        "completions_below_one": sum(score < 1 for score in completions),
+    }

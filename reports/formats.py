@@ -9,6 +9,7 @@ from typing import IO, NamedTuple, Protocol
 
 from core.errors import InputError
 from core.files import atomic_writer, open_for_reading
+from core.suggestions import did_you_mean
 from experiments.side_by_side import ItemAnswers, side_by_side
 from registry import Registry
 from reports.document import Report
@@ -97,7 +98,9 @@ def form(name: str) -> Format:
         InputError: there is none; names those that there are.
     """
     if (found := FORMATS.get(name)) is None:
-        raise InputError(f"--format {name}: unknown; formats are {', '.join(FORMATS)}")
+        raise InputError(
+            f"--format {name}: unknown; formats are {', '.join(FORMATS)}.{did_you_mean(name, FORMATS)}"
+        )
     return found
 
 
@@ -145,6 +148,8 @@ def write_report(
 def _check_target(path: Path, chosen: Format, force: bool) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a directory. Name a file.")
+    if path.exists() and not path.is_file():  # reading a pipe waits for ever; a device would be replaced
+        raise InputError(f"{path}: is no regular file. Standard output is -o -")
     if force or not path.exists():
         return
     with open_for_reading(path) as file:

@@ -19,7 +19,7 @@ WORD = re.compile(r"\(?[-+]?[^\W_]+(?:(?:[-/'’]|(?<=\d)[.,](?=\d))[^\W_]+)*[).
 REFERENCE = re.compile(r"[0-9a-fA-F]{7}|(?<![^\W_])[^\W\d_]+-\d")
 """What GitHub may link within such a word: a commit, as 1a2b3c4, or an issue, as GH-12."""
 
-PUNCTUATED = re.compile(r"(\(?)(.*?)([).,:;?!]*)", re.DOTALL)
+PUNCTUATED = re.compile(r"(\(?)((?!\s)(?:.*?\S)??)([).,:;?!]*)", re.DOTALL)
 
 
 def code(text: str) -> str:

@@ -132,7 +132,7 @@ def complete_for_bash(run: Callable[[], None]) -> None:
     answer = io.StringIO()
     with suppress(SystemExit), redirect_stdout(answer):
         run()
-    sys.stdout.writelines(f"{line[there:]}\n" for line in answer.getvalue().splitlines())
+    sys.stdout.writelines(f"{line[there:]}\n" for line in answer.getvalue().splitlines() if line)
 
 
 def _rejoined(words: list[str], current: int) -> list[str]:

@@ -142,7 +142,10 @@ def _item(number: int, what: str) -> dict[str, object]:
 
 
 def _gsm8k(name: str, number: int) -> dict[str, str]:
-    question = f"{name.title()} {number} has {number} eggs and finds {number + 3} more. How many are there?"
+    question = {
+        "test": f"Farm {number} has {number} eggs, and its hens lay {number + 3} more. How many are there?",
+        "train": f"A van with {number} parcels stops to take {number + 3} parcels on. What is on board?",
+    }[name]
     return {"question": question, "answer": f"{number}+{number + 3}={2 * number + 3}\n#### {2 * number + 3}"}
 
 

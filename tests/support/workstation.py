@@ -81,7 +81,8 @@ class Workstation:
 
     def services(self) -> dict[str, Any]:
         """The running processes, as `hallmark status --json` has them."""
-        return dict(json.loads(self.hallmark("status", "--json").stdout))
+        told = json.loads(self.hallmark("status", "--json").stdout)
+        return {name: told[name] for name in ("server", "worker")}
 
     @property
     def address(self) -> str:

@@ -18,13 +18,13 @@ from tests.support.pages import PAGES, PROJECT, Block, blocks, commands
 pytestmark = pytest.mark.unit
 
 UsageError: Any = typer.BadParameter.__base__
+ROOT: Any = typer.main.get_command(app)
 EVERY = [block for page in PAGES for block in blocks(page)]
 
 
 def check(arguments: list[str]) -> str | None:
     """What is wrong with a call of `hallmark`; None where nothing is. Nothing is run."""
-    command: Any = typer.main.get_command(app)
-    words, path = list(arguments), "hallmark"
+    command, words, path = ROOT, list(arguments), "hallmark"
     while isinstance(command, TyperGroup):
         if not words or words[0].startswith("-"):
             return None  # hallmark --version
@@ -85,6 +85,11 @@ def test_every_page_is_on_the_site() -> None:
         str(page.relative_to(PROJECT / "docs")) for page in PAGES if page.is_relative_to(PROJECT / "docs")
     }
     assert sorted(named) == sorted(here | {"commands.md"}), "name it in the nav of zensical.toml"
+
+
+def test_every_picture_is_on_a_page() -> None:
+    shown = {name for page in PAGES for name in re.findall(r"images/([\w.-]+)", page.read_text())}
+    assert {path.name for path in (PROJECT / "docs" / "images").iterdir()} == shown
 
 
 def test_pages_lead_out_of_docs_by_whole_addresses() -> None:

@@ -95,7 +95,7 @@ def test_a_plot_says_in_words_what_it_shows() -> None:
     assert description.startswith("overall, 40 items: baseline 25.0 % (14.2 % to 40.2 %), candidate 75.0 %")
     assert "billing, 20 items" in description
     assert "Comparison 2: candidate r2 50.0 % (40.0 % to 60.0 %), promoted" in nights().decode()
-    assert "r: 30 steps, loss 3.000 to 0.160, held-out loss 0.200 to 0.067" in curves("r").decode()
+    assert "r: 30 steps, loss 3.000 to 0.110, held-out loss 0.200 to 0.067" in curves("r").decode()
 
 
 def test_each_part_has_an_id_that_follows_from_its_name_alone() -> None:

@@ -10,7 +10,7 @@ import unicodedata
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -186,6 +186,8 @@ def test_any_text_stays_one_line_of_its_item(text: str) -> None:
 
 
 @given(anything)
+@example(": .")
+@example("( .")
 def test_any_text_is_text_in_a_sentence_of_ours(text: str) -> None:
     sentence = f"Compared with {text} on 360 items (p = 7.3e-31, below 0.05)."
     assert_shown(inline(prose(sentence)), visible(sentence))
