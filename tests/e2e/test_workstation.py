@@ -449,13 +449,13 @@ def test_no_log_no_state_and_no_name_of_a_run_is_a_link_to_elsewhere(place: Work
     page.get_by_text("See More").click()
     page.get_by_text("'http://evil.example/x': not a dataset name").first.wait_for()
     assert targets(page) == []
-    assert "`'http://evil.example/x':` not a dataset name" in place.told("on `http://evil.example/x` failed")
+    assert "`'http://evil.example/x'`: not a dataset name" in place.told("on `http://evil.example/x` failed")
     page.goto("about:blank")
 
 
 def lines(page: Any) -> set[str]:
     """What the titles of items and the facts about them say so far."""
-    found = page.locator("strong, li").all_text_contents()
+    found = page.locator("code, li").all_text_contents()
     return {text.strip().split(": ", 1)[-1].strip() for text in found} | {text.strip() for text in found}
 
 
