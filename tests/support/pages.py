@@ -33,11 +33,12 @@ FIRST = '"${BASELINE:-$(ls "$HALLMARK_HOME/runs" | head -1)}"'
 LAST = '"${CANDIDATE:-$(ls "$HALLMARK_HOME/runs" | tail -1)}"'
 
 STAND_INS = {
-    r"\bRUN RUN\b": f"{FIRST} {LAST}",
-    r"\bBASELINE\b": FIRST,
-    r"\b(RUN|CANDIDATE)\b": LAST,
-    r"\bMODEL\b": "tiny-base --limit 20",
-    r"\bDATA\.jsonl": "support-v1.jsonl",
+    "RUN RUN": f"{FIRST} {LAST}",
+    "BASELINE": FIRST,
+    "CANDIDATE": LAST,
+    "RUN": LAST,
+    "MODEL": "tiny-base --limit 20",
+    "DATA.jsonl": "support-v1.jsonl",
 }
 """What is run where a page leaves the name to the reader; the runs are those of the environment, else the
 oldest and the newest.
@@ -68,9 +69,8 @@ class Block:
     @property
     def script(self) -> str:
         """The commands with stand-ins."""
-        text = self.text
-        for name, instead in STAND_INS.items():
-            text = re.sub(name, lambda _, instead=instead: instead, text)
+        names = "|".join(map(re.escape, STAND_INS))
+        text = re.sub(rf"\b({names})\b", lambda found: STAND_INS[found[1]], self.text)
         return f"echo '== {self.where}' >&2\n{text}"
 
 
