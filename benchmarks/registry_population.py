@@ -19,7 +19,7 @@ from registry.audit import adopt
 from registry.columns import now
 from registry.log import log_hash
 from registry.models import version_sha256
-from registry.runs import content_sha256
+from registry.runs import ContentHash
 from registry.tables import Alias, AlphaSpending, Metric, ModelVersion, Prediction, PromotionLog, Row
 
 OLD_ITEMS = 10
@@ -108,7 +108,9 @@ def _run(
         for place, trace_id in enumerate(trace_ids[:OLD_ITEMS])
     ]
     free[0], free[1] = free[0] + len(metrics), free[1] + len(answers)
-    run.content_sha256 = content_sha256(run, metrics, answers)
+    content = ContentHash(run, metrics)
+    content.add(answers)
+    run.content_sha256 = content.hexdigest()
     return run, metrics, answers
 
 

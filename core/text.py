@@ -19,8 +19,10 @@ _PLAIN = re.compile(r"[\x20-\x7e\xa1-\xac\xae-\u05ff]*")
 """Characters that are seen, and are most of what is written: looked through at once."""
 
 
-ACTING = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters that JSON leaves as they are, and those that turn a line around."""
+ACTING = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+"""Control characters that JSON leaves as they are, those that turn a line around, those that nobody sees."""
 
 COMMAND = re.compile(r"(?:^[^\S\n]*(?=::)|##\w*(?=\[))(?P<sign>[:\[])", re.MULTILINE)
 """What makes a line of a log a command, up to the character that does it."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -36,35 +36,60 @@ def group_of(items: Iterable[Item]) -> dict[str, str]:
         >>> group_of(items)
         {'q-0': 'q-0', 'q-2': 'q-0'}
     """
-    root: dict[str, str] = {}
-    first_with: dict[Hashable, str] = {}
-    named: dict[str, str] = {}
-
-    def top(trace_id: str) -> str:
-        while root[trace_id] != trace_id:
-            root[trace_id] = trace_id = root[root[trace_id]]
-        return trace_id
-
+    grouping = Grouping()
     for item in items:
-        root[item.trace_id] = item.trace_id
-        group = item.group
-        if group is not None:
-            named[item.trace_id] = f"group {group}"
-        asked = _mark(normalise(item.question))
-        for key in [asked, *([("group", group)] if group is not None else [])]:
-            other = first_with.setdefault(key, item.trace_id)
-            root[top(item.trace_id)] = top(other)
-    tops = {trace_id: top(trace_id) for trace_id in root}
-    sizes = Counter(tops.values())
-    names: dict[str, str] = {}
-    for trace_id, name in [*named.items(), *((trace_id, trace_id) for trace_id in root)]:
-        names.setdefault(tops[trace_id], name)
-    return {trace_id: names[of] for trace_id, of in tops.items() if sizes[of] > 1}
+        grouping.add(item)
+    return grouping.groups()
 
 
-def _mark(text: str) -> bytes:
-    """What stands for a prompt: a set of prompts would be as large as the dataset."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+class Grouping:
+    """`group_of` for items that come one by one; what is kept of an item does not grow with its text.
+
+    Attributes:
+        ids: trace ids, in the order in which the items came.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._roots = array("q")
+        self._first_with: dict[bytes, int] = {}
+        self._named: dict[int, str] = {}
+
+    def add(self, item: Item) -> None:
+        """The next item."""
+        place = len(self.ids)
+        self.ids.append(item.trace_id)
+        self._roots.append(place)
+        keys = [_mark("question", normalise(item.question))]
+        if item.group is not None:
+            self._named[place] = item.group
+            keys.append(_mark("group", item.group))
+        for key in keys:
+            other = self._first_with.setdefault(key, place)
+            self._roots[self._top(place)] = self._top(other)
+
+    def _top(self, place: int) -> int:
+        roots = self._roots
+        while roots[place] != place:
+            roots[place] = place = roots[roots[place]]
+        return place
+
+    def groups(self) -> dict[str, str]:
+        """See `group_of`."""
+        tops = array("q", map(self._top, range(len(self.ids))))
+        shared = np.bincount(tops) > 1 if len(tops) else np.zeros(0, dtype=bool)
+        names: dict[int, str] = {}
+        for place, group in self._named.items():
+            names.setdefault(tops[place], f"group {group}")
+        for place, trace_id in enumerate(self.ids):
+            if shared[tops[place]]:
+                names.setdefault(tops[place], trace_id)
+        return {trace_id: names[top] for trace_id, top in zip(self.ids, tops, strict=True) if shared[top]}
+
+
+def _mark(kind: str, text: str) -> bytes:
+    """What stands for a prompt or a group: a set of prompts would be as large as the dataset."""
+    return hashlib.sha256(f"{kind} {text}".encode("utf-8", "surrogatepass")).digest()
 
 
 def group_places(ids: Sequence[str], groups: Mapping[str, str]) -> IntArray | None:

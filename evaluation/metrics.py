@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from array import array
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import InputError
-from evaluation.groups import IntArray, group_of, group_places, grouped, regrouped
+from evaluation.groups import Grouping, IntArray, group_places, grouped, regrouped
 from evaluation.statistics import FloatArray, Interval, bootstrap_interval, wilson_interval
 from golden.schema import Item
 from judges.base import SampleScore, Score
@@ -43,12 +45,12 @@ class Metric(BaseModel):
 
 
 class Truncation(BaseModel):
-    """How many items were cut off: scored for what the model never read, or never got to write.
+    """How many were cut off: scored for what the model never read, or never got to write.
 
     Attributes:
         prompts: items whose prompt was cut to fit the context; None where only a server knows.
-        completions: items whose completion was cut at max_new_tokens.
-        completions_below_one: those among the cut completions that did not get the full score.
+        completions: completions that were cut at max_new_tokens, each sample of an item by itself.
+        completions_below_one: those among them that did not get the full score.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -148,12 +150,31 @@ def sample_metrics(
         items: what the judge says of each item's samples, equally many each.
         groups: the place of each item's group, int64 [items]; None where every item stands alone.
     """
-    count = len(items[0])
-    right = [sum(sample.score >= 1 for sample in samples) for samples in items]
-    sizes = [*(1 << power for power in range(1, count.bit_length()) if 1 << power < count), count]
-    found = {f"pass@{k}": metric([pass_at(each, count, k) for each in right], groups) for k in sizes}
-    most = [samples[majority(samples)].score for samples in items]
-    return {**found, f"maj@{count}": metric(most, groups)}
+    sampled = _Sampled()
+    for samples in items:
+        sampled.add(samples)
+    return sampled.metrics(groups)
+
+
+class _Sampled:
+    """What several samples of each item say, kept as two numbers an item."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.right, self.most = array("q"), array("d")
+
+    def add(self, samples: Sequence[SampleScore]) -> None:
+        """The samples of the next item."""
+        self.count = len(samples)
+        self.right.append(sum(sample.score >= 1 for sample in samples))
+        self.most.append(samples[majority(samples)].score)
+
+    def metrics(self, groups: IntArray | None) -> dict[str, Metric]:
+        """See `sample_metrics`."""
+        count = self.count
+        sizes = [*(1 << power for power in range(1, count.bit_length()) if 1 << power < count), count]
+        found = {f"pass@{k}": metric([pass_at(each, count, k) for each in self.right], groups) for k in sizes}
+        return {**found, f"maj@{count}": metric(self.most, groups)}
 
 
 def likelihood_metrics(found: Sequence[LogProb], groups: IntArray | None = None) -> dict[str, Metric]:
@@ -190,21 +211,17 @@ def likelihood_metrics(found: Sequence[LogProb], groups: IntArray | None = None)
     return metrics
 
 
-def count_truncated(
-    scores: Mapping[str, float], prompts: Collection[str] | None, completions: Collection[str]
-) -> Truncation:
-    """Count the items that were cut off.
+def cut_below_one(score: SampleScore, samples: Sequence[int] | None) -> int:
+    """How many of an item's completions that were cut off did not get the full score.
 
     Args:
-        scores: trace_id -> score, of all items.
-        prompts: ids of items whose prompt was cut; None where nobody here knows.
-        completions: ids of items whose completion was cut.
+        score: of the item.
+        samples: which of several samples were cut; None where there is one, or where nobody knows which.
     """
-    return Truncation(
-        prompts=None if prompts is None else len(prompts),
-        completions=len(completions),
-        completions_below_one=sum(scores.get(trace_id, 1.0) < 1 for trace_id in completions),
-    )
+    said = getattr(score, "samples", None)
+    if said is None or samples is None:
+        return int(score.score < 1)
+    return sum(said[place].score < 1 for place in samples)
 
 
 def summarise(
@@ -238,24 +255,69 @@ def summarise(
         >>> snapshot.categories["addition"]["answer_correctness"].value
         1.0
     """
-    values = np.array([score.score for score in scores], dtype=np.float64)
-    groups = group_places([item.trace_id for item in items], group_of(items))
-    by_category: dict[str, list[int]] = defaultdict(list)
-    for place, (_, item) in enumerate(zip(scores, items, strict=True)):
-        by_category[item.category].append(place)
-    samples = [score.samples for score in scores if score.samples is not None]
-    more = {
-        **(sample_metrics(samples, groups) if samples else {}),
-        **(likelihood_metrics(log_probs, groups) if log_probs else {}),
-    }
-    return MetricsSnapshot(
-        overall={name: metric(values, groups), **more},
-        categories={
-            category: {name: metric(values[places], regrouped(groups, places))}
-            for category, places in sorted(by_category.items())
-        },
-        counts=dict(sorted(Counter(score.reason for score in scores).items())),
-        truncated=count_truncated(
-            {score.trace_id: score.score for score in scores}, truncated_prompts, cut_completions
-        ),
-    )
+    summary = Summary(cut_completions)
+    for item, score in zip(items, scores, strict=True):
+        summary.add(item, score)
+    return summary.snapshot(name, truncated_prompts=truncated_prompts, log_probs=log_probs)
+
+
+class Summary:
+    """`summarise` for scores that come one by one; what is kept of an item does not grow with its text.
+
+    Args:
+        cut_completions: ids of items whose completion was cut.
+        cut_samples: where items have several samples, which of each of those items were cut.
+    """
+
+    def __init__(
+        self,
+        cut_completions: Collection[str] = (),
+        cut_samples: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    ) -> None:
+        self.cut = set(cut_completions)
+        self.cut_samples = cut_samples
+        self.cut_below_one = 0
+        self.scores = array("d")
+        self.grouping = Grouping()
+        self.categories: dict[str, array[int]] = {}
+        self.reasons = Counter[str]()
+        self.sampled = _Sampled()
+
+    def add(self, item: Item, score: Score) -> None:
+        """The next item of the dataset and its score."""
+        self.categories.setdefault(item.category, array("q")).append(len(self.scores))
+        self.scores.append(score.score)
+        self.grouping.add(item)
+        self.reasons[score.reason] += 1
+        if item.trace_id in self.cut:
+            self.cut_below_one += cut_below_one(score, self.cut_samples.get(item.trace_id))
+        if score.samples is not None:
+            self.sampled.add(score.samples)
+
+    def snapshot(
+        self,
+        name: str,
+        *,
+        truncated_prompts: Collection[str] | None = (),
+        log_probs: Sequence[LogProb] = (),
+    ) -> MetricsSnapshot:
+        """The metrics of all that came. Arguments and errors are those of `summarise`."""
+        values = np.array(self.scores, dtype=np.float64)
+        groups = group_places(self.grouping.ids, self.grouping.groups())
+        more = {
+            **(self.sampled.metrics(groups) if self.sampled.count else {}),
+            **(likelihood_metrics(log_probs, groups) if log_probs else {}),
+        }
+        return MetricsSnapshot(
+            overall={name: metric(values, groups), **more},
+            categories={
+                category: {name: metric(values[places], regrouped(groups, places))}
+                for category, places in sorted(self.categories.items())
+            },
+            counts=dict(sorted(self.reasons.items())),
+            truncated=Truncation(
+                prompts=None if truncated_prompts is None else len(truncated_prompts),
+                completions=sum(map(len, self.cut_samples.values())) or len(self.cut),
+                completions_below_one=self.cut_below_one,
+            ),
+        )

@@ -23,6 +23,7 @@ from experiments.weights import model_of
 from experiments.workspace import Workspace
 from golden.prompting import recorded_prompt
 from inference.contract import GenerationConfig, PredictionMeta
+from inference.endpoint import served_name
 from inference.margins import Answers, Margin, Margins, MarginsSpec
 from registry import Run
 
@@ -76,8 +77,8 @@ class RunDiff(Tabular, BaseModel):
 def diff_runs(one: str, other: str, workspace: Workspace) -> RunDiff:
     """Count the answers that differ between two runs of one model that were asked alike, and find the top-2
     margin of the logits at the first token that differs: where it is as small as rounding, the engines agree;
-    where it is not, one of them is wrong. transformers computes it, in float32. The answer is kept beside the
-    second run.
+    where it is not, one of them is wrong. transformers computes it, in float32; of a model that an endpoint
+    serves nobody can. The answer is kept beside the second run.
 
     Args:
         one: run id, or a unique beginning or end of one.
@@ -142,6 +143,11 @@ def _check_alike(one: Run, other: Run) -> None:
 
 
 def _margins(run: Run, answers: list[Answers], workspace: Workspace) -> list[Margin]:
+    """Where each pair of answers parts. Of a served model nobody here has the weights, so nothing is said of
+    its logits.
+    """
+    if served_name(run.base_model) is not None:
+        return [Margin(trace_id=each.trace_id, token=None) for each in answers]
     registry = workspace.registry
     if run.kind == "trained":
         model = model_of(run, registry)

@@ -321,8 +321,11 @@ def measured_pair(requirement: Requirement, pair: Pair) -> MeasuredPair:
 def measured(run: Run) -> Measured:
     """What limits may bound, of a finished run."""
     meta = PredictionMeta.model_validate(run.predictions_meta)
+    answers = meta.items
+    if meta.cut_samples:
+        answers *= int(run.manifest["generation"]["samples"])
     return Measured(
-        cut_share=None if CUT_OFF in meta.unknown else len(meta.reached_max_new_tokens) / meta.items,
+        cut_share=None if CUT_OFF in meta.unknown else meta.completions_cut_off / answers,
         tokens_per_second=meta.timing.get("tokens_per_second") or None,
         size=meta.weights_bytes,
     )

@@ -8,19 +8,19 @@ import os
 import platform
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 from core.child_process import run_child
 from core.errors import InputError, IntegrityError
-from core.files import atomic_writer, read_json, sha256_file, sha256_tree, write_json, write_jsonl
+from core.files import atomic_writer, read_json, read_jsonl, sha256_file, sha256_tree, write_json, write_jsonl
 from core.gpus import own_device
 from core.progress import Listener, announce
 from core.sealed import seal
 from evaluation.gate import CUT_SHARE
-from evaluation.metrics import MetricsSnapshot, summarise
+from evaluation.metrics import MetricsSnapshot, Summary
 from experiments.engines import INFERENCE, engine_python
 from experiments.environment import (
     TRAINING_CODE,
@@ -30,7 +30,7 @@ from experiments.environment import (
     package_versions,
 )
 from experiments.plan import DatasetRef, RunPlan, TrainingPlan
-from experiments.run_files import left_files, predictions_damage, training_damage
+from experiments.run_files import RunFiles, left_files, predictions_damage, training_damage
 from experiments.runs import RunRef
 from golden.datasets import read_items
 from golden.prompting import ResolvedPrompt
@@ -40,14 +40,14 @@ from judges import (
     JudgeError,
     SampleScore,
     Score,
+    each_prediction,
     judge_fingerprint,
-    judge_items,
+    judge_pairs,
     load_judge,
-    read_predictions,
 )
 from judges.log_probs import LogProb, read_log_probs
 from judges.samples import Written, majority, texts_of
-from judges.thinking import after_thinking, unfinished_named
+from judges.thinking import answer_of, is_closed, unfinished_named
 from registry import MetricRow, PredictionRow, Registry
 from trainer.contract import RESUMABLE, TrainResult, TrainSpec
 
@@ -242,34 +242,55 @@ class Judging(Protocol):
 
 
 class Judged:
-    """What judging found, handed on to be recorded, so that nothing is read back from the disk.
+    """What judging found, handed on to be recorded.
 
     A plain class on purpose: Prefect looks for futures inside dataclasses and models, item by item.
 
     Attributes:
-        scores: one for each item, in dataset order.
-        predictions: trace_id -> what the model wrote, a text or one for each sample.
+        files: of the run; predictions and scores stay in them, so that they need not be in memory together.
+        items: how many were judged.
         predictions_sha256: of predictions.jsonl.
+        scores_sha256: of scores.jsonl.
         predictions_meta: the content of predictions_meta.json.
         metrics: aggregates of the scores.
     """
 
-    __slots__ = ("metrics", "predictions", "predictions_meta", "predictions_sha256", "scores")
+    __slots__ = ("files", "items", "metrics", "predictions_meta", "predictions_sha256", "scores_sha256")
 
     def __init__(
         self,
+        files: RunFiles,
         *,
-        scores: Sequence[Score],
-        predictions: Mapping[str, Written],
+        items: int,
         predictions_sha256: str,
         predictions_meta: Mapping[str, Any],
         metrics: MetricsSnapshot,
     ) -> None:
-        self.scores = scores
-        self.predictions = predictions
+        self.files = files
+        self.items = items
         self.predictions_sha256 = predictions_sha256
+        self.scores_sha256 = sha256_file(files.scores)
         self.predictions_meta = predictions_meta
         self.metrics = metrics
+
+    def rows(self) -> Iterator[PredictionRow]:
+        """Every prediction with its score, in dataset order, read from the files.
+
+        Raises:
+            IntegrityError: one is no longer as it was judged.
+        """
+        for path, sha256 in (
+            (self.files.predictions, self.predictions_sha256),
+            (self.files.scores, self.scores_sha256),
+        ):
+            if (found := sha256_file(path)) != sha256:
+                raise IntegrityError(
+                    f"{path}: changed since it was judged: expected sha256 {sha256}, found {found}."
+                )
+        both = (read_jsonl(path, any_text=True) for path in (self.files.predictions, self.files.scores))
+        for (_, said), (_, score) in zip(*both, strict=True):
+            written = said["predictions"] if "predictions" in said else said["prediction"]
+            yield prediction_row(Score.model_validate(score), written)
 
 
 def judge_run(run: RunRef, plan: Judging) -> Judged:
@@ -287,40 +308,40 @@ def judge_run(run: RunRef, plan: Judging) -> Judged:
         IntegrityError: predictions.jsonl is not the file that inference wrote, or the judge is not the one
             that was planned with.
     """
-    items = list(read_items(run.files.dataset))
     predictions_sha256 = check_predictions_sha256(run)
-    predictions = read_predictions(run.files.predictions, items, plan.generation.samples)
     recorded = read_json(run.files.predictions_meta)
     meta = PredictionMeta.model_validate(recorded)
-    mark = plan.prompt.config.thinking_end
-    scores = _scored(run, plan, items, after_thinking(predictions, mark, closed=meta.thinking_closed))
-    scores = unfinished_named(scores, predictions, mark, closed=meta.thinking_closed)
-    snapshot = summarise(
-        scores,
-        items,
+    summary, log_probs = Summary(meta.reached_max_new_tokens, meta.cut_samples), list[LogProb | None]()
+
+    def lines() -> Iterator[dict[str, Any]]:
+        for item, written, score in _scored(run, plan, meta):
+            summary.add(item, score)
+            if plan.generation.output == "log_probs":
+                log_probs.extend(map(_of_reference, texts_of(written)))
+            yield score_line(score)
+
+    write_jsonl(run.files.scores, lines())
+    snapshot = summary.snapshot(
         plan.judge.partition("@")[0],
         truncated_prompts=None if "truncated_prompts" in meta.unknown else meta.truncated_prompts,
-        cut_completions=meta.reached_max_new_tokens,
-        log_probs=_of_references(predictions) if plan.generation.output == "log_probs" else (),
+        log_probs=[each for each in log_probs if each is not None] if None not in log_probs else (),
     )
     if CUT_OFF in meta.unknown:
         snapshot = snapshot.model_copy(update={"truncated": None})
-    write_jsonl(run.files.scores, map(score_line, scores))
     write_json(run.files.metrics, snapshot.model_dump())
     return Judged(
-        scores=scores,
-        predictions=predictions,
+        run.files,
+        items=len(summary.scores),
         predictions_sha256=predictions_sha256,
         predictions_meta=recorded,
         metrics=snapshot,
     )
 
 
-def _of_references(predictions: Mapping[str, Written]) -> list[LogProb]:
-    """The log-probabilities of all references; none where items offer choices."""
-    found = [read_log_probs(text) for written in predictions.values() for text in texts_of(written)]
-    references = [each for each in found if isinstance(each, LogProb)]
-    return references if len(references) == len(found) else []
+def _of_reference(text: str) -> LogProb | None:
+    """The log-probability of an item's reference; None where the item offers choices."""
+    found = read_log_probs(text)
+    return found if isinstance(found, LogProb) else None
 
 
 def score_line(score: Score) -> dict[str, Any]:
@@ -337,25 +358,26 @@ def _sample_line(score: SampleScore) -> dict[str, Any]:
     return said if score.rung is None else {**said, "rung": score.rung}
 
 
-def cut_warning(judged: Judged, max_new_tokens: int) -> str | None:
+def cut_warning(judged: Judged, generation: GenerationConfig) -> str | None:
     """That many answers were cut off, in a sentence, so that it is known before hours of training; None where
     few were.
 
     Args:
         judged: what judging found.
-        max_new_tokens: where they were cut off.
+        generation: how they were made.
     """
-    truncated = judged.metrics.truncated
-    if truncated is None or truncated.completions <= CUT_SHARE * len(judged.scores):
+    truncated, answers = judged.metrics.truncated, judged.items * generation.samples
+    if truncated is None or truncated.completions <= CUT_SHARE * answers:
         return None
     right = truncated.completions - truncated.completions_below_one
     return (
-        f"{truncated.completions} of {len(judged.scores)} answers reached generation.max_new_tokens = "
-        f"{max_new_tokens} ({right} of them right all the same); the gate asks for a gain without them"
+        f"{truncated.completions} of {answers} answers reached generation.max_new_tokens = "
+        f"{generation.longest} ({right} of them right all the same); the gate asks for a gain without them"
     )
 
 
-def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str, Written]) -> list[Score]:
+def _scored(run: RunRef, plan: Judging, meta: PredictionMeta) -> Iterator[tuple[Item, Written, Score]]:
+    """Every item with what the model wrote and its score, in dataset order, one in memory at a time."""
     judge = load_judge(plan.judge)
     if (found := judge_fingerprint(judge)) != plan.judge_fingerprint:
         raise IntegrityError(
@@ -363,8 +385,23 @@ def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str
             f"{plan.judge_fingerprint} was planned, "
             f"{found} is installed. Start the run again."
         )
+    mark, latest = plan.prompt.config.thinking_end, list[tuple[Item, Written]]()
+
+    def closed(item: Item) -> bool:
+        return is_closed(meta.thinking_closed, item.trace_id)
+
+    def pairs() -> Iterator[tuple[Item, Written]]:
+        written = each_prediction(
+            run.files.predictions, lambda: read_items(run.files.dataset), plan.generation.samples
+        )
+        for item, texts in written:
+            latest[:] = [(item, texts)]
+            yield item, answer_of(texts, mark, closed=closed(item))
+
     try:
-        scores = list(judge_items(items, predictions, judge))
+        for score in judge_pairs(pairs(), judge, meta.items):
+            [(item, texts)] = latest
+            yield item, texts, unfinished_named(score, texts, mark, closed=closed(item))
     except JudgeError as error:
         write_jsonl(
             run.files.judge_errors,
@@ -375,9 +412,8 @@ def _scored(run: RunRef, plan: Judging, items: list[Item], predictions: dict[str
             f"repaired, `hallmark rejudge {run.run_id} --judge {shlex.quote(plan.judge)}` judges them "
             "without predicting again."
         )
-        raise JudgeError(plan.judge, error.failures, len(items), remedy) from error
+        raise JudgeError(plan.judge, error.failures, meta.items, remedy) from error
     run.files.judge_errors.unlink(missing_ok=True)
-    return scores
 
 
 def check_predictions_sha256(run: RunRef) -> str:
@@ -436,7 +472,7 @@ def record_judged(
         metrics=metric_rows(judged.metrics),
         predictions_meta=dict(judged.predictions_meta),
         files=left_files(run.files),
-        predictions=[prediction_row(score, judged.predictions[score.trace_id]) for score in judged.scores],
+        predictions=judged.rows(),
     )
 
 

@@ -12,7 +12,7 @@ from golden.schema import Item
 from judges import Judge, Score, check_output, judge_fingerprint, load_judge
 from judges.judging import best_score
 from judges.samples import texts_of
-from judges.thinking import after_thinking, unfinished_named
+from judges.thinking import answer_of, unfinished_named
 
 
 def score_answer(
@@ -32,9 +32,8 @@ def score_answer(
         IntegrityError: the judge has another fingerprint.
     """
     asked, judged_by = parse_line(dict(item), "item", Item), _judge(judge, fingerprint)
-    texts = {asked.trace_id: answer}
-    [said] = texts_of(after_thinking(texts, thinking_end, closed=False)[asked.trace_id])
-    return unfinished_named([best_score(judged_by, asked, said)], texts, thinking_end, closed=False)[0]
+    [said] = texts_of(answer_of(answer, thinking_end, closed=False))
+    return unfinished_named(best_score(judged_by, asked, said), answer, thinking_end, closed=False)
 
 
 @lru_cache(maxsize=16)

@@ -17,7 +17,13 @@ from registry.tables import Prediction
 SHOWN = 5
 """Items that an error names."""
 
-BY_ITEM = ("truncated_prompts", "reached_max_new_tokens", "thinking_closed", "ended_otherwise")
+BY_ITEM = (
+    "truncated_prompts",
+    "reached_max_new_tokens",
+    "cut_samples",
+    "thinking_closed",
+    "ended_otherwise",
+)
 """Fields of predictions_meta.json that name items."""
 
 

@@ -6,14 +6,31 @@ import tempfile
 from pathlib import Path
 
 from core.child_process import run_child
+from core.files import count_lines
 from core.progress import current_listener
-from experiments.config import TrainRunConfig
+from experiments.config import EvaluateConfig, TrainRunConfig
 from experiments.guarding import check_prompt
 from experiments.references import resolve_model
 from experiments.workspace import open_workspace
-from golden.datasets import load_dataset
-from golden.prompting import resolve_prompt
+from golden.datasets import load_dataset, read_items
+from golden.prompting import ResolvedPrompt, resolve_prompt
+from golden.schema import Item
 from inference.preview import Preview, PreviewSpec
+
+
+def first_item(config: EvaluateConfig) -> tuple[int, Item, ResolvedPrompt]:
+    """How many items a dataset has, the first of them, and how it is asked.
+
+    Args:
+        config: names dataset and prompt.
+
+    Raises:
+        InputError: the dataset or the prompt is unusable.
+    """
+    dataset = load_dataset(config.dataset)
+    prompt = resolve_prompt(config.prompt)
+    check_prompt(prompt, dataset)
+    return count_lines(dataset.path), next(iter(read_items(dataset.path))), prompt
 
 
 def preview_prompts(config: TrainRunConfig, *, traces: bool) -> Preview:

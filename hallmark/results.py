@@ -385,13 +385,20 @@ def recorded_answers(run: str, *, wrong: int = 0, right: int = 0, items: Sequenc
 
 
 def truncated(registry: Registry, run: Run) -> dict[str, int | None] | None:
-    """How many items of a run were cut off; None where that was not recorded."""
-    from evaluation.metrics import count_truncated
-
+    """How many prompts and completions of a run were cut off; None where that was not recorded."""
     meta = run.predictions_meta or {}
     known = meta.keys() - set(meta.get("unknown", ()))
     if "reached_max_new_tokens" not in known:
         return None
-    prompts = meta["truncated_prompts"] if "truncated_prompts" in known else None
-    scores = registry.runs.scores(run.run_id)
-    return count_truncated(scores, prompts, meta["reached_max_new_tokens"]).model_dump()
+    cut, samples = meta["reached_max_new_tokens"], meta.get("cut_samples") or {}
+    if samples:
+        rows = registry.runs.predictions_of(run.run_id, cut)
+        completions = [(rows[id_].samples or [])[place]["score"] for id_ in cut for place in samples[id_]]
+    else:
+        scores = registry.runs.scores(run.run_id) if cut else {}
+        completions = [scores.get(id_, 1.0) for id_ in cut]
+    return {
+        "prompts": len(meta["truncated_prompts"]) if "truncated_prompts" in known else None,
+        "completions": len(completions),
+        "completions_below_one": sum(score < 1 for score in completions),
+    }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from inference.contract import GenerationConfig
 from inference.finite import not_finite
+from inference.partial import Key
 from inference.requests import Request
 from inference.sampling import draw, uniform
 
@@ -36,6 +38,7 @@ class Choosing:
         sure: a larger margin than this, in units of a logit, decides at once; None where nothing is promised
             and each margin does.
         ties: how many tokens were decided alone.
+        tied: how many of them of each completion that is under way.
     """
 
     def __init__(self, model: Any, settings: GenerationConfig) -> None:
@@ -43,6 +46,7 @@ class Choosing:
         self.settings = settings
         self.sure: float | None = None
         self.ties = 0
+        self.tied = Counter[Key]()
 
     def choose(
         self,
@@ -79,7 +83,12 @@ class Choosing:
         if bool(margins.isnan()):
             raise not_finite(request.prompt.trace_id, self.settings.dtype, step + 1)
         self.ties += 1
+        self.tied[request.key] += 1
         return tokens[0]
+
+    def take_ties(self, request: Request) -> int:
+        """How many tokens of a completion were decided alone, once it has ended or begins again."""
+        return self.tied.pop(request.key, 0)
 
     def _choose(
         self, logits: Any, requests: Sequence[Request], steps: Callable[[], list[int]]

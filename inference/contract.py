@@ -18,6 +18,11 @@ LONGEST = 32_768
 NO_INPUT = frozenset({"batch_size", "memory_gb", "shards"})
 """Settings that change no prediction, and so are no part of a run's identity."""
 
+UNKNOWN = "unknown"
+"""What is recorded of what nobody here knows, of a served model and of imported predictions."""
+UNKNOWN_BEFORE = "not known"
+"""What was recorded of a served model before that."""
+
 EngineName = Literal["transformers", "vllm", "openai"]
 Batching = Literal["padded", "equal_length", "single", "engine"]
 """Which prompts go through a model together: any; those of equal length; none; or as the engine decides."""
@@ -307,7 +312,9 @@ class PredictionMeta(BaseModel):
         prompt_tokens: sum over all prompts, as the model saw them.
         completion_tokens: sum over all completions, without the tokens that end them.
         truncated_prompts: ids of items whose prompt was shortened to fit the context.
-        reached_max_new_tokens: ids of items whose completion was cut off before it ended.
+        reached_max_new_tokens: ids of items whose completion was cut off before it ended; of several, at
+            least one.
+        cut_samples: where items have several completions, which of each of those items were cut off, from 0.
         ended_otherwise: why an endpoint ended some completions, by the ids of their items, where that is
             neither the model's end nor `max_new_tokens`: content_filter, tool_calls.
         device: cpu or cuda.
@@ -337,6 +344,7 @@ class PredictionMeta(BaseModel):
     timing: dict[str, float]
     template_name: str | None = None
     date: str | None = None
+    cut_samples: dict[str, list[int]] = {}
     ended_otherwise: dict[str, str] = {}
     stop: list[str] = []
     thinking_closed: bool | list[str] = False
@@ -345,6 +353,11 @@ class PredictionMeta(BaseModel):
     weights_bytes: int | None = None
     tensors_sha256: str | None = None
     unknown: list[str] = []
+
+    @property
+    def completions_cut_off(self) -> int:
+        """How many completions were cut off."""
+        return sum(map(len, self.cut_samples.values())) or len(self.reached_max_new_tokens)
 
     @property
     def ran_by(self) -> str:

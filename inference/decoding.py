@@ -81,13 +81,14 @@ class Writing:
         text = self.text(tokens)
         return any(stop in text for stop in self.stop)
 
-    def row(self, prompt: Prompt, tokens: list[int], sample: int = 0) -> Row:
+    def row(self, prompt: Prompt, tokens: list[int], sample: int = 0, ties: int = 0) -> Row:
         """What the model wrote, as text, up to its end.
 
         Args:
             prompt: what was asked.
             tokens: new token ids; what follows an end does not matter.
             sample: which of the item's completions it is.
+            ties: how many of its tokens were decided alone.
         """
         end = next((place for place, token in enumerate(tokens) if token in self.ends), None)
         kept = tokens[:end]
@@ -96,4 +97,11 @@ class Writing:
         if places := [text.index(stop) for stop in self.stop if stop in text]:
             text, cut_off = text[: min(places)], False
             count = bisect_left(range(len(kept)), True, key=lambda count: self._finds_stop(kept[:count]))
-        return Row(trace_id=prompt.trace_id, sample=sample, prediction=text, tokens=count, cut_off=cut_off)
+        return Row(
+            trace_id=prompt.trace_id,
+            sample=sample,
+            prediction=text,
+            tokens=count,
+            cut_off=cut_off,
+            ties=ties,
+        )

@@ -25,8 +25,6 @@ KEY = "OPENAI_API_KEY"
 """Where a key is taken from. It is recorded nowhere."""
 CHAT, MODELS = "chat/completions", "models"
 EXAMPLE = "http://localhost:8000/v1"
-NOT_KNOWN = "not known"
-"""What is recorded of what only the server knows."""
 CONNECT_SECONDS = 10.0
 SHOWN_MODELS = 12
 SHOWN_CHARACTERS = 400

@@ -132,16 +132,20 @@ class Prompts:
 
 @dataclass
 class _Count:
-    """Completions, the tokens in them, and those in their prompts where only the engine knows."""
+    """Completions, the tokens in them, and those in their prompts where only the engine knows; and how many
+    tokens were nearly tied.
+    """
 
     completions: int = 0
     tokens: int = 0
     prompt_tokens: int = 0
+    ties: int = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         """Count some more."""
         self.completions += len(rows)
         self.tokens += sum(row.tokens for row in rows)
+        self.ties += sum(row.ties for row in rows)
         self.prompt_tokens += sum(row.prompt_tokens or 0 for row in rows if row.sample == 0)
 
 
@@ -155,14 +159,14 @@ def _write(spec: PredictSpec, partial: PartialPredictions, prompts: Prompts, **a
         about: the fields of `PredictionMeta` that follow from none of these.
     """
     path, asked = spec.output / PREDICTIONS, prompts.asked
-    written, cut_off, ended = _Count(), list[str](), dict[str, str]()
+    written, cut_off, ended = _Count(), dict[str, list[int]](), dict[str, str]()
     meter = quiet_meter("write", asked.items, "items")
 
     def lines() -> Iterator[dict[str, Any]]:
         for number, (trace_id, rows) in enumerate(_answers(spec.generation.samples, partial, prompts), 1):
             written.add(rows)
-            if any(row.cut_off for row in rows):
-                cut_off.append(trace_id)
+            if cut := [row.sample for row in rows if row.cut_off]:
+                cut_off[trace_id] = cut
             if unusual := [row.ended for row in rows if row.ended is not None]:
                 ended[trace_id] = unusual[0]
             yield {"trace_id": trace_id, **_texts([row.prediction for row in rows])}
@@ -177,11 +181,14 @@ def _write(spec: PredictSpec, partial: PartialPredictions, prompts: Prompts, **a
         "completion_tokens": written.tokens,
         "truncated_prompts": asked.truncated,
         "thinking_closed": asked.thinking_closed,
-        "reached_max_new_tokens": cut_off,
+        "reached_max_new_tokens": list(cut_off),
+        "cut_samples": cut_off if spec.generation.samples > 1 else {},
         "ended_otherwise": ended,
         "predictions_sha256": sha256_file(path),
     }
     meta = PredictionMeta(**{**known, **about})
+    if meta.engine.ties is not None:  # those of an interrupted attempt too
+        meta = meta.model_copy(update={"engine": meta.engine.model_copy(update={"ties": written.ties})})
     write_json(spec.output / META, meta.model_dump())
     return meta
 

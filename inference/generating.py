@@ -66,6 +66,8 @@ class Generating:
             if made is None:
                 # Not in the handler above: there the traceback still holds what the failed attempt allocated.
                 torch.cuda.empty_cache()
+                for each in batch:
+                    self.choosing.take_ties(each)
                 half = len(batch) // 2
                 waiting.extendleft((batch[half:], batch[:half]))  # the first half will be the next batch
                 self.batch_size = min(self.batch_size, half)
@@ -87,7 +89,7 @@ class Generating:
                 logits_processor=[steps.choose],
             )
         return [
-            self.writing.row(request.prompt, written, request.sample)
+            self.writing.row(request.prompt, written, request.sample, self.choosing.take_ties(request))
             for request, written in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True)
         ]
 

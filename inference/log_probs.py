@@ -26,6 +26,10 @@ PLACES = 256
 """Places of a text whose logits are made float64 at a time."""
 DECIMALS = 6
 """Of a log-probability as it is written."""
+IMPOSSIBLE = -1e9
+"""Stands for the log-probability of a text that the model gives no probability at all: JSON has no infinity,
+and no text that fits into a context comes near it.
+"""
 
 
 def make_continued(
@@ -82,7 +86,7 @@ def score_all(
         note: is told which item is computed.
 
     Raises:
-        InputError: the model computes NaN or infinity; names the item.
+        InputError: the model computes NaN or infinity as a logit; names the item.
         ResourceError: too little memory for one item.
     """
     left = iter(prompts)
@@ -141,19 +145,21 @@ def _log_prob(logits: Any, tokens: Sequence[int], trace_id: str) -> tuple[float,
     """
     import torch
 
-    total, greedy = 0.0, True
+    total, greedy, computed = 0.0, True, True
     for start in range(0, len(tokens), PLACES):
         wanted = torch.tensor(tokens[start : start + PLACES], device=logits.device)
         here = logits[start : start + len(wanted)].double()
         chosen = here.gather(1, wanted[:, None])[:, 0]
-        total += (chosen - here.logsumexp(-1)).sum().item()
+        everything = here.logsumexp(-1)
+        computed = computed and bool(everything.isfinite().all())
+        total += (chosen - everything).sum().item()
         greedy = greedy and bool((here.argmax(-1) == wanted).all())
-    if not abs(total) < float("inf"):
+    if not computed:
         raise InputError(
-            f"item {trace_id}: the model computed NaN, or gives a text no probability at all. Set "
-            "generation.dtype to float32, or take an earlier checkpoint."
+            f"item {trace_id}: the model computed NaN or infinity. Set generation.dtype to float32, or take "
+            "an earlier checkpoint."
         )
-    return total, greedy
+    return max(total, IMPOSSIBLE), greedy
 
 
 def _row(prompt: Prompt, found: Sequence[tuple[float, bool]]) -> Row:

@@ -27,6 +27,7 @@ class Row(BaseModel):
         sample: which of an item's completions this is.
         prompt_tokens: how many the prompt had, where only the engine knows.
         ended: why an endpoint ended it, where it is neither done nor cut off, as in content_filter.
+        ties: how many of its tokens were so nearly tied that they were decided alone.
     """
 
     trace_id: str
@@ -36,6 +37,7 @@ class Row(BaseModel):
     sample: int = 0
     prompt_tokens: int | None = None
     ended: str | None = None
+    ties: int = 0
 
     @property
     def key(self) -> Key:

@@ -237,6 +237,8 @@ class Refilling:
             # Not in the handler above: there the traceback still holds what the failed attempt allocated.
             yield ended
             if lost := sorted(flight.requests, key=Request.order, reverse=True):
+                for each in lost:
+                    self.choosing.take_ties(each)
                 del flight
                 torch.cuda.empty_cache()
                 waiting.extendleft(lost)
@@ -286,7 +288,8 @@ class Refilling:
 
     def _row(self, flight: Flight, row: int) -> Row:
         request = flight.requests[row]
-        return self.writing.row(request.prompt, flight.written(row), request.sample)
+        ties = self.choosing.take_ties(request)
+        return self.writing.row(request.prompt, flight.written(row), request.sample, ties)
 
     def _note(self, flight: Flight) -> str:
         if not len(flight):

@@ -2,7 +2,15 @@
 
 from judges.base import Judge, JudgeParameters, SampleScore, Score
 from judges.fingerprint import judge_fingerprint
-from judges.judging import JudgeError, MissingPrediction, checked_items, judge_items, read_predictions
+from judges.judging import (
+    JudgeError,
+    MissingPrediction,
+    checked_items,
+    each_prediction,
+    judge_items,
+    judge_pairs,
+    read_predictions,
+)
 from judges.plugins import (
     JudgeInfo,
     available_judges,
@@ -26,8 +34,10 @@ __all__ = [
     "check_output",
     "checked_items",
     "describe_judges",
+    "each_prediction",
     "judge_fingerprint",
     "judge_items",
+    "judge_pairs",
     "judge_reference",
     "list_judges",
     "load_judge",

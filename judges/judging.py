@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +66,36 @@ def judge_items(items: Iterable[Item], predictions: Mapping[str, Written], judge
         >>> [score.reason for score in judge_items([item], {"t": "Answer: 4"}, load_judge("exact_match@v1"))]
         ['correct']
     """
+
+    def pairs() -> Iterator[tuple[Item, Written]]:
+        for item in items:
+            if item.trace_id not in predictions:
+                raise MissingPrediction(
+                    f"item {item.trace_id} has no prediction. The run is incomplete; "
+                    "run it again and it continues."
+                )
+            yield item, predictions[item.trace_id]
+
+    return judge_pairs(pairs(), judge, len(predictions))
+
+
+def judge_pairs(pairs: Iterable[tuple[Item, Written]], judge: Judge, total: int) -> Iterator[Score]:
+    """The same for items that come with what the model wrote, in flat memory: a score is given before the
+    next pair is taken.
+
+    Args:
+        pairs: each item once.
+        judge: who scores.
+        total: how many there are, for the progress.
+
+    Raises:
+        JudgeError: see `judge_items`.
+    """
     failures: dict[str, str] = {}
-    count, meter = 0, quiet_meter("judge", len(predictions), "items")
-    for item in items:
+    count, meter = 0, quiet_meter("judge", total, "items")
+    for item, written in pairs:
         count += 1
-        if item.trace_id not in predictions:
-            raise MissingPrediction(
-                f"item {item.trace_id} has no prediction. The run is incomplete; "
-                "run it again and it continues."
-            )
         try:
-            written = predictions[item.trace_id]
             scores = [best_score(judge, item, text) for text in texts_of(written)]
         except ValidationError as error:
             problem = error.errors()[0]
@@ -143,6 +163,29 @@ def one_answer_each(item: Item) -> list[Item]:
     if isinstance(item.final_answer, str):
         return [item]
     return [item.model_copy(update={"final_answer": answer}) for answer in item.final_answer]
+
+
+def each_prediction(
+    path: Path, items: Callable[[], Iterable[Item]], samples: int = 1
+) -> Iterator[tuple[Item, Written]]:
+    """Read predictions.jsonl beside its dataset, pair by pair, in flat memory.
+
+    Args:
+        path: the file.
+        items: gives the dataset, from its beginning at each call.
+        samples: how many texts each item has.
+
+    Raises:
+        InputError: see `read_predictions`.
+    """
+    for item, line in zip_longest(items(), read_jsonl(path, any_text=True)):
+        if item is not None and line is not None:
+            trace_id, written = _row(line[1], f"{path}:{line[0]}", samples)
+            if trace_id == item.trace_id:
+                yield item, written
+                continue
+        read_predictions(path, list(items()), samples)  # says what is wrong
+        raise InputError(f"{path}: changed while it was read. Run it again.")
 
 
 def read_predictions(path: Path, items: Sequence[Item], samples: int = 1) -> dict[str, Written]:

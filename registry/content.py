@@ -42,7 +42,7 @@ def check_content(session: Session, run: Run) -> None:
 
 
 def run_sha256(connection: Connection, row: StoredRow[Any]) -> str:
-    """The hash over a finished run as it is stored; `registry.runs.content_sha256` is the same from Python.
+    """The hash over a finished run as it is stored; `registry.runs.ContentHash` is the same from Python.
     Runs from before their files were recorded have fewer columns in it.
 
     Args:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Text, and_, func, or_, type_coerce
+from sqlalchemy import cast as cast_to
 from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
@@ -20,7 +21,6 @@ from registry.runs import PAGE, WITHOUT_DOCUMENTS, RunFilter, conditions
 from registry.tables import (
     AlphaSpending,
     AuditLog,
-    Comparison,
     Dataset,
     Metric,
     ModelVersion,
@@ -206,26 +206,29 @@ def scores_and_rungs(database: Database, run_id: str) -> Iterator[tuple[float, s
 
 
 def answers_with(database: Database, run_id: str, text: str) -> list[int]:
-    """The positions of a run's answers that contain a text, in dataset order. Case does not matter, in SQLite
-    that of ASCII letters alone.
+    """The positions of a run's answers that contain a text, in dataset order: in what the model wrote, in any
+    sample of it, or in what the judge found and said. Case does not matter.
     """
-    # texts are stored as JSON strings: what is looked for has to look the same
-    wanted = canonical_json(text)[1:-1]
-    found = select(Prediction.position).where(
-        Prediction.run_id == run_id,
-        type_coerce(col(Prediction.prediction), Text).icontains(wanted, autoescape=True),
+    texts = (Prediction.prediction, Prediction.extracted, Prediction.reason, Prediction.samples)
+    found = sqlalchemy_select(col(Prediction.position), *map(col, texts)).where(
+        col(Prediction.run_id) == run_id
     )
+    if text.isascii():  # SQLite knows the case of no other letters
+        # texts are stored as JSON: what is looked for has to look the same, and finds more, as `n` in a `\\n`
+        stored = canonical_json(text)[1:-1]
+        found = found.where(or_(*(cast_to(each, Text).icontains(stored, autoescape=True) for each in texts)))
+    wanted = text.lower()
     with database.reading() as session:
-        return sorted(session.exec(found))
+        return sorted(
+            position
+            for position, *parts, samples in session.execute(found)
+            if any(wanted in part.lower() for part in _answer_texts(parts, samples))
+        )
 
 
-def newest_comparison(database: Database, baseline: str, candidate: str) -> Comparison | None:
-    """The comparison of two runs that was recorded last; None where there is none."""
-    found = select(Comparison).where(
-        Comparison.candidate_run_id == candidate, Comparison.baseline_run_id == baseline
-    )
-    with database.reading() as session:
-        return session.exec(found.order_by(col(Comparison.id).desc()).limit(1)).first()
+def _answer_texts(parts: Sequence[str | None], samples: list[dict[str, Any]] | None) -> Iterator[str]:
+    yield from filter(None, parts)
+    yield from (sample["prediction"] for sample in samples or ())
 
 
 def newest_log_id(database: Database) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, cast
@@ -13,9 +14,10 @@ from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from core.errors import InputError
-from core.files import sha256_json
+from core.files import canonical_json
 from core.suggestions import did_you_mean
 from core.text import visible_lines
+from core.windows import windows
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.rows import MetricRow, PredictionRow
@@ -31,7 +33,7 @@ ALIKE = 20
 OF_SPEED = ("batch_size", "device", "device_map", "memory_gb", "shards", "threads")
 """Settings of generation that are not meant to change what is written."""
 PAGE = 1000
-"""Predictions that are asked for at a time."""
+"""Predictions that are read or written at a time."""
 AT_ONCE = 100
 """Rows with a manifest that are in memory at a time."""
 
@@ -185,7 +187,7 @@ class Runs:
         predictions_sha256: str,
         predictions_meta: dict[str, Any],
         metrics: Sequence[MetricRow],
-        predictions: Sequence[PredictionRow],
+        predictions: Iterable[PredictionRow],
         files: Mapping[str, str] | None = None,
     ) -> Run:
         """Record a run's whole result in one transaction. Recording the same result twice is fine.
@@ -197,7 +199,7 @@ class Runs:
             predictions_sha256: of predictions.jsonl.
             predictions_meta: content of predictions_meta.json.
             metrics: aggregates of the scores.
-            predictions: one for each item, in dataset order.
+            predictions: one for each item, in dataset order; taken one by one inside the transaction.
             files: name relative to the run's folder -> sha256, of each file that the run leaves there.
 
         Raises:
@@ -219,16 +221,20 @@ class Runs:
             metric_rows = [
                 {"id": id_, "run_id": run_id, **_fields(row)} for id_, row in enumerate(metrics, free[0])
             ]
-            prediction_rows = [
+            prediction_rows = (
                 {"id": free[1] + place, "run_id": run_id, "position": place, **_fields(row)}
                 for place, row in enumerate(predictions)
-            ]
-            run.content_sha256 = content_sha256(run, metric_rows, prediction_rows)
+            )
+            content = ContentHash(run, metric_rows)
+            connection = session.connection()
+            if metric_rows:
+                connection.execute(insert(_METRICS), metric_rows)
+            for rows in windows(prediction_rows, PAGE):
+                content.add(rows)
+                connection.execute(insert(_PREDICTIONS), rows)
+            run.content_sha256 = content.hexdigest()
             session.add(run)
             session.flush()
-            for table, rows in ((_METRICS, metric_rows), (_PREDICTIONS, prediction_rows)):
-                if rows:
-                    session.connection().execute(insert(table), rows)
             return run
 
     def get(self, reference: str) -> Run:
@@ -807,10 +813,31 @@ def _fields(row: MetricRow | PredictionRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__slots__}
 
 
-def content_sha256(run: Run, metrics: Sequence[dict[str, Any]], predictions: Sequence[dict[str, Any]]) -> str:
-    """The hash over a run that finishes: its row, its metrics and its predictions, with their ids."""
-    said = [
-        {name: value for name, value in row.items() if value is not None or name not in NOT_WHERE_NULL}
-        for row in predictions
-    ]
-    return sha256_json([run.model_dump(exclude=NOT_CONTENT), metrics, said])
+class ContentHash:
+    """The sha256 of the canonical JSON of a run that finishes: its row, its metrics and its predictions, with
+    their ids. The predictions come some at a time.
+
+    Args:
+        run: with all that is recorded of it but this hash.
+        metrics: the rows.
+    """
+
+    def __init__(self, run: Run, metrics: Sequence[dict[str, Any]]) -> None:
+        before = [run.model_dump(exclude=NOT_CONTENT), metrics]
+        self.digest = hashlib.sha256(canonical_json(before).removesuffix("]").encode() + b",[")
+        self.separator = b""
+
+    def add(self, predictions: Sequence[dict[str, Any]]) -> None:
+        """The next rows."""
+        for row in predictions:
+            said = {
+                name: value for name, value in row.items() if value is not None or name not in NOT_WHERE_NULL
+            }
+            self.digest.update(self.separator + canonical_json(said).encode())
+            self.separator = b","
+
+    def hexdigest(self) -> str:
+        """The hash over all that came."""
+        digest = self.digest.copy()
+        digest.update(b"]]")
+        return digest.hexdigest()

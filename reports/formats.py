@@ -148,6 +148,8 @@ def write_report(
 def _check_target(path: Path, chosen: Format, force: bool) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a directory. Name a file.")
+    if path.exists() and not path.is_file():  # reading a pipe waits for ever; a device would be replaced
+        raise InputError(f"{path}: is no regular file. Standard output is -o -")
     if force or not path.exists():
         return
     with open_for_reading(path) as file:

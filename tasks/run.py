@@ -112,7 +112,7 @@ def judge(run: RunRef, plan: RunPlan) -> Judged:
     name, found = next(iter(judged.metrics.overall.items()))
     score = f"{metric_text(name, found.value)} of {found.n:,} items"
     tell("judged", f"{plan.judging}: {score}, by {plan.judge} in {clock}")
-    if (warning := phases.cut_warning(judged, plan.generation.longest)) is not None:
+    if (warning := phases.cut_warning(judged, plan.generation)) is not None:
         announce("cut off:", warning)
     return judged
 

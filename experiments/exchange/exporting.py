@@ -13,7 +13,7 @@ from typing import IO, Any, Literal, get_args
 from core.errors import InputError, ResourceError
 from core.files import atomic_writer, canonical_json, sha256_bytes, write_json
 from core.suggestions import did_you_mean
-from experiments.exchange.recorded import Judged, RecordedRun, recorded
+from experiments.exchange.recorded import Judged, RecordedRun, Sampled, recorded
 from registry import Registry
 
 ExportFormat = Literal["jsonl", "parquet", "inspect", "lm-eval"]
@@ -58,7 +58,7 @@ def export_run(
         [PosixPath('base.eval')]
     """
     chosen = _format(path, format)
-    run = recorded(reference, registry, chosen)
+    run = recorded(reference, registry)
     if chosen == "lm-eval":
         return _lm_eval(run, path, force)
     _refuse_existing([path], force)
@@ -140,15 +140,19 @@ def _parquet(run: RecordedRun, file: IO[bytes]) -> None:
             writer.write_table(arrow.Table.from_pylist(batch, schema=schema))
 
 
-def _sample(run: RecordedRun, judged: Judged) -> dict[str, Any]:
-    """An item as a sample of inspect_ai."""
-    item, row = judged.item, judged.row
+def _samples(run: RecordedRun, judged: Judged) -> list[dict[str, Any]]:
+    """An item as samples of inspect_ai: each of its completions is an epoch."""
+    return [_sample(run, judged, epoch, row) for epoch, row in enumerate(judged.completions, start=1)]
+
+
+def _sample(run: RecordedRun, judged: Judged, epoch: int, row: Sampled) -> dict[str, Any]:
+    item = judged.item
     answer = {"role": "assistant", "content": row.prediction, "source": "generate"}
-    stop = "max_tokens" if judged.cut_off else "stop" if judged.cut_off is False else "unknown"
+    stop = "max_tokens" if row.cut_off else "stop" if row.cut_off is False else "unknown"
     said = {"reason": row.reason, **({"rung": row.rung} if row.rung else {})}
     return {
         "id": item.trace_id,
-        "epoch": 1,
+        "epoch": epoch,
         "input": judged.asked,
         "target": item.accepted if len(item.accepted) > 1 else item.reference,
         "messages": [*judged.asked, answer],
@@ -179,11 +183,13 @@ def _header(run: RecordedRun, ids: list[str]) -> dict[str, Any]:
     }
     if stop := known.get("prompt.stop"):
         config["stop_seqs"] = stop
-    finished = row.finished_at or row.started_at
+    finished, total = row.finished_at or row.started_at, len(ids) * run.samples
+    epochs = {"epochs": run.samples, **({"epochs_reducer": ["mean"]} if run.samples > 1 else {})}
     plan = {"name": "plan", "steps": [{"solver": "generate", "params": {}}], "config": config}
     score = {
         "name": run.metric,
         "scorer": run.metric,
+        **({"reducer": "mean"} if run.samples > 1 else {}),
         "scored_samples": len(ids),
         "unscored_samples": 0,
         "params": {},
@@ -203,13 +209,13 @@ def _header(run: RecordedRun, ids: list[str]) -> dict[str, Any]:
             "model": _model(run),
             "model_generate_config": config,
             "model_args": {},
-            "config": {"epochs": 1},
+            "config": epochs,
             "packages": {"hallmark": run.about["version"]},
             "metadata": {"hallmark": run.about},
             "scorers": [{"name": run.metric, "metrics": [{"name": "inspect_ai/mean"}]}],
         },
         "plan": plan,
-        "results": {"total_samples": len(ids), "completed_samples": len(ids), "scores": [score]},
+        "results": {"total_samples": total, "completed_samples": total, "scores": [score]},
         "stats": {"started_at": row.started_at, "completed_at": finished},
     }
 
@@ -222,8 +228,9 @@ def _inspect_json(run: RecordedRun, file: IO[bytes]) -> None:
     ids = list(run.registry.runs.scores(run.run.run_id))
     header = canonical_json(_header(run, ids))
     file.write(header.removesuffix("}").encode() + b',"samples":[')
-    for number, judged in enumerate(run.judged()):
-        file.write((b"," if number else b"") + canonical_json(_sample(run, judged)).encode())
+    samples = (sample for judged in run.judged() for sample in _samples(run, judged))
+    for number, sample in enumerate(samples):
+        file.write((b"," if number else b"") + canonical_json(sample).encode())
     file.write(b"]}\n")
 
 
@@ -239,13 +246,13 @@ def _inspect_zip(run: RecordedRun, file: IO[bytes]) -> None:
             packed.writestr(info, canonical_json(document))
 
         for judged in run.judged():
-            sample = _sample(run, judged)
-            ids.append(sample["id"])
-            add(f"samples/{sample['id']}_epoch_1.json", sample)
-            summaries.append(
-                {name: sample[name] for name in ("id", "epoch", "input", "target", "scores", "metadata")}
-                | {"completed": True}
-            )
+            ids.append(judged.item.trace_id)
+            for sample in _samples(run, judged):
+                add(f"samples/{sample['id']}_epoch_{sample['epoch']}.json", sample)
+                summaries.append(
+                    {name: sample[name] for name in ("id", "epoch", "input", "target", "scores", "metadata")}
+                    | {"completed": True}
+                )
         header = _header(run, ids)
         add("_journal/start.json", {name: header[name] for name in ("version", "eval", "plan")})
         add("summaries.json", summaries)
@@ -279,14 +286,14 @@ def _lm_eval_sample(
     item, row = judged.item, judged.row
     text = run.prompt_text(judged.asked)
     prompt: Any = [json.dumps(judged.asked, ensure_ascii=False)] if text is None else text
-    doc = item.model_dump()
+    doc, texts = item.model_dump(), row.texts
     return {
         "doc_id": number,
         "doc": doc,
         "target": item.reference,
         "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": asked_with}},
-        "resps": [[row.prediction]],
-        "filtered_resps": [row.prediction],
+        "resps": [texts],
+        "filtered_resps": texts if len(texts) == 1 else [texts],
         "filter": "none",
         "metrics": [run.metric],
         "doc_hash": sha256_bytes(canonical_json(doc).encode()),
@@ -312,7 +319,7 @@ def _lm_eval_results(run: RecordedRun, scores: list[float], asked_with: dict[str
                 "output_type": "generate_until",
                 "generation_kwargs": asked_with,
                 "metric_list": [{"metric": metric, "aggregation": "mean", "higher_is_better": True}],
-                "repeats": 1,
+                "repeats": run.samples,
             }
         },
         "versions": {task: 0},

@@ -39,7 +39,7 @@ from golden.datasets import load_dataset
 from golden.prompting import PromptConfig, ResolvedPrompt, resolve_prompt
 from golden.schema import Item
 from inference.asking import weights_bytes
-from inference.contract import EngineUsed, GenerationConfig, PredictionMeta
+from inference.contract import UNKNOWN, EngineUsed, GenerationConfig, PredictionMeta
 from inference.endpoint import served_name
 from inference.loading import tokenizer_sha256
 from judges import check_output, judge_fingerprint, judge_reference, load_judge, recorded_judge
@@ -71,7 +71,6 @@ KNOWABLE = (*ASKED, *FACTS)
 SAID_BESIDE = ("prompt.num_fewshot", "generation.output")
 """What files of ours say too; it is never unknown."""
 ALL = "all"
-UNKNOWN = "unknown"
 Source = Literal["file", "given", "prompts"]
 
 

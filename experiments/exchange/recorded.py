@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import core
-from core.errors import InputError, IntegrityError
+from core.errors import IntegrityError
 from core.progress import quiet_meter
 from experiments.datasets import dataset_file
 from golden.chat_template import PLAIN_TEMPLATE, plain_text
@@ -16,15 +16,31 @@ from golden.datasets import read_items
 from golden.prompting import recorded_prompt
 from golden.rendering import conversation
 from golden.schema import Item
-from inference.contract import CUT_OFF, GenerationConfig, PredictionMeta
-from inference.endpoint import NOT_KNOWN
+from inference.contract import CUT_OFF, UNKNOWN, UNKNOWN_BEFORE, GenerationConfig, PredictionMeta
 from registry import Registry, Run
 from registry.tables import Prediction
 
-UNKNOWN = "unknown"
 TRUNCATED = "truncated_prompts"
-HOLD_SAMPLES = ("jsonl", "parquet")
-"""Formats in which an item may have several completions."""
+
+
+class Sampled(NamedTuple):
+    """One completion of an item.
+
+    Attributes:
+        prediction: what the model wrote.
+        score: what the judge gave it, in [0, 1].
+        extracted: the answer that the judge found.
+        reason: the judge's.
+        rung: where the answer was found, where the judge says it.
+        cut_off: whether it was cut off; None where nobody knows it.
+    """
+
+    prediction: str
+    score: float
+    extracted: str | None
+    reason: str
+    rung: str | None
+    cut_off: bool | None
 
 
 class Judged(NamedTuple):
@@ -34,13 +50,27 @@ class Judged(NamedTuple):
         item: the question.
         asked: the turns that the model got.
         row: what it wrote, and what the judge said of it.
-        cut_off: whether it was cut off; None where nobody knows it.
+        cut_off: whether it was cut off, of several completions any; None where nobody knows it.
+        cut_samples: which of several completions were, from 0; None where nobody knows it.
     """
 
     item: Item
     asked: list[dict[str, str]]
     row: Prediction
     cut_off: bool | None
+    cut_samples: list[int] | None = None
+
+    @property
+    def completions(self) -> list[Sampled]:
+        """Each completion by itself, in order."""
+        row = self.row
+        if row.samples is None:
+            return [Sampled(row.prediction, row.score, row.extracted, row.reason, row.rung, self.cut_off)]
+        cut = self.cut_samples
+        return [
+            Sampled(**{"rung": None, **each}, cut_off=None if cut is None else number in cut)
+            for number, each in enumerate(row.samples)
+        ]
 
 
 @dataclass(frozen=True)
@@ -96,7 +126,7 @@ class RecordedRun:
         }
         if not self.meta.truncated_prompts:
             found[TRUNCATED] = []
-        unsaid = (NOT_KNOWN, UNKNOWN)  # of a served model, and of an imported run's
+        unsaid = (UNKNOWN, UNKNOWN_BEFORE)
         return {
             name: value
             for name, value in found.items()
@@ -139,27 +169,20 @@ class RecordedRun:
         for number, (item, row) in enumerate(zip(items, rows, strict=True), start=1):
             if item.trace_id != row.trace_id:
                 raise IntegrityError(f"run {self.run.run_id}: its predictions are not in dataset order.")
-            yield Judged(item, conversation(item, prompt), row, row.trace_id in cut if known else None)
+            gone = row.trace_id in cut if known else None
+            samples = self.meta.cut_samples.get(row.trace_id, None if gone or gone is None else [])
+            yield Judged(item, conversation(item, prompt), row, gone, samples)
             meter.update(number)
 
 
-def recorded(reference: str, registry: Registry, chosen: str) -> RecordedRun:
+def recorded(reference: str, registry: Registry) -> RecordedRun:
     """A finished run that can be exported.
 
     Args:
         reference: run id, or a unique beginning or end of one.
         registry: holds the run.
-        chosen: the format.
 
     Raises:
-        InputError: it is unknown or not finished, or has several completions per item, which the format
-            cannot hold.
+        InputError: it is unknown or not finished.
     """
-    run = registry.runs.finished(reference)
-    found = RecordedRun(run, registry)
-    if found.samples > 1 and chosen not in HOLD_SAMPLES:
-        raise InputError(
-            f"run {run.run_id}: has {found.samples} completions per item, and the format {chosen} holds one. "
-            f"These hold all: {', '.join(HOLD_SAMPLES)}."
-        )
-    return found
+    return RecordedRun(registry.runs.finished(reference), registry)

@@ -21,13 +21,13 @@ class WithFlips(Command):
         given = list(args)
         for place in range(len(given), 0, -1):
             follows = given[place] if place < len(given) else ""
-            if given[place - 1] == "--flips" and not (follows.isdigit() or follows == ALL):
+            if given[place - 1] == "--flips" and not (follows.isdecimal() or follows == ALL):
                 given.insert(place, ALL)
         return super().parse_args(ctx, given)
 
 
 def _count(text: str) -> str:
-    if text != ALL and not text.isdigit():
+    if text != ALL and not text.isdecimal():
         raise typer.BadParameter(f"expected a number or nothing, got {text!r}")
     return text
 

@@ -76,13 +76,17 @@ def doctor(
 ) -> None:
     """Check packages, GPU, disk, registry and built-in data, and say what to do about what is not right.
 
-    With --model and --dataset: how the model is asked, with the first item token by token. With --model and
-    --plan: the memory that each way of training the model needs, against the GPU's.
+    With --model and --dataset: how the model is asked, with the first item token by token; with --endpoint,
+    turn by turn. With --model and --plan: the memory that each way of training the model needs, against the
+    GPU's.
     """
     if endpoint is not None or (model or "").startswith("endpoint:"):
-        if dataset or train_dataset or plan:
-            raise InputError("--endpoint shows a server; its prompts and its memory only the server knows")
-        _show(list(_endpoint(endpoint, model)), json)
+        if train_dataset or plan:
+            raise InputError(
+                "--endpoint shows a server: nothing is trained there, and only it knows its memory"
+            )
+        findings = list(_endpoint(endpoint, model))
+        _show([*findings, *(_sent(endpoint, model, dataset, settings) if dataset else [])], json)
         return
     if dataset or train_dataset:
         if plan:
@@ -143,6 +147,28 @@ def _endpoint(url: str | None, model: str | None) -> Iterator[Finding]:
     if name is not None and served.models:
         there = served.has(name)
         yield Finding("model", "ok" if there else "problem", f"{name} is {'' if there else 'not '}served")
+
+
+def _sent(url: str | None, model: str | None, dataset: str, settings: list[str] | None) -> Iterator[Finding]:
+    """What a server is asked for the first item of a dataset, turn by turn; the tokens only it knows.
+
+    Raises:
+        InputError: the dataset or a setting is unusable.
+    """
+    from core.text import visible_lines
+    from experiments.config import EvaluateConfig, configured
+    from golden.rendering import conversation
+    from hallmark.cli.options import parse_settings
+    from hallmark.prompts import first_item
+
+    given = {"model": model or "endpoint:any", "generation.endpoint": url, "dataset": dataset}
+    config = configured(EvaluateConfig, None, {**given, **parse_settings(settings)})
+    count, item, prompt = first_item(config)
+    yield Finding(
+        "dataset", "ok", f"{config.dataset}, {count:,} items. The first, {item.trace_id}, is sent as"
+    )
+    for turn in conversation(item, prompt):
+        yield Finding(turn["role"], "ok", visible_lines(turn["content"]))
 
 
 def _memory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -79,7 +80,10 @@ def report_error(message: str, exit_code: int) -> None:
 def errors_as_exit_codes() -> Iterator[None]:
     """End with the documented code (0, 1, 2, 3, 4, 5, 130, 143) and a sentence, never with a traceback."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # what cannot be written is said here, not when Python ends
     except HallmarkError as error:
         report_error(str(error), error.exit_code)
         sys.exit(error.exit_code)
@@ -87,14 +91,24 @@ def errors_as_exit_codes() -> Iterator[None]:
         report_error("interrupted. What was finished is kept; the same command continues.", 130)
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output went away, as in `hallmark runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _drop_output()
+            what = error.filename or "standard output"
+            report_error(f"{what}: the disk is full. Free some space and run the same command again.", 4)
+            sys.exit(4)
         if os.environ.get("HALLMARK_DEBUG"):
             raise
         remedy = "This is a defect of Hallmark. HALLMARK_DEBUG=1 shows where."
         report_error(f"unexpected {type(error).__name__}: {error}\n{remedy}", 1)
         sys.exit(1)
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere, or Python would try again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def home() -> Path:

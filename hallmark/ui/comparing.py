@@ -19,7 +19,7 @@ from hallmark.ui.looking import ItemQuery, Reference, items_of, one_item, referr
 from hallmark.ui.pages import Pages, ThePages, linked, with_query
 from hallmark.ui.runs import reported, shown_items
 from registry import Run
-from registry.pages import newest_comparison, run_page
+from registry.pages import run_page
 from registry.runs import RunFilter
 from reports import tables
 from reports.changes import Changes
@@ -99,11 +99,12 @@ def _key(what: str, before: Run, after: Run) -> tuple[object, ...]:
 
 
 def _compared(pages: Pages, before: Run, after: Run) -> tuple[Comparison, Changes]:
-    """The comparison that was recorded, or else a new one, which is not recorded: looking changes nothing."""
+    """Made anew, as every report and `hallmark compare` do, since one that an earlier Hallmark recorded may
+    say less. It is not recorded: looking changes nothing.
+    """
     registry = pages.registry
     runs = registry.runs.get(before.run_id), registry.runs.get(after.run_id)
-    recorded = newest_comparison(registry.database, before.run_id, after.run_id)
-    found = Comparison.model_validate(recorded.report) if recorded else compared(*runs, registry)
+    found = compared(*runs, registry)
     return found, changes_of(found, runs, registry)
 
 

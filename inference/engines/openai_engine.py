@@ -21,12 +21,11 @@ from golden.prompting import DEFAULT_DATE
 from golden.rendering import conversation
 from golden.schema import Item
 from inference.batching import Prompt
-from inference.contract import EngineUsed, PredictSpec
+from inference.contract import UNKNOWN, EngineUsed, PredictSpec
 from inference.endpoint import (
     CHAT,
     CONNECT_SECONDS,
     LONGEST_ANSWER,
-    NOT_KNOWN,
     RETRIED,
     Access,
     Heard,
@@ -52,6 +51,8 @@ LONGEST_WAIT_SAID = 7 * 86_400.0
 """Seconds. A server that wants to be left alone for longer made a mistake."""
 MOST_TOKENS = 2**40
 LONGEST_WAIT_SECONDS = 60.0
+LIMIT, NEWER_LIMIT = "max_tokens", "max_completion_tokens"
+"""What the longest answer is called; newer models of OpenAI refuse the first name and say the second."""
 COMPLETE, CUT_OFF = ("stop", "eos"), "length"
 """How servers say that an answer ended by itself, and that it reached max_tokens."""
 
@@ -75,12 +76,14 @@ class Trouble(NamedTuple):
         away: whether the server is overloaded or not there; else it failed at this request.
         wait: for how many seconds it wants to be left alone; None where it does not say.
         tries: how many failures there may be.
+        again: whether it is asked again at once, in another way.
     """
 
     problem: HallmarkError
     away: bool = False
     wait: float | None = None
     tries: int = TRIES
+    again: bool = False
 
 
 Text = str | list[Any] | None
@@ -140,6 +143,7 @@ class OpenAIEngine:
         self.access = Access.of(endpoint, spec.sign_in)
         self.served = find_served(self.access, name)
         self.note: Note = lambda _: None
+        self.limit = LIMIT
         self.answered_as: set[str] = set()
         self.fingerprints: set[str] = set()
         if spec.prompt.config.date != DEFAULT_DATE:
@@ -207,7 +211,6 @@ class OpenAIEngine:
         body: dict[str, Any] = {
             "model": self.name,
             "messages": request.prompt.messages,
-            "max_tokens": settings.longest,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "stream": False,
@@ -229,6 +232,8 @@ class OpenAIEngine:
         """
         began, wait, failures = 0.0, 0.5, 0
         while isinstance(found := await self._attempt(client, body), Trouble):
+            if found.again:
+                continue
             began, wait = began or time.monotonic(), min(wait * 2, LONGEST_WAIT_SECONDS)
             failures += not found.away
             pause = wait * random.uniform(0.5, 1) if found.wait is None else found.wait  # noqa: S311
@@ -242,8 +247,9 @@ class OpenAIEngine:
         """What comes of asking once."""
         import httpx
 
+        limit = self.limit
         try:
-            answer = await self._heard(client, body)
+            answer = await self._heard(client, {**body, limit: self.spec.generation.longest})
         except (TimeoutError, httpx.ReadTimeout) as error:
             raise ResourceError(
                 f"{self.access.endpoint}: gave no answer within {ANSWER_SECONDS:,.0f} s. Ask it for fewer at "
@@ -256,6 +262,9 @@ class OpenAIEngine:
             return Trouble(ResourceError(f"{self.access.endpoint}: its answer cannot be read: {said}"))
         if answer.status_code == 200:
             return self._completion(answer)
+        if answer.status_code == 400 and limit == LIMIT and NEWER_LIMIT in answer.text:
+            self.limit = NEWER_LIMIT
+            return Trouble(self.access.refused(answer), again=True)
         if answer.status_code < 500 and answer.status_code not in RETRIED:
             raise await asyncio.to_thread(self.access.refused, answer, self.name)
         away = answer.status_code in AWAY
@@ -339,13 +348,13 @@ class OpenAIEngine:
             if found:
                 switches[name] = ", ".join(sorted(found))
         return {
-            "tokenizer_sha256": NOT_KNOWN,
-            "prompt_template": NOT_KNOWN,
+            "tokenizer_sha256": UNKNOWN,
+            "prompt_template": UNKNOWN,
             "stop": self.spec.prompt.config.stop,
             "generation": {"max_new_tokens": settings.longest},
             "batching": "engine",
-            "device": NOT_KNOWN,
-            "dtype": NOT_KNOWN,
+            "device": UNKNOWN,
+            "dtype": UNKNOWN,
             "batch_size_used": settings.batch_size,
             "unknown": ["truncated_prompts"],
             "engine": EngineUsed(

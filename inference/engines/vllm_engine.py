@@ -56,12 +56,14 @@ class Answer:
         tokens: token ids that were written so far.
         given: how many of them the engine was given the last time.
         unsure: the places of those that its company could have decided.
+        ties: how many were decided alone.
     """
 
     request: Request
     tokens: list[int] = field(default_factory=list)
     given: int = 0
     unsure: list[int] = field(default_factory=list)
+    ties: int = 0
 
     @property
     def sequence(self) -> list[int]:
@@ -223,7 +225,7 @@ class VllmEngine:
                     waiting.append(each)
 
     def _row(self, answer: Answer) -> Row:
-        return self.writing.row(answer.request.prompt, answer.tokens, answer.request.sample)
+        return self.writing.row(answer.request.prompt, answer.tokens, answer.request.sample, answer.ties)
 
     def _together(self, waiting: deque[Answer], note: Note) -> Iterator[list[Answer]]:
         """Answer all that wait, as many at a time as fit; gives them as they end."""
@@ -310,6 +312,7 @@ class VllmEngine:
             answer.tokens = written[:place]
             token = self._alone(answer)
             self.ties += 1
+            answer.ties += 1
             if token != written[place]:
                 answer.tokens.append(token)
                 return self._is_at_end(answer.tokens)

@@ -154,3 +154,18 @@ def test_what_is_beyond_the_context_is_left_out_at_the_beginning(tmp_path: Path)
         make_continued([item], renderer, refusing, context=20, rows=1 << 20)
     with pytest.raises(InputError, match="more than the model's context of 3"):
         make_continued([item], renderer, settings, context=3, rows=1 << 20)
+
+
+def test_a_text_without_any_probability_is_the_least_likely_and_stops_nothing() -> None:
+    import torch
+
+    from inference.log_probs import IMPOSSIBLE, _log_prob
+
+    logits = torch.tensor([[0.0, 1.0, float("-inf")], [0.0, 0.0, 0.0]])
+    assert _log_prob(logits, [2, 0], "t0") == (IMPOSSIBLE, False)
+    value, greedy = _log_prob(logits, [1, 0], "t0")
+    assert (value > -3, greedy) == (True, True)
+    for bad in (float("nan"), float("inf")):
+        logits[1, 2] = bad
+        with pytest.raises(InputError, match="item t0: the model computed NaN or infinity"):
+            _log_prob(logits, [1, 0], "t0")

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from inference.contract import GenerationConfig, PredictSpec
+from core.progress import Progress
+from inference.contract import GenerationConfig, PredictionMeta, PredictSpec
 from inference.engines.base import Engine, Request
 from inference.engines.load import load_engine
+from inference.generate import predict
 from tests.support.small_models import make_model
 
 pytestmark = pytest.mark.model
@@ -81,6 +83,40 @@ def test_near_ties_are_decided_by_the_request_alone_and_counted(nearly_tied: Pat
     assert all(each == answers[0] for each in answers)
     assert len(set(answers[0].values())) > 15, "the model says different things"
     assert min(ties) > len(requests), "most tokens of each answer are nearly tied"
+
+
+def test_a_resumed_run_reports_the_ties_of_all_its_answers(
+    nearly_tied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.refill.EVERY", 0)
+    dataset = tmp_path / "many-v1.jsonl"
+    engine(nearly_tied, tmp_path, 12)  # writes it
+
+    class Stopped(Exception):
+        """As if the process had been killed."""
+
+    def ties(name: str, stop_at: int | None) -> int | None:
+        spec = PredictSpec(
+            model=nearly_tied,
+            dataset=dataset,
+            output=tmp_path / name,
+            label="predict",
+            generation=GenerationConfig(max_new_tokens=STEPS, device="cpu", batch_size=2),
+        )
+        spec.output.mkdir(exist_ok=True)
+
+        def stop(progress: Progress) -> None:
+            if stop_at is not None and stop_at <= progress.done < progress.total:
+                raise Stopped
+
+        if stop_at is not None:
+            with pytest.raises(Stopped):
+                predict(spec, stop)
+        assert (predict(spec, lambda _: None).resumed > 0) == (stop_at is not None)
+        meta = PredictionMeta.model_validate_json((spec.output / "predictions_meta.json").read_text())
+        return meta.engine.ties
+
+    assert ties("resumed", stop_at=4) == ties("undisturbed", stop_at=None) != 0
 
 
 def test_the_built_in_model_has_no_near_tie_that_is_not_counted(tmp_path: Path) -> None:

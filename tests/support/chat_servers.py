@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,12 +30,15 @@ ANSWER = {"start_anchor": "\n", "fields": {"content": {"close_pattern": "<eos>",
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server says: JSON, other text, or nothing at all before it hangs up."""
+    """What the server says: JSON, other text, or nothing at all before it hangs up; at once, or byte by byte,
+    slowly.
+    """
 
     body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     hangs_up: bool = False
+    drips: bool = False
 
 
 @dataclass
@@ -74,16 +77,28 @@ def completion(content: Any, ended: str = "stop", **message: Any) -> Reply:
 
 @contextmanager
 def chat_server(
-    reply: Callable[[dict[str, Any], int], Reply], models: Sequence[str] | None = ("small",)
+    reply: Callable[[dict[str, Any], int], Reply],
+    models: Sequence[str] | None = ("small",),
+    version: Any = None,
+    software: str = "small-server/1",
 ) -> Iterator[ChatServer]:
-    """Serve until the block ends."""
+    """Serve until the block ends.
+
+    Args:
+        reply: see `ChatServer`.
+        models: likewise.
+        version: what it says at /version; None where there is nothing.
+        software: its header `Server`.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        server_version, sys_version = "small-server/1", ""
+        server_version, sys_version = software, ""
 
         def do_GET(self) -> None:
-            if self.path != "/v1/models" or served.models is None:
+            if self.path == "/version" and version is not None:
+                self.say(Reply(version))
+            elif self.path != "/v1/models" or served.models is None:
                 self.say(Reply({"detail": "Not Found"}, 404))
             else:
                 self.say(Reply({"data": [{"id": name} for name in served.models]}))
@@ -105,7 +120,10 @@ def chat_server(
             for name, value in {**said.headers, "content-length": str(len(text.encode()))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(text.encode())
+            with suppress(BrokenPipeError, ConnectionResetError):  # whoever asked had enough
+                for place in range(0, len(text.encode()), step := 1 if said.drips else 1 << 30):
+                    self.wfile.write(text.encode()[place : place + step])
+                    time.sleep(0.05 if said.drips else 0)
 
         def log_message(self, *_: object) -> None:
             pass

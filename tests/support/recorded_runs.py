@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,9 @@ def recorded_run(
     trained: bool = False,
     **settings: Any,
 ) -> RunRef:
-    """A finished run planned as in production; `cut` are the places of items whose completion was cut."""
+    """A finished run planned as in production; `cut` are the places of items whose completion was cut, each
+    with the samples that were, where there are several.
+    """
     return record_planned(
         workspace, plan_of(workspace, trained, **settings), answer, "trained" if trained else None, cut
     )
@@ -129,6 +131,7 @@ def write_predictions(
 ) -> None:
     """predictions.jsonl and predictions_meta.json, as inference writes them."""
     items = list(read_items(run.files.dataset))
+    cut_samples = {items[place].trace_id: cut[place] for place in cut} if isinstance(cut, Mapping) else {}
     written = (answers(place, item) for place, item in enumerate(items))
     rows = (
         {"trace_id": item.trace_id, "prediction" if isinstance(text, str) else "predictions": text}
@@ -147,6 +150,7 @@ def write_predictions(
         completion_tokens=0,
         truncated_prompts=[],
         reached_max_new_tokens=[items[place].trace_id for place in cut],
+        cut_samples=dict(cut_samples),
         batch_size_used=64,
         tensors_sha256=tensors or plan.model.tensors_sha256,
         predictions_sha256=sha256_file(run.files.predictions),

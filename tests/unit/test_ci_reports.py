@@ -21,6 +21,7 @@ from lxml import etree
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from core.errors import InputError
 from core.text import visible, visible_lines, without_commands
 from evaluation.gate import GateConfig
 from evaluation.limits import LimitResult
@@ -366,6 +367,17 @@ def test_a_report_replaces_a_report_of_its_own_form(recorded: Recorded, name: st
     path = write_report(recorded.report, recorded.place.registry, tmp_path / "report", name)
     first = path.read_bytes()
     assert write_report(recorded.report, recorded.place.registry, path, name).read_bytes() == first
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_pipe_or_device_is_neither_waited_for_nor_replaced(
+    recorded: Recorded, force: bool, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="is no regular file"):
+        write_report(recorded.report, recorded.place.registry, pipe, "json", force)
+    assert pipe.is_fifo()
 
 
 def test_an_annotation_is_one_line_that_says_what_it_should() -> None:

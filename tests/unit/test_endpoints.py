@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 import hallmark as hm
 from core.errors import HallmarkError, InputError, ResourceError
+from core.progress import Progress
 from evaluation.gate import GateConfig
 from experiments import phases
 from experiments.comparing import compare_runs
@@ -34,8 +36,9 @@ from hallmark.cli.show.run import show_run
 from inference.contract import GenerationConfig, PredictionMeta, PredictResult, PredictSpec
 from inference.endpoint import Access, Endpoint, Served, look
 from inference.engines.base import Request
-from inference.engines.openai_engine import OpenAIEngine, retry_after
+from inference.engines.openai_engine import Conversation, OpenAIEngine, retry_after
 from inference.generate import predict
+from inference.partial import Row
 from registry import Run
 from tests.support.chat_servers import ChatServer, Reply, chat_server, completion
 from tests.support.child_process import start_child_process
@@ -267,7 +270,7 @@ def test_answers_and_what_only_the_server_knows_are_recorded(tmp_path: Path, ser
     texts, meta = predicted(spec(tmp_path, server))
     assert texts == ["Answer: no idea", "Answer: 2", "Answer: no idea", "Answer: 4"]
     assert (meta.items, meta.prompt_tokens, meta.completion_tokens, meta.batching) == (4, 20, 28, "engine")
-    assert {meta.device, meta.dtype, meta.tokenizer_sha256, meta.prompt_template} == {"not known"}
+    assert {meta.device, meta.dtype, meta.tokenizer_sha256, meta.prompt_template} == {"unknown"}
     used = meta.engine
     assert (used.name, used.version, used.reproducible) == ("openai", "small-server/1", False)
     assert used.switches == {
@@ -307,6 +310,18 @@ def test_how_an_answer_ended_is_recorded(tmp_path: Path) -> None:
     assert (meta.reached_max_new_tokens, meta.ended_otherwise) == (["t1"], {"t2": "content_filter"})
 
 
+def test_the_newer_name_of_the_longest_answer_is_taken_where_the_server_wants_it(tmp_path: Path) -> None:
+    said = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+
+    def reply(body: dict[str, Any], _: int) -> Reply:
+        return Reply({"error": {"message": said}}, 400) if "max_tokens" in body else answer(body)
+
+    with chat_server(reply) as newer:
+        texts, _ = predicted(spec(tmp_path, newer, batch_size=1))
+        assert len(texts) == 4
+        assert [each.get("max_completion_tokens") for each in newer.asked] == [None, 16, 16, 16, 16]
+
+
 def test_refusals_and_calls_of_tools_are_recorded_as_such(tmp_path: Path) -> None:
     calls = [{"function": {"name": "f"}}]
     replies = [completion(None, refusal="I will not."), completion(None, "tool_calls", tool_calls=calls)]
@@ -331,6 +346,31 @@ def test_a_server_that_repeats_what_it_was_sent_reveals_no_secret(
         predicted(wanted := spec(tmp_path, echoing, items=1, endpoint=url))
     for path in wanted.output.iterdir():
         assert not any(word in path.read_bytes() for word in (b"k3y-of-mine", b"s3cret", b"bWU6czNjcmV0"))
+
+
+def test_a_server_that_tells_the_key_as_its_version_reveals_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k3y-of-mine")
+    for told in ({"version": "1 k3y-of-mine"}, None):
+        folder = tmp_path / str(told is None)
+        folder.mkdir()
+        with chat_server(answer, version=told, software="small k3y-of-mine") as telling:
+            _, meta = predicted(wanted := spec(folder, telling, items=1))
+        assert meta.engine.version is not None
+        assert "***" in meta.engine.version
+        assert not any(b"k3y-of-mine" in path.read_bytes() for path in wanted.output.iterdir())
+
+
+def test_an_answer_that_takes_too_long_as_a_whole_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.engines.openai_engine.ANSWER_SECONDS", 0.3)
+    with (
+        chat_server(lambda *_: Reply(completion("4").body, drips=True)) as server,
+        pytest.raises(ResourceError, match="item t0: .*gave no answer within .*generation.batch_size"),
+    ):
+        predicted(spec(tmp_path, server, items=1))
 
 
 def test_an_answer_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,6 +488,37 @@ def test_what_was_answered_before_trouble_is_kept(tmp_path: Path) -> None:
     assert server.questions() == [f"Question {n}?" for n in (0, 1, 2, 3, 3)]
 
 
+def test_a_disk_that_is_full_is_told_and_with_room_again_only_what_is_missing_is_asked_for(
+    tmp_path: Path, small_disk: Path, server: ChatServer
+) -> None:
+    wanted = spec(tmp_path, server, items=40, batch_size=2)
+    expected, _ = predicted(wanted)
+    (small_disk / "run").mkdir()
+    full = wanted.model_copy(update={"output": small_disk / "run"})
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * ((1 << 20) - (8 << 10)))
+    with pytest.raises(ResourceError, match=f"{small_disk}/run/.*the disk is full"):
+        predicted(full)
+    before = len(server.asked)
+    filler.unlink()
+    assert predicted(full)[0] == expected
+    assert len(server.asked) - before < 40
+
+
+def test_no_more_than_a_window_of_prompts_and_answers_is_in_memory(
+    tmp_path: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.generate.WINDOW", 8)
+    alive: list[int] = []
+
+    def count(_: Progress) -> None:
+        alive.append(sum(isinstance(each, Conversation | Row) for each in gc.get_objects()))
+
+    predict(spec(tmp_path, server, items=40), count)
+    assert len(alive) > 5
+    assert max(alive) <= 3 * 8, "prompts, answers, and those that are written"
+
+
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [("2.5", 2.5), ("-1", 0.0), ("soon", None), ("", None), ("Thu, 01 Jan 2026 00:00:00 GMT", 0.0)]
@@ -530,6 +601,17 @@ def test_a_machine_is_checked_for_a_served_model(hallmark: Any, server: ChatServ
     assert (away.returncode, "no answer" in away.stdout, "cret" in away.stdout) == (4, True, False)
 
 
+def test_a_machine_is_shown_what_a_server_is_sent(hallmark: Any, server: ChatServer, tmp_path: Path) -> None:
+    wanted = spec(tmp_path, server)
+    given = ("--dataset", wanted.dataset, "--set", "prompt.system=Be brief.", "--json")
+    shown = hallmark("doctor", "--endpoint", server.url, *given)
+    assert shown.returncode == 0, shown.stderr
+    turns = {each["name"]: each["detail"] for each in json.loads(shown.stdout)}
+    assert (turns["system"], turns["user"]) == ("Be brief.", "Question 0?")
+    assert turns["dataset"].startswith(str(wanted.dataset))
+    assert server.asked == []
+
+
 # a whole run
 
 
@@ -552,27 +634,28 @@ def workspace(home: Path) -> Workspace:
     return workspace_at(home)
 
 
+def recorded_served(workspace: Workspace, server: ChatServer, dataset: str, **settings: Any) -> Run:
+    """A finished run of the served model, made as in production but for Prefect."""
+    given = {"model": "endpoint:small", "dataset": dataset, "generation.endpoint": server.url}
+    plan = plan_evaluation(configured(EvaluateConfig, None, {**given, **settings}), workspace)
+    run = begin_run(plan, workspace.registry)
+    with owned(run, workspace.registry):
+        phases.export_dataset(run, plan)
+        made: PredictResult = phases.predict_items(run, plan, lambda _: None)
+        assert made.items == 4
+        phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
+    assert find_reusable(plan, workspace.registry) is None
+    reason = why_not_reused(plan, workspace.registry)
+    assert reason is not None
+    assert f"nobody knows whether {plan.generation.endpoint} still serves the same weights" in reason
+    return workspace.registry.runs.get(run.run_id)
+
+
 @pytest.fixture
 def record(workspace: Workspace, server: ChatServer, tmp_path: Path) -> Recorded:
-    """A finished run of the served model on the small dataset, made as in production but for Prefect."""
-    dataset = small_dataset(tmp_path)
-
-    def make(**settings: Any) -> Run:
-        given = {"model": "endpoint:small", "dataset": str(dataset), "generation.endpoint": server.url}
-        plan = plan_evaluation(configured(EvaluateConfig, None, {**given, **settings}), workspace)
-        run = begin_run(plan, workspace.registry)
-        with owned(run, workspace.registry):
-            phases.export_dataset(run, plan)
-            made: PredictResult = phases.predict_items(run, plan, lambda _: None)
-            assert made.items == 4
-            phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
-        assert find_reusable(plan, workspace.registry) is None
-        reason = why_not_reused(plan, workspace.registry)
-        assert reason is not None
-        assert f"nobody knows whether {plan.generation.endpoint} still serves the same weights" in reason
-        return workspace.registry.runs.get(run.run_id)
-
-    return make
+    """`recorded_served` on the small dataset."""
+    dataset = str(small_dataset(tmp_path))
+    return lambda **settings: recorded_served(workspace, server, dataset, **settings)
 
 
 def test_a_served_model_is_judged_compared_and_verified_and_nothing_secret_is_kept(
@@ -595,7 +678,7 @@ def test_a_served_model_is_judged_compared_and_verified_and_nothing_secret_is_ke
     assert training_data(first, registry.datasets.get(first.dataset_id), workspace).status == "unknown"
     assert not verify(workspace).problems
     show_run(hm.run(first.run_id))
-    assert f"not known, served by {server.url}" in capsys.readouterr().out
+    assert f"unknown, served by {server.url}" in capsys.readouterr().out
     for path in home.rglob("*"):
         if path.is_file():
             assert not any(word in path.read_bytes() for word in (b"s3cret", b"s%33cret", b"k3y-of-mine")), (
@@ -610,6 +693,24 @@ def test_models_of_two_servers_are_compared(record: Recorded, workspace: Workspa
     comparison = compare_runs(first.run_id, second.run_id, workspace.registry)
     assert (len(comparison.gained), len(comparison.lost)) == (1, 2)
     assert first.model_sha256 != second.model_sha256
+
+
+def test_answers_of_a_served_model_that_differ_are_counted_without_its_weights(
+    workspace: Workspace, tmp_path: Path, hallmark: Any
+) -> None:
+    told = iter(range(100))
+    with chat_server(lambda *_: completion(f"Answer: {next(told) // 6}")) as fickle:
+        dataset = str(small_dataset(tmp_path))
+        one, two = (
+            recorded_served(workspace, fickle, dataset, **{"generation.batch_size": 1}) for _ in range(2)
+        )
+    found = hm.diff(one.run_id, two.run_id)
+    assert [(each.trace_id, each.token, each.margin) for each in found.differing] == [
+        (f"t{n}", None, None) for n in (0, 1, 2, 3) if n // 6 != (n + 4) // 6
+    ]
+    assert found.headline == "2 of 4 answers differ"
+    local = record_baseline(workspace, dataset=dataset)
+    assert_refused(hallmark("runs", "diff", one.run_id, local.run_id), 2, "not asked alike", "model")
 
 
 def test_a_served_model_is_never_promoted_and_never_reproduced(

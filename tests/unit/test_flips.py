@@ -100,6 +100,22 @@ def test_a_name_that_is_not_there_is_refused(place: tuple[Workplace, list[str]])
     assert "There are t0, t1" in place[0].run("compare", *place[1], "--item", "t9").stderr
 
 
+def test_a_number_that_is_none_is_refused(place: tuple[Workplace, list[str]]) -> None:
+    assert place[0].run("compare", *place[1], "--flips", "²").returncode == 2
+
+
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_a_full_disk_behind_standard_output_is_said(
+    options: list[str], place: tuple[Workplace, list[str]]
+) -> None:
+    command = [HALLMARK, "compare", *place[1], *options]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, env=place[0].environment, text=True, check=False
+        )
+    assert (done.returncode, "standard output: the disk is full" in done.stderr) == (4, True)
+
+
 def test_words_that_differ_are_marked() -> None:
     one, other = "The sum is 12, so\nAnswer: 12", "The sum is 13, so\nAnswer: 13"
     spans = differing(one, other)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core.errors import InputError
+from core.files import read_jsonl, sha256_file, write_jsonl
 from evaluation.comparison import Comparison, RunScores, compare
 from experiments import phases
 from experiments.comparing import compare_runs
@@ -15,7 +16,7 @@ from experiments.runs import begin_run, owned, why_not_reused
 from experiments.workspace import Workspace
 from golden.prompting import PromptConfig
 from golden.schema import Item
-from judges import Score, load_judge
+from judges import load_judge
 from registry import Run
 from reports.prefect_pages import comparison_report
 from tests.support.recorded_runs import plan_of, recorded_run, workspace_at, write_predictions
@@ -154,9 +155,9 @@ def record(workspace: Workspace, rungs: str, right: int, **settings: Any) -> Run
 
         write_predictions(run, plan, answer)
         judged = phases.judge_run(run, plan)
-        judged.scores = [
-            Score.model_validate({**score.model_dump(), "rung": rungs}) for score in judged.scores
-        ]
+        scores = [{**value, "rung": rungs} for _, value in read_jsonl(run.files.scores)]
+        write_jsonl(run.files.scores, scores)
+        judged.scores_sha256 = sha256_file(run.files.scores)
         phases.record_run(run, plan, judged, workspace.registry)
     return workspace.registry.runs.get(run.run_id)
 

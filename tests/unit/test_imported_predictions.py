@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 
 import hallmark as hm
 from core.errors import InputError
-from core.files import read_json
+from core.files import canonical_json, read_json
 from core.text import whole_characters
 from evaluation.gate import GateConfig
 from experiments.comparing import compare_runs
@@ -34,6 +37,8 @@ from experiments.workspace import Workspace, open_workspace
 from golden.datasets import read_items
 from golden.schema import Item
 from judges import read_predictions
+from provenance.files import entries
+from provenance.statement import statement
 from registry import Run
 from tests.conftest import CommandLine
 from tests.support.foreign_predictions import (
@@ -296,6 +301,77 @@ def test_what_cannot_be_read_is_refused_with_the_reason(
         read_predictions_file(path)
 
 
+def damaged_in_the_middle(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    place = data.index(b"samples/") + 60
+    data[place : place + 8] = b"\xff" * 8
+    path.write_bytes(data)
+
+
+def cut_at_the_end(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def doubled(path: Path) -> None:
+    with zipfile.ZipFile(path, "a") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file.writestr("header.json", "{}")
+
+
+def encrypted(path: Path) -> None:
+    """Every file of it is marked as encrypted."""
+    data = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = -1
+        while (start := data.find(mark, start + 1)) >= 0:
+            data[start + place] |= 1
+    path.write_bytes(data)
+
+
+def huge(path: Path) -> None:
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("samples/zeros.json", b"0" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (damaged_in_the_middle, "samples/.*: damaged"),
+        (cut_at_the_end, "is no log of inspect_ai, or is damaged"),
+        (doubled, "holds header.json 2 times; once is expected"),
+        (encrypted, "header.json: damaged: .*encrypted"),
+        (huge, "unpacks to [0-9,]+ bytes, and 5,000 is the most"),
+    ],
+)
+def test_a_packed_log_that_is_not_whole_is_refused_with_the_reason(
+    harm: Callable[[Path], None],
+    said: str,
+    tmp_path: Path,
+    items: list[Item],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = pack_log(tmp_path / "log.eval", inspect_log(items, TEXTS))
+    monkeypatch.setattr("experiments.exchange.inspect_logs.LARGEST", 5000)
+    assert len(read_predictions_file(path).content.rows) == len(items)
+    harm(path)
+    with pytest.raises(InputError, match=said):
+        read_predictions_file(path)
+
+
+def test_the_statement_holds_what_a_file_says_of_the_model(tmp_path: Path, place: Workspace) -> None:
+    dataset = twenty(tmp_path)
+    base = recorded_run(place, lambda *_: "no idea", dataset=str(dataset), generation={"max_new_tokens": 16})
+    known = ["reached_max_new_tokens", "truncated_prompts"]
+    run = recorded(all_right(tmp_path, dataset), dataset, place, trained_model(tmp_path), known=known)
+    promote_run(run.run_id, "support", GateConfig(), place, against=base.run_id)
+    version = place.registry.models.aliased("support")
+    assert version is not None
+    files = entries(place.registry.artifacts.get(version.weights_sha256))
+    said = canonical_json(statement(version, run, {}, files))
+    assert '"said_of_model":{"model":"hf","model_args":{"pretrained":"tiny-base"}}' in said
+    assert "SECRET" not in said
+
+
 def test_log_likelihoods_and_several_completions_are_no_predictions(
     tmp_path: Path, place: Workspace, dataset: Path, items: list[Item]
 ) -> None:
@@ -353,14 +429,15 @@ def right(_: int, item: Item) -> str:
     return f"Answer: {item.reference}"
 
 
-def trained_model(folder: Path) -> dict[str, Any]:
+def trained_model(folder: Path, weights: bytes = b"\0") -> dict[str, Any]:
     """A directory with weights that are not the tiny base's."""
-    shutil.copytree(TINY_BASE_DIRECTORY, folder / "trained")
+    place = folder / f"trained{weights.hex()}"
+    shutil.copytree(TINY_BASE_DIRECTORY, place)
     tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
     header = json.dumps({"more": tensor}).encode()
-    more = len(header).to_bytes(8, "little") + header + b"\0\0\x80\x3f" * 2
-    (folder / "trained" / "more.safetensors").write_bytes(more)
-    return {"model": str(folder / "trained")}
+    more = len(header).to_bytes(8, "little") + header + (weights + b"\0\x80\x3f") * 2
+    (place / "more.safetensors").write_bytes(more)
+    return {"model": str(place)}
 
 
 def twenty(folder: Path) -> Path:
@@ -440,6 +517,26 @@ def test_an_imported_opponent_that_was_named_is_named_in_the_decision(
     assert result.decision is not None
     said = f"The predictions of run {base.run_id}, which it was compared with, were imported"
     assert said in result.decision.reasons[-1]
+
+
+def test_a_champion_of_which_only_an_import_is_known_is_no_opponent_until_it_is_named(
+    tmp_path: Path, place: Workspace
+) -> None:
+    dataset = twenty(tmp_path)
+    items, sixteen = list(read_items(dataset)), {"generation.max_new_tokens": 16}
+    half = {item.trace_id: right(n, item) if n % 2 else "no idea" for n, item in enumerate(items)}
+    path = plain(tmp_path, half)
+    champion = recorded(path, dataset, place, {**trained_model(tmp_path), **sixteen}, known=["all"])
+    base = recorded_run(place, lambda *_: "no idea", dataset=str(dataset), generation={"max_new_tokens": 16})
+    promote_run(champion.run_id, "support", GateConfig(), place, against=base.run_id)
+    path = plain(tmp_path, {item.trace_id: right(0, item) for item in items})
+    better = recorded(path, dataset, place, {**trained_model(tmp_path, b"\1"), **sixteen}, known=["all"])
+    with pytest.raises(InputError, match=f"were imported, and no run of it .*--against {champion.run_id}"):
+        promote_run(better.run_id, "support", GateConfig(), place)
+    result = promote_run(better.run_id, "support", GateConfig(), place, against=champion.run_id)
+    assert result.outcome == "promoted"
+    assert result.decision is not None
+    assert f"The predictions of run {champion.run_id}" in result.decision.reasons[-1]
 
 
 @pytest.mark.parametrize(

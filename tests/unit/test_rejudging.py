@@ -17,7 +17,7 @@ from experiments.rejudging import plan_rejudging, rejudge
 from experiments.runs import find_reusable, why_not_reused
 from experiments.workspace import Workspace, open_workspace
 from judges import judge_fingerprint, load_judge
-from judges.thinking import after_thinking
+from judges.thinking import answer_of, is_closed
 from tests.support.recorded_runs import plan_of, recorded_run
 from tests.support.refusals import assert_refused
 from tests.support.small_datasets import small_dataset
@@ -291,9 +291,17 @@ def test_only_what_follows_the_end_of_thinking_is_judged_and_all_of_it_is_kept(
 
 
 def test_where_the_prompt_ends_thinking_an_answer_need_not() -> None:
-    said = {"a": "Answer: 3", "b": "hm</think>Answer: 4"}
-    assert after_thinking(said, "</think>", closed=True) == {"a": "Answer: 3", "b": "Answer: 4"}
-    assert after_thinking(said, "</think>", closed=False) == {"a": "", "b": "Answer: 4"}
-    assert after_thinking(said, "</think>", closed=["a"]) == {"a": "Answer: 3", "b": "Answer: 4"}
-    assert after_thinking(said, "</think>", closed=["b"]) == {"a": "", "b": "Answer: 4"}
-    assert after_thinking(said, None, closed=False) == said
+    for text, closed, answer in (
+        ("Answer: 3", True, "Answer: 3"),
+        ("Answer: 3", False, ""),
+        ("hm</think>Answer: 4", True, "Answer: 4"),
+        ("hm</think>Answer: 4", False, "Answer: 4"),
+    ):
+        assert answer_of(text, "</think>", closed=closed) == answer
+        assert answer_of(text, None, closed=closed) == text
+    assert [is_closed(True, "a"), is_closed(False, "a"), is_closed(["a"], "a"), is_closed(["b"], "a")] == [
+        True,
+        False,
+        True,
+        False,
+    ]

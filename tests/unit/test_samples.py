@@ -8,6 +8,7 @@ import math
 import shutil
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +19,14 @@ from evaluation.metrics import MetricsSnapshot, metric, pass_at, sample_metrics
 from experiments.answers import answers
 from experiments.comparing import compare_runs, flips
 from experiments.exchange.exporting import export_run
+from experiments.gatekeeper import measured
 from experiments.rejudging import rejudge
 from experiments.workspace import Workspace
 from golden.datasets import read_items
 from golden.schema import Item
 from judges import SampleScore, judge_items, load_judge, read_predictions
 from judges.samples import combined, majority
-from judges.thinking import UNFINISHED, after_thinking, unfinished_named
+from judges.thinking import UNFINISHED, answer_of, unfinished_named
 from registry import Registry
 from reports.prefect_runs import metrics_report
 from tests.support.recorded_runs import recorded_run, workspace_at
@@ -122,10 +124,13 @@ def test_a_judge_that_gives_parts_of_a_point_passes_with_the_full_score_only() -
 
 def test_each_sample_must_end_its_own_thinking() -> None:
     written = {"t0": ["hm</think>Answer: 0", "Answer: 0"], "t1": ["Answer: 1", "1"]}
-    judged = after_thinking(written, "</think>", closed=["t1"])
+    judged = {name: answer_of(texts, "</think>", closed=name == "t1") for name, texts in written.items()}
     assert judged == {"t0": ["Answer: 0", ""], "t1": ["Answer: 1", "1"]}
     scores = list(judge_items(ITEMS, judged, load_judge("exact_match@v1")))
-    named = unfinished_named(scores, written, "</think>", closed=["t1"])
+    named = [
+        unfinished_named(each, written[each.trace_id], "</think>", closed=each.trace_id == "t1")
+        for each in scores
+    ]
     assert [each.reason for each in named[0].samples or ()] == ["correct", UNFINISHED]
     assert (named[0].reason, named[0].score, named[1]) == ("correct", 0.5, scores[1])
 
@@ -247,21 +252,41 @@ def test_runs_with_samples_are_compared_by_their_means(place: Workspace, dataset
         compare_runs(other.run_id, second.run_id, place.registry)
 
 
-def test_samples_are_exported_where_a_format_can_hold_them(
-    place: Workspace, dataset: str, tmp_path: Path
-) -> None:
-    run = recorded_run(place, some, dataset=dataset, **SAMPLED)
+def test_what_was_cut_off_is_counted_by_sample(place: Workspace, dataset: str, hallmark) -> None:
+    cut = {1: [0, 3], 2: [1]}
+    run = recorded_run(place, some, cut, dataset=dataset, **SAMPLED)
+    found = json.loads(run.files.metrics.read_text())["truncated"]
+    assert found == {"prompts": 0, "completions": 3, "completions_below_one": 2}
+    shown = hallmark("runs", "show", run.run_id, "--json")
+    assert json.loads(shown.stdout)["truncated"] == found
+    assert measured(place.registry.runs.get(run.run_id)).cut_share == 3 / 16
+
+
+def test_samples_are_exported_in_every_format(place: Workspace, dataset: str, tmp_path: Path) -> None:
+    run = recorded_run(place, some, {1: [0, 3]}, dataset=dataset, **SAMPLED)
     [path] = export_run(run.run_id, tmp_path / "run.jsonl", place.registry)
     rows = [json.loads(line) for line in path.open()]
     assert [each["prediction"] for each in rows[1]["samples"]][-1] == "Answer: 2"
     assert [[each["score"] for each in row["samples"]] for row in rows][3] == [0, 1, 1, 1]
-    for name in ("run.eval", "run"):
-        with pytest.raises(InputError, match="has 4 completions per item, and the format"):
-            form = None if name == "run.eval" else "lm-eval"
-            export_run(run.run_id, tmp_path / name, place.registry, form)
+    [path] = export_run(run.run_id, tmp_path / "run.json", place.registry)
+    log = json.loads(path.read_text())
+    assert log["eval"]["config"] == {"epochs": 4, "epochs_reducer": ["mean"]}
+    assert [(each["id"], each["epoch"]) for each in log["samples"]][3:6] == [("t0", 4), ("t1", 1), ("t1", 2)]
+    assert [each["output"]["choices"][0]["stop_reason"] for each in log["samples"]][4:8] == [
+        "max_tokens", "stop", "stop", "max_tokens",
+    ]  # fmt: skip
+    assert [each["scores"]["answer_correctness"]["value"] for each in log["samples"]][12:] == [0, 1, 1, 1]
+    samples, results = export_run(run.run_id, tmp_path / "run", place.registry, "lm-eval")
+    second = json.loads(samples.read_bytes().split(b"\n")[1])
+    assert (second["resps"], second["answer_correctness"]) == ([rows_of(rows[1])], 0.25)
+    assert json.loads(results.read_text())["configs"]["small-v1"]["repeats"] == 4
     parquet = pytest.importorskip("pyarrow.parquet")
     [path] = export_run(run.run_id, tmp_path / "run.parquet", place.registry)
     assert parquet.read_table(path).to_pylist() == rows
+
+
+def rows_of(row: dict[str, Any]) -> list[str]:
+    return [each["prediction"] for each in row["samples"]]
 
 
 def test_samples_and_temperature_are_options(hallmark) -> None:

@@ -70,7 +70,13 @@ def test_every_page_is_the_same_on_both_databases(tmp_path: Path, registry_url: 
     ):
         assert client.get(path).status_code == 200, path
     runs = {"baseline": baseline.run_id, "candidate": trained.run_id}
-    for text, number in (('100% "SURE"_\\', 24), ("sure%of", 0), ("of 13", 1), ("what is 1", 11)):
+    for text, number in (
+        ('100% "SURE"_\\', 24),
+        ("sure%of", 0),
+        ("of 13", 1),
+        ("what is 1", 11),
+        ("nanswer", 0),
+    ):
         page = client.get("/compare", params={**runs, "text": text})
         assert f"{number} of 24 items" in page.text, text
     workspace.registry.close()

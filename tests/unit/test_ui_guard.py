@@ -126,6 +126,7 @@ def test_a_form_of_ours_is_taken(client: TestClient) -> None:
         {},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://localhost.evil.example"},
         {"Origin": "http://localhost:9"},
         {"Sec-Fetch-Site": "cross-site"},

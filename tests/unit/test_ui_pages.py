@@ -13,11 +13,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from core.files import write_jsonl
+from evaluation.numbers import points
+from experiments.comparing import compared, record
+from experiments.side_by_side import ItemAnswers, side_by_side
 from experiments.workspace import Workspace
 from golden.schema import Item
 from hallmark.ui.app import create_app
 from registry import Run
 from tests.support.recorded_runs import record_baseline, record_trained, workspace_at
+from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.unit
 
@@ -179,6 +183,40 @@ def test_a_comparison_has_the_answer_on_top_and_the_items_that_a_filter_finds(re
         found = recorded.client.get(f"/compare{unescape(link)}")
         assert found.status_code == 200
         assert "No item is like that" not in found.text
+
+
+@pytest.mark.parametrize("text", ["nanswer", "u0000", "ANSWER: 9", "ünïcode", "last_NUMBER"])
+def test_a_text_finds_what_has_it_and_nothing_else(recorded: Recorded, text: str) -> None:
+    runs = [recorded.baseline, recorded.trained]
+    has = [
+        item.trace_id
+        for item in side_by_side(runs, recorded.workspace.registry)
+        if any(text.lower() in each.lower() for each in texts_of(item))
+    ]
+    assert ids(recorded.compare(text=text)) == has[:20]
+
+
+def texts_of(item: ItemAnswers) -> list[str]:
+    """What a reader would look for in an item."""
+    wrote = [each for answer in item.answers for each in (answer.prediction, answer.extracted, answer.reason)]
+    return [item.trace_id, *(turn["content"] for turn in item.asked), *item.accepted, *filter(None, wrote)]
+
+
+def test_a_text_is_found_in_every_sample(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path / "home")
+    settings = {"dataset": str(small_dataset(tmp_path)), "generation": {"samples": 2, "temperature": 0.7}}
+    run = record_baseline(workspace, lambda place, item: ["Answer: 1", f"Zebra {place}"], **settings)
+    assert ids(client_of(workspace).get(f"/runs/{run.run_id}?text=zebra+2")) == ["t2"]
+
+
+def test_a_comparison_says_what_hallmark_compare_says_whatever_was_recorded(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path)
+    registry = recorded.workspace.registry
+    found = compared(recorded.baseline, recorded.trained, registry)
+    record(found.model_copy(update={"delta": 0.777}), registry)
+    page = text_of(recorded.compare())
+    assert points(found.delta) in page
+    assert "+77.7" not in page
 
 
 def test_two_marked_runs_are_compared_older_against_newer(recorded: Recorded) -> None:

@@ -149,7 +149,16 @@ def test_what_is_not_there_is_said(path: str, place: Workspace, runs: list[RunRe
 
 @pytest.mark.parametrize(
     "address",
-    ["//evil.example/", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "", "/\n/x"],
+    [
+        "//evil.example/",
+        "///evil.example/",
+        "//[",
+        "https://evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "",
+        "/\n/x",
+    ],
 )
 def test_no_form_leads_away_from_this_server(address: str) -> None:
     assert own_address(address) == "/review"

@@ -93,7 +93,7 @@ def _weights(run: Run) -> str:
     """What is known of the weights that a run judged."""
     if served_name(run.base_model) is not None:
         place = (run.manifest.get("generation") or {}).get("endpoint")
-        return f"not known, served by {place}"
+        return f"unknown, served by {place}"
     return f"sha256 {run.model_sha256}" if run.model_sha256 else "not known yet"
 
 
