@@ -31,18 +31,16 @@ HOW_TO = [page for page in PAGES if page != TUTORIAL and runnable(page)]
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reader(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A home for all pages: each finds what those before it recorded."""
-    home = tmp_path_factory.mktemp("home")
-    recorded(home)
-    return home
+    return recorded(tmp_path_factory.mktemp("home"))
 
 
 def test_the_tutorial_leads_from_an_empty_folder_to_a_promoted_model(tmp_path: Path) -> None:
     done = run_blocks(runnable(TUTORIAL), tmp_path)
     assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
     assert "items leak from shop-v1" in done.stdout
-    assert "NOT PROMOTED" in done.stdout, "the experiment promotes nothing yet"
+    assert "THE GATE SAID YES; promotion was switched off" in done.stdout
     assert "PROMOTED: shop v1 is champion now" in done.stdout
     report = (tmp_path / "shop" / "report.html").read_text()
     assert "belt" in report
@@ -50,9 +48,9 @@ def test_the_tutorial_leads_from_an_empty_folder_to_a_promoted_model(tmp_path: P
 
 
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
-def test_the_commands_of_a_page_run(page: Path, reader: Path, tmp_path: Path) -> None:
-    materials(tmp_path, reader)
-    done = run_blocks(runnable(page), tmp_path, HOME=str(tmp_path), HALLMARK_HOME=str(reader))
+def test_the_commands_of_a_page_run(page: Path, reader: dict[str, str], tmp_path: Path) -> None:
+    materials(tmp_path, Path(reader["HALLMARK_HOME"]))
+    done = run_blocks(runnable(page), tmp_path, HOME=str(tmp_path), **reader)
     assert done.returncode == 0, done.stderr[-4000:] + done.stdout[-2000:]
 
 

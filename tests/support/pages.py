@@ -29,16 +29,20 @@ BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<why>.+?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.S | re.M
 )
 
-FIRST, LAST = (f'"$(ls "$HALLMARK_HOME/runs" | {end} -1)"' for end in ("head", "tail"))
+FIRST = '"${BASELINE:-$(ls "$HALLMARK_HOME/runs" | head -1)}"'
+LAST = '"${CANDIDATE:-$(ls "$HALLMARK_HOME/runs" | tail -1)}"'
 
 STAND_INS = {
-    r"\bRUN RUN\b": f"{FIRST} {LAST}",
-    r"\bBASELINE\b": FIRST,
-    r"\b(RUN|CANDIDATE)\b": LAST,
-    r"\bMODEL\b": "tiny-base --limit 20",
-    r"\bDATA\.jsonl": "support-v1.jsonl",
+    "RUN RUN": f"{FIRST} {LAST}",
+    "BASELINE": FIRST,
+    "CANDIDATE": LAST,
+    "RUN": LAST,
+    "MODEL": "tiny-base --limit 20",
+    "DATA.jsonl": "support-v1.jsonl",
 }
-"""What is run where a page leaves the name to the reader; of two runs, the oldest and the newest."""
+"""What is run where a page leaves the name to the reader; the runs are those of the environment, else the
+oldest and the newest.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,8 @@ class Block:
     @property
     def script(self) -> str:
         """The commands with stand-ins."""
-        text = self.text
-        for name, instead in STAND_INS.items():
-            text = re.sub(name, lambda _, instead=instead: instead, text)
+        names = "|".join(map(re.escape, STAND_INS))
+        text = re.sub(rf"\b({names})\b", lambda found: STAND_INS[found[1]], self.text)
         return f"echo '== {self.where}' >&2\n{text}"
 
 
@@ -124,15 +127,16 @@ def materials(folder: Path, home: Path) -> None:
     (folder / "tickets.csv").write_text(f"question,answer,topic\n{tickets}")
 
 
-def recorded(home: Path) -> None:
-    """Record two runs in a home, and let the better one become champion."""
+def recorded(home: Path) -> dict[str, str]:
+    """Record two runs in a home, and let the better one become champion; gives the environment with both."""
     workspace = workspace_at(home)
-    record_baseline(workspace)
+    baseline = record_baseline(workspace)
     trained = record_from(workspace, "tiny-base", right_for(0.8), "trained")
     workspace.registry.close()
     environment = {**os.environ, "HALLMARK_HOME": str(home)}
     promoted = run_hallmark(["promote", trained.run_id, "--model-name", "tiny-reasoner"], environment, home)
     assert "PROMOTED" in promoted.stdout, promoted.stderr
+    return {"HALLMARK_HOME": str(home), "BASELINE": baseline.run_id, "CANDIDATE": trained.run_id}
 
 
 def _item(number: int, what: str) -> dict[str, object]:
