@@ -126,7 +126,7 @@ def _name(drawn: Plot, panels: Sequence[Any], nights: Sequence[Night]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     last = panels[-1]
-    last.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
+    last.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True, min_n_ticks=1))
     labels = {night.number: label(night.label, 12) for night in nights if night.label}
     if labels:
         last.xaxis.set_major_formatter(lambda value, _: labels.get(round(value), ""))

@@ -36,15 +36,17 @@ def completes(*sources: Callable[[], Iterator[Completion]]) -> Complete:
     """A function for Typer's `autocompletion` that offers what some sources have.
 
     Args:
-        sources: each gives completions; one that fails gives none.
+        sources: each gives completions; one that fails gives none. What two of them have is offered once.
     """
 
     def complete(incomplete: str) -> list[Completion]:
-        found: list[Completion] = []
+        found: dict[str, str] = {}
         for source in sources:
             with suppress(Exception):
-                found += [each for each in source() if each[0].startswith(incomplete)]
-        return found
+                for name, about in source():
+                    if name.startswith(incomplete):
+                        found.setdefault(name, about)
+        return list(found.items())
 
     return complete
 

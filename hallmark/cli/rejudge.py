@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hallmark import api
-from hallmark.cli.completing import completes, judges
+from hallmark.cli.completing import completes, datasets, judged_datasets, judges
 from hallmark.cli.options import JudgeArguments, judge_with
 from hallmark.cli.terminal import Json, RunId
 
@@ -27,6 +27,7 @@ def rejudge(
             "--dataset",
             "-d",
             help="A revised golden dataset: its path, or its name where it is built in, here, or recorded.",
+            autocompletion=completes(judged_datasets, datasets),
         ),
     ] = None,
     json: Json = False,

@@ -9,7 +9,7 @@ import typer
 
 from core.errors import InputError
 from hallmark import api
-from hallmark.cli.completing import completes, run_ids
+from hallmark.cli.completing import completes, run_ids, words
 from hallmark.cli.terminal import Json, RunId, emit, out, relative
 from hallmark.progress import err
 
@@ -41,7 +41,8 @@ def report(
         str,
         typer.Option(
             help="html: a page that needs nothing else. github: Markdown. junit: a test case per requirement "
-            "and limit. json: everything."
+            "and limit. json: everything.",
+            autocompletion=words("html", "github", "junit", "json"),
         ),
     ] = "html",
     items: Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hallmark import api
+from hallmark.cli.completing import completes, judged_datasets, run_ids, words
 from hallmark.cli.help import Commands
 from hallmark.cli.terminal import Json, emit
 
@@ -15,7 +16,9 @@ app = Commands(no_args_is_help=True, help="Reviews of golden items: add, list, q
 Runs = Annotated[
     list[str],
     typer.Argument(
-        metavar="RUN...", help="Runs on one dataset whose answers were looked at: ids, or parts of them."
+        metavar="RUN...",
+        help="Runs on one dataset whose answers were looked at: ids, or parts of them.",
+        autocompletion=completes(run_ids),
     ),
 ]
 
@@ -27,7 +30,8 @@ def add(
     verdict: Annotated[
         str,
         typer.Option(
-            help="reference_wrong, both_right, unclear, or fine, which also takes back what you said before."
+            help="reference_wrong, both_right, unclear, or fine, which also takes back what you said before.",
+            autocompletion=words("reference_wrong", "both_right", "unclear", "fine"),
         ),
     ],
     answer: Annotated[
@@ -59,7 +63,8 @@ def list_reviews(
     dataset: Annotated[
         str | None,
         typer.Argument(
-            help="Only of this dataset: a path, a built-in name, or one that is here or recorded."
+            help="Only of this dataset: a path, a built-in name, or one that is here or recorded.",
+            autocompletion=completes(judged_datasets),
         ),
     ] = None,
     json: Json = False,

@@ -9,10 +9,15 @@ import typer
 
 from core.errors import InputError
 from hallmark import api
+from hallmark.cli.completing import completes, datasets, judged_datasets
 from hallmark.cli.terminal import Json, emit, relative
 
 Named = Annotated[
-    str, typer.Argument(help="A path, a built-in name, or the name of a dataset that is here or recorded.")
+    str,
+    typer.Argument(
+        help="A path, a built-in name, or the name of a dataset that is here or recorded.",
+        autocompletion=completes(judged_datasets, datasets),
+    ),
 ]
 
 

@@ -48,6 +48,12 @@ def test_names_of_everything_that_is_recorded_or_installed(place: Workplace) -> 
     assert completed(place, "models", "history", "su") == ["support"]
     assert completed(place, "models", "alias", "set", "support", "ch") == ["champion"]
     assert completed(place, "golden", "check", "gol") == ["golden-v1"]
+    assert completed(place, "golden", "revise", "gol") == ["golden-v1"]
+    assert completed(place, "golden", "diff", "golden-v1", "gol") == ["golden-v1"]
+    assert completed(place, "rejudge", runs[0], "--dataset", "gol") == ["golden-v1"]
+    assert completed(place, "review", "queue", runs[0], runs[1]) == [runs[1]]
+    assert completed(place, "review", "add", runs[0], "--verdict", "f") == ["fine"]
+    assert completed(place, "report", runs[0], "--format", "j") == ["junit", "json"]
     assert completed(place, "runs", "list", "--status", "f") == ["finished", "failed"]
     assert "answer_correctness@v2" in completed(place, "evaluate", "--judge", "answer")
     assert completed(place, "experiment", "--base-model", "tiny") == ["tiny-base"]
