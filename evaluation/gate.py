@@ -155,7 +155,7 @@ class GateDecision(Record):
         return max(each.p_value for each in self.requirements)
 
 
-COLUMNS = ("required", "opponent", "candidate", "points", "p", "holds")
+COLUMNS = ("required", "opponent", "candidate", "points", "one-sided p", "holds")
 """Of the table with a row for each requirement and each limit."""
 
 

@@ -326,6 +326,17 @@ class Runs:
             rows = session.exec(said.order_by(col(Prediction.position))).all()
             return {trace_id: str(rung) for trace_id, rung in rows}
 
+    def reason_of_each(self, run_id: str) -> dict[str, str]:
+        """What the judge said of each answer of a run, in a word, by trace_id, in dataset order.
+
+        Example:
+            >>> registry.runs.reason_of_each(run.run_id)["q-001"]
+            'correct'
+        """
+        said = select(Prediction.trace_id, Prediction.reason).where(Prediction.run_id == run_id)
+        with self.database.reading() as session:
+            return dict(session.exec(said.order_by(col(Prediction.position))).all())
+
     def predictions(self, run_id: str) -> list[Prediction]:
         """A run's predictions with their scores, in dataset order.
 

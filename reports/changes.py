@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import Field
 
 from core.config import Record
 from evaluation.comparison import Comparison
 from evaluation.form import NONE, is_stated
 
 NAMED = 3
-"""How many categories a sentence names."""
+"""How many categories, or words of a judge, a sentence names."""
 
 
 class InCommon(Record):
@@ -41,6 +44,8 @@ class Changes(Record):
         categories: by category.
         rungs: by where each run's answer was found; empty where the judge does not say.
         cut: by whose answer was cut off at max_new_tokens; empty where none was.
+        said: what the judge said of the candidate's answers to the items that got worse -> how many, most
+            first; empty where it says where it found them, which `rungs` has.
     """
 
     n: int
@@ -49,6 +54,7 @@ class Changes(Record):
     categories: list[InCommon]
     rungs: list[InCommon]
     cut: list[InCommon]
+    said: dict[str, int] = Field(default_factory=dict)
 
     @property
     def sentences(self) -> list[str]:
@@ -57,13 +63,14 @@ class Changes(Record):
         if not self.worse:
             return [f"No item of {self.n:,} got worse; {better}."]
         found = [f"{self.worse:,} of {self.n:,} items got worse, {better}. Worse: {self._where()}."]
-        why = [*self._by_answer(), *self._by_cut()]
+        why = [*self._by_answer(), *self._by_judge(), *self._by_cut()]
         if why:
             found.append(f"Of the items that got worse: {'; '.join(why)}.")
         return found
 
     def _where(self) -> str:
-        named = [each for each in self.categories if each.worse][:NAMED]
+        worse = [each for each in self.categories if each.worse]
+        named = worse if len(worse) == NAMED + 1 else worse[:NAMED]
         parts = [f"{each.worse:,} in {each.what}" for each in named]
         if others := self.worse - sum(each.worse for each in named):
             parts.append(f"{others:,} elsewhere")
@@ -81,9 +88,18 @@ class Changes(Record):
         )
         return [f"in {count:,} {what}" for count, what in kinds if count] if self.rungs else []
 
+    def _by_judge(self) -> list[str]:
+        """What a judge that does not say where it found an answer said of the candidate's."""
+        counted = list(self.said.items())
+        named = counted if len(counted) == NAMED + 1 else counted[:NAMED]
+        found = [f"in {count:,} the judge said {what} of the candidate's answer" for what, count in named]
+        if others := sum(self.said.values()) - sum(count for _, count in named):
+            found.append(f"in {others:,} it said something else")
+        return found
+
     def _by_cut(self) -> list[str]:
         cut = sum(each.worse for each in self.cut if each.chosen["cut"] == "candidate")
-        return [f"in {cut:,} its text was cut off at max_new_tokens"] if cut else []
+        return [f"in {cut:,} the candidate's text was cut off at max_new_tokens"] if cut else []
 
 
 def _none(each: InCommon) -> bool:
@@ -91,7 +107,10 @@ def _none(each: InCommon) -> bool:
 
 
 def changes(
-    comparison: Comparison, rungs: Sequence[Mapping[str, str]], cut: Sequence[frozenset[str]]
+    comparison: Comparison,
+    rungs: Sequence[Mapping[str, str]],
+    cut: Sequence[frozenset[str]],
+    reasons: Mapping[str, str] | None = None,
 ) -> Changes:
     """What the changed items of a comparison have in common.
 
@@ -99,6 +118,8 @@ def changes(
         comparison: candidate against baseline.
         rungs: of both runs: trace_id -> where the answer was found; an id that is absent had none.
         cut: of both runs: ids of items whose answer was cut off.
+        reasons: trace_id -> what the judge said of the candidate's answer; is counted where there are no
+            rungs.
     """
     moves: dict[tuple[str, str], tuple[int, int]] = {}
     sides = ("baseline", "candidate")
@@ -135,7 +156,13 @@ def changes(
             )
             for side, counted in gone.items()
         ),
+        said={} if any(rungs) else _most_first((reasons or {}).get(each) for each in comparison.lost),
     )
+
+
+def _most_first(words: Iterable[str | None]) -> dict[str, int]:
+    counted = Counter(word for word in words if word is not None)
+    return dict(sorted(counted.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _sum(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:

@@ -64,9 +64,9 @@ def changes_of(comparison: Comparison, runs: tuple[Run, Run], registry: Registry
         registry: holds them.
     """
     rungs = [registry.runs.rungs(run.run_id) for run in runs]
-    return changes(
-        comparison, rungs, [frozenset((run.predictions_meta or {}).get(CUT_OFF, ())) for run in runs]
-    )
+    cut = [frozenset((run.predictions_meta or {}).get(CUT_OFF, ())) for run in runs]
+    reasons = None if any(rungs) else registry.runs.reason_of_each(runs[1].run_id)
+    return changes(comparison, rungs, cut, reasons)
 
 
 def reported_run(run: Run, registry: Registry, role: str) -> ReportedRun:

@@ -19,6 +19,7 @@ from reports.document import Report, ReportedRun
 from reports.examples import SHOWN, Examples
 from reports.github_items import CELL, cell, full_texts, items_table
 from reports.markdown import code, prose, table
+from reports.templating import when
 
 SUMMARY_BYTES = 1 << 20
 """What a job's summary must stay below, for one step."""
@@ -219,7 +220,7 @@ def _runs(report: Report) -> str:
         "dataset, sha256": [run.dataset_sha256 for run in report.runs],
         "judge": [run.judge for run in report.runs],
         "engine": [run.engine for run in report.runs],
-        "started": [run.started_at for run in report.runs],
+        "started": [when(run.started_at) for run in report.runs],
     }
     rows = [(name, *map(cell, values)) for name, values in facts.items()]
     return "\n\n".join(_folded("Runs", [table(["", *(run.role for run in report.runs)], rows)]))

@@ -15,6 +15,7 @@ from evaluation.numbers import interval_text, metric_text, p_text, percent, poin
 from evaluation.shown import SHOWN, largest, more_changed, more_largest, most_changed
 from reports.changes import InCommon
 from reports.document import ReportedRun
+from reports.templating import when
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -227,10 +228,16 @@ def provenance(runs: Iterable[ReportedRun]) -> Table:
     """Where runs come from, a column for each."""
     runs = list(runs)
     rows = [
-        (title, *("not known" if (value := getattr(run, field)) is None else str(value) for run in runs))
+        (title, *(_recorded(field, getattr(run, field)) for run in runs))
         for title, field in PROVENANCE.items()
     ]
     return Table("What was run", ("", *(run.role for run in runs)), rows)
+
+
+def _recorded(field: str, value: str | None) -> str:
+    if field in ("started_at", "finished_at"):
+        return when(value)
+    return "not known" if value is None else value
 
 
 def _counted(number: int, **chosen: str) -> str | Markup:

@@ -180,5 +180,5 @@ def entry_cells(rows: Sequence[AuditLog]) -> list[tuple[str, ...]]:
     ]
 
 
-REASON = 400
+REASON = 2000
 """Characters of a reason in a table."""

@@ -136,12 +136,16 @@ def queue(pages: ThePages, query: Annotated[RunsQuery, FromQuery()]) -> Response
     runs = query.runs(pages)
     whole, said = _queue(pages, runs), _said(pages, runs)
     shown = whole.items[query.past : query.past + LISTED]
+    golden = items_of(pages, runs).dataset.items([each.position for each in shown])
     open_items = (each.trace_id for each in whole.items if each.trace_id not in said)
     return pages.show(
         "review_queue.html",
         here="/review",
         query={"run": [run.run_id for run in runs]},
-        items=[(each, DISAGREEMENTS[each.disagreement], said.get(each.trace_id, [])) for each in shown],
+        items=[
+            (item, DISAGREEMENTS[each.disagreement], said.get(each.trace_id, []))
+            for each, item in zip(shown, golden, strict=True)
+        ],
         total=len(whole.items),
         reviewed=sum(trace_id in whole.places for trace_id in said),
         first_open=next(open_items, None),

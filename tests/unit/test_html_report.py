@@ -230,6 +230,7 @@ def test_what_got_worse_is_said_with_the_reason() -> None:
             common(2, category="maximum"),
             common(1, category="dates"),
             common(1, category="sums"),
+            common(0, category="units"),
         ],
         rungs=[
             common(5, before="marker", after="marker"),
@@ -240,13 +241,21 @@ def test_what_got_worse_is_said_with_the_reason() -> None:
     )
     what, why = found.sentences
     assert what == (
-        "10 of 360 items got worse, 141 got better. "
-        "Worse: 6 in sorting, 2 in maximum, 1 in dates, 1 elsewhere."
+        "10 of 360 items got worse, 141 got better. Worse: 6 in sorting, 2 in maximum, 1 in dates, 1 in sums."
     )
     assert why == (
         "Of the items that got worse: in 5 the candidate stated an answer that is not right; in 2 it did not "
-        "say which part of its text is the answer; in 3 no answer was found in what it wrote; in 4 its text "
-        "was cut off at max_new_tokens."
+        "say which part of its text is the answer; in 3 no answer was found in what it wrote; in 4 the "
+        "candidate's text was cut off at max_new_tokens."
+    )
+    many = found.model_copy(
+        update={"categories": [common(2, category=name) for name in ("a", "b", "c", "d", "e")]}
+    )
+    assert many.sentences[0].endswith("Worse: 2 in a, 2 in b, 2 in c, 4 elsewhere.")
+    silent = found.model_copy(update={"rungs": [], "cut": [], "said": {"wrong": 9, "empty": 1}})
+    assert silent.sentences[1] == (
+        "Of the items that got worse: in 9 the judge said wrong of the candidate's answer; "
+        "in 1 the judge said empty of the candidate's answer."
     )
     none = found.model_copy(update={"worse": 0})
     assert none.sentences == ["No item of 360 got worse; 141 got better."]

@@ -58,6 +58,7 @@ def test_the_queue_begins_with_what_all_runs_answer_alike(place: Workspace, runs
     assert re.findall(r"/review/items/(t\d)\?[^\"]*\">t\d<", page) == ["t1", "t2", "t3"]
     assert page.count("every run is wrong, with the same answer") == 2
     assert "3 items, 0 of them reviewed" in page
+    assert page.count("</a><br>") == 3, "the question of each"
     item = client.get(f"/review/items/t2?{asked(runs)}").text
     assert "<script>alert" not in item
     assert "⟨U+202E⟩" in item
