@@ -98,10 +98,11 @@ def github_markdown(
 
 
 def marker(report: Report) -> str:
-    """The first line, which nobody sees: by it a comment about this model and dataset is found again."""
-    decided, run = report.decided, report.candidate
-    about = [decided.model_name if decided else run.base_model, run.dataset]
-    return f"{MARK.decode()}{sha256_json(about)[:32]} -->"
+    """The first line, which nobody sees: by it a comment about this model and dataset is found again, before
+    and after a decision.
+    """
+    run = report.candidate
+    return f"{MARK.decode()}{sha256_json([run.base_model, run.dataset])[:32]} -->"
 
 
 def _parts(report: Report, examples: Sequence[Examples], amount: Amount) -> Iterable[str]:

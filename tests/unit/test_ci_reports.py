@@ -259,10 +259,10 @@ def test_links_are_those_that_were_given(recorded: Recorded) -> None:
 
 def test_a_comment_is_found_again_by_model_and_dataset(recorded: Recorded) -> None:
     report = recorded.report
-    assert report.decided
-    other = report.model_copy(update={"decided": report.decided.model_copy(update={"model_name": "other"})})
-    later = report.model_copy(update={"made_with": "9.9"})
-    assert marker(later) == marker(report) != marker(other)
+    first, run = report.runs[0], report.candidate
+    other = report.model_copy(update={"runs": [first, run.model_copy(update={"base_model": "other"})]})
+    before = report.model_copy(update={"made_with": "9.9", "decided": None})
+    assert marker(before) == marker(report) != marker(other)
 
 
 def parsed(document: bytes) -> etree._Element:
