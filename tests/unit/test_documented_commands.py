@@ -17,6 +17,9 @@ from tests.support.pages import PAGES, PROJECT, Block, blocks, commands
 
 pytestmark = pytest.mark.unit
 
+SERVE = ("server", "ui", "up", "worker")
+"""Commands that go on, or leave something that does."""
+
 UsageError: Any = typer.BadParameter.__base__
 ROOT: Any = typer.main.get_command(app)
 EVERY = [block for page in PAGES for block in blocks(page)]
@@ -72,6 +75,8 @@ def test_every_block_is_run_or_says_why_not() -> None:
     assert any(block.why is None for block in EVERY)
     for block in EVERY:
         assert block.why is None or len(block.why.split()) >= 3, block.where
+        if block.why is None:
+            assert not [call for call in commands(block) if call[:1] and call[0] in SERVE], block.where
 
 
 def test_every_page_is_on_the_site() -> None:
