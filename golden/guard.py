@@ -310,10 +310,12 @@ class _GoldenPrompts:
         size = whole("size")
         free = size >= FREE
         self.content = _Whole(dict(_by_beginning(whole("beginning")[free], size[free])), self.compared)
-        short = first & ~free
-        strict = table_of(whole("strict")[short], np.flatnonzero(short))
+        written = whole("strict")  # of short prompts, those that differ in punctuation alone are two
+        short = np.flatnonzero(~free)
+        short = short[np.sort(np.unique(written[short], return_index=True)[1])]
         self.strict = _Whole(
-            dict(_by_beginning(whole("strict_beginning")[short], whole("strict_size")[short])), strict
+            dict(_by_beginning(whole("strict_beginning")[short], whole("strict_size")[short])),
+            table_of(written[short], short),
         )
         self.all_ngrams: Numbers = whole("ngrams")
         kept = first[columns["owner"].whole()]
@@ -388,10 +390,14 @@ def _contained(golden: _GoldenPrompts, batch: _Batch, within: bool = False) -> W
     """With `within`, the texts are the prompts themselves: only those without 8-grams are looked for, in
     others.
     """
-    own = np.full(len(batch.texts), -1)
+    own = np.full((len(batch.texts), 2), -1)
     if within:
-        places, numbers = golden.compared.find(batch.prompts.compared())
-        own[places] = numbers
+        strict = batch.prompts.strict
+        every = strict.stretches(strict.starts, strict.sizes)
+        known = (golden.compared, batch.prompts.compared()), (golden.strict.prompts, every)
+        for column, (prompts, hashes) in enumerate(known):
+            places, numbers = prompts.find(hashes)
+            own[places, column] = numbers
     for length, beginnings in reversed(golden.content.beginnings.items()):
         if within and length == NGRAM:
             continue
@@ -435,7 +441,7 @@ def _wholes(
         texts: where.
         windows: the hashes of the stretches there, as long as the beginnings.
         beginnings: of the prompts.
-        own: the prompt that does not count in each text; -1 for none.
+        own: the prompts that do not count in each text; -1 for none; int64 [texts, 2].
         batch: tells where in the texts an expression begins and ends; None where that does not matter.
     """
     step = max(1, CANDIDATES // beginnings.most)
@@ -447,7 +453,7 @@ def _wholes(
         places, sizes, owners = places[fits], sizes[fits], owners[fits]
         found, numbers = known.prompts.find(texts.stretches(places, sizes))
         rows = np.stack([owners[found], places[found], sizes[found], numbers], axis=1)
-        rows = rows[numbers != own[rows[:, 0]]]
+        rows = rows[(numbers[:, None] != own[rows[:, 0]]).all(axis=1)]
         if batch is not None:
             rows = rows[[_is_whole(batch, texts, *row) for row in rows.tolist()]] if len(rows) else rows
         yield rows[_best(rows[:, 0], -rows[:, 2], rows[:, 3])]

@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.errors import InputError
@@ -326,6 +326,7 @@ def naive(train: Item, golden: list[Item]) -> tuple[str, float] | None:
 
 
 @given(golden=st.lists(TEXT, min_size=1, max_size=8), train=st.lists(TEXT, min_size=1, max_size=4))
+@example(golden=["a", "a ?"], train=["a a ?"])
 def test_the_fast_search_finds_what_a_naive_one_finds(golden: list[str], train: list[str]) -> None:
     asked = [item(prompt, f"g{number}") for number, prompt in enumerate(golden)]
     learned = [item(prompt, f"t{number}", steps=("a b",)) for number, prompt in enumerate(train)]

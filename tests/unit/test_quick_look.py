@@ -66,5 +66,5 @@ def test_evaluate_takes_a_file_with_the_settings_of_an_evaluation(tmp_path: Path
     file.write_text('model = "models/base"\nlimit_items = 5\n')
     assert evaluation(file, {}) == EvaluateConfig(model="models/base", limit_items=5)
     file.write_text('model = "models/base"\nlimits = 5\n')
-    with pytest.raises(InputError, match="toml: limits: unknown setting$"):
+    with pytest.raises(InputError, match="toml: limits: unknown setting; did you mean limit_items[?]$"):
         evaluation(file, {})

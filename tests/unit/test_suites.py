@@ -322,9 +322,12 @@ def test_prefects_form_has_lists_and_may_send_the_defaults_along() -> None:
 
     from flows.experiment import experiment
 
-    definitions = parameter_schema(experiment.fn).definitions
-    assert definitions["ExperimentConfig"]["properties"]["require"]["type"] == "array"
-    assert definitions["Requirement"]["properties"]["aim"]["enum"] == ["better", "not_worse"]
+    settings = parameter_schema(experiment.fn).properties["config"]["properties"]
+    advanced = next(way for way in settings["advanced"]["anyOf"] if "require" in way.get("properties", {}))[
+        "properties"
+    ]
+    assert advanced["require"]["type"] == "array"
+    assert advanced["require"]["items"]["properties"]["aim"]["enum"] == ["better", "not_worse"]
     filled_in = {"dataset": "golden-v1", "judge": None, "require": [{"dataset": "other-v1"}], "limit": []}
     assert ExperimentConfig.model_validate(filled_in).dataset == "other-v1"
 
