@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import wraps
-from inspect import signature
+from inspect import signature, unwrap
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from prefect import Flow, flow
@@ -62,7 +62,7 @@ def loop_flow(
         on_crashed=[end_heartbeats],
         on_cancellation=[end_heartbeats],
     )
-    return lambda function: decorate(reason_alone(function))
+    return lambda function: decorate(reason_alone(unwrap(function)))  # one flow may be made of another's
 
 
 def reason_alone(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:

@@ -64,7 +64,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return document
 
 
-def test_eight_frames_of_ours_lie_between_the_command_and_the_child_process(found: dict[str, Any]) -> None:
+def test_eleven_frames_of_ours_lie_between_the_command_and_the_child_process(found: dict[str, Any]) -> None:
     frames = [
         (Path(file).relative_to(ROOT).as_posix(), function)
         for file, function in found["stack"]
@@ -72,9 +72,12 @@ def test_eight_frames_of_ours_lie_between_the_command_and_the_child_process(foun
         and function != "<listcomp>"  # no frame of its own from Python 3.12 on
     ]
     assert frames == [
+        ("hallmark/cli/__init__.py", "main"),
         ("hallmark/cli/experiment.py", "experiment"),
         ("hallmark/api.py", "experiment"),
+        ("flows/common.py", "answered"),
         ("flows/experiment.py", "experiment"),
+        ("flows/common.py", "answered"),
         ("flows/evaluate.py", "evaluate"),
         ("tasks/run.py", "predict"),
         ("experiments/phases.py", "predict_items"),

@@ -513,7 +513,10 @@ def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Worksta
     place.wait_for_training(known)
     kill(place.services()["worker"]["pid"])
     assert place.end_of(flow_run, 60)[0] == "CRASHED"
-    assert (place.runs()[0]["status"], "its worker is gone" in place.runs()[0]["error"]) == ("failed", True)
+    assert (place.runs()[0]["status"], "its worker is gone" in place.runs()[0]["error"]) == (
+        "interrupted",
+        True,
+    )
     left_behind = place.start("experiment/experiment", **config)
     place.pretend_it_runs(left_behind, pid=2**22 - 1)
     said = place.up()
@@ -531,7 +534,7 @@ def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Worksta
     assert "server: stopped" in done.stderr
     assert place.processes() == []
     assert place.hallmark("status").returncode == 4
-    assert (place.runs()[0]["status"], "SIGTERM" in place.runs()[0]["error"]) == ("failed", True)
+    assert (place.runs()[0]["status"], "SIGTERM" in place.runs()[0]["error"]) == ("interrupted", True)
     place.up()
     assert place.state(flow_run)[0] == "CRASHED"
 
