@@ -9,12 +9,22 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.browser import started_browser
+
 PROJECT = Path(__file__).parents[2]
 PREFECT = str(Path(sys.executable).with_name("prefect"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser."""
+    with started_browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

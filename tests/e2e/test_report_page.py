@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from evaluation.gate import GateConfig
 from experiments.promoting import promote_run
 from reports.collecting import report_on
 from reports.formats import write_report
-from tests.support.browser import SCHEMES, WIDTHS, started_browser, too_wide, what_axe_finds
+from tests.support.browser import SCHEMES, WIDTHS, too_wide, what_axe_finds
 from tests.support.recorded_runs import record_baseline, record_trained, two_of_three, workspace_at
 from tests.support.reported_runs import HOSTILE, hostile_runs
 
@@ -36,12 +35,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         for name, (run, against) in wanted.items()
     }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with started_browser() as browser:
-        yield browser
 
 
 class Opened:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from experiments.linting import freeze_dataset
 from golden.datasets import load_dataset
 from golden.schema import Item
 from registry import Run
+from tests.support.browser import what_axe_finds
 from tests.support.recorded_runs import record_from, workspace_at
 from tests.support.small_datasets import write_items
 
@@ -50,13 +50,8 @@ def runs(home: Path, dataset: Path, hallmark: Any) -> tuple[Run, Run]:
 
 
 @pytest.fixture
-def page(home: Path) -> Iterator[Any]:
+def page(home: Path, browser: Any) -> Iterator[Any]:
     """A browser on `hallmark ui --review`, signed in."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -66,25 +61,18 @@ def page(home: Path) -> Iterator[Any]:
         address = server.stdout.readline().split()[-1]
         where = Path(server.stdout.readline().partition("the line in ")[2].strip())
         user, _, password = where.read_text().strip().partition(":")
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-            )
-            signed_in = browser.new_context(
-                base_url=address,
-                http_credentials={"username": user, "password": password},
-                viewport={"width": 400, "height": 900},
-            )
-            yield signed_in.new_page()
-            browser.close()
+        signed_in = browser.new_context(
+            base_url=address,
+            http_credentials={"username": user, "password": password},
+            viewport={"width": 400, "height": 900},
+        )
+        yield signed_in.new_page()
+        signed_in.close()
         server.terminate()
 
 
 def assert_accessible(page: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
+    assert what_axe_finds(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 

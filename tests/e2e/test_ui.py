@@ -21,6 +21,7 @@ from core.files import write_jsonl
 from evaluation.gate import GateConfig
 from experiments.promoting import promote_run
 from golden.schema import Item
+from tests.support.browser import what_axe_finds
 from tests.support.recorded_runs import Answers, record_baseline, record_trained, workspace_at
 from tests.support.warm_processes import run_hallmark
 
@@ -115,20 +116,6 @@ def served(home: Path) -> Iterator[Served]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A real browser."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
 @contextmanager
 def opened(browser: Any, served: Served, width: int = 1300, **options: Any) -> Iterator[Any]:
     """A signed-in page. Nothing it does may ask another machine, break the policy, or open a dialog."""
@@ -160,14 +147,12 @@ def go(page: Any, served: Served, path: str) -> None:
 
 def ready(page: Any) -> None:
     page.locator("h1:not(:text-is('One moment'))").first.wait_for()
+    page.wait_for_load_state()  # its scripts listen by then
 
 
 def looked_at(page: Any, name: str) -> None:
     """axe finds nothing, and nothing is wider than the window."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found] == []
+    assert what_axe_finds(page) == []
     fits(page, name)
 
 
