@@ -43,15 +43,11 @@ class Sample(Record):
         return f"{self.reason}: found {cut(self.extracted, CELL)}{where}"
 
 
-class Answer(Tabular, Record):
-    """What a model answered to one item. Of several samples one is shown: the first without the full score,
-    or else the first.
+class Written(Record):
+    """What one run wrote for an item, and what its judge said.
 
     Attributes:
-        asked: the turns as the chat template got them, system text, examples and instruction included: each
-            has `role` and `content`.
-        accepted: the right answers, the reference first.
-        prediction: what the model wrote.
+        prediction: what the model wrote; of several samples one.
         score: 0 to 1; of several samples their mean.
         extracted: the answer that the judge found in it, as it compared it; None where it found none.
         rung: where in the text it found it; None where it found none, or does not say.
@@ -60,10 +56,6 @@ class Answer(Tabular, Record):
         samples: all of them, where there are several.
     """
 
-    trace_id: str
-    category: str
-    asked: list[dict[str, str]]
-    accepted: list[str]
     prediction: str
     score: float
     extracted: str | None
@@ -71,6 +63,40 @@ class Answer(Tabular, Record):
     reason: str
     cut_off: bool
     samples: list[Sample] | None = None
+
+    def judged(self, which: str) -> str:
+        """What was found where, and what the judge said, in a line.
+
+        Args:
+            which: of several samples the prediction is, as in "this one".
+        """
+        said = Sample.model_validate(self, from_attributes=True).verdict
+        if self.samples is None:
+            return said
+        return f"{self.samples_right}; {which} {said}"
+
+    @property
+    def samples_right(self) -> str:
+        """How many of several samples are right, in words."""
+        samples = self.samples or []
+        right = sum(sample.score >= 1 for sample in samples)
+        return f"{right} of {len(samples)} samples right"
+
+
+class Answer(Tabular, Written):
+    """What a model answered to one item. Of several samples one is shown: the first without the full score,
+    or else the first.
+
+    Attributes:
+        asked: the turns as the chat template got them, system text, examples and instruction included: each
+            has `role` and `content`.
+        accepted: the right answers, the reference first.
+    """
+
+    trace_id: str
+    category: str
+    asked: list[dict[str, str]]
+    accepted: list[str]
 
     @property
     def verdict(self) -> str:
@@ -80,11 +106,7 @@ class Answer(Tabular, Record):
             >>> answer.verdict
             'wrong: found 75 (marker)'
         """
-        said = Sample.model_validate(self, from_attributes=True).verdict
-        if self.samples is not None:
-            right = sum(sample.score >= 1 for sample in self.samples)
-            said = f"{right} of {len(self.samples)} samples right; this one {said}"
-        return said + (", cut off at max_new_tokens" if self.cut_off else "")
+        return self.judged("this one") + (", cut off at max_new_tokens" if self.cut_off else "")
 
     def table_caption(self) -> str:
         """The item and its verdict."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.config import Record
 from core.errors import IntegrityError
-from experiments.answers import Sample, some_items
+from experiments.answers import Sample, Written, some_items
 from experiments.datasets import dataset_file
 from golden.datasets import read_items
 from golden.prompting import recorded_prompt
@@ -16,28 +16,6 @@ from golden.schema import Item
 from inference.contract import CUT_OFF
 from registry import Registry, Run
 from registry.tables import Prediction
-
-
-class Written(Record):
-    """What one run wrote for an item, and what its judge said.
-
-    Attributes:
-        prediction: what the model wrote; of several samples that of the most common answer.
-        score: 0 to 1; of several samples their mean.
-        extracted: the answer that the judge found in it, as it compared it; None where it found none.
-        rung: where in the text it found it; None where it found none, or does not say.
-        reason: the judge's reason.
-        cut_off: whether the completion, or that of any sample, reached max_new_tokens.
-        samples: all of them, where there are several.
-    """
-
-    prediction: str
-    score: float
-    extracted: str | None
-    rung: str | None
-    reason: str
-    cut_off: bool
-    samples: list[Sample] | None = None
 
 
 class ItemAnswers(Record):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from core.text import cut, visible_lines
 from evaluation.numbers import percent
-from experiments.side_by_side import ItemAnswers, Written
+from experiments.answers import Written
+from experiments.side_by_side import ItemAnswers
 from reports.markdown import code, prose, table
 
 CELL = 160
@@ -68,8 +69,7 @@ def fenced(text: str, characters: int) -> str:
 
 def _judged(written: Written) -> str:
     if written.samples is not None:
-        right = sum(sample.score >= 1 for sample in written.samples)
-        found = [f"{right} of {len(written.samples)} samples right"]
+        found = [written.samples_right]
     else:
         found = [prose(cut(written.reason, CELL)) or "not named"]
         if 0 < written.score < 1:

@@ -16,7 +16,8 @@ from xml.etree import ElementTree as ET
 
 from core.text import COMMAND, cut, visible, visible_lines
 from evaluation.gate import GateDecision
-from experiments.side_by_side import ItemAnswers, Written
+from experiments.answers import Written
+from experiments.side_by_side import ItemAnswers
 from reports.document import Report, ReportedRun
 
 SHOWN_TEXT = 10_000

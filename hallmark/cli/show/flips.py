@@ -15,8 +15,8 @@ from core.suggestions import did_you_mean
 from core.text import visible_lines
 from core.words import Span, differing
 from evaluation.comparison import Comparison
-from experiments.answers import Sample
-from experiments.side_by_side import ItemAnswers, Written, side_by_side
+from experiments.answers import Written
+from experiments.side_by_side import ItemAnswers, side_by_side
 from hallmark.console import PlainConsole
 from registry import Registry, Run
 
@@ -142,12 +142,8 @@ def _marked(text: str, spans: Sequence[Span], style: str) -> Text:
 
 
 def _verdict(answer: Written) -> Text:
-    said = Sample.model_validate(answer, from_attributes=True).verdict
-    if answer.samples is not None:
-        right = sum(sample.score >= 1 for sample in answer.samples)
-        said = f"{right} of {len(answer.samples)} samples right; the most common one {said}"
-    cut_off = ", cut off" if answer.cut_off else ""
-    return Text(visible_lines(said + cut_off), "green" if answer.score >= 1 else "red")
+    said = answer.judged("the most common one") + (", cut off" if answer.cut_off else "")
+    return Text(visible_lines(said), "green" if answer.score >= 1 else "red")
 
 
 def _labelled(label: str, text: Text) -> Table:
