@@ -330,7 +330,7 @@ class Runs:
         """What the judge said of each answer of a run, in a word, by trace_id, in dataset order.
 
         Example:
-            >>> registry.runs.reason_of_each(run.run_id)["q-001"]
+            >>> registry.runs.reason_of_each(run.run_id)["item-1"]
             'correct'
         """
         said = select(Prediction.trace_id, Prediction.reason).where(Prediction.run_id == run_id)

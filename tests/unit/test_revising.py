@@ -108,7 +108,7 @@ def test_a_revision_of_a_revision_remembers_all_that_was_looked_at(place: Worksp
     add_review([again.run_id], "t2", "unclear", place)
     third = revise("small-v2", place)
     assert third.manifest.name == "small-v3"
-    assert [each.run_id for each in third.revision.looked_at] == [run.run_id, again.run_id]
+    assert [each.run_id for each in third.revision.looked_at] == sorted([run.run_id, again.run_id])
     assert third.revision.parent == "small-v2"
 
 
