@@ -59,7 +59,7 @@ def test_memory_hardly_grows_with_the_number_of_items(
     place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("registry.runs.PAGE", 16)
-    monkeypatch.setattr("core.files.PIECE_BYTES", 4096)  # one or two pieces of 1 MiB at once would be the peak
+    monkeypatch.setattr("core.files.PIECE_BYTES", 4096)  # else one or two pieces of 1 MiB are the peak
 
     def begin(_: RunRef) -> None:
         gc.collect()
