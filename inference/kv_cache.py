@@ -64,6 +64,31 @@ class WindowLayer(DynamicLayer):  # type: ignore[misc] # transformers' annotatio
         self.values[rows, :, end:behind] = value_states
         return self.keys[rows, :, first:behind], self.values[rows, :, first:behind]
 
+    def begin_with(self, keys: Any, values: Any, places: Any) -> None:
+        """Write the window's columns, for its rows, from what is there already.
+
+        Args:
+            keys: float [heads, tokens, width of a head].
+            values: likewise.
+            places: int64 [rows, columns of the window], which of the tokens each is.
+        """
+        if not self.is_initialized:
+            self.lazy_initialization(keys[None], values[None])
+        columns = slice(self.window.first, self.window.end)
+        for buffer, given in ((self.keys, keys), (self.values, values)):
+            buffer[self.window.rows, :, columns] = given[:, places].transpose(0, 1)
+
+    def repeat_rows(self, low: int, source: Any) -> None:
+        """Copy the first rows from `low` on, as far as the window's columns go.
+
+        Args:
+            low: the first row.
+            source: int64 [rows], for each row from `low` on of which of these it is a copy, from 0.
+        """
+        columns = slice(self.window.first, self.window.end)
+        for buffer in (self.keys, self.values):
+            buffer[low : low + len(source), :, columns] = buffer[low:, :, columns][source]
+
     def get_seq_length(self) -> int:
         """How many columns the window has."""
         return self.window.end - self.window.first
@@ -82,6 +107,8 @@ class WindowLayer(DynamicLayer):  # type: ignore[misc] # transformers' annotatio
             first: the column that becomes the first one.
             end: the one behind the last one that is kept.
         """
+        if not self.is_initialized:
+            return
         for name in ("keys", "values"):
             old = getattr(self, name)
             new = self._empty(old)
@@ -89,6 +116,13 @@ class WindowLayer(DynamicLayer):  # type: ignore[misc] # transformers' annotatio
             setattr(self, name, new)
 
 
-def window_cache(window: Window) -> Any:
-    """What a model takes as `past_key_values`; its layers are made when they are first written to."""
-    return Cache(layer_class_to_replicate=partial(WindowLayer, window))
+def window_cache(window: Window, layers: int = 0) -> Any:
+    """What a model takes as `past_key_values`; further layers are made when they are first written to.
+
+    Args:
+        window: shared by all layers.
+        layers: how many are there from the beginning.
+    """
+    cache = Cache(layer_class_to_replicate=partial(WindowLayer, window))
+    cache.layers += [WindowLayer(window) for _ in range(layers)]
+    return cache

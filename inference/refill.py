@@ -20,6 +20,7 @@ from inference.decoding import Writing
 from inference.kv_cache import Window, window_cache
 from inference.partial import Row
 from inference.requests import Note, Request
+from inference.shared_prefix import Prefix, read_prefix, shared_tokens
 
 SLACK = 64
 """Columns that the buffers have left when they are made, or an eighth of what they hold if that is more."""
@@ -40,17 +41,19 @@ class Flight:
         model: of transformers, in evaluation mode, all of whose layers see everything before a token.
         pad: the padding id.
         size: the most rows.
+        prefix: what the model has read of prompts that begin with it.
     """
 
-    def __init__(self, model: Any, pad: int, size: int) -> None:
+    def __init__(self, model: Any, pad: int, size: int, prefix: Prefix | None = None) -> None:
         self.model = model
+        self.prefix = prefix
         self.pad = pad
         self.size = size
         self.requests: list[Request] = []
         self.firsts: list[int] = []
         self.ahead = 0
         self.window = Window(slice(0, 0), first=0, end=0, size=size, columns=0)
-        self.cache = window_cache(self.window)
+        self.cache = window_cache(self.window, layers=len(prefix.layers) if prefix else 0)
         self.told = last_logits(model)
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
         self._new_columns(0)
@@ -89,36 +92,65 @@ class Flight:
         return self.sequence(row)[len(self.requests[row].prompt.tokens) :]
 
     def join(self, requests: Sequence[Request]) -> Any:
-        """Begin with requests, none of whose prompts is longer than the rows that are there already.
+        """Begin with requests, none of whose prompts is longer than the rows that are there already. What the
+        model has read already, and a prompt of which several samples are wanted, is not read again.
 
         Returns:
             float32 [requests, vocabulary], the logits of their first tokens.
         """
-        low, high = len(self), len(self) + len(requests)
+        low = len(self)
         self.requests += requests  # first, so that whoever finds too little memory knows all of them
         prompts = [each.prompt.tokens for each in requests]
-        ids, mask = (each.to(self.model.device) for each in left_padded(prompts, self.pad))
-        width = ids.shape[1]
+        width = max(map(len, prompts))
         if not low:
             self.window.first = self.window.end = 0
             self._make_room(width)
             self.window.end = width
         end = self.window.end
-        rows = slice(low, high)
         self.firsts += [end - len(prompt) for prompt in prompts]
-        self.tokens[rows, end - width : end] = ids
-        self.mask[rows, : end - width] = False
-        self.mask[rows, end - width :] = True
-        self.mask[rows, end - width : end] = mask.bool()
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        self.positions[rows] = positions[:, -1:]
-        self.begins[rows] = end
-        self.window.rows = rows
-        self.window.first = self.window.end = end - width
-        logits = self._forward(ids, self.mask[rows, end - width : end], positions)
-        self.window.rows, self.window.first, self.window.end = slice(0, high), min(self.firsts), end
+        unlike, source = _unlike(requests)
+        logits = self._read(low, [prompts[number] for number in unlike])
+        high = low + len(requests)
+        if len(unlike) < len(requests):
+            which = torch.tensor(source, device=self.model.device)
+            for layer in self.cache.layers:
+                layer.repeat_rows(low, which)
+            for each in (self.tokens, self.mask, self.positions):
+                each[low:high] = each[low:][which]
+            logits = logits[which]
+        self.begins[low:high] = end
+        self.window.rows, self.window.first = slice(0, high), min(self.firsts)
         self.ahead = 0
         return logits
+
+    def _read(self, low: int, prompts: Sequence[list[int]]) -> Any:
+        """Let the model read prompts that end with the window, in rows from `low` on; float32 [prompts,
+        vocabulary], the logits of what comes next. The window is theirs then.
+        """
+        end, rows = self.window.end, slice(low, low + len(prompts))
+        ids, mask = (each.to(self.model.device) for each in left_padded(prompts, self.pad))
+        first = end - ids.shape[1]
+        self.tokens[rows, first:end] = ids
+        self.mask[rows, :first] = False
+        self.mask[rows, first:] = True
+        self.mask[rows, first:end] = mask.bool()
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        self.positions[rows] = positions[:, -1:]
+        known = ids.shape[1] - self._unread(prompts)
+        self.window.rows, self.window.first, self.window.end = rows, first, first + known
+        if known and self.prefix is not None:
+            for layer, (keys, values) in zip(self.cache.layers, self.prefix.layers, strict=True):
+                layer.begin_with(keys, values, positions[:, :known].clamp(max=len(self.prefix.tokens) - 1))
+        logits = self._forward(ids[:, known:], self.mask[rows, first:end], positions[:, known:])
+        self.window.end = end
+        return logits
+
+    def _unread(self, prompts: Sequence[list[int]]) -> int:
+        """How many of the last columns the model has to read, of all prompts together."""
+        if self.prefix is None:
+            return max(map(len, prompts))
+        read = len(self.prefix.tokens)
+        return max(len(each) - (read if self.prefix.begins(each) else 0) for each in prompts)
 
     def write(self, low: int, tokens: Any) -> None:
         """Write the tokens that were chosen, int64 [rows], into the next column, from row `low` on."""
@@ -222,8 +254,9 @@ class Refilling:
         """
         waiting = deque(sorted(requests, key=Request.order))
         given = time.monotonic()
+        prefix = self._prefix(requests)
         while waiting:
-            flight = Flight(self.model, self.pad, min(self.batch_size, len(waiting)))
+            flight = Flight(self.model, self.pad, min(self.batch_size, len(waiting)), prefix)
             ended: list[Row] = []
             try:
                 while waiting or len(flight):
@@ -243,6 +276,15 @@ class Refilling:
                 torch.cuda.empty_cache()
                 waiting.extendleft(lost)
                 self.batch_size = min(self.batch_size, len(lost) // 2)
+
+    def _prefix(self, requests: Sequence[Request]) -> Prefix | None:
+        """What the prompts have in common; those that were shortened have lost it."""
+        whole = {id(each.prompt): each.prompt.tokens for each in requests if not each.prompt.truncated}
+        tokens = shared_tokens(list(whole.values()))
+        try:
+            return read_prefix(self.model, tokens) if tokens else None
+        except torch.cuda.OutOfMemoryError:
+            return None  # a whole prompt will not fit either, which is said where it is read
 
     def _advance(self, flight: Flight, waiting: deque[Request]) -> list[Row]:
         """Let requests join where enough have left, or else write one more token of each; gives those that
@@ -298,8 +340,21 @@ class Refilling:
         return f"{len(flight):,} at a time, the longest has {written:,} of at most {self.longest:,} tokens"
 
 
+def _unlike(requests: Sequence[Request]) -> tuple[list[int], list[int]]:
+    """The numbers of the first request for each prompt, and for each request the place among these that its
+    prompt has.
+    """
+    first: list[int] = []
+    places: dict[int, int] = {}
+    for number, each in enumerate(requests):
+        if places.setdefault(id(each.prompt), len(first)) == len(first):
+            first.append(number)
+    return first, [places[id(each.prompt)] for each in requests]
+
+
 def moved_by_company(model: Any, one: list[int], other: list[int], pad: int) -> float | None:
-    """By how much logits differ alone and in a flight, which the one prompt joins after the other.
+    """By how much logits differ alone and in a flight, which the one prompt joins after the other, when half
+    of it was read before.
 
     Args:
         model: of transformers, in evaluation mode.
@@ -312,7 +367,8 @@ def moved_by_company(model: Any, one: list[int], other: list[int], pad: int) -> 
     """
 
     def pairs() -> Iterator[tuple[Any, Any]]:
-        flight = Flight(model, pad, 2)
+        known = one[: len(one) // 2]
+        flight = Flight(model, pad, 2, read_prefix(model, known) if known else None)
         first, second = (Request(Prompt("", tokens, truncated=False)) for tokens in (other, one))
         flight.write(0, flight.join([first]).argmax(-1))
         flight.write(0, flight.step().argmax(-1))

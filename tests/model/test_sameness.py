@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,14 @@ def nearly_tied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model
 
 
-def engine(model: Path, folder: Path, count: int = 24, **generation: Any) -> tuple[Engine, list[Request]]:
+def engine(
+    model: Path, folder: Path, count: int = 24, beginning: str = "", **generation: Any
+) -> tuple[Engine, list[Request]]:
     """A model that has begun, and what it is to be asked: prompts of many lengths."""
     chance = random.Random(0)
-    texts = ["".join(chance.choices("0123456789abc +?", k=chance.randint(1, 60))) for _ in range(count)]
+    texts = [
+        beginning + "".join(chance.choices("0123456789abc +?", k=chance.randint(1, 60))) for _ in range(count)
+    ]
     rows = [
         {"trace_id": f"t{number}", "prompt": text, "final_answer": "x", "category": "c"}
         for number, text in enumerate(texts)
@@ -70,10 +75,13 @@ def said(asked: Engine, *parts: Sequence[Request]) -> dict[Any, str]:
     return found
 
 
-def test_near_ties_are_decided_by_the_request_alone_and_counted(nearly_tied: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("beginning", ["", "12 + 34 = 46. " * 6], ids=["unlike", "begin alike"])
+def test_near_ties_are_decided_by_the_request_alone_and_counted(
+    nearly_tied: Path, tmp_path: Path, beginning: str
+) -> None:
     answers, ties = list[dict[Any, str]](), list[int]()
     for size in (1, 7, 64):
-        asked, requests = engine(nearly_tied, tmp_path, batch_size=size)
+        asked, requests = engine(nearly_tied, tmp_path, beginning=beginning, batch_size=size)
         shuffled = random.Random(size).sample(requests, len(requests))
         for parts in ([requests], [shuffled], [shuffled[:11], shuffled[11:]]):
             before = asked.about()["engine"].ties
@@ -83,6 +91,60 @@ def test_near_ties_are_decided_by_the_request_alone_and_counted(nearly_tied: Pat
     assert all(each == answers[0] for each in answers)
     assert len(set(answers[0].values())) > 15, "the model says different things"
     assert min(ties) > len(requests), "most tokens of each answer are nearly tied"
+
+
+def tokens_read(asked: Engine, requests: Sequence[Request]) -> tuple[dict[Any, str], int]:
+    """What is answered, and how many tokens went through the model, padding included, until then."""
+    read = 0
+
+    def count(_: Any, inputs: Any) -> None:
+        nonlocal read
+        read += inputs[0].numel()
+
+    hook = asked.model.get_input_embeddings().register_forward_pre_hook(count)  # type: ignore[attr-defined]
+    try:
+        return said(asked, requests), read
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("shortened", [0, 2])
+def test_what_prompts_have_in_common_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shortened: int
+) -> None:
+    beginning = "12 + 34 = 46. " * 8
+    asked, requests = engine(make_model("llama", tmp_path / "model", **LLAMA), tmp_path, beginning=beginning)
+    requests = [
+        replace(each, prompt=replace(each.prompt, tokens=each.prompt.tokens[3:], truncated=True))
+        if number < shortened
+        else each
+        for number, each in enumerate(requests)
+    ]
+    answers, read = tokens_read(asked, requests)
+    with monkeypatch.context() as patch:
+        patch.setattr("inference.refill.shared_tokens", lambda _: [])
+        each_by_itself, all_read = tokens_read(asked, requests)
+    assert answers == each_by_itself
+    assert len(set(answers.values())) > 5
+    if not shortened:  # those go first, all in one batch, and have to be read whole
+        assert read < all_read - (len(requests) - 2) * len(beginning)
+
+
+def test_a_prompt_of_several_samples_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"samples": 4, "temperature": 0.8, "max_new_tokens": STEPS}
+    asked, requests = engine(make_model("llama", tmp_path / "model", **LLAMA), tmp_path, 12, **settings)
+    answers, read = tokens_read(asked, requests)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "inference.refill._unlike", lambda given: (list(range(len(given))), list(range(len(given))))
+        )
+        each_by_itself, all_read = tokens_read(asked, requests)
+    assert answers == each_by_itself
+    prompts = sum(len(each.prompt.tokens) for each in requests)
+    assert read < all_read - prompts * 3 // 4 + len(requests) * 4
+    assert [said(asked, [each])[each.key] for each in requests[:9]] == [
+        answers[each.key] for each in requests[:9]
+    ]
 
 
 def test_a_resumed_run_reports_the_ties_of_all_its_answers(
