@@ -141,9 +141,11 @@ def alone(model: Any, sequence: Sequence[int]) -> Any:
     return model(input_ids=ids, use_cache=False, **last_logits(model)).logits[:, -1].float().to(model.device)
 
 
-def last_logits(model: Any) -> dict[str, int]:
-    """What tells a model to compute the logits of the last token only, where it can."""
-    return {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+def last_logits(model: Any, count: int = 1) -> dict[str, int]:
+    """What tells a model to compute the logits of the last tokens only, where it can."""
+    return (
+        {"logits_to_keep": count} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    )
 
 
 def usual_distance(model: Any) -> float:

@@ -1,12 +1,12 @@
 """How likely a model finds given texts: an item's choices, or its reference, behind its prompt.
 
 An item's texts go through the model together, padded on the right, and never with those of another item: so
-what is computed depends on the item alone, whatever the batch size, the order or an interruption.
+what is computed depends on the item alone, whatever the batch size, the order or an interruption. Their
+prompt is read once, where a model can go on from what it keeps of it.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -15,7 +15,8 @@ from core.errors import InputError, ResourceError
 from core.files import canonical_json
 from golden.rendering import Renderer
 from golden.schema import Item
-from inference.batching import Continuation, Prompt
+from inference.batching import Continuation, Prompt, keeps_everything, positions_depend_on_rows
+from inference.choosing import last_logits
 from inference.contract import GenerationConfig
 from inference.finite import refuse_unknown_ids
 from inference.partial import Row
@@ -113,26 +114,54 @@ def log_probs(model: Any, prompt: Prompt, pad: int) -> list[tuple[float, bool]]:
     """
     import torch
 
-    longest = max(len(each.tokens) for each in prompt.continuations)
-    rows = [[*prompt.tokens, *each.tokens[:-1]] for each in prompt.continuations]
-    width = len(prompt.tokens) + longest - 1
-    ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows], device=model.device)
-    # Logits at the prompt's last token and from there on, where the model can leave out the others.
-    some = (
-        {"logits_to_keep": longest} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-    )
+    rows = [each.tokens for each in prompt.continuations]
+    width = len(prompt.tokens) + max(map(len, rows)) - 1
+    once = len(rows) > 1 and keeps_everything(model) and not positions_depend_on_rows(model, width)
     try:
         with torch.inference_mode():
-            logits = model(input_ids=ids, use_cache=False, **some).logits[:, -longest:]
+            logits = (_behind if once else _together)(model, prompt.tokens, rows, pad)
             return [
-                _log_prob(logits[number], each.tokens, prompt.trace_id)
-                for number, each in enumerate(prompt.continuations)
+                _log_prob(each, tokens, prompt.trace_id) for each, tokens in zip(logits, rows, strict=True)
             ]
     except torch.cuda.OutOfMemoryError as error:
         raise ResourceError(
             f"item {prompt.trace_id}: the GPU has too little memory for its {len(rows)} continuations of up "
             f"to {width:,} tokens: {error}"
         ) from error
+
+
+def _together(model: Any, prompt: list[int], rows: Sequence[list[int]], pad: int) -> Any:
+    """The logits of each row's tokens, [rows, longest, vocabulary], by one pass over prompt and row."""
+    longest = max(map(len, rows))
+    ids = _padded([[*prompt, *row[:-1]] for row in rows], pad, model.device)
+    return model(input_ids=ids, use_cache=False, **last_logits(model, longest)).logits[:, -longest:]
+
+
+def _behind(model: Any, prompt: list[int], rows: Sequence[list[int]], pad: int) -> Iterator[Any]:
+    """The same, row by row, by a pass over the prompt and one over what comes behind it in any row."""
+    import torch
+    from transformers.cache_utils import DynamicCache
+
+    cache = DynamicCache(config=model.config.get_text_config(decoder=True))
+    ids = torch.tensor([prompt], device=model.device)
+    first = model(input_ids=ids, past_key_values=cache, use_cache=True, **last_logits(model, 1)).logits
+    longer = [number for number, row in enumerate(rows) if len(row) > 1]
+    others: dict[int, Any] = {}
+    if longer:
+        cache.batch_repeat_interleave(len(longer))
+        ids = _padded([rows[number][:-1] for number in longer], pad, model.device)
+        found = model(input_ids=ids, past_key_values=cache, use_cache=True).logits
+        others = dict(zip(longer, found, strict=True))
+    for number in range(len(rows)):
+        yield torch.cat([first[0, -1:], others[number]]) if number in others else first[0, -1:]
+
+
+def _padded(rows: Sequence[list[int]], pad: int, device: Any) -> Any:
+    """Token ids, int64 [rows, longest], padded on the right."""
+    import torch
+
+    longest = max(map(len, rows))
+    return torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=device)
 
 
 def _log_prob(logits: Any, tokens: Sequence[int], trace_id: str) -> tuple[float, bool]:

@@ -83,7 +83,7 @@ def by_lm_eval(model: Path, items: list[Item]) -> list[list[tuple[float, bool]]]
     return [[next(answers) for _ in offered] for offered in texts]
 
 
-@pytest.mark.parametrize("kind", ["tiny-base", "gemma2"])
+@pytest.mark.parametrize("kind", ["tiny-base", "gemma2"])  # gemma2 does not keep everything it read
 def test_log_probabilities_agree_with_lm_evaluation_harness(kind: str, tmp_path: Path) -> None:
     model = TINY_BASE_DIRECTORY if kind == "tiny-base" else make_model(kind, tmp_path / "model")
     ours = found(model, tmp_path / "ours")
@@ -107,6 +107,36 @@ def test_batch_size_and_order_change_no_byte(family: str, tmp_path: Path) -> Non
     assert found(model, tmp_path / "other", batch_size=7, order=-1) == one
     meta = PredictionMeta.model_validate_json((tmp_path / "one" / "predictions_meta.json").read_text())
     assert (meta.batching, meta.reached_max_new_tokens, meta.truncated_prompts) == ("single", [], [])
+
+
+def test_the_prompt_of_an_items_texts_is_read_once(tmp_path: Path) -> None:
+    from inference.batching import Continuation, Prompt
+    from inference.loading import load
+    from inference.log_probs import log_probs
+
+    settings = GenerationConfig(output="log_probs", max_new_tokens=1, device="cpu")
+    spec = PredictSpec(
+        model=TINY_BASE_DIRECTORY, dataset=tmp_path, output=tmp_path, label="", generation=settings
+    )
+    _, model, _ = load(spec)
+    read: list[tuple[int, ...]] = []
+    model.get_input_embeddings().register_forward_pre_hook(
+        lambda _, given: read.append(tuple(given[0].shape))
+    )
+    prompt = list(range(10, 60))
+
+    def texts(*rows: list[int]) -> list[float]:
+        read.clear()
+        given = tuple(Continuation(row, 1) for row in rows)
+        return [value for value, _ in log_probs(model, Prompt("t", prompt, False, given), 0)]
+
+    letters = texts([20], [21], [22], [23])
+    assert read == [(1, 50)]
+    longer = texts([20], [21, 22, 23], [22, 24])
+    assert read == [(1, 50), (2, 2)]
+    assert longer[0] == letters[0]
+    assert longer[1] == pytest.approx(texts([21, 22, 23])[0], abs=1e-4)
+    assert read == [(1, 52)]
 
 
 def test_what_the_tiny_base_knows_is_likelier_than_what_nobody_would_say(tmp_path: Path) -> None:
