@@ -2,6 +2,7 @@
 
     python benchmarks/inference.py [--repeats 3] [--only NAME ...]
     python benchmarks/inference.py --model DIR --gsm8k FILE --items 200 --max-new-tokens 200
+    python benchmarks/inference.py --model DIR --gsm8k FILE --shots 5 --items 100 --max-new-tokens 64
 
 The figures of each contender: the seconds of the whole process, from the shell's point of view; its processor
 time, over all threads and child processes, which is steadier on a busy machine; and items per second while it
@@ -77,34 +78,47 @@ class Result:
 def prepare(options: argparse.Namespace, folder: Path, name: str, count: int | None) -> Path:
     """Write a dataset of so many items, and its prompts for those who do not render; gives its folder."""
     from golden.datasets import load_dataset, read_items
+    from golden.prompting import PromptConfig, resolve_prompt
     from golden.rendering import Renderer
     from golden.tokenizer import load_tokenizer
 
     folder.mkdir()
     dataset = folder / f"{name}.jsonl"
+    shown = {}
     if options.gsm8k:
-        rows = map(json.loads, options.gsm8k.read_text(encoding="utf-8").splitlines())
-        lines = [golden_line(number, row) for number, row in enumerate(rows, start=1)]
+        lines = golden_lines(options.gsm8k, "test")
+        if options.shots:
+            shots = folder / "shots-v1.jsonl"
+            shots.write_text(
+                "".join(golden_lines(options.gsm8k.with_name("train.jsonl"), "train")[: options.shots])
+            )
+            shown = {"few_shot": str(shots), "num_fewshot": options.shots}
     else:
         lines = load_dataset("golden-v1").path.read_text(encoding="utf-8").splitlines(keepends=True)
     dataset.write_text("".join(lines[:count]), encoding="utf-8")
     items = list(read_items(dataset))
     tokenizer = load_tokenizer(options.model)
-    renderer = Renderer(tokenizer)
+    renderer = Renderer(tokenizer, resolve_prompt(PromptConfig(**shown)))
     prompts = [
         {"trace_id": item.trace_id, "text": renderer.text(item), "tokens": tokens, "answer": item.reference}
         for item, tokens in zip(items, renderer.prompts(items), strict=True)
     ]
     ends = {"ids": renderer.ends, "texts": [tokenizer.decode([end]) for end in renderer.ends]}
-    (folder / WORK).write_text(json.dumps({"dataset": str(dataset), "prompts": prompts, "ends": ends}))
+    work = {"dataset": str(dataset), "prompts": prompts, "ends": ends, "shown": shown}
+    (folder / WORK).write_text(json.dumps(work))
     return folder
 
 
-def golden_line(number: int, row: dict[str, str]) -> str:
-    """An item of GSM8K (Cobbe et al. 2021, arXiv:2110.14168) as one of ours."""
+def golden_lines(path: Path, half: str) -> list[str]:
+    """A half of GSM8K (Cobbe et al. 2021, arXiv:2110.14168) as ours."""
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return [golden_line(f"{half}-{number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def golden_line(trace_id: str, row: dict[str, str]) -> str:
     worked, _, answer = row["answer"].rpartition("####")
     item = {
-        "trace_id": f"test-{number}",
+        "trace_id": trace_id,
         "prompt": row["question"],
         "steps": [step for step in worked.splitlines() if step.strip()],
         "final_answer": answer.strip(),
@@ -116,8 +130,10 @@ def golden_line(number: int, row: dict[str, str]) -> str:
 def hallmark(work: Path, options: argparse.Namespace, *, home: str, engine: str = "transformers") -> Result:
     """The command, as anybody types it."""
     environment = {**quiet(options), "HALLMARK_HOME": str(work.parent / home)}
+    task = json.loads((work / WORK).read_text())
     settings = {
-        "dataset": json.loads((work / WORK).read_text())["dataset"],
+        "dataset": task["dataset"],
+        **{f"prompt.{name}": value for name, value in task["shown"].items()},
         "judge": options.judge,
         "reuse": "false",
         "generation.engine": engine,
@@ -397,6 +413,12 @@ def main() -> None:
         "--model", type=Path, default=ROOT / "golden/base/tiny-base", help="a Hugging Face model directory"
     )
     parser.add_argument("--gsm8k", type=Path, help="GSM8K's test.jsonl, instead of golden-v1")
+    parser.add_argument(
+        "--shots",
+        type=int,
+        default=0,
+        help="solved examples in each prompt, from train.jsonl beside GSM8K's test",
+    )
     parser.add_argument("--items", type=int, help="only the first so many")
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--batch", type=int, default=64)
@@ -412,6 +434,8 @@ def main() -> None:
     for path in (options.model / "config.json", *filter(None, [options.gsm8k])):
         if not path.is_file():
             raise SystemExit(f"skipped: {path} is not here")
+    if options.shots and not options.gsm8k:
+        parser.error("--shots needs --gsm8k: its examples are from train.jsonl beside that file")
     options.model = options.model.absolute()
     options.judge = "answer_correctness@v2" if options.gsm8k else "answer_correctness@v1"
     with tempfile.TemporaryDirectory(prefix="hallmark-bench-") as name:
