@@ -74,7 +74,7 @@ class WindowLayer(DynamicLayer):  # type: ignore[misc] # transformers' annotatio
         """
         if not self.is_initialized:
             self.lazy_initialization(keys[None], values[None])
-        columns = slice(self.window.first, self.window.end)
+        columns, places = slice(self.window.first, self.window.end), places.to(keys.device)
         for buffer, given in ((self.keys, keys), (self.values, values)):
             buffer[self.window.rows, :, columns] = given[:, places].transpose(0, 1)
 
@@ -85,7 +85,7 @@ class WindowLayer(DynamicLayer):  # type: ignore[misc] # transformers' annotatio
             low: the first row.
             source: int64 [rows], for each row from `low` on of which of these it is a copy, from 0.
         """
-        columns = slice(self.window.first, self.window.end)
+        columns, source = slice(self.window.first, self.window.end), source.to(self.device)
         for buffer in (self.keys, self.values):
             buffer[low : low + len(source), :, columns] = buffer[low:, :, columns][source]
 
