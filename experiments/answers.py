@@ -10,7 +10,7 @@ from core.config import Record
 from core.errors import InputError
 from core.suggestions import did_you_mean
 from core.tabular import Row, Tabular, TabularList
-from core.text import cut, visible
+from core.text import counted, cut, visible
 from evaluation.hints import AnswerCounts
 from experiments.datasets import dataset_file
 from golden.datasets import read_items
@@ -136,7 +136,7 @@ class Answers(TabularList[Answer]):
 
     def table_caption(self) -> str:
         """How many."""
-        return f"{len(self)} answers"
+        return counted(len(self), "answer")
 
     def table_rows(self) -> list[Row]:
         """A row per answer."""

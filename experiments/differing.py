@@ -14,6 +14,7 @@ from core.files import write_json
 from core.gpus import own_device
 from core.progress import current_listener
 from core.tabular import Row, Tabular
+from core.text import counted
 from experiments.datasets import dataset_file
 from experiments.defaults import LOG
 from experiments.gatekeeper import settings_that_differ
@@ -50,10 +51,10 @@ class RunDiff(Tabular, BaseModel):
     def headline(self) -> str:
         """The answer in a line."""
         if not self.differing:
-            return f"IDENTICAL: all {self.items} answers are the same"
+            return f"IDENTICAL: {self.items:,} of {counted(self.items, 'answer')} are the same"
         margins = [each.margin for each in self.differing if each.margin is not None]
         most = f"; the largest top-2 margin at a first difference is {max(margins):.2g}" if margins else ""
-        return f"{len(self.differing)} of {self.items} answers differ{most}"
+        return f"{len(self.differing)} of {counted(self.items, 'answer')} differ{most}"
 
     def table_caption(self) -> str:
         """The answer in a line."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from core.config import Record
 from core.errors import InputError
 from core.tabular import Row, TabularList
-from core.text import visible
+from core.text import counted, visible
 from experiments.datasets import named_dataset
 from experiments.promoting import actor
 from experiments.side_by_side import ItemAnswers, side_by_side
@@ -119,7 +119,7 @@ class Reviews(TabularList[Reviewed]):
     def table_caption(self) -> str:
         """How many, and on how many items reviewers disagree."""
         items = {(each.dataset_sha256, each.trace_id) for each in self if each.conflict}
-        return f"{len(self)} reviews; reviewers disagree on {len(items)} items"
+        return f"{counted(len(self), 'review')}; reviewers disagree on {counted(len(items), 'item')}"
 
     def table_rows(self) -> list[Row]:
         """A row per review."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import InputError
 from core.suggestions import did_you_mean
 from core.tabular import Row, Tabular, TabularList
+from core.text import counted
 from evaluation.numbers import percent
 from experiments.runs import RunRef, current_status
 from registry import ModelVersion, Registry, Run
@@ -112,7 +113,7 @@ class RunList(TabularList[RunSummary]):
 
     def table_caption(self) -> str:
         """How many."""
-        return f"{len(self)} runs"
+        return counted(len(self), "run")
 
     def table_rows(self) -> list[Row]:
         """A row per run."""
@@ -124,7 +125,7 @@ class ModelList(TabularList[ModelSummary]):
 
     def table_caption(self) -> str:
         """How many."""
-        return f"{len(self)} models"
+        return counted(len(self), "model")
 
     def table_rows(self) -> list[Row]:
         """A row per model; `champion` is the number of its champion version."""
@@ -285,7 +286,7 @@ class ExportResult(Tabular):
 
     def table_caption(self) -> str:
         """What is where."""
-        return f"{self.model} v{self.version}: {self.files} files in {self.directory}"
+        return f"{self.model} v{self.version}: {counted(self.files, 'file')} in {self.directory}"
 
     def table_rows(self) -> list[Row]:
         """One row."""

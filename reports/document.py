@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.config import Record
+from core.text import counted
 from evaluation.comparison import Comparison
 from evaluation.gate import GateDecision
 from evaluation.metrics import MetricsSnapshot
@@ -126,4 +127,4 @@ class Report(Record):
             change = f"{percent(found.baseline.value)} to {percent(found.candidate.value)}"
             return f"NOT DECIDED: {change}, {points(found.delta)} points"
         metric = next(iter(self.candidate.metrics.overall.values()))
-        return f"{percent(metric.value)} of {metric.n:,} items on {self.candidate.dataset}"
+        return f"{percent(metric.value)} of {counted(metric.n, 'item')} on {self.candidate.dataset}"

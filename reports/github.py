@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from core.files import sha256_json
-from core.text import cut, without_commands
+from core.text import counted, cut, without_commands
 from evaluation.gate import COLUMNS, decision_rows
 from evaluation.numbers import interval_text, metric_text, p_text, percent, points
 from evaluation.shown import largest, more_changed, more_largest, most_changed
@@ -127,11 +127,13 @@ def _score(report: Report) -> str:
     if found is None:
         name, metric = next(iter(run.metrics.overall.items()))
         interval = interval_text(name, metric.ci_low, metric.ci_high)
-        return f"**{metric_text(name, metric.value)}** ({interval}) on {metric.n:,} items of {judged}."
+        return (
+            f"**{metric_text(name, metric.value)}** ({interval}) on {counted(metric.n, 'item')} of {judged}."
+        )
     interval = f"95 % interval {points(found.ci_low)} to {points(found.ci_high)}"
     return (
         f"**{percent(found.baseline.value)} to {percent(found.candidate.value)}, {points(found.delta)} "
-        f"points** on {found.n:,} items of {judged} ({interval}; {found.test_name}, p = "
+        f"points** on {counted(found.n, 'item')} of {judged} ({interval}; {found.test_name}, p = "
         f"{p_text(found.p_value)})."
     )
 
@@ -139,7 +141,7 @@ def _score(report: Report) -> str:
 def _sentences(sentences: Sequence[str]) -> str:
     shown = [f"- {prose(cut(sentence, SENTENCE))}" for sentence in sentences[:SENTENCES]]
     if (more := len(sentences) - SENTENCES) > 0:
-        shown.append(f"- and {more:,} more sentences")
+        shown.append(f"- and {counted(more, 'more sentence')}")
     return "\n".join(shown)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from core.text import cut, visible
+from core.text import counted, cut, visible
 from evaluation.comparison import Comparison, Group
 from evaluation.form import FormAndSkill, in_order
 from evaluation.gate import COLUMNS, GateDecision, decision_rows
@@ -173,7 +173,7 @@ def judged(run: ReportedRun) -> Table:
     shown = sorted(largest(list(counts.items()), lambda each: (each[1], 0.0)))
     rows = [(name(reason), f"{count:,}") for reason, count in shown]
     if others := sum(counts.values()) - sum(count for _, count in shown):
-        rows.append((f"{len(counts) - len(shown):,} other reasons", f"{others:,}"))
+        rows.append((counted(len(counts) - len(shown), "other reason"), f"{others:,}"))
     if (found := run.metrics.truncated) is not None:
         rows += [
             ("prompt cut to fit the context", "not known" if found.prompts is None else f"{found.prompts:,}"),

@@ -24,6 +24,7 @@ from core.sealed import seal
 from core.suggestions import did_you_mean
 from core.tabular import Row as TableRow
 from core.tabular import Tabular
+from core.text import counted
 from experiments.config import DATASET_HELP, JUDGE_HELP, MODEL_HELP, nested
 from experiments.environment import environment, evaluation_sha256
 from experiments.exchange.matching import By, Matched, Refusal, match, proved
@@ -169,7 +170,8 @@ class PredictionsReport(Tabular, Record):
 
     def table_caption(self) -> str:
         """What was read of what."""
-        return f"{self.source}: {self.taken:,} of {self.items:,} items of {self.dataset}, as {self.format}"
+        taken = f"{self.taken:,} of {counted(self.items, 'item')} of {self.dataset}"
+        return f"{self.source}: {taken}, as {self.format}"
 
     def table_rows(self) -> list[TableRow]:
         """The first items."""

@@ -11,6 +11,7 @@ from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError, IntegrityError
+from core.text import counted
 from experiments.datasets import dataset_file
 from experiments.item_index import AnswerIndex, DatasetIndex, ItemFilter, outcomes
 from experiments.side_by_side import ItemAnswers, answers_to
@@ -127,7 +128,7 @@ def items_of(pages: Pages, runs: Sequence[Run]) -> Items:
     """
     registry, prepared = pages.registry, pages.prepared
     dataset = registry.datasets.get(runs[0].dataset_id)
-    about = f"the {dataset.items:,} items of {dataset.name}"
+    about = f"the {counted(dataset.items, 'item')} of {dataset.name}"
 
     def read() -> DatasetIndex:
         return DatasetIndex.read(dataset_file(runs[0], dataset, registry))
@@ -141,7 +142,8 @@ def _answers(pages: Pages, run: Run, index: DatasetIndex, about: str) -> AnswerI
         found = AnswerIndex.read(pages.registry.runs.get(run.run_id), index, pages.registry)
         if len(found.scores) != len(index.trace_ids):
             raise IntegrityError(
-                f"run {run.run_id}: has {len(found.scores)} answers to {len(index.trace_ids)} items. "
+                f"run {run.run_id}: has {counted(len(found.scores), 'answer')} to "
+                f"{counted(len(index.trace_ids), 'item')}. "
                 "See: hallmark verify"
             )
         return found

@@ -8,10 +8,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from core.files import canonical_json
-from core.text import cut, visible_lines
+from core.text import counted, cut, visible_lines
 from experiments.exchange.importing import PredictionsReport, Setting
 from experiments.exchange.matching import Refusal
-from hallmark.cli.terminal import counted, out
+from hallmark.cli.terminal import out
 
 SHOWN = 5
 LONGEST = 300
