@@ -185,7 +185,7 @@ def decision_rows(
         for each in requirements
     ]
     for limit in limits:
-        value = "unknown" if limit.value is None else shown_measure(limit.measure, limit.value)
+        value = "not recorded" if limit.value is None else shown_measure(limit.measure, limit.value)
         rows.append((limit.name, limit.bounds, value, "", "", "yes" if limit.met else "no"))
     return rows
 

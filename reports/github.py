@@ -115,7 +115,8 @@ def _parts(report: Report, examples: Sequence[Examples], amount: Amount) -> Iter
     yield _sentences(report.decided.reasons if report.decided else [])
     yield _requirements(report)
     yield from _categories(report) if report.comparison else _metrics(report.candidate)
-    yield _sentences([*(report.comparison.notes if report.comparison else []), *report.candidate.hints])
+    notes = report.comparison.notes if report.comparison else [report.alone or ""]
+    yield _sentences([*notes, *report.candidate.hints])
     for place, each in enumerate(examples):
         yield from _examples(report, each, amount, folded=place > 0)
     yield _runs(report)
@@ -218,7 +219,7 @@ def _runs(report: Report) -> str:
         "run": [run.run_id for run in report.runs],
         "what": [run.name for run in report.runs],
         "model": [run.base_model for run in report.runs],
-        "weights, sha256": [run.model_sha256 or "" for run in report.runs],
+        "weights, sha256": [run.weights for run in report.runs],
         "dataset": [run.dataset for run in report.runs],
         "dataset, sha256": [run.dataset_sha256 for run in report.runs],
         "judge": [run.judge for run in report.runs],

@@ -44,7 +44,7 @@ def metrics_report(
         judged += [(counted(len(snapshot.counts) - len(reasons), "other reason"), str(others))]
     if (cut := snapshot.truncated) is not None:
         judged += [
-            ("prompt cut to fit the context", "not known" if cut.prompts is None else str(cut.prompts)),
+            ("prompt cut to fit the context", cut.prompts_said),
             ("completion cut at `max_new_tokens`", str(cut.completions)),
         ]
         judged += [("of these without the full score", str(cut.completions_below_one))]

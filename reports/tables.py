@@ -152,10 +152,11 @@ def metrics(run: ReportedRun) -> Table:
     """The scores of a run, overall and by category."""
     categories = run.metrics.categories
     shown = largest(list(categories.items()), lambda each: _size(each[1]))
+    named = len(run.metrics.overall) > 1  # one is named by the caption
     rows = [
         (
-            metric,
-            "" if category is None else link(name(category), category=category),
+            "overall" if category is None else link(name(category), category=category),
+            *([metric] if named else []),
             f"{value.n:,}",
             metric_text(metric, value.value),
             interval_text(metric, value.ci_low, value.ci_high),
@@ -163,23 +164,28 @@ def metrics(run: ReportedRun) -> Table:
         for category, values in [(None, run.metrics.overall), *shown]
         for metric, value in values.items()
     ]
-    columns = ("metric", "category", "items", "value", "95 % interval")
-    return Table(f"Scores of run {run.run_id}", columns, rows, (2, 3, 4), more_largest(len(categories), ALL))
+    columns = ("category", *(["metric"] if named else []), "items", "value", "95 % interval")
+    what = "Scores" if named else next(iter(run.metrics.overall)).replace("_", " ").capitalize()
+    numbers = range(len(columns) - 3, len(columns))
+    more = more_largest(len(categories), ALL)
+    return Table(f"{what} of run {run.run_id}", columns, rows, numbers, more)
 
 
 def judged(run: ReportedRun) -> Table:
     """What the judge said how often, and how many texts were cut off."""
     counts = run.metrics.counts
     shown = sorted(largest(list(counts.items()), lambda each: (each[1], 0.0)))
-    rows = [(name(reason), f"{count:,}") for reason, count in shown]
+    rows: list[tuple[str, str | Markup]] = [(name(reason), f"{count:,}") for reason, count in shown]
     if others := sum(counts.values()) - sum(count for _, count in shown):
         rows.append((counted(len(counts) - len(shown), "other reason"), f"{others:,}"))
     if (found := run.metrics.truncated) is not None:
+        whose = "yes" if run.role == "run" else run.role
         rows += [
-            ("prompt cut to fit the context", "not known" if found.prompts is None else f"{found.prompts:,}"),
-            ("text cut off at max_new_tokens", f"{found.completions:,}"),
-            ("of these without the full score", f"{found.completions_below_one:,}"),
+            ("prompt cut to fit the context", found.prompts_said),
+            ("text cut off at max_new_tokens", _counted(found.completions, show="all", cut=whose)),
         ]
+        if found.completions:
+            rows.append(("of these without the full score", f"{found.completions_below_one:,}"))
     return Table(f"What the judge said of run {run.run_id}", ("judged", "items"), rows, (1,))
 
 
@@ -213,7 +219,7 @@ PROVENANCE = {
     "what": "name",
     "kind": "kind",
     "base model": "base_model",
-    "weights sha256": "model_sha256",
+    "weights sha256": "weights",
     "dataset": "dataset",
     "dataset sha256": "dataset_sha256",
     "judge": "judge",
@@ -237,7 +243,7 @@ def provenance(runs: Iterable[ReportedRun]) -> Table:
 def _recorded(field: str, value: str | None) -> str:
     if field in ("started_at", "finished_at"):
         return when(value)
-    return "not known" if value is None else value
+    return value or "not recorded"
 
 
 def _counted(number: int, **chosen: str) -> str | Markup:

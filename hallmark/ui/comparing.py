@@ -60,8 +60,6 @@ def compare(pages: ThePages, query: Annotated[ComparisonQuery, FromQuery()]) -> 
         "comparison.html",
         here="/compare",
         report=report,
-        query=query,
-        said=query.said,
         pair=_pair(before, after),
         plot=_plot(pages, report, before, after),
         **_tables(report, _pair(before, after)),

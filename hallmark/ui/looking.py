@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.errors import InputError, IntegrityError
 from core.text import counted
 from experiments.datasets import dataset_file
-from experiments.item_index import AnswerIndex, DatasetIndex, ItemFilter, outcomes
+from experiments.item_index import ALL, AnswerIndex, DatasetIndex, ItemFilter, outcomes
 from experiments.side_by_side import ItemAnswers, answers_to
+from golden.prompting import recorded_prompt
 from hallmark.ui.pages import Pages
 from registry import Registry, Run
 from registry.models import LARGEST
@@ -54,6 +55,17 @@ class ItemQuery(ItemFilter):
     def said(self) -> dict[str, str]:
         """The filter as a query."""
         return {name: value for name in ItemFilter.model_fields if (value := getattr(self, name))}
+
+
+def opened(query: ItemQuery, items: Items) -> ItemQuery:
+    """A filter; where the address chooses nothing, that of the items that got worse, or, of one run, that are
+    wrong.
+    """
+    if query.said or query.past is not None or query.until is not None:
+        return query
+    counts = outcomes(items.answers[0], items.answers[-1])
+    first = next((name for name in ("worse", "wrong") if counts.get(name)), ALL)
+    return query.model_copy(update={"show": first})
 
 
 def found_run(pages: Pages, run_id: str) -> Run:
@@ -189,9 +201,11 @@ def _with_text(pages: Pages, items: Items, text: str) -> np.ndarray:
     registry: Registry = pages.registry
     runs = tuple(answers.run.content_sha256 for answers in items.answers)
 
+    prompt = recorded_prompt(items.answers[0].run.manifest)
+
     def look() -> np.ndarray:
         each = [answers.with_text(text, registry) for answers in items.answers]
-        return np.unique(np.concatenate([items.dataset.with_text(text), *each]))
+        return np.unique(np.concatenate([items.dataset.with_text(text, prompt), *each]))
 
     return pages.prepared.get(("text", runs, text), f"what contains {text!r}", look)
 

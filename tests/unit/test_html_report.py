@@ -118,7 +118,7 @@ def test_the_page_begins_with_the_decision_and_says_what_got_worse(
         "golden-v1 better than base",
         "By category",
         "By difficulty",
-        "Scores of run",
+        "Answer correctness of run",
         "shown with JavaScript",
         "weights sha256",
         "The same runs give the same file.",
@@ -189,9 +189,23 @@ def test_a_run_alone_has_its_scores_and_what_is_wrong(place: Workspace, hostile:
     page = Page(written(place, hostile[1]))
     assert "Nothing was decided about this run." in page.text
     assert "What got worse" not in page.text
-    assert {of.get("value") for tag, of in page.tags if of.get("name") == "show"} == {"", "wrong", "right"}
+    assert {of.get("value") for tag, of in page.tags if of.get("name") == "show"} == {"all", "wrong", "right"}
+    said = " ".join(page.text.split())
+    command = f"hallmark report OTHER {hostile[1].run_id}"
+    assert f"nothing in it is compared. {command} compares it with another run on hostile-v1." in said
     assert any(str(of.get("href")).startswith("#show=wrong&after=") for _, of in page.tags)
     assert "<svg" in written(place, hostile[1]).decode()
+
+
+def test_a_run_that_was_decided_about_names_the_run_to_compare_it_with(
+    place: Workspace, golden: tuple[Run, Run]
+) -> None:
+    against = report_on(golden[1].run_id, place.registry).decided.against  # type: ignore[union-attr]
+    assert against == golden[0].run_id
+    alone = report_on(golden[1].run_id, place.registry).alone
+    assert alone is not None
+    assert f"`hallmark report {against} {golden[1].run_id}`" in alone
+    assert report_on(golden[1].run_id, place.registry, against).alone is None
 
 
 def test_a_score_that_is_no_share_has_no_plot() -> None:

@@ -70,10 +70,13 @@ def show_run(result: RunResult) -> None:
             out.print(f"found by  {found}", markup=False, soft_wrap=True, hanging=10)
         if (cut := result.truncated) is not None:
             below = f"{cut['completions_below_one']} of them without the full score"
-            completions = f"{counted(cut['completions'], 'completion')} at max_new_tokens ({below})"
-            number = cut["prompts"]
-            prompts = "an unknown number of prompts" if number is None else counted(number, "prompt")
-            out.print(f"cut off   {completions}, {prompts} to fit the context", soft_wrap=True, hanging=10)
+            completions = f"{counted(cut['completions'] or 0, 'completion')} at max_new_tokens ({below})"
+            prompts = (
+                "what ran the model says nothing of prompts"
+                if cut["prompts"] is None
+                else f"{counted(cut['prompts'], 'prompt')} to fit the context"
+            )
+            out.print(f"cut off   {completions}, {prompts}", soft_wrap=True, hanging=10)
     if ended := Counter(((run.predictions_meta or {}).get("ended_otherwise") or {}).values()):
         shown = ", ".join(f"{count} by {reason}" for reason, count in ended.most_common())
         out.print(f"ended     {shown}, as the server says", markup=False, soft_wrap=True, hanging=10)
