@@ -220,11 +220,11 @@ def add_review(
             removes the item. With `both_right` those that are right too; without any, those that the runs
             gave and did not get the full score for.
         note: why.
-        reviewer: who says it; None for the person at this terminal.
+        reviewer: who says it; None for the user of this process.
 
     Raises:
-        InputError: a run or the item is unknown, the runs are on different datasets, or nothing says which
-            other answer is right.
+        InputError: a run or the item is unknown, the runs are on different datasets, nothing says which
+            other answer is right, or the reviewer's name is none.
         ResourceError: home or registry are read-only.
 
     Example:
@@ -245,7 +245,7 @@ def add_review(
         [run.run_id for run in found],
         trace_id,
         verdict,
-        reviewer=reviewer or actor(),
+        reviewer=actor() if reviewer is None else reviewer,
         answers=answers,
         note=note,
     )

@@ -815,6 +815,7 @@ def review(
     *,
     answers: Sequence[str] = (),
     note: str = "",
+    reviewer: str | None = None,
 ) -> Reviewed:
     """Record what you say of a golden item after looking at what runs answered.
 
@@ -825,9 +826,11 @@ def review(
         answers: the right answers where the reference is wrong; what else is right where both are: without
             any, what the runs answered and did not get the full score for.
         note: why.
+        reviewer: who says it, up to 80 characters; None for the user of this process.
 
     Raises:
-        InputError: a run or the item is unknown, the verdict is none, or nothing says what else is right.
+        InputError: a run or the item is unknown, the verdict is none, or nothing says what else is right; or
+            the reviewer's name is none.
 
     Example:
         >>> hm.review(["20261124-1014", "20261124-1015"], "t3", "reference_wrong", answers=["7"]).reviewer
@@ -838,7 +841,13 @@ def review(
 
     looked_at = [runs] if isinstance(runs, str) or not isinstance(runs, Sequence) else runs
     return add_review(
-        [_run_id(run) for run in looked_at], item, verdict, open_workspace(), answers=answers, note=note
+        [_run_id(run) for run in looked_at],
+        item,
+        verdict,
+        open_workspace(),
+        answers=answers,
+        note=note,
+        reviewer=reviewer,
     )
 
 
