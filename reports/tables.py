@@ -34,6 +34,7 @@ class Table(NamedTuple):
         rows: the cells.
         numbers: which columns hold numbers, from 0.
         more: what to say below it; None for nothing.
+        stacked: whether its rows are blocks on a phone.
     """
 
     caption: str
@@ -41,6 +42,7 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str | Markup]]
     numbers: Sequence[int] = ()
     more: str | None = None
+    stacked: bool = False
 
 
 def link(text: str, **chosen: str) -> Markup:
@@ -72,6 +74,7 @@ def requirements(decision: GateDecision) -> Table:
         COLUMNS,
         [tuple(map(name, row)) for row in rows],
         (1, 2, 3, 4),
+        stacked=True,
     )
 
 
@@ -99,7 +102,7 @@ def overall(found: Comparison) -> Table:
         "got better",
         "got worse",
     )
-    return Table(f"Overall. p value: {found.test_name}", columns, [row], range(1, 9))
+    return Table(f"Overall. p value: {found.test_name}", columns, [row], range(1, 9), stacked=True)
 
 
 def groups(caption: str, found: Sequence[Group], field: str) -> Table:
