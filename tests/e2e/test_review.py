@@ -86,7 +86,7 @@ def test_from_a_look_at_two_runs_to_a_decision_on_the_revised_set(
     page.get_by_label("baseline").fill(base.run_id)
     page.get_by_label("candidate").fill(candidate.run_id)
     page.get_by_role("button", name="go through").click()
-    page.get_by_text("of them reviewed").wait_for()  # not the page that says that it is being prepared
+    page.get_by_text(" reviewed.").wait_for()  # not the page that says that it is being prepared
     assert_accessible(page)
     page.keyboard.press("j")
     page.locator("section.review").wait_for()
