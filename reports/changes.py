@@ -93,9 +93,9 @@ class Changes(Record):
         """What a judge that does not say where it found an answer said of the candidate's."""
         counted = list(self.said.items())
         named = counted if len(counted) == NAMED + 1 else counted[:NAMED]
-        found = [f"in {count:,} the judge said {what} of the candidate's answer" for what, count in named]
+        found = [f"in {count:,} the candidate's answer was judged {what}" for what, count in named]
         if others := sum(self.said.values()) - sum(count for _, count in named):
-            found.append(f"in {others:,} it said something else")
+            found.append(f"in {others:,} it was judged otherwise")
         return found
 
     def _by_cut(self) -> list[str]:

@@ -111,14 +111,15 @@ def form_of(pages: Pages, run_ids: Sequence[str], trace_id: str, reviewer: str) 
 
 
 @router.get("/review")
-def overview(pages: ThePages) -> Response:
-    """What can be gone through, and what was said."""
+def overview(pages: ThePages, then: Annotated[str, FromQuery(max_length=4_000)] = "") -> Response:
+    """Who reviews, what can be gone through, and what was said; `then`: where a person came from."""
     said = reviews(pages.registry)
     datasets = list(dict.fromkeys(each.dataset for each in said))
     return pages.show(
         "review.html",
         here="/review",
         user=actor(),
+        then=own_address(then),
         pairs=pages.registry.reviews.compared(OFFERED),
         datasets=[
             (

@@ -268,8 +268,8 @@ def test_what_got_worse_is_said_with_the_reason() -> None:
     assert many.sentences[0].endswith("Worse: 2 in a, 2 in b, 2 in c, 4 elsewhere.")
     silent = found.model_copy(update={"rungs": [], "cut": [], "said": {"wrong": 9, "empty": 1}})
     assert silent.sentences[1] == (
-        "Of the items that got worse: in 9 the judge said wrong of the candidate's answer; "
-        "in 1 the judge said empty of the candidate's answer."
+        "Of the items that got worse: in 9 the candidate's answer was judged wrong; "
+        "in 1 the candidate's answer was judged empty."
     )
     none = found.model_copy(update={"worse": 0})
     assert none.sentences == ["No item of 360 got worse; 141 got better."]

@@ -97,8 +97,11 @@ def test_what_is_said_is_recorded_with_who_and_the_next_item_follows(
 def test_a_person_says_who_reviews_and_it_is_recorded_as_given(place: Workspace, runs: list[RunRef]) -> None:
     client = client_of(place)
     assert f"reviewing as {actor()}" in client.get("/review").text
-    name = "Zoë O'Neill; =Ω"
-    fields = sent(client, runs, reviewer=f" {name} ", then=f"/review/items/t1?{asked(runs)}")
+    name, item = "Zoë O'Neill; =Ω", f"/review/items/t1?{asked(runs)}"
+    [change] = re.findall(r'href="(/review\?then=[^"]*)#who"', client.get(item).text)
+    [then] = re.findall(r'name="then" value="([^"]*)"', client.get(unescape(change)).text)
+    assert unescape(then) == item, "a person comes back to where they were"
+    fields = sent(client, runs, reviewer=f" {name} ", then=item)
     answer = client.post("/review/reviewer", data=fields, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, fields["then"])
     assert "SameSite=strict" in answer.headers["set-cookie"]
