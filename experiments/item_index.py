@@ -17,7 +17,7 @@ import numpy as np
 from core.config import Record
 from core.errors import InputError, IntegrityError
 from golden.lines import parse_line
-from golden.prompting import ResolvedPrompt
+from golden.prompting import ResolvedPrompt, recorded_prompt
 from golden.rendering import NO_SETTINGS, shown_examples
 from golden.schema import Item
 from inference.contract import CUT_OFF
@@ -185,6 +185,11 @@ class AnswerIndex:
             cut=np.array([trace_id in gone for trace_id in dataset.trace_ids], np.bool_),
             bands=Labels.of(bands.get(trace_id, NONE) for trace_id in dataset.trace_ids) if bands else None,
         )
+
+    @property
+    def prompt(self) -> ResolvedPrompt:
+        """What the model was shown beside each item."""
+        return recorded_prompt(self.run.manifest)
 
     def with_text(self, text: str, registry: Registry) -> Places:
         """The items whose answer contains a text, in whatever case."""

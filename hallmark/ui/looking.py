@@ -15,7 +15,6 @@ from core.text import counted
 from experiments.datasets import dataset_file
 from experiments.item_index import ALL, AnswerIndex, DatasetIndex, ItemFilter, outcomes
 from experiments.side_by_side import ItemAnswers, answers_to
-from golden.prompting import recorded_prompt
 from hallmark.ui.pages import Pages
 from registry import Registry, Run
 from registry.models import LARGEST
@@ -201,11 +200,9 @@ def _with_text(pages: Pages, items: Items, text: str) -> np.ndarray:
     registry: Registry = pages.registry
     runs = tuple(answers.run.content_sha256 for answers in items.answers)
 
-    prompt = recorded_prompt(items.answers[0].run.manifest)
-
     def look() -> np.ndarray:
         each = [answers.with_text(text, registry) for answers in items.answers]
-        return np.unique(np.concatenate([items.dataset.with_text(text, prompt), *each]))
+        return np.unique(np.concatenate([items.dataset.with_text(text, items.answers[0].prompt), *each]))
 
     return pages.prepared.get(("text", runs, text), f"what contains {text!r}", look)
 
