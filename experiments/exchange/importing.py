@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +16,6 @@ from core.config import Config, Record, validated
 from core.errors import InputError
 from core.files import (
     canonical_json,
-    sha256_bytes,
     sha256_file,
     sha256_json,
     write_json,
@@ -28,7 +30,7 @@ from experiments.config import DATASET_HELP, JUDGE_HELP, MODEL_HELP, nested
 from experiments.environment import environment, evaluation_sha256
 from experiments.exchange.matching import By, Matched, Refusal, match, proved
 from experiments.exchange.reading import PredictionsFile, read_predictions_file
-from experiments.exchange.rows import Answered, Format
+from experiments.exchange.rows import SAMPLES_EACH, Answered, Format
 from experiments.guarding import check_prompt
 from experiments.phases import export_dataset, judge_run, record_judged
 from experiments.plan import DatasetRef, dataset_ref
@@ -39,7 +41,7 @@ from golden.datasets import load_dataset
 from golden.prompting import PromptConfig, ResolvedPrompt, resolve_prompt
 from golden.schema import Item
 from inference.asking import weights_bytes
-from inference.contract import UNKNOWN, EngineUsed, GenerationConfig, PredictionMeta
+from inference.contract import UNKNOWN, EngineUsed, GenerationConfig, ImportedGeneration, PredictionMeta
 from inference.endpoint import served_name
 from inference.loading import tokenizer_sha256
 from judges import check_output, judge_fingerprint, judge_reference, load_judge, recorded_judge
@@ -50,7 +52,7 @@ LISTED = 1000
 """So many rows of each kind are listed; all are counted."""
 FACTS = ("reached_max_new_tokens", "truncated_prompts")
 """What is counted beside the predictions: which answers, and which prompts, were cut off."""
-LONGEST = "generation.max_new_tokens"
+LONGEST, TEMPERATURE = "generation.max_new_tokens", "generation.temperature"
 OF_TEXT = ("prompt.system", "prompt.instruction", "prompt.few_shot", "prompt.template_args", "prompt.date")
 OF_TURNS = ("prompt.system", "prompt.instruction", "prompt.few_shot")
 """What a prompt proves: as text that no chat template made, and as turns."""
@@ -59,17 +61,17 @@ ASKED = (
     "prompt.stop",
     "generation.engine",
     LONGEST,
-    "generation.temperature",
+    TEMPERATURE,
     "generation.top_p",
     "generation.seed",
     "generation.dtype",
 )
 """Conditions of a comparison that nothing but the file or a person can say. The others are the same for all
-imported predictions: one text per item, judged here.
+imported predictions: judged here.
 """
 KNOWABLE = (*ASKED, *FACTS)
-SAID_BESIDE = ("prompt.num_fewshot", "generation.output")
-"""What files of ours say too; it is never unknown."""
+SAID_BESIDE = ("prompt.num_fewshot", "generation.output", SAMPLES_EACH)
+"""What files say too; it is never unknown."""
 ALL = "all"
 Source = Literal["file", "given", "prompts"]
 
@@ -81,7 +83,7 @@ class ImportConfig(Config):
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
     judge: JudgeReference | None = Field(default=None, description=JUDGE_HELP)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
-    generation: GenerationConfig = Field(default_factory=GenerationConfig)
+    generation: ImportedGeneration = Field(default_factory=ImportedGeneration)
 
 
 class Setting(Record):
@@ -114,16 +116,18 @@ class PredictionsReport(Tabular, Record):
         judge: NAME@vN.
         matched_by: trace_id, prompt or order.
         items: how many the dataset has.
+        samples: how many predictions each of them has.
         rows: how many the file has.
         taken: how many items have a prediction.
         missing: items without a row; the first of them.
+        uneven: items with another number of predictions.
         doubled: rows of items that an earlier row answers.
         unknown_rows: rows of no item.
         bad: rows without a prediction.
-        counts: how many there are of each of these four.
+        counts: how many there are of each of these five.
         settings: what is known of how the predictions were made.
         unknown: what is not, of the conditions of a comparison.
-        preview: the first items with their predictions.
+        preview: the first items with their predictions; of several the first.
     """
 
     source: str
@@ -138,9 +142,11 @@ class PredictionsReport(Tabular, Record):
     judge: str
     matched_by: By
     items: int
+    samples: int
     rows: int
     taken: int
     missing: list[Refusal]
+    uneven: list[Refusal]
     doubled: list[Refusal]
     unknown_rows: list[Refusal]
     bad: list[Refusal]
@@ -151,20 +157,21 @@ class PredictionsReport(Tabular, Record):
 
     @property
     def blocked(self) -> bool:
-        """Whether nothing is recorded, since not every item has exactly one prediction."""
+        """Whether nothing is recorded, since not every item has all its predictions, each once."""
         return any(self.counts.values())
 
     def why_blocked(self) -> str:
         """The first rows and items that are at fault, in words."""
-        kinds = (self.bad, self.doubled, self.unknown_rows, self.missing)
+        kinds = (self.bad, self.doubled, self.unknown_rows, self.missing, self.uneven)
         found = [each for kind in kinds for each in kind[:3]]
         shown = "".join(f"\n  {each.where}: {each.reason}" for each in found)
         more = sum(self.counts.values()) - len(found)
         rest = f"\n  and {more:,} more" if more else ""
         counted = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items() if count)
         return (
-            f"{self.source}: does not hold each of the {self.items:,} items of {self.dataset} exactly once "
-            f"({counted}):{shown}{rest}\nNothing was recorded."
+            f"{self.source}: does not hold each of the {self.items:,} items of {self.dataset} "
+            f"{'exactly once' if self.samples == 1 else f'with {self.samples} samples'} ({counted}):"
+            f"{shown}{rest}\nNothing was recorded."
         )
 
     def table_caption(self) -> str:
@@ -206,20 +213,30 @@ class PreparedPredictions:
         """As NAME@vN."""
         return self.report.judge
 
-    def lines(self) -> Iterable[dict[str, str]]:
+    def lines(self) -> Iterator[dict[str, Any]]:
         """The lines of predictions.jsonl."""
-        return (
-            {"trace_id": trace_id, "prediction": row.prediction or ""} for trace_id, row in self.taken.items()
-        )
+        for trace_id, row in self.taken.items():
+            texts = list(row.predictions)
+            yield {
+                "trace_id": trace_id,
+                **({"prediction": texts[0]} if self.report.samples == 1 else {"predictions": texts}),
+            }
+
+    @cached_property
+    def predictions_sha256(self) -> str:
+        """Of predictions.jsonl."""
+        digest = hashlib.sha256()
+        for line in self.lines():
+            digest.update(canonical_json(line).encode() + b"\n")
+        return digest.hexdigest()
 
     def inference(self) -> dict[str, Any]:
         """What stands for the environment that made the predictions: the file, and what is not known of it.
         No fresh evaluation ever has it.
         """
-        lines = "".join(canonical_json(line) + "\n" for line in self.lines())
         return {
             "imported": self.file.sha256,
-            "predictions": sha256_bytes(lines.encode()),
+            "predictions": self.predictions_sha256,
             "unknown": self.report.unknown,
             **({"beside": dict(beside)} if (beside := self.file.content.beside) else {}),
         }
@@ -272,7 +289,11 @@ class PreparedPredictions:
     def meta(self, predictions: Path) -> PredictionMeta:
         """The content of predictions_meta.json."""
         known = {setting.name: setting.value for setting in self.report.settings}
-        cut = [trace_id for trace_id, row in self.taken.items() if row.cut_off]
+        cut = {
+            trace_id: [number for number, cut in enumerate(row.cut_off) if cut]
+            for trace_id, row in self.taken.items()
+            if any(row.cut_off)
+        }
         directory = self.model.path
         return PredictionMeta(
             generation={},
@@ -285,7 +306,8 @@ class PreparedPredictions:
             prompt_tokens=0,
             completion_tokens=0,
             truncated_prompts=[],
-            reached_max_new_tokens=cut,
+            reached_max_new_tokens=list(cut),
+            cut_samples=cut if self.report.samples > 1 else {},
             batch_size_used=0,
             predictions_sha256=sha256_file(predictions),
             timing={},
@@ -346,34 +368,43 @@ def prepare_predictions(
     prompt = resolve_prompt(config.prompt)
     check_prompt(prompt, dataset)
     items = list(dataset.items())
-    matched = match(read.content.rows, items, config.prompt.instruction)
+    wanted = config.generation.samples if SAMPLES_EACH in {**told, **given} else None
+    matched = match(read.content.rows, items, config.prompt.instruction, wanted)
+    generation = validated(
+        ImportedGeneration, {**config.generation.model_dump(), "samples": matched.samples}, str(path)
+    )
     sources: dict[str, Source] = {
         **dict.fromkeys(told, "file"),
         **dict.fromkeys(_named(given, known), "given"),
     }
+    if matched.samples > 1 and TEMPERATURE not in {**told, **given}:
+        _check_drawn(known)
+        sources.pop(TEMPERATURE, None)
     if matched.is_whole:
         sources = {**_proved(path, matched, items, prompt, sources), **sources}
-        if all(row.cut_off is not None for row in matched.taken.values()):
+        if all(None not in row.cut_off for row in matched.taken.values()):
             sources["reached_max_new_tokens"] = "file"
-    if "reached_max_new_tokens" in known and (cut := [row for row in matched.taken.values() if row.cut_off]):
+    cut = [row for row in matched.taken.values() if any(row.cut_off)]
+    if cut and "reached_max_new_tokens" in known:
         raise InputError(
             f"{path}: {cut[0].where}: its answer was cut off, and --known reached_max_new_tokens says that "
             "none was. Leave it out."
         )
-    if "generation.temperature" in sources and config.generation.temperature == 0:
+    if TEMPERATURE in sources and generation.temperature == 0:
         for name in ("generation.top_p", "generation.seed"):  # nothing is drawn
-            sources.setdefault(name, sources["generation.temperature"])
+            sources.setdefault(name, sources[TEMPERATURE])
     sources = {name: source for name, source in sources.items() if name not in stated.foreign}
     model = _model(config.model, workspace)
-    taken = {item.trace_id: matched.taken[item.trace_id] for item in items if item.trace_id in matched.taken}
-    every = {"prompt": prompt.conditions(), "generation": config.generation.model_dump(mode="json")}
+    taken = matched.taken
+    every = {"prompt": prompt.conditions(), "generation": generation.model_dump(mode="json")}
 
     def value(name: str) -> Any:
         part, _, rest = name.partition(".")
-        return every[part][rest] if rest else sum(bool(row.cut_off) for row in taken.values())
+        return every[part][rest] if rest else sum(map(bool, chain(*(row.cut_off for row in taken.values()))))
 
     kinds = {
         "missing": matched.missing,
+        "uneven": matched.uneven,
         "doubled": matched.doubled,
         "unknown": matched.unknown,
         "bad": matched.bad,
@@ -391,9 +422,11 @@ def prepare_predictions(
         judge=judge_reference(judge),
         matched_by=matched.by,
         items=len(items),
+        samples=matched.samples,
         rows=len(read.content.rows),
         taken=len(taken),
         missing=matched.missing[:LISTED],
+        uneven=matched.uneven[:LISTED],
         doubled=matched.doubled[:LISTED],
         unknown_rows=matched.unknown[:LISTED],
         bad=matched.bad[:LISTED],
@@ -415,7 +448,7 @@ def prepare_predictions(
         model=model,
         dataset=dataset_ref(dataset, len(items)),
         prompt=prompt,
-        generation=config.generation,
+        generation=generation,
         judge_fingerprint=judge_fingerprint(judge),
         taken=taken,
     )
@@ -431,7 +464,7 @@ def _check_hashes(prepared: PreparedPredictions) -> None:
     said = prepared.file.content.stated.hashes
     found = {
         "dataset_sha256": prepared.dataset.sha256,
-        "predictions_sha256": prepared.inference()["predictions"],
+        "predictions_sha256": prepared.predictions_sha256,
     }
     if served_name(said.get("model", "")) is None:
         found["model_sha256"] = prepared.model.sha256
@@ -457,7 +490,7 @@ def record_predictions(prepared: PreparedPredictions, workspace: Workspace) -> R
         workspace: its registry records the run.
 
     Raises:
-        InputError: not every item has exactly one prediction; names the rows. Also `JudgeError`.
+        InputError: not every item has all its predictions, each once; names the rows. Also `JudgeError`.
         IntegrityError: the dataset's file changed meanwhile.
         ResourceError: home or registry are read-only.
     """
@@ -515,9 +548,8 @@ def _check_names(given: Mapping[str, Any], known: Sequence[str]) -> None:
     if wrong := [name for name in known if name not in (*KNOWABLE, ALL)]:
         some = f"{ALL}, or some of {', '.join(KNOWABLE)}"
         raise InputError(f"--known {wrong[0]}: expected {some}.{did_you_mean(wrong[0], KNOWABLE)}")
-    fixed = ("generation.samples", "generation.endpoint")
-    if wrong := [name for name in fixed if name in given]:
-        raise InputError(f"{wrong[0]}: is not for imported predictions, which have one text per item")
+    if "generation.endpoint" in given:
+        raise InputError("generation.endpoint: is not for imported predictions, which were made already")
 
 
 def _check_agreement(path: Path, told: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -556,6 +588,15 @@ def _check_defaults(
                 f"{path}: says {name} = {told[name]!r}, and --known {name} says {default!r}, its default. "
                 "Leave it out, if the file is right."
             )
+
+
+def _check_drawn(known: Sequence[str]) -> None:
+    """Raises an InputError where several samples are said to be greedy by leaving out how they were drawn."""
+    if TEMPERATURE in known:
+        raise InputError(
+            f"--known {TEMPERATURE}: by its default nothing is drawn, and each item has several samples. "
+            f"Give the number: --set {TEMPERATURE}=0.7"
+        )
 
 
 def _named(given: Mapping[str, Any], known: Sequence[str]) -> set[str]:
@@ -603,7 +644,7 @@ def _preview(items: Sequence[Item], taken: Mapping[str, Answered]) -> list[dict[
             "trace_id": item.trace_id,
             "question": item.question,
             "reference": item.reference,
-            "prediction": taken[item.trace_id].prediction or "",
+            "prediction": taken[item.trace_id].predictions[0],
         }
         for item in found
     ]

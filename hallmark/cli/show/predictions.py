@@ -39,12 +39,14 @@ def show_predictions(report: PredictionsReport) -> None:
     if report.unknown:
         out.print(Text.assemble(("unknown: ", "yellow"), ", ".join(report.unknown)), soft_wrap=True)
     taken = f"{report.taken:,} of {counted(report.items, 'item')} of {report.dataset}"
-    out.print(Text.assemble(("taken: ", "green"), taken))
+    each = f", {report.samples} samples each" if report.samples > 1 else ""
+    out.print(Text.assemble(("taken: ", "green"), taken, each))
     kinds = {
         "without a prediction": ("bad", report.bad),
         "doubled": ("doubled", report.doubled),
         "of no item": ("unknown", report.unknown_rows),
         "missing": ("missing", report.missing),
+        "with another number of samples": ("uneven", report.uneven),
     }
     for title, (kind, rows) in kinds.items():
         _show_rows(title, report.counts[kind], rows)
