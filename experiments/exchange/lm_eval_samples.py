@@ -151,8 +151,6 @@ def _stated(path: Path, kwargs: list[dict[str, Any] | None], results: Mapping[st
         return of_ours(about)
     asked_with = (kwargs[0] if len(kwargs) == 1 else None) or {}
     settings, foreign, greedy = of_sampling(asked_with, asked_with.get("do_sample"))
-    if settings.get("generation.temperature"):
-        settings.setdefault("generation.top_p", 1.0)
     foreign |= foreign_arguments(asked_with, (*MAPPED, "do_sample"), greedy)
     if (tokens := asked_with.get("max_gen_toks")) is not None:
         (settings if is_count(tokens) else foreign)["generation.max_new_tokens"] = tokens
@@ -174,6 +172,8 @@ def _stated(path: Path, kwargs: list[dict[str, Any] | None], results: Mapping[st
     if (model := config.get("model")) is not None:
         engine = ENGINES.get(str(model))
         (settings if engine else foreign)["generation.engine"] = engine or str(model)
+        if engine == "vllm" and settings.get("generation.temperature"):  # others have the model's own
+            settings.setdefault("generation.top_p", 1.0)
     dtype = config.get("model_dtype") or arguments.get("dtype") or "auto"
     if dtype != "auto":
         plain = str(dtype).removeprefix("torch.")
