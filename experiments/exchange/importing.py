@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -23,12 +23,25 @@ from core.files import (
 )
 from core.judge_reference import JudgeReference
 from core.sealed import seal
-from core.suggestions import did_you_mean
 from core.tabular import Row as TableRow
 from core.tabular import Tabular
 from experiments.config import DATASET_HELP, JUDGE_HELP, MODEL_HELP, nested
 from experiments.environment import environment, evaluation_sha256
-from experiments.exchange.matching import By, Matched, Refusal, match, proved
+from experiments.exchange.known import (
+    FACTS,
+    KNOWABLE,
+    SAID_BESIDE,
+    TEMPERATURE,
+    Source,
+    check_agreement,
+    check_defaults,
+    check_drawn,
+    check_foreign,
+    check_names,
+    named,
+    shown_by_prompts,
+)
+from experiments.exchange.matching import By, Refusal, match
 from experiments.exchange.reading import PredictionsFile, read_predictions_file
 from experiments.exchange.rows import SAMPLES_EACH, Answered, Format
 from experiments.guarding import check_prompt
@@ -50,30 +63,6 @@ from registry import Registry
 PREVIEW = 3
 LISTED = 1000
 """So many rows of each kind are listed; all are counted."""
-FACTS = ("reached_max_new_tokens", "truncated_prompts")
-"""What is counted beside the predictions: which answers, and which prompts, were cut off."""
-LONGEST, TEMPERATURE = "generation.max_new_tokens", "generation.temperature"
-OF_TEXT = ("prompt.system", "prompt.instruction", "prompt.few_shot", "prompt.template_args", "prompt.date")
-OF_TURNS = ("prompt.system", "prompt.instruction", "prompt.few_shot")
-"""What a prompt proves: as text that no chat template made, and as turns."""
-ASKED = (
-    *OF_TEXT,
-    "prompt.stop",
-    "generation.engine",
-    LONGEST,
-    TEMPERATURE,
-    "generation.top_p",
-    "generation.seed",
-    "generation.dtype",
-)
-"""Conditions of a comparison that nothing but the file or a person can say. The others are the same for all
-imported predictions: judged here.
-"""
-KNOWABLE = (*ASKED, *FACTS)
-SAID_BESIDE = ("prompt.num_fewshot", "generation.output", SAMPLES_EACH)
-"""What files say too; it is never unknown."""
-ALL = "all"
-Source = Literal["file", "given", "prompts"]
 
 
 class ImportConfig(Config):
@@ -337,7 +326,7 @@ def prepare_predictions(
             predictions were made, as far as a person knows it. None means not given.
         workspace: its registry knows the datasets and the registered models.
         format: None to find it.
-        columns: of a plain file: `trace_id`, `prediction`, `prompt`, `cut_off` -> column.
+        columns: of a plain file: `trace_id`, `sample`, `prediction`, `prompt`, `cut_off` -> column.
         known: names of settings that had their defaults, or the values given; and of facts that did not
             occur, as in reached_max_new_tokens; or `all`.
 
@@ -351,16 +340,16 @@ def prepare_predictions(
     stated = read.content.stated
     given = {name: value for name, value in settings.items() if value is not None}
     told = {name: value for name, value in stated.settings.items() if name in (*KNOWABLE, *SAID_BESIDE)}
-    _check_names(given, known)
-    _check_agreement(path, told, given)
-    _check_foreign(path, stated.foreign, (*_named(given, ()), *known))
+    check_names(given, known)
+    check_agreement(path, told, given)
+    check_foreign(path, stated.foreign, (*named(given, ()), *known))
     values = {
         name: value
         for name, value in told.items()
         if name not in FACTS and (name, value) != ("prompt.few_shot", None)
     }
     config = validated(ImportConfig, nested({**values, **given}), "settings")
-    _check_defaults(path, told, given, known)
+    check_defaults(path, told, given, known)
     dataset = load_dataset(config.dataset)
     judge = load_judge(config.judge or dataset.judge)
     check_output(judge, config.generation.output)
@@ -370,18 +359,17 @@ def prepare_predictions(
     items = list(dataset.items())
     wanted = config.generation.samples if SAMPLES_EACH in {**told, **given} else None
     matched = match(read.content.rows, items, config.prompt.instruction, wanted)
-    generation = validated(
-        ImportedGeneration, {**config.generation.model_dump(), "samples": matched.samples}, str(path)
-    )
+    settled = nested({**values, **given, SAMPLES_EACH: matched.samples})
+    generation = validated(ImportConfig, settled, str(path)).generation
     sources: dict[str, Source] = {
         **dict.fromkeys(told, "file"),
-        **dict.fromkeys(_named(given, known), "given"),
+        **dict.fromkeys(named(given, known), "given"),
     }
     if matched.samples > 1 and TEMPERATURE not in {**told, **given}:
-        _check_drawn(known)
+        check_drawn(known)
         sources.pop(TEMPERATURE, None)
     if matched.is_whole:
-        sources = {**_proved(path, matched, items, prompt, sources), **sources}
+        sources = {**shown_by_prompts(path, matched, items, prompt, sources), **sources}
         if all(None not in row.cut_off for row in matched.taken.values()):
             sources["reached_max_new_tokens"] = "file"
     cut = [row for row in matched.taken.values() if any(row.cut_off)]
@@ -542,99 +530,6 @@ def _model(reference: str, workspace: Workspace) -> ResolvedModel:
     if not name:
         raise InputError(f"{reference}: name the model, as in {reference}llama3")
     return ResolvedModel(reference=reference, path=None, sha256=sha256_json({"imported of endpoint": name}))
-
-
-def _check_names(given: Mapping[str, Any], known: Sequence[str]) -> None:
-    if wrong := [name for name in known if name not in (*KNOWABLE, ALL)]:
-        some = f"{ALL}, or some of {', '.join(KNOWABLE)}"
-        raise InputError(f"--known {wrong[0]}: expected {some}.{did_you_mean(wrong[0], KNOWABLE)}")
-    if "generation.endpoint" in given:
-        raise InputError("generation.endpoint: is not for imported predictions, which were made already")
-
-
-def _check_agreement(path: Path, told: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raises an InputError where a file says otherwise than a person."""
-    for name in told.keys() & given.keys():
-        one, other = told[name], given[name]
-        if one != other and str(one) != str(other):
-            raise InputError(
-                f"{path}: says {name} = {one!r}, and {other!r} is given. Leave it out, if the file is right."
-            )
-
-
-def _check_foreign(path: Path, foreign: Mapping[str, Any], claimed: Iterable[str]) -> None:
-    """Raises an InputError where a person says something of a setting of which a file says what no value of
-    ours says.
-    """
-    for name in claimed:
-        if name in foreign:
-            raise InputError(
-                f"{path}: says {name} = {foreign[name]!r}, which is no value that runs here can have, so it "
-                "stays unknown. Leave the option out."
-            )
-
-
-def _check_defaults(
-    path: Path, told: Mapping[str, Any], given: Mapping[str, Any], known: Sequence[str]
-) -> None:
-    """Raises an InputError where a file says otherwise than the defaults that a person says it had."""
-    usual = {"prompt": PromptConfig().model_dump(), "generation": GenerationConfig().model_dump()}
-    for name in known:
-        part, _, rest = name.partition(".")
-        if not rest or name not in told or name in given or name == LONGEST:
-            continue
-        if told[name] != (default := usual[part][rest]):
-            raise InputError(
-                f"{path}: says {name} = {told[name]!r}, and --known {name} says {default!r}, its default. "
-                "Leave it out, if the file is right."
-            )
-
-
-def _check_drawn(known: Sequence[str]) -> None:
-    """Raises an InputError where several samples are said to be greedy by leaving out how they were drawn."""
-    if TEMPERATURE in known:
-        raise InputError(
-            f"--known {TEMPERATURE}: by its default nothing is drawn, and each item has several samples. "
-            f"Give the number: --set {TEMPERATURE}=0.7"
-        )
-
-
-def _named(given: Mapping[str, Any], known: Sequence[str]) -> set[str]:
-    """The conditions that a person says something of. The longest completion has no default that could be
-    meant.
-
-    Raises:
-        InputError: it is said to be known, and no number is given.
-    """
-    named = {name for name in KNOWABLE if any(_is_part(each, name) for each in given)}
-    if LONGEST in known and LONGEST not in given:
-        raise InputError(f"--known {LONGEST}: has no default. Give the number: --max-new-tokens N")
-    return named | (set(KNOWABLE) - {LONGEST} if ALL in known else set(known))
-
-
-def _is_part(name: str, of: str) -> bool:
-    return name == of or name.startswith(f"{of}.")
-
-
-def _proved(
-    path: Path, matched: Matched, items: Sequence[Item], prompt: ResolvedPrompt, sources: Mapping[str, Source]
-) -> dict[str, Source]:
-    """What the file's prompts prove of how the model was asked.
-
-    Raises:
-        InputError: they show that it was asked otherwise than is said.
-    """
-    proof, otherwise = proved(matched.taken, items, prompt)
-    if otherwise is not None:
-        if said := [name for name in OF_TURNS if sources.get(name) == "given"]:
-            row = matched.taken[otherwise]
-            raise InputError(
-                f"{path}: {row.where}: item {otherwise} was asked otherwise than {', '.join(said)} would "
-                "have it. Give these settings as they were, or leave them out."
-            )
-        return {}
-    names = OF_TEXT if proof == "text" else OF_TURNS if proof == "turns" else ()
-    return dict.fromkeys(names, "prompts")
 
 
 def _preview(items: Sequence[Item], taken: Mapping[str, Answered]) -> list[dict[str, str]]:

@@ -22,12 +22,8 @@ from core.files import canonical_json, read_json
 from core.text import whole_characters
 from evaluation.gate import GateConfig
 from experiments.comparing import compare_runs
-from experiments.exchange.importing import (
-    KNOWABLE,
-    PreparedPredictions,
-    prepare_predictions,
-    record_predictions,
-)
+from experiments.exchange.importing import PreparedPredictions, prepare_predictions, record_predictions
+from experiments.exchange.known import KNOWABLE
 from experiments.exchange.reading import read_predictions_file
 from experiments.promoting import promote_run
 from experiments.references import TINY_BASE_DIRECTORY

@@ -359,3 +359,34 @@ def test_the_command_says_how_many_samples_it_takes(
     assert done.returncode == 0, done.stderr
     assert "taken: 4 of 4 items of small-v1, 3 samples each" in done.stdout
     assert "pass@3" in done.stdout
+
+
+@pytest.mark.parametrize(("engine", "unknown"), [("hf", True), ("vllm", False)])
+def test_of_drawn_samples_a_top_p_that_is_not_said_is_the_models_own_or_that_of_the_engine(
+    engine: str, unknown: bool, tmp_path: Path, place: Workspace, dataset: Path, items: list[Item]
+) -> None:
+    results = lm_eval_results(tmp_path)
+    results.write_text(results.read_text().replace('"hf"', f'"{engine}"'))
+    samples = [lm_eval_sample(n, item, *TEXTS[item.trace_id]) for n, item in enumerate(items)]
+    for sample in samples:
+        sample["arguments"]["gen_args_0"]["arg_1"].update(do_sample=True, temperature=0.7)
+    report = looked_at(lm_eval_file(tmp_path, samples), dataset, place).report
+    assert ("generation.top_p" in report.unknown) is unknown
+    assert "generation.seed" in report.unknown
+    given = {setting.name: setting.value for setting in report.settings}
+    assert given["generation.temperature"] == 0.7
+
+
+def test_settings_that_go_together_may_be_known_in_part(
+    tmp_path: Path, place: Workspace, dataset: Path
+) -> None:
+    report = looked_at(listed(tmp_path), dataset, place, {"generation.top_p": 0.9}).report
+    assert "generation.temperature" in report.unknown
+    assert "generation.top_p" not in report.unknown
+    run = recorded_run(place, dataset=str(dataset))
+    (path,) = export_run(run.run_id, tmp_path / "run.json", place.registry)
+    ours, served = '"generation.engine":"transformers"', '"generation.engine":"openai"'
+    path.write_text(path.read_text().replace(ours, served))  # as of a run whose endpoint no export names
+    assert looked_at(path, dataset, place).generation.engine == "openai"
+    with pytest.raises(InputError, match="generation.samples: Input should be less"):
+        looked_at(listed(tmp_path, dict.fromkeys(TEXTS, ["1"] * 1025)), dataset, place)
