@@ -105,7 +105,7 @@ def _matched(
 ) -> Matched:
     made = Matched(by)
     claimed: dict[str, Rows] = {}
-    spoilt: set[str] = set()
+    spoilt: set[str | None] = set()  # items of rows that are bad; nothing more is said of them
     known = {item.trace_id: item for item in items}
     for number, row in enumerate(rows):
         trace_id = find(number, row)
@@ -116,22 +116,22 @@ def _matched(
         if problem is not None:
             of = f" (item {trace_id})" if trace_id else ""
             made.bad.append(Refusal(where=row.where + of, reason=problem))
-        if trace_id is None:
-            if problem is None:
-                made.unknown.append(Refusal(where=row.where, reason=_why_unknown(by, row)))
+            spoilt.add(trace_id)
+        elif trace_id is None:
+            made.unknown.append(Refusal(where=row.where, reason=_why_unknown(by, row)))
         elif twin is not None:
             reason = f"answers item {trace_id}, as {twin.where} does"
             made.doubled.append(Refusal(where=row.where, reason=reason))
         else:
             claimed.setdefault(trace_id, {})[row.sample] = row
-            if problem is not None:
-                spoilt.add(trace_id)
     for place, item in enumerate(items, start=1):
-        if item.trace_id not in claimed:
+        if item.trace_id in spoilt:
+            continue
+        if item.trace_id in claimed:
+            made.taken[item.trace_id] = _joined(claimed[item.trace_id])
+        else:
             reason = f"number {place} of the dataset has no row"
             made.missing.append(Refusal(where=f"item {item.trace_id}", reason=reason))
-        elif item.trace_id not in spoilt:
-            made.taken[item.trace_id] = _joined(claimed[item.trace_id])
     _count_samples(made, claimed, samples)
     return made
 

@@ -284,7 +284,8 @@ def test_a_bad_row_of_a_sample_is_named(
     change(rows)
     path = write_lines(tmp_path / "rows.jsonl", rows)
     report = looked_at(path, dataset, place, columns={"sample": "sample"}).report
-    assert (where, reason) in [(each.where, each.reason) for each in (*report.bad, *report.doubled)]
+    found = (*report.bad, *report.doubled, *report.missing)
+    assert [(each.where, each.reason) for each in found] == [(where, reason)]
 
 
 @pytest.mark.parametrize(

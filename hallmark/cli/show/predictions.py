@@ -33,7 +33,8 @@ def show_predictions(report: PredictionsReport) -> None:
         out.print(Text(f"item {number}", "bold"))
         for name in ("question", "reference", "prediction"):
             text = visible_lines(cut(answer[name], LONGEST))
-            line = Text.assemble((f"{name}: ", "dim"), text)
+            of = f" 1 of {report.samples}" if name == "prediction" and report.samples > 1 else ""
+            line = Text.assemble((f"{name}{of}: ", "dim"), text)
             out.print(Padding(line, (0, 0, 0, 2), expand=False))
     _show_settings(report.settings)
     if report.unknown:
