@@ -51,6 +51,10 @@ MAPPED = {
     "until": "prompt.stop",
 }
 """Arguments of generation, and our settings that say them."""
+LIKELIHOODS = (
+    "has log-likelihoods, and not how many tokens they are of, which judges of log-probabilities read; texts "
+    "are expected"
+)
 IDS = ("trace_id", *USUAL_NAMES["trace_id"])
 
 
@@ -102,9 +106,11 @@ def _row(where: str, value: Mapping[str, Any]) -> tuple[Answered, dict[str, Any]
         "texts": [text for text in doc.values() if isinstance(text, str)],
     }
     answers = value.get("resps")
+    if _are_likelihoods(answers):
+        return Answered(where, problem=f"resps: {LIKELIHOODS}", **fields), None
     if len(requests) > 1 or not (isinstance(answers, list) and len(answers) == 1):
         count = len(answers) if isinstance(answers, list) else 0
-        problem = f"resps: has {count} requests, as of log-likelihoods; one is expected"
+        problem = f"resps: has {count} requests; one is expected"
         return Answered(where, problem=problem, **fields), None
     texts = answers[0] if isinstance(answers[0], list) else [answers[0]]  # of several repeats each
     if not texts:
@@ -115,6 +121,12 @@ def _row(where: str, value: Mapping[str, Any]) -> tuple[Answered, dict[str, Any]
         return Answered(where, problem=str(error), **fields), None
     said = [Said(f"resps.0.{n}", *each) for n, each in enumerate(zip(texts, cuts, strict=True))]
     return answered(where, said, **fields), requests[0][1] if requests else None
+
+
+def _are_likelihoods(answers: Any) -> bool:
+    """Whether a document's answers are (log-likelihood, is greedy) and no texts."""
+    first = answers[0] if isinstance(answers, list) and answers else None
+    return isinstance(first, list) and bool(first) and isinstance(first[0], list)
 
 
 def _requests(arguments: Any) -> list[Any]:

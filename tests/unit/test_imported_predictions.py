@@ -24,6 +24,7 @@ from evaluation.gate import GateConfig
 from experiments.comparing import compare_runs
 from experiments.exchange.importing import PreparedPredictions, prepare_predictions, record_predictions
 from experiments.exchange.known import KNOWABLE
+from experiments.exchange.lm_eval_samples import LIKELIHOODS
 from experiments.exchange.reading import read_predictions_file
 from experiments.promoting import promote_run
 from experiments.references import TINY_BASE_DIRECTORY
@@ -372,9 +373,12 @@ def test_log_likelihoods_are_no_predictions(
 ) -> None:
     samples = [lm_eval_sample(n, item, "1") for n, item in enumerate(items)]
     samples[0]["resps"] = [[["-1.5", "False"]], [["-2.5", "False"]]]
+    samples[1]["resps"] = [[["-1.5", "False"]]]
+    samples[2]["resps"] = [["1"], ["2"]]
     report = looked_at(lm_eval_file(tmp_path, samples), dataset, place).report
     assert [each.reason for each in report.bad] == [
-        "resps: has 2 requests, as of log-likelihoods; one is expected"
+        *[f"resps: {LIKELIHOODS}"] * 2,
+        "resps: has 2 requests; one is expected",
     ]
 
 
