@@ -965,7 +965,7 @@ def import_predictions(
 
     Args:
         file: samples of lm-evaluation-harness, a log of inspect_ai, the output of an OpenAI batch, or JSONL,
-            CSV or Parquet with a row per item.
+            CSV or Parquet with a row per item, or per sample of it.
         model: whose predictions they are; see `evaluate`.
         dataset: see `evaluate`.
         judge: see `evaluate`.
@@ -976,7 +976,8 @@ def import_predictions(
         known: names of settings that had the values given here, or else their defaults; `all` for every one.
 
     Raises:
-        InputError: not every item has exactly one prediction; or see `evaluate`.
+        InputError: not every item has exactly one prediction, or as many samples as the others; or see
+            `evaluate`.
 
     Example:
         >>> hm.import_predictions("samples_golden-v1_2026-11-24T10-15-00.jsonl", "tiny-base").score
