@@ -18,7 +18,7 @@ import pytest
 from core.errors import InputError
 from core.text import visible, visible_lines
 from evaluation.gate import GateConfig
-from evaluation.metrics import Metric, MetricsSnapshot
+from evaluation.metrics import Metric, MetricsSnapshot, Truncation
 from evaluation.plots import draw_scores
 from experiments.promoting import promote_run
 from experiments.run_checking import check_runs
@@ -28,10 +28,10 @@ from experiments.workspace import Workspace
 from registry import Run
 from reports.beside import with_report
 from reports.changes import Changes, InCommon
-from reports.collecting import report_on
+from reports.collecting import report_on, reported_run
 from reports.formats import write_report
 from reports.html import CHUNK, write_html
-from reports.tables import link
+from reports.tables import judged, link, provenance
 from reports.templating import environment
 from tests.conftest import CommandLine
 from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
@@ -206,6 +206,21 @@ def test_a_run_that_was_decided_about_names_the_run_to_compare_it_with(
     assert alone is not None
     assert f"`hallmark report {against} {golden[1].run_id}`" in alone
     assert report_on(golden[1].run_id, place.registry, against).alone is None
+
+
+def test_what_nobody_here_knows_is_said_with_the_reason(place: Workspace, golden: tuple[Run, Run]) -> None:
+    run = reported_run(golden[0], place.registry, "run")
+    for manifest, why in (
+        ({}, "known to the endpoint only"),
+        ({"imported": {"file": "a.jsonl"}}, "not in the file that the predictions were imported from"),
+    ):
+        unknown = run.model_copy(update={"model_sha256": None, "manifest": manifest})
+        assert ("weights sha256", why) in provenance([unknown]).rows
+    cut = Truncation(prompts=None, completions=3, completions_below_one=2)
+    metrics = run.metrics.model_copy(update={"truncated": cut})
+    rows = judged(run.model_copy(update={"metrics": metrics})).rows
+    assert ("prompt cut to fit the context", "what ran the model does not say") in rows
+    assert ("text cut off at max_new_tokens", link("3", show="all", cut="yes")) in rows
 
 
 def test_a_score_that_is_no_share_has_no_plot() -> None:
