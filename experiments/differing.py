@@ -52,7 +52,7 @@ class RunDiff(Tabular, BaseModel):
     def headline(self) -> str:
         """The answer in a line."""
         if not self.differing:
-            return f"IDENTICAL: {self.items:,} of {counted(self.items, 'answer')} are the same"
+            return f"IDENTICAL: all {counted(self.items, 'answer is', 'answers are')} the same"
         margins = [each.margin for each in self.differing if each.margin is not None]
         most = f"; the largest top-2 margin at a first difference is {max(margins):.2g}" if margins else ""
         return f"{len(self.differing)} of {counted(self.items, 'answer')} differ{most}"
