@@ -80,9 +80,11 @@ class WarmProcesses:
     def __init__(self, modules: Sequence[str], python: str = sys.executable) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         elsewhere = {} if python == sys.executable else {"PYTHONPATH": str(ROOT)}
+        # A console of rich that is made while a module is imported keeps the width that it finds.
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         with theirs:
             self.server = subprocess.Popen(
-                [python, "-P", __file__, *modules], stdin=theirs, env={**os.environ, **elsewhere}
+                [python, "-P", __file__, *modules], stdin=theirs, env={**environment, **elsewhere}
             )
 
     def start(

@@ -219,7 +219,7 @@ def test_the_command_line_judges_again_and_says_from_what(place: Workspace, data
     shown = hallmark("runs", "show", document["run_id"]).stdout
     assert f"predictions of run {first.run_id}" in shown
     assert "1 correct, 1 empty, 2 wrong" in shown
-    assert "1 completions at max_new_tokens (1 of them without the full score)" in shown
+    assert "1 completion at max_new_tokens (1 of them without the full score)" in shown
     assert json.loads(hallmark("rejudge", first.run_id, "--judge", "exact_match@v1", "--json").stdout)[
         "reused"
     ]
