@@ -15,7 +15,7 @@ from core.tensors import nonfinite_tensors, refuse_nonfinite
 from golden.schema import Item
 from golden.tokenizer import load_tokenizer
 from inference.asking import Asking
-from inference.batching import Prompt, is_routed, positions_depend_on_rows, probed
+from inference.batching import Prompt, is_routed, keeps_everything, positions_depend_on_rows, probed
 from inference.contract import EngineUsed, PredictSpec
 from inference.engines.base import Note, Request
 from inference.engines.vllm_loading import check_gpu, installed_build, load_vllm, set_variables
@@ -64,8 +64,8 @@ class VllmEngine:
     tokens.
 
     On a CPU, in float32, a token is decided by its request alone: where the rows beside it could decide, as
-    between two logits that are nearly tied, the model is asked again without them. A log-probability is
-    computed with nothing beside it. On a GPU vLLM's batch-invariant kernels see to both.
+    between two logits that are nearly tied, the model is asked again without them. On a GPU vLLM's
+    batch-invariant kernels see to it. A log-probability is computed with nothing beside it.
 
     Args:
         spec: the job.
@@ -113,7 +113,8 @@ class VllmEngine:
 
             self.watched = Watched()
             processors = [watching(self.watched, settings)]
-        self.engine = load_vllm(self.spec, self.build, length, processors)
+        shares = not self.scores and keeps_everything(self.layout)
+        self.engine = load_vllm(self.spec, self.build, length, shares=shares, processors=processors)
         if found := self.engine.apply_model(nonfinite_weights)[0]:
             refuse_nonfinite(self.spec.directory, nonfinite_tensors(self.spec.directory) or found)
         if self.exact and not self.scores and not self._is_steady(probed(shortest), probed(longest)):
@@ -121,18 +122,21 @@ class VllmEngine:
             self.exact = False
 
     def _is_steady(self, one: list[int], other: list[int]) -> bool:
-        """Whether a second prompt moves the logits of a first one by rounding alone."""
+        """Whether a second prompt, and what was read before, move the logits of a first one by rounding
+        alone.
+        """
         from inference.engines.vllm_watch import NOISE, STEADY, moved
 
-        alone, beside = (self._logits(prompts) for prompts in ([one], [one, other]))
-        return moved(alone, beside) * STEADY <= NOISE
+        alone = self._logits([one], afresh=True)
+        beside = self._logits([one, other], afresh=True), self._logits([one, other])
+        return max(moved(alone, each) for each in beside) * STEADY <= NOISE
 
-    def _logits(self, prompts: Sequence[list[int]]) -> list[Any]:
+    def _logits(self, prompts: Sequence[list[int]], *, afresh: bool = False) -> list[Any]:
         """The logits of the first tokens behind the first of some prompts, float32 [vocabulary] each."""
         self.watched.kept = []
         longest = min(PROBED_STEPS, self.spec.generation.longest)
         for number, tokens in enumerate(prompts):
-            self._ask(number, Answer(Request(Prompt("", tokens, truncated=False))), longest)
+            self._ask(number, Answer(Request(Prompt("", tokens, truncated=False))), longest, afresh)
         while self.engine.has_unfinished_requests():
             self.engine.step()
         kept: list[Any] = self.watched.kept
@@ -176,8 +180,10 @@ class VllmEngine:
             if found := [each for each in ended if each is not None]:
                 yield found
 
-    def _ask(self, number: int, answer: Answer, longest: int) -> None:
-        """Give the engine a request: to go on behind what was written, up to so many tokens in all."""
+    def _ask(self, number: int, answer: Answer, longest: int, afresh: bool = False) -> None:
+        """Give the engine a request: to go on behind what was written, up to so many tokens in all; reading
+        everything afresh, or what is not read yet.
+        """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -195,6 +201,7 @@ class VllmEngine:
             ignore_eos=True,  # ours are among the above
             detokenize=False,
             output_kind=kind,
+            skip_reading_prefix_cache=afresh,
             extra_args={"number": number, "key": request.key, "given": answer.given},
         )
         self.engine.add_request(str(number), {"prompt_token_ids": answer.sequence}, params)
@@ -260,7 +267,7 @@ class VllmEngine:
 
     def _alone(self, answer: Answer) -> int:
         """The next token, by the model with nothing beside it."""
-        self._ask(0, answer, len(answer.tokens) + 1)
+        self._ask(0, answer, len(answer.tokens) + 1, afresh=True)
         while not (outputs := self._step({0: answer})):
             pass
         self.watched.take(0)

@@ -25,22 +25,27 @@ STEP_TOKENS = 4096
 """Tokens of prompts that go through the model together on a CPU; more where one prompt is longer."""
 SCORED_TOKENS = 512
 """The same where log-probabilities are asked for: vLLM computes the logits of every token that it reads."""
-BLOCK = 128
-"""Tokens for which keys and values are kept together."""
+BLOCK = 32
+"""Tokens for which keys and values are kept together on a CPU, the fewest that vLLM can: so much of a prompt
+is read again at most where another one began with the same tokens.
+"""
 SHARE_OF_GPU = 0.9
 """Of the memory that is free on the GPU."""
 CPU_MEMORY = 4 << 30
 """Bytes for keys and values on a CPU, where the model does not say how many they need."""
 
 
-def load_vllm(spec: PredictSpec, build: Build, length: int, processors: Sequence[type]) -> Any:
+def load_vllm(
+    spec: PredictSpec, build: Build, length: int, *, shares: bool = False, processors: Sequence[type] = ()
+) -> Any:
     """An engine of vLLM with the model of a job.
 
     Args:
         spec: the job.
         build: which vLLM.
         length: tokens of the longest prompt with its answer.
-        processors: of logits, on a CPU.
+        shares: whether what prompts begin with is read once, on a CPU.
+        processors: of logits, likewise.
 
     Raises:
         HallmarkError: vLLM cannot run the model, or there is too little memory; says what to do.
@@ -53,8 +58,9 @@ def load_vllm(spec: PredictSpec, build: Build, length: int, processors: Sequence
         from vllm.v1.engine.llm_engine import LLMEngine
     except ImportError as error:
         raise ResourceError(f"vllm cannot be imported: {error}. {INSTALL}") from error
-    arguments = _arguments(spec, build, length, processors)
+    arguments = _arguments(spec, build, length)
     if build.on_cpu:
+        arguments |= {"enable_prefix_caching": shares, "logits_processors": list(processors)}
         torch.compiler.set_stance("force_eager")  # it would need a C++ compiler, and 10 s
     if spec.generation.output == "log_probs":  # whose last token is not read
         os.environ["VLLM_ALLOW_LONG_MAX_MODEL_LEN"] = "1"
@@ -69,11 +75,9 @@ def load_vllm(spec: PredictSpec, build: Build, length: int, processors: Sequence
             raise not_loaded(spec.directory, build, said) from error
 
 
-def _arguments(spec: PredictSpec, build: Build, length: int, processors: Sequence[type]) -> dict[str, Any]:
+def _arguments(spec: PredictSpec, build: Build, length: int) -> dict[str, Any]:
     settings, scores = spec.generation, spec.generation.output == "log_probs"
-    at_once = settings.batch_size
-    if scores:  # a text by itself on a CPU
-        at_once = 1 if build.on_cpu else min(at_once, SCORED_TOKENS)
+    at_once = 1 if scores else settings.batch_size
     arguments: dict[str, Any] = {
         "skip_tokenizer_init": True,
         "generation_config": "vllm",  # not the model's: penalties are not ours
@@ -82,7 +86,7 @@ def _arguments(spec: PredictSpec, build: Build, length: int, processors: Sequenc
         "dtype": settings.dtype,
         "max_model_len": length,
         "max_num_seqs": at_once,
-        "enable_prefix_caching": False,
+        "enable_prefix_caching": False,  # on a GPU nobody promises the same bytes with it
         "disable_log_stats": True,
         "seed": 0,
     }
@@ -92,8 +96,8 @@ def _arguments(spec: PredictSpec, build: Build, length: int, processors: Sequenc
             "async_scheduling": False,
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(STEP_TOKENS, length),
+            "block_size": BLOCK,
             "kv_cache_memory_bytes": _cache_bytes(spec, length, at_once),
-            "logits_processors": list(processors),
         }
     else:
         arguments["gpu_memory_utilization"] = _share_of_gpu(settings)

@@ -63,7 +63,7 @@ def score_all(
     """The log-probabilities of each prompt's continuations, in order, some items at a time.
 
     Args:
-        engine: of vLLM, which reads one text at a time, or any number alike.
+        engine: of vLLM, which reads one text at a time.
         step: of that engine.
         prompts: with continuations.
         settings: of the job.
