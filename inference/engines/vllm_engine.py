@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from core.errors import InputError, ResourceError
+from core.errors import InputError
 from core.progress import announce
 from core.tensors import nonfinite_tensors, refuse_nonfinite
 from golden.schema import Item
@@ -18,6 +18,7 @@ from inference.asking import Asking
 from inference.batching import Prompt, is_routed, keeps_everything, positions_depend_on_rows, probed
 from inference.contract import EngineUsed, PredictSpec
 from inference.engines.base import Note, Request
+from inference.engines.vllm_builds import step_failed
 from inference.engines.vllm_loading import check_gpu, installed_build, load_vllm, set_variables
 from inference.engines.vllm_log_probs import Asked, score_all
 from inference.finite import not_finite
@@ -213,11 +214,8 @@ class VllmEngine:
         except RuntimeError as error:
             if found := re.search(r"NaNs detected in logits: \{'(\d+)", str(error)):
                 raise self._not_finite(under_way[int(found[1])]) from error
-            if "memory" in str(error):
-                raise ResourceError(
-                    f"the model ran out of memory with {len(under_way)} answers at a time: {error} Lower "
-                    "generation.batch_size."
-                ) from error
+            if failed := step_failed(len(under_way), str(error)):
+                raise failed from error
             raise
         if self.watched is not None and self.watched.bad:
             number, place = min(self.watched.bad.items())

@@ -446,6 +446,15 @@ def test_trouble_that_passes_is_waited_for(tmp_path: Path) -> None:
             ResourceError,
             "HTTP 500: broken. Look at the server",
         ),
+        (
+            Reply(
+                {"error": {"message": "CUDA out of memory. Tried to allocate 2 GiB"}},
+                500,
+                {"Retry-After": "0"},
+            ),
+            ResourceError,
+            "item t0: .*CUDA out of memory.*fewer at once by generation.batch_size",
+        ),
         (Reply([]), ResourceError, "no chat completion"),
         (Reply("<html>log in k3y</html>"), InputError, r"item t0: .*no JSON.*<html>log in \*\*\*"),
         (Reply("[" * 200_000), InputError, "no JSON"),
