@@ -233,14 +233,15 @@ def test_a_device_that_the_build_does_not_run_on_is_refused(tmp_path: Path, smal
 def test_a_disk_that_is_full_is_told_and_with_room_again_the_bytes_are_the_same(
     small_disk: Path, tmp_path: Path, small_dataset
 ) -> None:
-    dataset = small_dataset("golden-v1", 60)
-    undisturbed, _ = run_vllm(spec(tmp_path / "undisturbed", dataset))
+    wanted = spec(small_disk / "run", small_dataset("golden-v1", 24), batch_size=8, max_new_tokens=16)
+    with_transformers(wanted, tmp_path / "undisturbed")
     filler = small_disk / "filler"
-    filler.write_bytes(b"x" * ((1 << 20) - (12 << 10)))  # three pages are left
-    failed, _ = run_vllm(spec(small_disk / "run", dataset, batch_size=8))
+    filler.write_bytes(b"x" * ((1 << 20) - (4 << 10)))  # a page is left
+    failed, _ = run_vllm(wanted)
     assert (failed["event"], failed["exit_code"]) == ("error", 4)
     assert f"{small_disk}/run/" in failed["body"]
     assert "the disk is full" in failed["body"]
     filler.unlink()
-    done, _ = run_vllm(spec(small_disk / "run", dataset, batch_size=8))
-    assert done["body"]["predictions_sha256"] == undisturbed["body"]["predictions_sha256"]
+    done, _ = run_vllm(wanted)
+    assert 0 < done["body"]["resumed"] < 24
+    assert done["body"]["predictions_sha256"] == meta(tmp_path / "undisturbed").predictions_sha256

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 import hallmark as hm
 from core.errors import HallmarkError, InputError, ResourceError
-from core.progress import Progress
+from core.progress import Meter, Progress
 from evaluation.gate import GateConfig
 from experiments import phases
 from experiments.comparing import compare_runs
@@ -518,6 +519,7 @@ def test_no_more_than_a_window_of_prompts_and_answers_is_in_memory(
     tmp_path: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inference.generate.WINDOW", 8)
+    monkeypatch.setattr("inference.generate.Meter", partial(Meter, every=0.0))  # however fast it is
     alive: list[int] = []
 
     def count(_: Progress) -> None:
