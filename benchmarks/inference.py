@@ -11,7 +11,7 @@ generates.
 Rules:
 
 - The same model, prompts (rendered once, by Hallmark), longest completion, ends, thread count and environment
-  variables; greedy, in float32.
+  variables; greedy, in float32 or, for everybody, in bfloat16, where predictions may differ by rounding.
 - Each run has a process of its own. Repeats are interleaved, and the median of each counts. Each contender
   first runs once on eight items, which nobody counts: that makes Hallmark's home and its databases, and warms
   whatever others cache.
@@ -140,6 +140,7 @@ def hallmark(work: Path, options: argparse.Namespace, *, home: str, engine: str 
         "generation.max_new_tokens": options.max_new_tokens,
         "generation.batch_size": options.batch,
         "generation.threads": options.threads,
+        "generation.dtype": options.dtype,
     }
     given = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     said = run([HALLMARK, "evaluate", str(options.model), "--json", *given], environment).stdout
@@ -227,7 +228,7 @@ def lm_eval(work: Path, options: argparse.Namespace) -> Result:
         HFLM.generate_until = timed
         sys.argv = [
             "lm_eval",
-            *("--model", "hf", "--model_args", f"pretrained={options.model},dtype=float32"),
+            *("--model", "hf", "--model_args", f"pretrained={options.model},dtype={options.dtype}"),
             *("--tasks", "golden", "--include_path", str(folder)),
             *("--batch_size", str(options.batch)),
             *("--device", "cuda" if torch.cuda.is_available() else "cpu"),
@@ -248,7 +249,7 @@ def generate(work: Path, options: argparse.Namespace, *, batch: int | None = Non
     device = "cuda" if torch.cuda.is_available() else "cpu"
     task = json.loads((work / WORK).read_text())
     tokenizer = AutoTokenizer.from_pretrained(options.model)
-    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32).to(device).eval()
+    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=options.dtype).to(device).eval()
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else task["ends"]["ids"][0]
     prompts, size, made = task["prompts"], batch or options.batch, dict[str, str]()
     began = time.perf_counter()
@@ -277,7 +278,7 @@ def vllm(work: Path, options: argparse.Namespace) -> Result:
     from vllm import LLM, SamplingParams
 
     task = json.loads((work / WORK).read_text())
-    model = LLM(str(options.model), dtype="float32", max_num_seqs=options.batch)
+    model = LLM(str(options.model), dtype=options.dtype, max_num_seqs=options.batch)
     settings = SamplingParams(
         temperature=0, max_tokens=options.max_new_tokens, stop_token_ids=task["ends"]["ids"]
     )
@@ -322,7 +323,7 @@ INSIDE: dict[str, Contend] = {
     "one-by-one": partial(generate, batch=1),
     "vllm": vllm,
 }
-SHARED = ("model", "batch", "threads", "max-new-tokens")
+SHARED = ("model", "batch", "threads", "max-new-tokens", "dtype")
 """Options that processes which run this file get from it."""
 
 
@@ -423,6 +424,7 @@ def main() -> None:
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--run", choices=INSIDE, help=argparse.SUPPRESS)
@@ -446,7 +448,8 @@ def main() -> None:
         names = ("torch", "transformers", "prefect", "lm_eval", "vllm")
         versions = [f"{each} {metadata.version(each)}" for each in names if util.find_spec(each)]
         count = len(json.loads((work / WORK).read_text())["prompts"])
-        print(f"{count} items, {options.model.name}, batches of {options.batch}, {options.threads} threads")
+        print(f"{count} items, {options.model.name}, {options.dtype}, batches of {options.batch}")
+        print(f"{options.threads} threads, {options.shots} solved examples in each prompt")
         print(f"{', '.join(versions)}; load {', '.join(f'{each:.1f}' for each in os.getloadavg())}")
         show(results, work, options.judge)
 

@@ -81,7 +81,22 @@ def cut(text: str, characters: int) -> str:
     """
     if len(text) <= characters:
         return text
-    return f"{text[:characters]} … {len(text) - characters:,} more characters"
+    return f"{text[:characters]} … {counted(len(text) - characters, 'more character')}"
+
+
+def counted(number: int, what: str, several: str | None = None) -> str:
+    """A number of things.
+
+    Args:
+        number: how many.
+        what: one of them.
+        several: two of them; None where an "s" does it.
+
+    Example:
+        >>> counted(1, "run"), counted(2000, "run"), counted(0, "entry", "entries")
+        ('1 run', '2,000 runs', '0 entries')
+    """
+    return f"{number:,} {what if number == 1 else several or f'{what}s'}"
 
 
 def whole_characters(text: str) -> str:

@@ -14,6 +14,7 @@ from core.config import Record
 from core.errors import InputError, IntegrityError
 from core.files import canonical_json
 from core.tabular import Row, Tabular
+from core.text import counted
 from core.text import cut as cut_text
 from evaluation.form import FormAndSkill, form_and_skill
 from evaluation.groups import group_places
@@ -206,7 +207,10 @@ class Comparison(Tabular, Record):
         """
         found = []
         if self.groups is not None and self.groups < self.n:
-            found.append(f"The {self.n} items form {self.groups} groups; statistics rest on the groups.")
+            found.append(
+                f"The {counted(self.n, 'item')} form {counted(self.groups, 'group')}; statistics rest on "
+                "the groups."
+            )
         if self.form is not None:
             found += self.form.notes
         if (cut := self.cut) is not None:
@@ -261,7 +265,7 @@ def _cut_note(cut: CutAnswers) -> str:
         return f"{counts} No item is left that neither cut off."
     change = f"{percent(cut.baseline_score)} to {percent(cut.candidate_score)}, {points(cut.delta)} points"
     p_value = f"one-sided p = {p_text(cut.p_better)}"
-    return f"{counts} On the {cut.n} items that neither cut off: {change} ({p_value})."
+    return f"{counts} On the {counted(cut.n, 'item')} that neither cut off: {change} ({p_value})."
 
 
 def _group_row(by: str, group: Group) -> Row:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from core.config import Record
+from core.text import counted
 from evaluation.numbers import p_text, percent, points
 from evaluation.pairs import Pairs
 
@@ -104,7 +105,7 @@ class FormAndSkill(Record):
             found.append("There is no item where both stated their answer.")
         else:
             change = f"{percent(self.baseline_score)} to {percent(self.candidate_score)}"
-            items = "1 item" if self.n == 1 else f"{self.n} items"
+            items = counted(self.n, "item")
             found.append(
                 f"On the {items} where both stated their answer: {change}, {points(self.delta)} points "
                 f"(one-sided p = {p_text(self.p_better)})."
@@ -117,9 +118,9 @@ class FormAndSkill(Record):
         if not self.mostly_form:
             return None
         return (
-            f"Mostly form: in {self.gained.form} of the {self.gained.total} items gained, the baseline did "
-            "not state its answer and the candidate did. That can be learnt without any skill. Ask both "
-            "how to answer (--instruction) and compare again."
+            f"Mostly form: in {self.gained.form} of the {counted(self.gained.total, 'item')} gained, the "
+            "baseline did not state its answer and the candidate did. That can be learnt without any skill. "
+            "Ask both how to answer (--instruction) and compare again."
         )
 
 
@@ -127,7 +128,7 @@ def _split(changed: Changed) -> str:
     parts = [f"{changed.skill} by skill", f"{changed.form} by form"]
     if changed.unclear:
         parts.append(f"{changed.unclear} where neither stated an answer")
-    return f"{changed.total} {'item' if changed.total == 1 else 'items'}, {', '.join(parts)}"
+    return f"{counted(changed.total, 'item')}, {', '.join(parts)}"
 
 
 def is_stated(rung: str | None) -> bool:

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 
 from core.config import Config, Record
 from core.errors import HallmarkError
+from core.text import counted
 from evaluation.alpha import spent_level
 from evaluation.limits import LimitResult, MeasuredPair, limited, shown_measure
 from evaluation.numbers import p_text, percent, points
@@ -184,7 +185,7 @@ def decision_rows(
         for each in requirements
     ]
     for limit in limits:
-        value = "unknown" if limit.value is None else shown_measure(limit.measure, limit.value)
+        value = "not recorded" if limit.value is None else shown_measure(limit.measure, limit.value)
         rows.append((limit.name, limit.bounds, value, "", "", "yes" if limit.met else "no"))
     return rows
 
@@ -326,9 +327,9 @@ def _gain(comparison: Comparison, gate: GateConfig, level: float, share: str) ->
     limit = ""
     if (smallest := comparison.smallest_significant_gain(level)) is not None:
         least = f"a gain of less than {100 * smallest:.1f} points could not have been significant"
-        limit = f" With {changed} changed answers, {least}."
+        limit = f" With {counted(changed, 'changed answer')}, {least}."
     elif comparison.test == "mcnemar_exact":
-        limit = f" With {changed} changed answers, no gain could have been significant."
+        limit = f" With {counted(changed, 'changed answer')}, no gain could have been significant."
     if comparison.p_better < level:
         return "better", f"{gain} is significant ({p}, below {level:.2g}, {share}).{limit}"
     luck = f"{gain} may be luck: it is not significant ({p}, not below {level:.2g}, {share})."
@@ -350,9 +351,10 @@ def _no_loss(comparison: Comparison, level: float, share: str) -> tuple[Answer, 
 
 
 def _items(comparison: Comparison) -> str:
-    groups = comparison.groups
-    own = groups is None or groups == comparison.n
-    return f"{comparison.n} items" if own else f"{comparison.n} items in {groups} groups"
+    items, groups = counted(comparison.n, "item"), comparison.groups
+    if groups is None or groups == comparison.n:
+        return items
+    return f"{items} in {counted(groups, 'group')}"
 
 
 def _change(delta: float) -> str:
@@ -383,14 +385,14 @@ def _cut_sentence(
     aim: Aim, comparison: Comparison, cut: CutAnswers, p_value: float, level: float, *, holds: bool
 ) -> str:
     counts = (
-        f"Of {comparison.n} answers each, {cut.baseline} of the baseline's and {cut.candidate} of the "
-        "candidate's were cut off at max_new_tokens."
+        f"Of {counted(comparison.n, 'answer')} each, {cut.baseline} of the baseline's and "
+        f"{cut.candidate} of the candidate's were cut off at max_new_tokens."
     )
     remedy = "Judge both with a larger generation.max_new_tokens."
     if cut.n == 0:
         return f"{counts} No item is left that neither cut off, so nothing can be said. {remedy}"
     found = (
-        f"On the {cut.n} items that neither cut off, the score {_change(cut.delta)} "
+        f"On the {counted(cut.n, 'item')} that neither cut off, the score {_change(cut.delta)} "
         f"(one-sided p = {p_value:.2g}"
     )
     if holds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from core.text import counted
 from evaluation.form import GUESSED
 
 LOW = 0.1
@@ -57,7 +58,7 @@ def hints(counts: AnswerCounts) -> list[str]:
     if not counts.n:
         return []
     least = (SOME if counts.right < LOW * counts.n else MOST) * counts.n
-    all_of_them = f"of {counts.n:,} completions"
+    all_of_them = f"of {counted(counts.n, 'completion')}"
     found = []
     if (counts.cut or 0) > least:
         where = "" if counts.max_new_tokens is None else f" at {counts.max_new_tokens:,} tokens"
@@ -79,7 +80,7 @@ def hints(counts: AnswerCounts) -> list[str]:
     for rung in GUESSED:
         right, others = counts.rungs.get(rung, (0, 0))
         if others - (counts.cut or 0) > least:  # a completion that was cut off had no time to mark it
-            all_found = f"{right + others:,} of {counts.found:,} answers were found as {rung}"
+            all_found = f"{right + others:,} of {counted(counts.found, 'answer')} were found as {rung}"
             found.append(
                 f"{all_found}, {right:,} of them right: the model does not mark its answer. Does the prompt "
                 "say how? (--instruction)"

@@ -48,7 +48,7 @@ class Truncation(BaseModel):
     """How many were cut off: scored for what the model never read, or never got to write.
 
     Attributes:
-        prompts: items whose prompt was cut to fit the context; None where only a server knows.
+        prompts: items whose prompt was cut to fit the context; None where only what ran the model knows.
         completions: completions that were cut at max_new_tokens, each sample of an item by itself.
         completions_below_one: those among them that did not get the full score.
     """
@@ -58,6 +58,11 @@ class Truncation(BaseModel):
     prompts: int | None
     completions: int
     completions_below_one: int
+
+    @property
+    def prompts_said(self) -> str:
+        """How many prompts were cut, or why nobody knows."""
+        return "what ran the model does not say" if self.prompts is None else f"{self.prompts:,}"
 
 
 class MetricsSnapshot(BaseModel):

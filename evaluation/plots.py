@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from core.plots import COLOURS, label, plot
+from core.text import counted
 from evaluation.comparison import Comparison, Group
 from evaluation.metrics import Metric, MetricsSnapshot
 from evaluation.numbers import NO_SHARES, percent
@@ -36,7 +37,7 @@ class _Row(NamedTuple):
     @property
     def text(self) -> str:
         """What it says, in a line."""
-        return f"{self.name}, {self.n:,} items: {', '.join(score.text for score in self.scores)}"
+        return f"{self.name}, {counted(self.n, 'item')}: {', '.join(score.text for score in self.scores)}"
 
 
 def draw_comparison(comparison: Comparison) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 
 from core.config import Record
 from core.errors import InputError
+from core.text import counted
 from evaluation.alpha import spent_level
 from evaluation.noninferiority import level_needed
 from evaluation.superiority import significant_gains
@@ -84,9 +85,9 @@ class PowerPlan(Record):
             'support-v1 has 360 items in 300 independent groups. If 15 % of the answers change, it shows a \
 gain of 6.4 points at the first comparison and of 8.9 points at the 10th, each in 80 % of cases (power).'
         """
-        counted = f"{self.items} items"
+        items = counted(self.items, "item")
         if self.groups < self.items:
-            counted = f"{self.items} items in {self.groups} independent groups"
+            items += f" in {counted(self.groups, 'independent group')}"
         expected = f"If {100 * self.changed:g} % of the answers change"
         found = [
             f"of {100 * row.gain_found:.1f} points at the {_comparison(row.number)}"
@@ -94,7 +95,7 @@ gain of 6.4 points at the first comparison and of 8.9 points at the 10th, each i
             if row.gain_found is not None
         ]
         nothing = [_ordinal(row.number) for row in self.comparisons if row.gain_found is None]
-        told = [f"{self.dataset} has {counted}."]
+        told = [f"{self.dataset} has {items}."]
         if found:
             often = f"{'each ' if len(found) > 1 else ''}in {100 * self.power_asked:g} % of cases (power)"
             told[0] += f" {expected}, it shows a gain {_listed(found)}, {often}."

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from core.config import Record
+from core.text import counted
 
 TrainingStatus = Literal["clean", "leaked", "unknown"]
 SHOWN_RUNS = 3
@@ -88,7 +89,7 @@ class TrainingData(Record):
 
 
 def _items(count: int) -> str:
-    return f"{count} items hold" if count != 1 else "1 item holds"
+    return counted(count, "item holds", "items hold")
 
 
 def _runs(ids: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from statistics import median
 
 from core.config import Record
 from core.errors import InputError, IntegrityError
+from core.text import counted
 from evaluation.alpha import alpha_left, rest, spent_level
 from evaluation.gate import GateConfig
 from evaluation.groups import independent
@@ -92,11 +93,11 @@ class AlphaReport(Record):
         smallest = (
             "no gain" if self.gain_found is None else f"a true gain of {100 * self.gain_found:.1f} points"
         )
-        counted = f"{self.items} items"
+        items = counted(self.items, "item")
         if self.groups < self.items:
-            counted = f"{self.items} items in {self.groups} independent groups"
+            items += f" in {counted(self.groups, 'independent group')}"
         left = f"{self.left:.2g} of alpha {self.alpha:g} is left"
-        seen = f"So far {100 * self.changed:.0f} % of the answers changed. With {counted}"
+        seen = f"So far {100 * self.changed:.0f} % of the answers changed. With {items}"
         wanted = "any gain" if self.gain is None else f"a gain of {100 * self.gain:.1f} points"
         due = f"A fresh golden set is due at comparison {self.due_at}: until then, this one finds {wanted}."
         if self.due_at > MANY:

@@ -10,8 +10,9 @@ from core.config import Record
 from core.errors import InputError
 from core.suggestions import did_you_mean
 from core.tabular import Row, Tabular, TabularList
-from core.text import cut, visible
+from core.text import counted, cut, visible
 from evaluation.hints import AnswerCounts
+from evaluation.metrics import Truncation
 from experiments.datasets import dataset_file
 from golden.datasets import read_items
 from golden.prompting import recorded_prompt
@@ -136,7 +137,7 @@ class Answers(TabularList[Answer]):
 
     def table_caption(self) -> str:
         """How many."""
-        return f"{len(self)} answers"
+        return counted(len(self), "answer")
 
     def table_rows(self) -> list[Row]:
         """A row per answer."""
@@ -253,4 +254,29 @@ def count_answers(run: Run, registry: Registry) -> AnswerCounts:
         max_new_tokens=settings.get("max_new_tokens"),
         rungs=rungs,
         served=settings.get("engine") == "openai",
+    )
+
+
+def truncation(run: Run, registry: Registry) -> Truncation | None:
+    """How many prompts and completions of a run were cut off; None where that was not recorded.
+
+    Args:
+        run: with its documents.
+        registry: holds its predictions.
+    """
+    meta = run.predictions_meta or {}
+    known = meta.keys() - set(meta.get("unknown", ()))
+    if CUT_OFF not in known:
+        return None
+    ids, samples = meta[CUT_OFF], meta.get("cut_samples") or {}
+    if samples:
+        rows = registry.runs.predictions_of(run.run_id, ids)
+        completions = [(rows[id_].samples or [])[place]["score"] for id_ in ids for place in samples[id_]]
+    else:
+        scores = registry.runs.scores(run.run_id) if ids else {}
+        completions = [scores.get(id_, 1.0) for id_ in ids]
+    return Truncation(
+        prompts=len(meta["truncated_prompts"]) if "truncated_prompts" in known else None,
+        completions=len(completions),
+        completions_below_one=sum(score < 1 for score in completions),
     )

@@ -14,15 +14,17 @@ from core.files import write_json
 from core.gpus import own_device
 from core.progress import current_listener
 from core.tabular import Row, Tabular
+from core.text import counted
 from experiments.datasets import dataset_file
 from experiments.defaults import LOG
 from experiments.gatekeeper import settings_that_differ
 from experiments.references import recorded_model
 from experiments.run_files import files_of
+from experiments.runs import recorded_generation
 from experiments.weights import model_of
 from experiments.workspace import Workspace
 from golden.prompting import recorded_prompt
-from inference.contract import GenerationConfig, PredictionMeta
+from inference.contract import PredictionMeta
 from inference.endpoint import served_name
 from inference.margins import Answers, Margin, Margins, MarginsSpec
 from registry import Run
@@ -50,10 +52,10 @@ class RunDiff(Tabular, BaseModel):
     def headline(self) -> str:
         """The answer in a line."""
         if not self.differing:
-            return f"IDENTICAL: all {self.items} answers are the same"
+            return f"IDENTICAL: all {counted(self.items, 'answer is', 'answers are')} the same"
         margins = [each.margin for each in self.differing if each.margin is not None]
         most = f"; the largest top-2 margin at a first difference is {max(margins):.2g}" if margins else ""
-        return f"{len(self.differing)} of {self.items} answers differ{most}"
+        return f"{len(self.differing)} of {counted(self.items, 'answer')} differ{most}"
 
     def table_caption(self) -> str:
         """The answer in a line."""
@@ -135,7 +137,8 @@ def _check_alike(one: Run, other: Run) -> None:
             f"{', '.join(differing)}. Only engine, dtype, batch size, device and threads may differ; "
             "`hallmark compare` compares the scores of two models."
         )
-    if GenerationConfig.model_validate(one.manifest["generation"]).temperature:
+    generation = recorded_generation(one)
+    if generation.temperature or generation.samples > 1:
         raise InputError(
             f"run {one.run_id}: its answers were drawn, and engines draw differently. Greedy answers can be "
             "the same."
@@ -153,8 +156,8 @@ def _margins(run: Run, answers: list[Answers], workspace: Workspace) -> list[Mar
         model = model_of(run, registry)
     else:
         model = recorded_model(run.manifest["model"], workspace).directory
-    recorded = GenerationConfig.model_validate(run.manifest["generation"])
-    generation = recorded.model_copy(update={"engine": "transformers", "dtype": "float32"})
+    usual = {"engine": "transformers", "dtype": "float32"}
+    generation = recorded_generation(run).model_copy(update=usual)
     spec = MarginsSpec(
         model=model,
         dataset=dataset_file(run, registry.datasets.get(run.dataset_id), registry).absolute(),

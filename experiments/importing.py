@@ -22,6 +22,7 @@ from core.errors import InputError
 from core.files import MAX_LINE_BYTES, atomic_writer, canonical_json, read_jsonl, sha256_bytes, sha256_file
 from core.tabular import Row as TableRow
 from core.tabular import Tabular
+from core.text import counted
 from experiments.lint_rules import Finding, Lines, same_prompts, unanswerable
 from experiments.linting import can_show
 from golden.datasets import Dataset, load_dataset, parse_name, read_items, read_traces
@@ -149,7 +150,7 @@ class ImportReport(Tabular, Record):
     def table_caption(self) -> str:
         """What was made of what."""
         left_out = f", {self.refused:,} of {self.rows:,} rows refused" if self.refused else ""
-        return f"{self.name}: {self.taken:,} items of {self.source}{left_out}"
+        return f"{self.name}: {counted(self.taken, 'item')} of {self.source}{left_out}"
 
     def table_rows(self) -> list[TableRow]:
         """The first items."""
@@ -173,8 +174,9 @@ class ImportReport(Tabular, Record):
         """The first refused rows, and what to do, in words."""
         shown = "".join(f"\n  {each.where}: {each.reason}" for each in self.refusals[:5])
         more = f"\n  and {self.refused - 5:,} more" if self.refused > 5 else ""
-        counted = f"{self.refused:,} of {self.rows:,} rows are refused"
-        return f"{self.source}: {counted}:{shown}{more}\n{self.remedy()}"
+        verb = "is" if self.refused == 1 else "are"
+        refused = f"{self.refused:,} of {counted(self.rows, 'row')} {verb} refused"
+        return f"{self.source}: {refused}:{shown}{more}\n{self.remedy()}"
 
     def remedy(self) -> str:
         """What to do about what blocks it."""

@@ -17,6 +17,8 @@ import numpy as np
 from core.config import Record
 from core.errors import InputError, IntegrityError
 from golden.lines import parse_line
+from golden.prompting import ResolvedPrompt, recorded_prompt
+from golden.rendering import NO_SETTINGS, shown_examples
 from golden.schema import Item
 from inference.contract import CUT_OFF
 from registry import Registry, Run
@@ -24,6 +26,9 @@ from registry.pages import answers_with, scores_and_rungs
 
 Places = np.ndarray
 """Positions of items in their dataset, ascending, int64."""
+
+ALL = "all"
+"""What `ItemFilter.show` calls items of every outcome."""
 
 NONE = "none"
 """What the rung of an answer is called that was found nowhere."""
@@ -115,25 +120,37 @@ class DatasetIndex:
             ) from error
         return found
 
-    def with_text(self, text: str) -> Places:
-        """The items whose id, question, turns or answers contain a text, in whatever case."""
-        wanted, found = text.lower(), []
+    def with_text(self, text: str, prompt: ResolvedPrompt = NO_SETTINGS) -> Places:
+        """The items whose id, turns as the model got them, or right answers contain a text, in whatever case.
+
+        Args:
+            text: what is looked for.
+            prompt: what the model was shown beside the item: system text, examples, instruction.
+        """
+        wanted = text.lower()
+        instruction, system = (each or "" for each in (prompt.config.instruction, prompt.config.system))
+        examples = [turn["content"] for turn in shown_examples(prompt)]
+        if any(wanted in each.lower() for each in (instruction, *examples)):  # every item has these
+            return np.arange(len(self.trace_ids), dtype=np.int64)
+        in_system, found = wanted in system.lower(), []
         with self.path.open("rb") as file:
             for place, line in enumerate(file):
                 plain = line.decode()
-                if wanted not in plain.lower() and "\\" not in plain:  # an escape may hide it
+                # an escape may hide it
+                if not in_system and wanted not in plain.lower() and "\\" not in plain:
                     continue
-                if any(wanted in each.lower() for each in _texts(json.loads(plain))):
+                if any(wanted in each.lower() for each in _texts(json.loads(plain), system)):
                     found.append(place)
         return np.array(found, np.int64)
 
 
-def _texts(item: Mapping[str, Any]) -> Iterator[str]:
-    """What a person would look for in a line of a dataset."""
-    answers = item["final_answer"]
+def _texts(item: Mapping[str, Any], system: str) -> Iterator[str]:
+    """What a person would look for in a line of a dataset; `system` is of items without a system text."""
+    answers, turns = item["final_answer"], item.get("messages") or ()
     yield item["trace_id"]
     yield item.get("prompt") or ""
-    yield from (turn["content"] for turn in item.get("messages") or ())
+    yield item.get("system") or ("" if turns and turns[0]["role"] == "system" else system)
+    yield from (turn["content"] for turn in turns)
     yield from [answers] if isinstance(answers, str) else answers
 
 
@@ -169,6 +186,11 @@ class AnswerIndex:
             bands=Labels.of(bands.get(trace_id, NONE) for trace_id in dataset.trace_ids) if bands else None,
         )
 
+    @property
+    def prompt(self) -> ResolvedPrompt:
+        """What the model was shown beside each item."""
+        return recorded_prompt(self.run.manifest)
+
     def with_text(self, text: str, registry: Registry) -> Places:
         """The items whose answer contains a text, in whatever case."""
         return np.array(answers_with(registry.database, self.run.run_id, text), np.int64)
@@ -178,7 +200,7 @@ class ItemFilter(Record):
     """Which items are looked for; empty stands for any.
 
     Attributes:
-        show: with two runs better, worse or same; with one right or wrong.
+        show: with two runs better, worse or same; with one right or wrong; all is any, too.
         category: of the item.
         band: its difficulty.
         before: rung of the baseline's answer.
@@ -187,7 +209,7 @@ class ItemFilter(Record):
         text: what item or answers contain.
     """
 
-    show: Literal["", "better", "worse", "same", "right", "wrong"] = ""
+    show: Literal["", "all", "better", "worse", "same", "right", "wrong"] = ""
     category: str = ""
     band: str = ""
     before: str = ""
@@ -221,7 +243,7 @@ class ItemFilter(Record):
 def _shown(show: str, first: AnswerIndex, last: AnswerIndex) -> np.ndarray:
     change = last.scores - first.scores
     found: dict[str, np.ndarray] = {
-        "": np.ones(len(last.scores), np.bool_),
+        **dict.fromkeys(("", ALL), np.ones(len(last.scores), np.bool_)),
         "better": change > 0,
         "worse": change < 0,
         "same": change == 0,
@@ -234,4 +256,4 @@ def _shown(show: str, first: AnswerIndex, last: AnswerIndex) -> np.ndarray:
 def outcomes(first: AnswerIndex, last: AnswerIndex) -> dict[str, int]:
     """How many items each value of `ItemFilter.show` finds."""
     names = ("worse", "better", "same") if first is not last else ("wrong", "right")
-    return {"": len(last.scores), **{name: int(_shown(name, first, last).sum()) for name in names}}
+    return {name: int(_shown(name, first, last).sum()) for name in (*names, ALL)}

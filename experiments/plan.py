@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from core.errors import InputError
 from core.files import sha256_json
 from core.progress import announce
+from core.text import counted
 from evaluation.training_data import TrainingData
 from experiments.config import EvaluateConfig, ExperimentConfig, TrainRunConfig
 from experiments.datasets import TrainingSource, first_items, training_dataset
@@ -575,8 +576,8 @@ def _sorted_out(found: Iterable[Overlap]) -> tuple[list[Overlap], Twins]:
             count += 1
             pairs = sorted([*pairs, overlap], key=lambda pair: -pair.share)[:SHOWN_TWINS]
     if count:
-        note = f"{count} training items resemble golden items without holding them; shown by `golden guard`"
-        announce("guard:", note)
+        alike = counted(count, "training item resembles", "training items resemble")
+        announce("guard:", f"{alike} golden items without holding them; shown by `golden guard`")
     return overlaps, Twins(count=count, pairs=pairs)
 
 
@@ -585,7 +586,7 @@ def _contaminated(train: Dataset, golden: Dataset, overlaps: list[Overlap]) -> I
         f"  {o.train_id} ~ {o.golden_id} ({o.kind}): {o.shared[:80]}" for o in overlaps[:SHOWN_OVERLAPS]
     )
     more = f"\n  and {len(overlaps) - SHOWN_OVERLAPS} more" if len(overlaps) > SHOWN_OVERLAPS else ""
-    held = "1 training item holds" if len(overlaps) == 1 else f"{len(overlaps)} training items hold"
+    held = counted(len(overlaps), "training item holds", "training items hold")
     return InputError(
         f"{train.path}: {held} items of {golden.name}; a gain would be memory, not skill:\n"
         f"{shown}{more}\nRemove them (`hallmark golden guard --write-clean` does), or set "

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.config import validated
 from core.errors import InputError, IntegrityError
 from core.files import (
     atomic_writer,
@@ -26,7 +25,14 @@ from experiments.environment import evaluation_sha256
 from experiments.phases import judge_run, record_judged
 from experiments.plan import DatasetRef, dataset_ref
 from experiments.run_files import files_of, is_here, predictions_damage
-from experiments.runs import RunRef, continue_or_start, keep_dataset, owned, run_ref
+from experiments.runs import (
+    RunRef,
+    continue_or_start,
+    keep_dataset,
+    owned,
+    recorded_generation,
+    run_ref,
+)
 from experiments.taking_over import asked_as_before, changed_since, meta_of_some, recorded_lines
 from experiments.weights import origin_of
 from experiments.workspace import Workspace
@@ -80,8 +86,7 @@ class RejudgePlan:
     @property
     def generation(self) -> GenerationConfig:
         """How the predictions were made."""
-        where = f"manifest of run {self.origin.run_id}"
-        return validated(GenerationConfig, self.origin.manifest["generation"], where)
+        return recorded_generation(self.origin)
 
     @property
     def inference(self) -> dict[str, Any]:

@@ -17,13 +17,12 @@ from experiments.environment import environment
 from experiments.names import REGISTRY_PREFIX
 from experiments.plan import DatasetRef, RunPlan, TrainingPlan, Twins, settled_plan
 from experiments.references import recorded_model
-from experiments.runs import RunRef
+from experiments.runs import RunRef, recorded_generation
 from experiments.weights import model_of
 from experiments.workspace import Workspace
 from golden.datasets import parse_name
 from golden.guard import Overlap
 from golden.prompting import recorded_prompt
-from inference.contract import GenerationConfig
 from inference.endpoint import served_name
 from judges import judge_fingerprint, load_judge
 from registry import Registry, Run
@@ -148,7 +147,7 @@ def plan_reproduction(target: str, workspace: Workspace) -> RunPlan:
             f"evaluate {run.base_model} --endpoint {(run.manifest.get('generation') or {}).get('endpoint')}"
         )
     manifest, dataset = run.manifest, workspace.registry.datasets.get(run.dataset_id)
-    generation = validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}")
+    generation = recorded_generation(run)
     engine_python(generation)  # one that is not installed is met before the models are fetched
     return RunPlan(
         kind="trained" if run.kind == "trained" else "baseline",

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from core.tabular import Row, Tabular
+from core.text import counted
 from evaluation.comparison import Comparison
 from evaluation.gate import GateDecision
 from experiments.runs import RunRef
@@ -178,7 +179,7 @@ def log_line(head: str) -> str:
         '42 rows, head 5e1f'
     """
     rows, _, sha256 = head.partition(":")
-    return f"{rows} rows, head {sha256}"
+    return f"{counted(int(rows), 'row')}, head {sha256}"
 
 
 def _headline(outcome: Outcome, model: str, version: int | None, alias: str) -> str:

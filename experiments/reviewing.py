@@ -10,7 +10,7 @@ from pathlib import Path
 from core.config import Record
 from core.errors import InputError
 from core.tabular import Row, TabularList
-from core.text import visible
+from core.text import counted, visible
 from experiments.datasets import named_dataset
 from experiments.promoting import actor
 from experiments.side_by_side import ItemAnswers, side_by_side
@@ -119,7 +119,7 @@ class Reviews(TabularList[Reviewed]):
     def table_caption(self) -> str:
         """How many, and on how many items reviewers disagree."""
         items = {(each.dataset_sha256, each.trace_id) for each in self if each.conflict}
-        return f"{len(self)} reviews; reviewers disagree on {len(items)} items"
+        return f"{counted(len(self), 'review')}; reviewers disagree on {counted(len(items), 'item')}"
 
     def table_rows(self) -> list[Row]:
         """A row per review."""
@@ -220,11 +220,11 @@ def add_review(
             removes the item. With `both_right` those that are right too; without any, those that the runs
             gave and did not get the full score for.
         note: why.
-        reviewer: who says it; None for the person at this terminal.
+        reviewer: who says it; None for the user of this process.
 
     Raises:
-        InputError: a run or the item is unknown, the runs are on different datasets, or nothing says which
-            other answer is right.
+        InputError: a run or the item is unknown, the runs are on different datasets, nothing says which
+            other answer is right, or the reviewer's name is none.
         ResourceError: home or registry are read-only.
 
     Example:
@@ -245,7 +245,7 @@ def add_review(
         [run.run_id for run in found],
         trace_id,
         verdict,
-        reviewer=reviewer or actor(),
+        reviewer=actor() if reviewer is None else reviewer,
         answers=answers,
         note=note,
     )

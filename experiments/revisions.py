@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from core.text import counted
 from golden.manifest import RevisedFrom
 from registry import Run
 
@@ -29,7 +30,7 @@ def new_count(name: str, revision: RevisedFrom) -> str:
         name: of the revised dataset.
         revision: what it was revised from.
     """
-    items = "1 item was" if revision.changed == 1 else f"{revision.changed} items were"
+    items = counted(revision.changed, "item was", "items were")
     return (
         f"{name} is {revision.parent} revised: {items} changed after looking at the answers of "
         f"{_runs(revision)}. It starts a new count of alpha."

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from core.config import validated
 from core.errors import HallmarkError, IntegrityError, InterruptedWork, ResourceError, interruption
 from core.files import raise_for_os_error, remove_unfinished, write_json
 from core.locks import Holder, Noting, acquire, acquire_when_free, holder
 from core.progress import announce, watching
 from experiments.run_files import LOCK, RunFiles, is_here, is_plain, misplaced
 from golden.prompting import recorded_prompt
-from inference.contract import NO_INPUT, GenerationConfig
+from inference.contract import NO_INPUT, GenerationConfig, ImportedGeneration
 from registry import Registry, Run
 from registry.artifacts.checkouts import is_intact
 from registry.artifacts.store import Store
+from registry.runs import is_imported
 
 if TYPE_CHECKING:  # it imports what a run computes with, and a list of runs has no need of that
     from experiments.plan import RunPlan
@@ -118,6 +120,17 @@ def why_not_reused(plan: RunPlan, registry: Registry) -> str | None:
         parts = ", ".join(CHANGED_PARTS[name] for name in changed)
         return f"run {run.run_id} is not reused: {parts} changed since it was made"
     return asked_otherwise
+
+
+def recorded_generation(run: Run) -> GenerationConfig:
+    """How a run's predictions were made, as its manifest has it. Of imported ones what nobody knows has its
+    default.
+
+    Raises:
+        InputError: this version of Hallmark knows no such settings.
+    """
+    kind = ImportedGeneration if is_imported(run) else GenerationConfig
+    return validated(kind, run.manifest["generation"], f"manifest of run {run.run_id}")
 
 
 def _chosen_otherwise(run: Run, plan: RunPlan) -> list[str]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.config import validated
 from core.errors import HallmarkError, InputError, IntegrityError
 from core.files import atomic_writer, read_json, read_jsonl, sha256_file, write_json
 from core.locks import Holder, acquire_when_free
@@ -24,7 +23,7 @@ from experiments.environment import inference_environment
 from experiments.phases import infer, prediction_job
 from experiments.plan import RunPlan
 from experiments.references import recorded_model
-from experiments.runs import RunRef
+from experiments.runs import RunRef, recorded_generation
 from experiments.workspace import Workspace
 from golden.prompting import recorded_prompt
 from inference.contract import (
@@ -32,7 +31,6 @@ from inference.contract import (
     PREDICTIONS,
     SUMS,
     Batching,
-    GenerationConfig,
     PredictionMeta,
     PredictResult,
     PredictSpec,
@@ -287,7 +285,7 @@ def recorded_part(run_id: str, part: Part, workspace: Workspace) -> PartJob:
     if run.status != "running" or run.is_interrupted:
         now = "interrupted" if run.is_interrupted else run.status
         raise InputError(f"run {run.run_id}: is {now}, so no part of it is needed any more.")
-    generation = validated(GenerationConfig, manifest["generation"], f"manifest of run {run.run_id}")
+    generation = recorded_generation(run)
     _check_environment(manifest["inference"], inference_environment(generation), run.run_id)
     sha256 = run.model_sha256 or manifest["model"]["sha256"]
     store = registry.artifacts

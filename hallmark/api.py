@@ -815,6 +815,7 @@ def review(
     *,
     answers: Sequence[str] = (),
     note: str = "",
+    reviewer: str | None = None,
 ) -> Reviewed:
     """Record what you say of a golden item after looking at what runs answered.
 
@@ -825,9 +826,11 @@ def review(
         answers: the right answers where the reference is wrong; what else is right where both are: without
             any, what the runs answered and did not get the full score for.
         note: why.
+        reviewer: who says it, up to 80 characters; None for the user of this process.
 
     Raises:
-        InputError: a run or the item is unknown, the verdict is none, or nothing says what else is right.
+        InputError: a run or the item is unknown, the verdict is none, or nothing says what else is right; or
+            the reviewer's name is none.
 
     Example:
         >>> hm.review(["20261124-1014", "20261124-1015"], "t3", "reference_wrong", answers=["7"]).reviewer
@@ -838,7 +841,13 @@ def review(
 
     looked_at = [runs] if isinstance(runs, str) or not isinstance(runs, Sequence) else runs
     return add_review(
-        [_run_id(run) for run in looked_at], item, verdict, open_workspace(), answers=answers, note=note
+        [_run_id(run) for run in looked_at],
+        item,
+        verdict,
+        open_workspace(),
+        answers=answers,
+        note=note,
+        reviewer=reviewer,
     )
 
 
@@ -956,7 +965,7 @@ def import_predictions(
 
     Args:
         file: samples of lm-evaluation-harness, a log of inspect_ai, the output of an OpenAI batch, or JSONL,
-            CSV or Parquet with a row per item.
+            CSV or Parquet with a row per item, or per sample of it.
         model: whose predictions they are; see `evaluate`.
         dataset: see `evaluate`.
         judge: see `evaluate`.
@@ -967,7 +976,8 @@ def import_predictions(
         known: names of settings that had the values given here, or else their defaults; `all` for every one.
 
     Raises:
-        InputError: not every item has exactly one prediction; or see `evaluate`.
+        InputError: not every item has exactly one prediction, or as many samples as the others; or see
+            `evaluate`.
 
     Example:
         >>> hm.import_predictions("samples_golden-v1_2026-11-24T10-15-00.jsonl", "tiny-base").score

@@ -59,11 +59,11 @@ class PlainConsole(Console):
             printed = self.render_str(printed, markup=options.get("markup", True), highlight=False)
         if not isinstance(printed, Text):
             return printed
-        lines = (_between_words(line, self.width, hanging) for line in printed.split(allow_blank=True))
+        lines = (between_words(line, self.width, hanging) for line in printed.split(allow_blank=True))
         return Text("\n").join(lines)
 
 
-def _between_words(line: Text, width: int, hanging: int) -> Text:
+def between_words(line: Text, width: int, hanging: int = 0) -> Text:
     """A line as several, none of them wider than this unless one of its words is."""
     breaks, used = [], 0
     hanging = hanging or len(line.plain) - len(line.plain.lstrip())

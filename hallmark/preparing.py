@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from core.errors import HallmarkError, InputError
 from core.files import atomic_writer, no_such_file
 from core.progress import announce
+from core.text import counted
 from experiments.config import TrainRunConfig
 from experiments.defaults import filled, is_tiny, measure_training, settle_generation
 from experiments.importing import ImportReport, import_prepared
@@ -278,10 +279,10 @@ def _training_set(
         if report.refused > report.overlaps and not wanted.skip_bad:
             raise InputError(report.model_copy(update={"skip_bad": False}).why_blocked())
         if report.overlaps:
-            held = "are golden" if source == wanted.data else "hold golden items"
-            announce(
-                "guard:", f"{report.overlaps:,} rows of {source} {held}; {report.taken:,} are trained on"
-            )
+            held = ("is", "are") if source == wanted.data else ("holds", "hold")
+            rows = counted(report.overlaps, f"row of {source} {held[0]}", f"rows of {source} {held[1]}")
+            what = "golden" if source == wanted.data else "golden items"
+            announce("guard:", f"{rows} {what}; {report.taken:,} are trained on")
         return prepared.write(), None
 
 
@@ -326,7 +327,7 @@ def _settings(
     method = _method(wanted.model, settle, machine)
     return [
         *settings,
-        Setting("train.dataset", str(train.path), f"{train.taken:,} traces"),
+        Setting("train.dataset", str(train.path), counted(train.taken, "trace")),
         *method,
         *propose_training(partial(settle, method=method[0].value), parameters, machine, wanted.minutes),
     ]

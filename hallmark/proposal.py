@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from core.gpus import ask_driver
 from core.tensors import read_tensors, weight_files
+from core.text import counted
 from evaluation.numbers import percent
 from trainer.contract import Settling
 
@@ -153,7 +154,7 @@ def propose_training(
     if found.longest > LONG_TRACE * found.typical:
         found = settle(on_too_long="drop", sequence_length=found.typical)
     config, all_traces = found.config, found.traces + found.dropped
-    why = f"the longest of {all_traces:,} traces has {found.longest:,} tokens"
+    why = f"the longest of {counted(all_traces, 'trace')} has {counted(found.longest, 'token')}"
     settings = [Setting("train.sequence_length", config.sequence_length, why)]
     if found.dropped:
         share = percent(found.dropped / all_traces)
@@ -183,7 +184,7 @@ def _for_cpu(found: Settling, parameters: int, machine: Machine, minutes: float)
     batch = Setting("train.batch_size", rows, f"{rows * length:,} tokens per step, about {seconds:.2g} s")
     if affordable >= steps:
         return [batch, Setting("train.steps", steps, _epochs(found))]
-    about = f"about {minutes:g} minutes on this CPU; {_epochs(found)}: {steps:,} steps"
+    about = f"about {minutes:g} minutes on this CPU; {_epochs(found)}: {counted(steps, 'step')}"
     return [batch, Setting("train.steps", affordable, about)]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import InputError
 from core.suggestions import did_you_mean
 from core.tabular import Row, Tabular, TabularList
+from core.text import counted
 from evaluation.numbers import percent
 from experiments.runs import RunRef, current_status
 from registry import ModelVersion, Registry, Run
@@ -112,7 +113,7 @@ class RunList(TabularList[RunSummary]):
 
     def table_caption(self) -> str:
         """How many."""
-        return f"{len(self)} runs"
+        return counted(len(self), "run")
 
     def table_rows(self) -> list[Row]:
         """A row per run."""
@@ -124,7 +125,7 @@ class ModelList(TabularList[ModelSummary]):
 
     def table_caption(self) -> str:
         """How many."""
-        return f"{len(self)} models"
+        return counted(len(self), "model")
 
     def table_rows(self) -> list[Row]:
         """A row per model; `champion` is the number of its champion version."""
@@ -285,7 +286,7 @@ class ExportResult(Tabular):
 
     def table_caption(self) -> str:
         """What is where."""
-        return f"{self.model} v{self.version}: {self.files} files in {self.directory}"
+        return f"{self.model} v{self.version}: {counted(self.files, 'file')} in {self.directory}"
 
     def table_rows(self) -> list[Row]:
         """One row."""
@@ -359,7 +360,7 @@ def recorded_run(registry: Registry, run: str | RunRef) -> RunResult:
     """
     from evaluation.form import in_order
     from evaluation.hints import hints
-    from experiments.answers import count_answers
+    from experiments.answers import count_answers, truncation
 
     row = registry.runs.get(run if isinstance(run, str) else run.run_id)
     counts = count_answers(row, registry)
@@ -368,7 +369,7 @@ def recorded_run(registry: Registry, run: str | RunRef) -> RunResult:
         status=current_status(row, registry),
         metrics=registry.runs.metrics(row.run_id),
         counts=registry.runs.reasons(row.run_id),
-        truncated=truncated(registry, row),
+        truncated=None if (cut := truncation(row, registry)) is None else cut.model_dump(),
         directory=registry.runs.directory(row.run_id),
         reused=not isinstance(run, str) and run.reused,
         rungs={rung: counts.rungs[rung] for rung in in_order(counts.rungs)},
@@ -382,23 +383,3 @@ def recorded_answers(run: str, *, wrong: int = 0, right: int = 0, items: Sequenc
     from experiments.workspace import open_workspace
 
     return answers(run, open_workspace().registry, wrong=wrong, right=right, items=items)
-
-
-def truncated(registry: Registry, run: Run) -> dict[str, int | None] | None:
-    """How many prompts and completions of a run were cut off; None where that was not recorded."""
-    meta = run.predictions_meta or {}
-    known = meta.keys() - set(meta.get("unknown", ()))
-    if "reached_max_new_tokens" not in known:
-        return None
-    cut, samples = meta["reached_max_new_tokens"], meta.get("cut_samples") or {}
-    if samples:
-        rows = registry.runs.predictions_of(run.run_id, cut)
-        completions = [(rows[id_].samples or [])[place]["score"] for id_ in cut for place in samples[id_]]
-    else:
-        scores = registry.runs.scores(run.run_id) if cut else {}
-        completions = [scores.get(id_, 1.0) for id_ in cut]
-    return {
-        "prompts": len(meta["truncated_prompts"]) if "truncated_prompts" in known else None,
-        "completions": len(completions),
-        "completions_below_one": sum(score < 1 for score in completions),
-    }

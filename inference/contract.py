@@ -144,11 +144,14 @@ class GenerationConfig(Config):
                 f"generation.device_map: {self.device_map} needs the engine transformers. Set "
                 "generation.engine to it"
             )
-        if self.output == "log_probs" and (self.samples > 1 or self.temperature > 0):
-            raise ValueError("generation.output: log_probs draws nothing, so no samples and no temperature")
+        self._refuse_drawn_log_probs()
         if self.engine == "openai":
             self._refuse_what_a_server_decides()
         return self
+
+    def _refuse_drawn_log_probs(self) -> None:
+        if self.output == "log_probs" and (self.samples > 1 or self.temperature > 0):
+            raise ValueError("generation.output: log_probs draws nothing, so no samples and no temperature")
 
     def _refuse_what_a_server_decides(self) -> None:
         if self.shards > 1:
@@ -180,6 +183,17 @@ class GenerationConfig(Config):
                 f"generation.max_new_tokens: a number is needed, got {self.max_new_tokens or 'nothing'}."
             )
         return self.max_new_tokens
+
+
+class ImportedGeneration(GenerationConfig):
+    """How another program made predictions, as far as that is known: of settings that go together only some
+    may be, and it may have done what nothing here is asked for, as in several greedy answers.
+    """
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        self._refuse_drawn_log_probs()
+        return self
 
 
 class FitSpec(BaseModel):

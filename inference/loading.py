@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def import_libraries() -> None:
     here. Nothing is loaded, and no GPU is touched.
     """
     atexit.register(gc.unfreeze)  # else triton, a part of torch, reports what it finds at the end
-    with collection_paused(), unseen(*OTHERS_NEED):
+    known = "transformers" in sys.modules  # then it may have seen what there is, and would import it
+    with collection_paused(), unseen(*(() if known else OTHERS_NEED)):
         import torch  # noqa: F401
         from transformers import (  # noqa: F401 - names of transformers are imported when they are asked for
             AutoConfig,

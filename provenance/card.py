@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from core.text import counted
 from evaluation.gate import COLUMNS, RequirementResult, decision_rows
 from evaluation.limits import LimitResult
 from evaluation.numbers import metric_text, p_text, percent, points
@@ -184,4 +185,4 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
 def _limits(evaluation: Mapping[str, Any]) -> str:
     items = next((metric["n"] for metric in evaluation["metrics"] if not metric["category"]), 0)
     name = escaped(evaluation["dataset"]["name"])
-    return f"It was judged on {items} items of {name}. That says nothing about other tasks."
+    return f"It was judged on {counted(items, 'item')} of {name}. That says nothing about other tasks."

@@ -322,6 +322,12 @@ def comparisons_page(
         return [DecidedComparison(row, logs.get(row.log_id or 0)) for row in rows]
 
 
+def newest_compared(database: Database) -> str | None:
+    """The model whose comparison entered the ledger of alpha last; None where there is none."""
+    with database.reading() as session:
+        return session.exec(select(AlphaSpending.model).order_by(col(AlphaSpending.id).desc())).first()
+
+
 def newest_entries(database: Database, limit: int) -> list[AuditLog]:
     """The last entries of the audit log, newest first."""
     with database.reading() as session:

@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 
 from core.errors import InputError
 from core.suggestions import did_you_mean
+from core.text import counted, cut, visible
 from registry.columns import frozen_json, now
 from registry.database import Database
 from registry.runs import finished_run
@@ -42,6 +43,32 @@ DISAGREEMENTS: dict[Disagreement, str] = {
     "some_wrong": "some runs are wrong",
 }
 """How runs can disagree with a reference, in words; first what is likeliest to be the reference's fault."""
+
+
+LONGEST_NAME = 80
+"""Characters of a reviewer's name."""
+
+
+def checked_reviewer(name: str) -> str:
+    """A reviewer's name as it is recorded: as it was given.
+
+    Args:
+        name: what somebody calls themselves.
+
+    Raises:
+        InputError: it is empty or too long, begins or ends with a space, or has characters that nobody sees.
+
+    Example:
+        >>> checked_reviewer("Ana Müller")
+        'Ana Müller'
+    """
+    if not 1 <= len(name) <= LONGEST_NAME:
+        problem = f"has {counted(len(name), 'character')}; 1 to {LONGEST_NAME} are expected"
+    elif name != visible(name):
+        problem = "has spaces at an end or several in a row, or characters that nobody sees"
+    else:
+        return name
+    raise InputError(f"reviewer {visible(cut(name, LONGEST_NAME))!r}: {problem}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +112,14 @@ class Reviews:
             run_ids: the finished runs whose answers were looked at, all on the same dataset.
             trace_id: of the item.
             verdict: see `VERDICTS`.
-            reviewer: who says it.
+            reviewer: who says it, as `checked_reviewer` takes it.
             answers: with `reference_wrong` the right answers, the new reference first; with `both_right`
                 those that are to be accepted too.
             note: why.
 
         Raises:
             InputError: a run is unknown or not finished, or of another dataset; the item is not one of
-                theirs; the verdict is none, or takes no answers.
+                theirs; the verdict is none, or takes no answers; the reviewer's name is none.
 
         Example:
             >>> registry.reviews.add([run.run_id], "item-2", "unclear", reviewer="ana").id
@@ -118,7 +145,7 @@ class Reviews:
                 answers=frozen_json(list(dict.fromkeys(answers)), "answers"),
                 note=frozen_json(note, "note"),
                 runs=[run.run_id for run in runs],
-                reviewer=reviewer,
+                reviewer=checked_reviewer(reviewer),
                 created_at=now(),
             )
             session.add(row)

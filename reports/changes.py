@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import Field
 
 from core.config import Record
+from core.text import counted
 from evaluation.comparison import Comparison
 from evaluation.form import NONE, is_stated
 
@@ -62,7 +63,7 @@ class Changes(Record):
         better = f"{self.better:,} got better"
         if not self.worse:
             return [f"No item of {self.n:,} got worse; {better}."]
-        found = [f"{self.worse:,} of {self.n:,} items got worse, {better}. Worse: {self._where()}."]
+        found = [f"{self.worse:,} of {counted(self.n, 'item')} got worse, {better}. Worse: {self._where()}."]
         why = [*self._by_answer(), *self._by_judge(), *self._by_cut()]
         if why:
             found.append(f"Of the items that got worse: {'; '.join(why)}.")
@@ -92,9 +93,9 @@ class Changes(Record):
         """What a judge that does not say where it found an answer said of the candidate's."""
         counted = list(self.said.items())
         named = counted if len(counted) == NAMED + 1 else counted[:NAMED]
-        found = [f"in {count:,} the judge said {what} of the candidate's answer" for what, count in named]
+        found = [f"in {count:,} the candidate's answer was judged {what}" for what, count in named]
         if others := sum(self.said.values()) - sum(count for _, count in named):
-            found.append(f"in {others:,} it said something else")
+            found.append(f"in {others:,} it was judged otherwise")
         return found
 
     def _by_cut(self) -> list[str]:

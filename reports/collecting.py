@@ -10,7 +10,7 @@ from evaluation.comparison import Comparison
 from evaluation.gate import GateDecision
 from evaluation.hints import hints
 from evaluation.metrics import Metric, MetricsSnapshot
-from experiments.answers import count_answers
+from experiments.answers import count_answers, truncation
 from experiments.comparing import compared
 from experiments.result import PromotionResult
 from inference.contract import CUT_OFF, PredictionMeta
@@ -89,7 +89,7 @@ def reported_run(run: Run, registry: Registry, role: str) -> ReportedRun:
         dataset=dataset.name,
         dataset_sha256=dataset.sha256,
         judge=run.judge,
-        engine=PredictionMeta.model_validate(run.predictions_meta).ran_by,
+        engine=_ran_by(run),
         started_at=run.started_at,
         finished_at=run.finished_at,
         metrics=_snapshot(run, registry),
@@ -97,6 +97,13 @@ def reported_run(run: Run, registry: Registry, role: str) -> ReportedRun:
         hints=hints(counted),
         manifest=run.manifest,
     )
+
+
+def _ran_by(run: Run) -> str:
+    if imported := run.manifest.get("imported"):
+        tool = " ".join(filter(None, (imported["tool"], imported["tool_version"]))) or "another program"
+        return f"{tool}, imported from {imported['file']}"
+    return PredictionMeta.model_validate(run.predictions_meta).ran_by
 
 
 def newest_decision(candidate: Run, registry: Registry, baseline: Run | None = None) -> Decided | None:
@@ -142,6 +149,7 @@ def _decided(row: PromotionLog) -> Decided:
         decision=decision,
         actor=row.actor,
         decided_at=row.created_at,
+        against=row.decision.get("against"),
     )
 
 
@@ -161,4 +169,9 @@ def _snapshot(run: Run, registry: Registry) -> MetricsSnapshot:
             raise InputError(f"run {run.run_id}: its metric {row.name} has no interval")
         found = Metric(value=row.value, n=row.n, ci_low=row.ci_low, ci_high=row.ci_high, method=row.method)
         (categories.setdefault(row.category, {}) if row.category else overall)[row.name] = found
-    return MetricsSnapshot(overall=overall, categories=categories, counts=registry.runs.reasons(run.run_id))
+    return MetricsSnapshot(
+        overall=overall,
+        categories=categories,
+        counts=registry.runs.reasons(run.run_id),
+        truncated=truncation(run, registry),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.config import Record
+from core.text import counted
 from evaluation.comparison import Comparison
 from evaluation.gate import GateDecision
 from evaluation.metrics import MetricsSnapshot
@@ -22,7 +23,7 @@ class ReportedRun(Record):
         name: what it was, as in "SmolLM2 trained support-v1".
         kind: baseline or trained.
         base_model: the model that it judged or trained from.
-        model_sha256: of the weights that were judged; None where there are none, as at an endpoint.
+        model_sha256: of the weights that were judged; None where nobody here has them, as at an endpoint.
         dataset: KEY-vN.
         dataset_sha256: of its file.
         judge: NAME@vN.
@@ -54,6 +55,15 @@ class ReportedRun(Record):
     manifest: dict[str, Any]
 
     @property
+    def weights(self) -> str:
+        """The sha256 of its weights, or who alone knows them."""
+        if self.model_sha256 is not None:
+            return self.model_sha256
+        if self.manifest.get("imported"):
+            return "not in the file that the predictions were imported from"
+        return "known to the endpoint only"
+
+    @property
     def revised(self) -> str | None:
         """That its dataset was changed after looking at answers, in a sentence; None where it was not."""
         revision = revision_in(self.manifest)
@@ -73,6 +83,7 @@ class Decided(Record):
         decision: what the gate said; None where it was not asked.
         actor: who asked.
         decided_at: ISO 8601, UTC.
+        against: id of the run that it was compared with; None where it was compared with none.
     """
 
     outcome: Outcome
@@ -84,6 +95,7 @@ class Decided(Record):
     decision: GateDecision | None
     actor: str
     decided_at: str
+    against: str | None = None
 
 
 class Report(Record):
@@ -111,6 +123,19 @@ class Report(Record):
         return self.runs[-1]
 
     @property
+    def alone(self) -> str | None:
+        """That one run is compared with nothing, and how to compare it, in a sentence; None for two runs."""
+        if self.comparison is not None:
+            return None
+        run, why = self.candidate.run_id, "This report is about one run: nothing in it is compared."
+        if self.decided is not None and self.decided.against is not None:
+            command = f"hallmark report {self.decided.against} {run}"
+            return f"{why} `{command}` compares it with the run that the decision rests on."
+        return (
+            f"{why} `hallmark report OTHER {run}` compares it with another run on {self.candidate.dataset}."
+        )
+
+    @property
     def title(self) -> str:
         """What it is, in a line."""
         return " against ".join(run.run_id for run in reversed(self.runs))
@@ -126,4 +151,4 @@ class Report(Record):
             change = f"{percent(found.baseline.value)} to {percent(found.candidate.value)}"
             return f"NOT DECIDED: {change}, {points(found.delta)} points"
         metric = next(iter(self.candidate.metrics.overall.values()))
-        return f"{percent(metric.value)} of {metric.n:,} items on {self.candidate.dataset}"
+        return f"{percent(metric.value)} of {counted(metric.n, 'item')} on {self.candidate.dataset}"

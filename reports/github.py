@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from core.files import sha256_json
-from core.text import cut, without_commands
+from core.text import counted, cut, without_commands
 from evaluation.gate import COLUMNS, decision_rows
 from evaluation.numbers import interval_text, metric_text, p_text, percent, points
 from evaluation.shown import largest, more_changed, more_largest, most_changed
@@ -115,7 +115,8 @@ def _parts(report: Report, examples: Sequence[Examples], amount: Amount) -> Iter
     yield _sentences(report.decided.reasons if report.decided else [])
     yield _requirements(report)
     yield from _categories(report) if report.comparison else _metrics(report.candidate)
-    yield _sentences([*(report.comparison.notes if report.comparison else []), *report.candidate.hints])
+    notes = report.comparison.notes if report.comparison else [report.alone or ""]
+    yield _sentences([*notes, *report.candidate.hints])
     for place, each in enumerate(examples):
         yield from _examples(report, each, amount, folded=place > 0)
     yield _runs(report)
@@ -127,11 +128,13 @@ def _score(report: Report) -> str:
     if found is None:
         name, metric = next(iter(run.metrics.overall.items()))
         interval = interval_text(name, metric.ci_low, metric.ci_high)
-        return f"**{metric_text(name, metric.value)}** ({interval}) on {metric.n:,} items of {judged}."
+        return (
+            f"**{metric_text(name, metric.value)}** ({interval}) on {counted(metric.n, 'item')} of {judged}."
+        )
     interval = f"95 % interval {points(found.ci_low)} to {points(found.ci_high)}"
     return (
         f"**{percent(found.baseline.value)} to {percent(found.candidate.value)}, {points(found.delta)} "
-        f"points** on {found.n:,} items of {judged} ({interval}; {found.test_name}, p = "
+        f"points** on {counted(found.n, 'item')} of {judged} ({interval}; {found.test_name}, p = "
         f"{p_text(found.p_value)})."
     )
 
@@ -139,7 +142,7 @@ def _score(report: Report) -> str:
 def _sentences(sentences: Sequence[str]) -> str:
     shown = [f"- {prose(cut(sentence, SENTENCE))}" for sentence in sentences[:SENTENCES]]
     if (more := len(sentences) - SENTENCES) > 0:
-        shown.append(f"- and {more:,} more sentences")
+        shown.append(f"- and {counted(more, 'more sentence')}")
     return "\n".join(shown)
 
 
@@ -216,7 +219,7 @@ def _runs(report: Report) -> str:
         "run": [run.run_id for run in report.runs],
         "what": [run.name for run in report.runs],
         "model": [run.base_model for run in report.runs],
-        "weights, sha256": [run.model_sha256 or "" for run in report.runs],
+        "weights, sha256": [run.weights for run in report.runs],
         "dataset": [run.dataset for run in report.runs],
         "dataset, sha256": [run.dataset_sha256 for run in report.runs],
         "judge": [run.judge for run in report.runs],

@@ -19,6 +19,12 @@ WORD = re.compile(r"\(?[-+]?[^\W_]+(?:(?:[-/'’]|(?<=\d)[.,](?=\d))[^\W_]+)*[).
 REFERENCE = re.compile(r"[0-9a-fA-F]{7}|(?<![^\W_])[^\W\d_]+-\d")
 """What GitHub may link within such a word: a commit, as 1a2b3c4, or an issue, as GH-12."""
 
+CODED = r"(?<!\S)(\(?)`([^`\s](?:[^`]*[^`\s])?)`([).,:;?!]*)(?!\S)"
+"""What a sentence of ours marks as code between two backticks, such as a command."""
+
+PARTS = re.compile(rf"{CODED}|\S+")
+"""Such code, or a word."""
+
 PUNCTUATED = re.compile(r"(\(?)((?!\s)(?:.*?\S)??)([).,:;?!]*)", re.DOTALL)
 
 
@@ -36,15 +42,21 @@ def code(text: str) -> str:
 
 
 def prose(sentence: str) -> str:
-    """A sentence of ours that names what is not: plain words stay, and every other one becomes a code span.
+    """A sentence of ours that names what is not: plain words stay, every other one becomes a code span, and
+    what the sentence itself marks as code becomes one span, whatever words it has.
 
     Example:
         >>> prose("www.example.com v2 is champion now (run 20261126-140903).")
         '`www.example.com` v2 is champion now (run `20261126-140903`).'
+        >>> prose("Some are empty: `hallmark doctor --model MODEL` shows how it is asked.")
+        'Some are empty: `hallmark doctor --model MODEL` shows how it is asked.'
     """
-    parts = groupby(enumerate(visible(sentence).split(" ")), lambda each: _is_plain(*each))
-    texts = ((plain, " ".join(word for _, word in words)) for plain, words in parts)
-    return " ".join(text if plain else _named(text) for plain, text in texts)
+    parts = enumerate(PARTS.finditer(visible(sentence)))
+    return " ".join(
+        shown
+        for kind, some in groupby(parts, lambda each: _kind(*each))
+        for shown in _shown(kind, [found for _, found in some])
+    )
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -70,10 +82,20 @@ def stacked(items: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> str:
     return "\n\n".join(f"**{title}**\n\n{facts(rows)}" for title, rows in items)
 
 
-def _is_plain(place: int, word: str) -> bool:
+def _kind(place: int, part: re.Match[str]) -> str:
+    if part[2] is not None:
+        return "code"
+    word = part[0]
     if place == 0 and re.fullmatch(r"\d+[.)]", word):  # it would begin a list
-        return False
-    return WORD.fullmatch(word) is not None and REFERENCE.search(word) is None
+        return "other"
+    return "plain" if WORD.fullmatch(word) and not REFERENCE.search(word) else "other"
+
+
+def _shown(kind: str, parts: Sequence[re.Match[str]]) -> Iterable[str]:
+    if kind == "code":
+        return (f"{before}{code(text)}{after}" for before, text, after in (part.groups() for part in parts))
+    words = " ".join(part[0] for part in parts)
+    return [words if kind == "plain" else _named(words)]
 
 
 def _named(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from core.text import counted
 from evaluation.form import in_order
 from evaluation.hints import AnswerCounts, hints
 from evaluation.metrics import Metric, MetricsSnapshot
@@ -19,7 +20,7 @@ LARGEST_PICTURE = 400_000
 
 
 def metrics_report(
-    snapshot: MetricsSnapshot, run: str, counted: AnswerCounts | None = None, wrong: Sequence[Answer] = ()
+    snapshot: MetricsSnapshot, run: str, answers: AnswerCounts | None = None, wrong: Sequence[Answer] = ()
 ) -> str:
     """The scores of a run, overall and by category, what the judge said how often, how many were cut off, and
     some answers that are not right.
@@ -27,7 +28,7 @@ def metrics_report(
     Args:
         snapshot: of the run.
         run: its name, or a link to it.
-        counted: how its completions fared.
+        answers: how its completions fared.
         wrong: the answers.
     """
     categories = [(code(name), of) for name, of in snapshot.categories.items()]
@@ -40,10 +41,10 @@ def metrics_report(
     reasons = sorted(largest(list(snapshot.counts.items()), lambda each: (each[1], 0.0)))
     judged = [(text_cell(reason), str(count)) for reason, count in reasons]
     if others := sum(snapshot.counts.values()) - sum(count for _, count in reasons):
-        judged += [(f"{len(snapshot.counts) - len(reasons):,} other reasons", str(others))]
+        judged += [(counted(len(snapshot.counts) - len(reasons), "other reason"), str(others))]
     if (cut := snapshot.truncated) is not None:
         judged += [
-            ("prompt cut to fit the context", "not known" if cut.prompts is None else str(cut.prompts)),
+            ("prompt cut to fit the context", cut.prompts_said),
             ("completion cut at `max_new_tokens`", str(cut.completions)),
         ]
         judged += [("of these without the full score", str(cut.completions_below_one))]
@@ -51,11 +52,11 @@ def metrics_report(
     more = more_largest(len(categories), f"All: {code('hallmark runs show --json')}")
     shown_metrics = table(["metric", "category", "items", "value", "95 % interval"], rows)
     parts = [f"Run {run}", shown_metrics, *([more] if more else []), counts]
-    if counted is not None:
-        if counted.rungs:
-            where = [(text_cell(name), *map(str, counted.rungs[name])) for name in in_order(counted.rungs)]
+    if answers is not None:
+        if answers.rungs:
+            where = [(text_cell(name), *map(str, answers.rungs[name])) for name in in_order(answers.rungs)]
             parts.append(table(["answer found by", "right", "wrong"], where))
-        parts += map(prose, hints(counted))
+        parts += map(prose, hints(answers))
     if wrong:
         total = sum(snapshot.counts.values()) - snapshot.counts.get("correct", 0)
         shown_of = f"The first {len(wrong)} that are not right" + (f", of {total:,}" if total else "")
@@ -114,11 +115,15 @@ def _traces(result: TrainResult) -> list[tuple[str, str]]:
     """How many traces there were; nothing for a run from before that was recorded."""
     if result.traces is None or result.epochs is None:
         return []
-    found = [("traces", f"{result.traces:,}, each seen {result.epochs:.3g} times")]
+    found = [("traces", f"{result.traces:,}, each seen {_times(result.epochs)}")]
     for count, what in ((result.dropped, "dropped"), (result.truncated, "cut off at the end")):
         if count:
             found.append((f"too long, {what}", f"{count:,}"))
     return found
+
+
+def _times(epochs: float) -> str:
+    return "once" if f"{epochs:.3g}" == "1" else f"{epochs:.3g} times"
 
 
 def _rate(result: TrainResult) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from core.text import cut, visible
+from core.text import counted, cut, visible
 from evaluation.comparison import Comparison, Group
 from evaluation.form import FormAndSkill, in_order
 from evaluation.gate import COLUMNS, GateDecision, decision_rows
@@ -34,6 +34,7 @@ class Table(NamedTuple):
         rows: the cells.
         numbers: which columns hold numbers, from 0.
         more: what to say below it; None for nothing.
+        stacked: whether its rows are blocks on a phone.
     """
 
     caption: str
@@ -41,6 +42,7 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str | Markup]]
     numbers: Sequence[int] = ()
     more: str | None = None
+    stacked: bool = False
 
 
 def link(text: str, **chosen: str) -> Markup:
@@ -72,6 +74,7 @@ def requirements(decision: GateDecision) -> Table:
         COLUMNS,
         [tuple(map(name, row)) for row in rows],
         (1, 2, 3, 4),
+        stacked=True,
     )
 
 
@@ -99,7 +102,7 @@ def overall(found: Comparison) -> Table:
         "got better",
         "got worse",
     )
-    return Table(f"Overall. p value: {found.test_name}", columns, [row], range(1, 9))
+    return Table(f"Overall. p value: {found.test_name}", columns, [row], range(1, 9), stacked=True)
 
 
 def groups(caption: str, found: Sequence[Group], field: str) -> Table:
@@ -152,10 +155,11 @@ def metrics(run: ReportedRun) -> Table:
     """The scores of a run, overall and by category."""
     categories = run.metrics.categories
     shown = largest(list(categories.items()), lambda each: _size(each[1]))
+    named = len(run.metrics.overall) > 1  # one is named by the caption
     rows = [
         (
-            metric,
-            "" if category is None else link(name(category), category=category),
+            "overall" if category is None else link(name(category), category=category),
+            *([metric] if named else []),
             f"{value.n:,}",
             metric_text(metric, value.value),
             interval_text(metric, value.ci_low, value.ci_high),
@@ -163,23 +167,28 @@ def metrics(run: ReportedRun) -> Table:
         for category, values in [(None, run.metrics.overall), *shown]
         for metric, value in values.items()
     ]
-    columns = ("metric", "category", "items", "value", "95 % interval")
-    return Table(f"Scores of run {run.run_id}", columns, rows, (2, 3, 4), more_largest(len(categories), ALL))
+    columns = ("category", *(["metric"] if named else []), "items", "value", "95 % interval")
+    what = "Scores" if named else next(iter(run.metrics.overall)).replace("_", " ").capitalize()
+    numbers = range(len(columns) - 3, len(columns))
+    more = more_largest(len(categories), ALL)
+    return Table(f"{what} of run {run.run_id}", columns, rows, numbers, more)
 
 
 def judged(run: ReportedRun) -> Table:
     """What the judge said how often, and how many texts were cut off."""
     counts = run.metrics.counts
     shown = sorted(largest(list(counts.items()), lambda each: (each[1], 0.0)))
-    rows = [(name(reason), f"{count:,}") for reason, count in shown]
+    rows: list[tuple[str, str | Markup]] = [(name(reason), f"{count:,}") for reason, count in shown]
     if others := sum(counts.values()) - sum(count for _, count in shown):
-        rows.append((f"{len(counts) - len(shown):,} other reasons", f"{others:,}"))
+        rows.append((counted(len(counts) - len(shown), "other reason"), f"{others:,}"))
     if (found := run.metrics.truncated) is not None:
+        whose = "yes" if run.role == "run" else run.role
         rows += [
-            ("prompt cut to fit the context", "not known" if found.prompts is None else f"{found.prompts:,}"),
-            ("text cut off at max_new_tokens", f"{found.completions:,}"),
-            ("of these without the full score", f"{found.completions_below_one:,}"),
+            ("prompt cut to fit the context", found.prompts_said),
+            ("text cut off at max_new_tokens", _counted(found.completions, show="all", cut=whose)),
         ]
+        if found.completions:
+            rows.append(("of these without the full score", f"{found.completions_below_one:,}"))
     return Table(f"What the judge said of run {run.run_id}", ("judged", "items"), rows, (1,))
 
 
@@ -213,7 +222,7 @@ PROVENANCE = {
     "what": "name",
     "kind": "kind",
     "base model": "base_model",
-    "weights sha256": "model_sha256",
+    "weights sha256": "weights",
     "dataset": "dataset",
     "dataset sha256": "dataset_sha256",
     "judge": "judge",
@@ -237,7 +246,7 @@ def provenance(runs: Iterable[ReportedRun]) -> Table:
 def _recorded(field: str, value: str | None) -> str:
     if field in ("started_at", "finished_at"):
         return when(value)
-    return "not known" if value is None else value
+    return value or "not recorded"
 
 
 def _counted(number: int, **chosen: str) -> str | Markup:

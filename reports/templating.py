@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.text import visible, visible_lines
+from core.text import counted, visible, visible_lines
 from evaluation.numbers import p_text, percent, points
+from reports.markdown import CODED
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 HERE = Path(__file__).parent
 ASSETS = HERE / "assets"
@@ -41,7 +44,9 @@ def environment(folders: Sequence[Path] = ()) -> Environment:
         lstrip_blocks=True,
     )
     shown = {"percent": percent, "points": points, "p_text": p_text, "visible": visible}
-    found.filters.update({**shown, "when": when, "capitalised": capitalised})
+    found.filters.update(
+        {**shown, "sentence": sentence, "when": when, "capitalised": capitalised, "counted": counted}
+    )
     return found
 
 
@@ -50,11 +55,24 @@ def when(moment: str | None) -> str:
 
     Example:
         >>> when("2026-11-26T14:15:31.031822+00:00"), when(None)
-        ('2026-11-26 14:15 UTC', 'not known')
+        ('2026-11-26 14:15 UTC', 'not recorded')
     """
     if moment is None:
-        return "not known"
+        return "not recorded"
     return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def sentence(text: str) -> Markup:
+    """A sentence of ours, with what it marks as code between backticks as such.
+
+    Example:
+        >>> sentence("Look: `hallmark status`.")
+        Markup('Look: <code>hallmark status</code>.')
+    """
+    from markupsafe import Markup, escape
+
+    shown = str(escape(visible_lines(text)))
+    return Markup(re.sub(CODED, r"\1<code>\2</code>\3", shown))  # noqa: S704 - it is escaped
 
 
 def capitalised(sentence: str) -> str:

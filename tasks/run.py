@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.progress import announce, current_listener
+from core.text import counted
 from evaluation.numbers import metric_text
 from experiments import phases, runs
 from experiments import plan as planning
@@ -86,7 +87,7 @@ def train(run: RunRef, plan: RunPlan) -> TrainResult:
     open_workspace().registry.runs.trained(run.run_id, result.model_sha256)
     show_training(run, result)
     loss = f"loss {result.first_loss:.3f} to {result.last_loss:.3f}"
-    tell("trained", f"{result.steps:,} steps in {clock}, {loss}")
+    tell("trained", f"{counted(result.steps, 'step')} in {clock}, {loss}")
     return result
 
 
@@ -100,7 +101,7 @@ def predict(run: RunRef, plan: RunPlan) -> PredictResult:
         else:
             result = phases.predict_items(run, plan, current_listener())
     resumed = f", {result.resumed:,} of them earlier" if result.resumed else ""
-    tell("predicted", f"{plan.judging}: {result.items:,} items in {clock}{resumed}")
+    tell("predicted", f"{plan.judging}: {counted(result.items, 'item')} in {clock}{resumed}")
     return result
 
 
@@ -110,7 +111,7 @@ def judge(run: RunRef, plan: RunPlan) -> Judged:
     clock = Clock()
     judged = phases.judge_run(run, plan)
     name, found = next(iter(judged.metrics.overall.items()))
-    score = f"{metric_text(name, found.value)} of {found.n:,} items"
+    score = f"{metric_text(name, found.value)} of {counted(found.n, 'item')}"
     tell("judged", f"{plan.judging}: {score}, by {plan.judge} in {clock}")
     if (warning := phases.cut_warning(judged, plan.generation)) is not None:
         announce("cut off:", warning)
@@ -130,10 +131,13 @@ def _planned(plan: ExperimentPlan) -> str:
     """What an experiment is going to do, in a line."""
     trained = plan.plans[plan_key(plan.config.trained())]
     training = trained.training
-    judged_on = {f"{each.dataset.name} ({each.dataset.items:,} items)" for each in plan.plans.values()}
+    judged_on = {
+        f"{each.dataset.name} ({counted(each.dataset.items, 'item')})" for each in plan.plans.values()
+    }
     assert training is not None  # noqa: S101 - it is the plan of the trained run
     return (
-        f"{trained.model.label}, {training.config.steps:,} steps of {training.config.batch_size:,} rows on "
+        f"{trained.model.label}, {counted(training.config.steps, 'step')} of "
+        f"{counted(training.config.batch_size, 'row')} on "
         f"{training.label}, judged on {' and '.join(sorted(judged_on))}"
     )
 
@@ -141,4 +145,4 @@ def _planned(plan: ExperimentPlan) -> str:
 def _score(run: RunRef, registry: Registry) -> str:
     """The score of a recorded run."""
     overall = next(row for row in registry.runs.metrics(run.run_id) if not row.category)
-    return f"{metric_text(overall.name, overall.value)} of {overall.n:,} items"
+    return f"{metric_text(overall.name, overall.value)} of {counted(overall.n, 'item')}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from core.progress import Progress, announce, current_listener
+from core.text import counted
 from experiments import phases, shards
 from experiments.plan import RunPlan
 from experiments.runs import RunRef
@@ -132,7 +133,7 @@ class _Offers:
                     yield self.jobs[part]
                 since = time.monotonic()
             if self.flow_runs:
-                note = f"for {len(self.flow_runs)} parts that other workers predict"
+                note = f"for {counted(len(self.flow_runs), 'part')} that other workers predict"
                 current_listener()(Progress(stage="waiting", done=0, total=0, unit="", note=note))
                 time.sleep(LOOK_EVERY_SECONDS)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, Field, model_validator
 
 from core.config import Config
+from core.text import counted
 from golden.prompting import ResolvedPrompt
 
 GB = 1e9
@@ -270,15 +271,15 @@ class Settling(BaseModel):
         """What will be done, for the plan."""
         config = self.config
         lost = "".join(
-            f", {count:,} traces {verb}"
+            f", {counted(count, 'trace')} {verb}"
             for count, verb in ((self.dropped, "dropped"), (self.truncated, "cut off"))
             if count
         )
         epochs = f"{self.epochs:.3g} epoch{'' if f'{self.epochs:.3g}' == '1' else 's'}"
         return (
             f"learning rate {config.learning_rate:g}, sequence length {config.sequence_length:,} (longest "
-            f"trace {self.longest:,} tokens){lost}, {epochs} of {self.traces:,} traces = "
-            f"{config.steps:,} steps of {config.batch_size:,} rows"
+            f"trace {counted(self.longest, 'token')}){lost}, {epochs} of {counted(self.traces, 'trace')} = "
+            f"{counted(config.steps, 'step')} of {counted(config.batch_size, 'row')}"
         )
 
 

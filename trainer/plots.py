@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from core.plots import COLOURS, SERIES, label, plot
+from core.text import counted
 from trainer.curve import StepRecord
 
 SMOOTHED = 20
@@ -63,7 +64,7 @@ def _text(run: str, records: Sequence[StepRecord], means: Sequence[float]) -> st
     if not records:
         return f"{run}: no steps"
     last = means[-1] if means else records[-1].loss
-    text = f"{run}: {len(records):,} steps, loss {records[0].loss:.3f} to {last:.3f}"
+    text = f"{run}: {counted(len(records), 'step')}, loss {records[0].loss:.3f} to {last:.3f}"
     held_out = [row.held_out_loss for row in records if row.held_out_loss is not None]
     if not held_out:
         return text

@@ -97,6 +97,7 @@ def _refuse_existing(paths: list[Path], force: bool) -> None:
 
 def _row(judged: Judged) -> dict[str, Any]:
     item, row = judged.item, judged.row
+    samples = [each._asdict() for each in judged.completions]
     return {
         "trace_id": item.trace_id,
         "category": item.category,
@@ -108,7 +109,7 @@ def _row(judged: Judged) -> dict[str, Any]:
         "rung": row.rung,
         "reason": row.reason,
         "cut_off": judged.cut_off,
-        **({} if row.samples is None else {"samples": [{"rung": None, **each} for each in row.samples]}),
+        **({} if row.samples is None else {"samples": samples}),
     }
 
 
@@ -129,7 +130,8 @@ def _parquet(run: RecordedRun, file: IO[bytes]) -> None:
     kinds["cut_off"] = arrow.bool_()
     names = ("trace_id", "category", "messages", "final_answer", "prediction", "score", "extracted", "rung")
     said = ("prediction", "extracted", "rung", "reason")
-    sample = arrow.struct([*((name, text) for name in said), ("score", arrow.float64())])
+    others = (("score", arrow.float64()), ("cut_off", arrow.bool_()))
+    sample = arrow.struct([*((name, text) for name in said), *others])
     kinds["samples"] = arrow.list_(sample)
     more = ("reason", "cut_off", *(["samples"] if run.samples > 1 else []))
     schema = arrow.schema([(name, kinds.get(name, text)) for name in (*names, *more)])
@@ -287,6 +289,7 @@ def _lm_eval_sample(
     text = run.prompt_text(judged.asked)
     prompt: Any = [json.dumps(judged.asked, ensure_ascii=False)] if text is None else text
     doc, texts = item.model_dump(), row.texts
+    cut = [each.cut_off for each in judged.completions]
     return {
         "doc_id": number,
         "doc": doc,
@@ -303,7 +306,7 @@ def _lm_eval_sample(
         "extracted": row.extracted,
         "reason": row.reason,
         "rung": row.rung,
-        **({} if judged.cut_off is None else {"cut_off": judged.cut_off}),
+        **({} if None in cut else {"cut_off": cut[0] if len(cut) == 1 else cut}),
     }
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -13,7 +16,6 @@ from core.config import Config, Record, validated
 from core.errors import InputError
 from core.files import (
     canonical_json,
-    sha256_bytes,
     sha256_file,
     sha256_json,
     write_json,
@@ -21,14 +23,28 @@ from core.files import (
 )
 from core.judge_reference import JudgeReference
 from core.sealed import seal
-from core.suggestions import did_you_mean
 from core.tabular import Row as TableRow
 from core.tabular import Tabular
+from core.text import counted
 from experiments.config import DATASET_HELP, JUDGE_HELP, MODEL_HELP, nested
 from experiments.environment import environment, evaluation_sha256
-from experiments.exchange.matching import By, Matched, Refusal, match, proved
+from experiments.exchange.known import (
+    FACTS,
+    KNOWABLE,
+    SAID_BESIDE,
+    TEMPERATURE,
+    Source,
+    check_agreement,
+    check_defaults,
+    check_drawn,
+    check_foreign,
+    check_names,
+    named,
+    shown_by_prompts,
+)
+from experiments.exchange.matching import By, Refusal, match
 from experiments.exchange.reading import PredictionsFile, read_predictions_file
-from experiments.exchange.rows import Answered, Format
+from experiments.exchange.rows import SAMPLES_EACH, Answered, Format
 from experiments.guarding import check_prompt
 from experiments.phases import export_dataset, judge_run, record_judged
 from experiments.plan import DatasetRef, dataset_ref
@@ -39,7 +55,7 @@ from golden.datasets import load_dataset
 from golden.prompting import PromptConfig, ResolvedPrompt, resolve_prompt
 from golden.schema import Item
 from inference.asking import weights_bytes
-from inference.contract import UNKNOWN, EngineUsed, GenerationConfig, PredictionMeta
+from inference.contract import UNKNOWN, EngineUsed, GenerationConfig, ImportedGeneration, PredictionMeta
 from inference.endpoint import served_name
 from inference.loading import tokenizer_sha256
 from judges import check_output, judge_fingerprint, judge_reference, load_judge, recorded_judge
@@ -48,30 +64,6 @@ from registry import Registry
 PREVIEW = 3
 LISTED = 1000
 """So many rows of each kind are listed; all are counted."""
-FACTS = ("reached_max_new_tokens", "truncated_prompts")
-"""What is counted beside the predictions: which answers, and which prompts, were cut off."""
-LONGEST = "generation.max_new_tokens"
-OF_TEXT = ("prompt.system", "prompt.instruction", "prompt.few_shot", "prompt.template_args", "prompt.date")
-OF_TURNS = ("prompt.system", "prompt.instruction", "prompt.few_shot")
-"""What a prompt proves: as text that no chat template made, and as turns."""
-ASKED = (
-    *OF_TEXT,
-    "prompt.stop",
-    "generation.engine",
-    LONGEST,
-    "generation.temperature",
-    "generation.top_p",
-    "generation.seed",
-    "generation.dtype",
-)
-"""Conditions of a comparison that nothing but the file or a person can say. The others are the same for all
-imported predictions: one text per item, judged here.
-"""
-KNOWABLE = (*ASKED, *FACTS)
-SAID_BESIDE = ("prompt.num_fewshot", "generation.output")
-"""What files of ours say too; it is never unknown."""
-ALL = "all"
-Source = Literal["file", "given", "prompts"]
 
 
 class ImportConfig(Config):
@@ -81,7 +73,7 @@ class ImportConfig(Config):
     dataset: str = Field(default="golden-v1", description=DATASET_HELP)
     judge: JudgeReference | None = Field(default=None, description=JUDGE_HELP)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
-    generation: GenerationConfig = Field(default_factory=GenerationConfig)
+    generation: ImportedGeneration = Field(default_factory=ImportedGeneration)
 
 
 class Setting(Record):
@@ -114,16 +106,18 @@ class PredictionsReport(Tabular, Record):
         judge: NAME@vN.
         matched_by: trace_id, prompt or order.
         items: how many the dataset has.
+        samples: how many predictions each of them has.
         rows: how many the file has.
         taken: how many items have a prediction.
         missing: items without a row; the first of them.
+        uneven: items with another number of predictions.
         doubled: rows of items that an earlier row answers.
         unknown_rows: rows of no item.
         bad: rows without a prediction.
-        counts: how many there are of each of these four.
+        counts: how many there are of each of these five.
         settings: what is known of how the predictions were made.
         unknown: what is not, of the conditions of a comparison.
-        preview: the first items with their predictions.
+        preview: the first items with their predictions; of several the first.
     """
 
     source: str
@@ -138,9 +132,11 @@ class PredictionsReport(Tabular, Record):
     judge: str
     matched_by: By
     items: int
+    samples: int
     rows: int
     taken: int
     missing: list[Refusal]
+    uneven: list[Refusal]
     doubled: list[Refusal]
     unknown_rows: list[Refusal]
     bad: list[Refusal]
@@ -151,25 +147,27 @@ class PredictionsReport(Tabular, Record):
 
     @property
     def blocked(self) -> bool:
-        """Whether nothing is recorded, since not every item has exactly one prediction."""
+        """Whether nothing is recorded, since not every item has all its predictions, each once."""
         return any(self.counts.values())
 
     def why_blocked(self) -> str:
         """The first rows and items that are at fault, in words."""
-        kinds = (self.bad, self.doubled, self.unknown_rows, self.missing)
+        kinds = (self.bad, self.doubled, self.unknown_rows, self.missing, self.uneven)
         found = [each for kind in kinds for each in kind[:3]]
         shown = "".join(f"\n  {each.where}: {each.reason}" for each in found)
         more = sum(self.counts.values()) - len(found)
         rest = f"\n  and {more:,} more" if more else ""
         counted = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items() if count)
         return (
-            f"{self.source}: does not hold each of the {self.items:,} items of {self.dataset} exactly once "
-            f"({counted}):{shown}{rest}\nNothing was recorded."
+            f"{self.source}: does not hold each of the {self.items:,} items of {self.dataset} "
+            f"{'exactly once' if self.samples == 1 else f'with {self.samples} samples'} ({counted}):"
+            f"{shown}{rest}\nNothing was recorded."
         )
 
     def table_caption(self) -> str:
         """What was read of what."""
-        return f"{self.source}: {self.taken:,} of {self.items:,} items of {self.dataset}, as {self.format}"
+        taken = f"{self.taken:,} of {counted(self.items, 'item')} of {self.dataset}"
+        return f"{self.source}: {taken}, as {self.format}"
 
     def table_rows(self) -> list[TableRow]:
         """The first items."""
@@ -206,20 +204,30 @@ class PreparedPredictions:
         """As NAME@vN."""
         return self.report.judge
 
-    def lines(self) -> Iterable[dict[str, str]]:
+    def lines(self) -> Iterator[dict[str, Any]]:
         """The lines of predictions.jsonl."""
-        return (
-            {"trace_id": trace_id, "prediction": row.prediction or ""} for trace_id, row in self.taken.items()
-        )
+        for trace_id, row in self.taken.items():
+            texts = list(row.predictions)
+            yield {
+                "trace_id": trace_id,
+                **({"prediction": texts[0]} if self.report.samples == 1 else {"predictions": texts}),
+            }
+
+    @cached_property
+    def predictions_sha256(self) -> str:
+        """Of predictions.jsonl."""
+        digest = hashlib.sha256()
+        for line in self.lines():
+            digest.update(canonical_json(line).encode() + b"\n")
+        return digest.hexdigest()
 
     def inference(self) -> dict[str, Any]:
         """What stands for the environment that made the predictions: the file, and what is not known of it.
         No fresh evaluation ever has it.
         """
-        lines = "".join(canonical_json(line) + "\n" for line in self.lines())
         return {
             "imported": self.file.sha256,
-            "predictions": sha256_bytes(lines.encode()),
+            "predictions": self.predictions_sha256,
             "unknown": self.report.unknown,
             **({"beside": dict(beside)} if (beside := self.file.content.beside) else {}),
         }
@@ -272,7 +280,11 @@ class PreparedPredictions:
     def meta(self, predictions: Path) -> PredictionMeta:
         """The content of predictions_meta.json."""
         known = {setting.name: setting.value for setting in self.report.settings}
-        cut = [trace_id for trace_id, row in self.taken.items() if row.cut_off]
+        cut = {
+            trace_id: [number for number, cut in enumerate(row.cut_off) if cut]
+            for trace_id, row in self.taken.items()
+            if any(row.cut_off)
+        }
         directory = self.model.path
         return PredictionMeta(
             generation={},
@@ -285,7 +297,8 @@ class PreparedPredictions:
             prompt_tokens=0,
             completion_tokens=0,
             truncated_prompts=[],
-            reached_max_new_tokens=cut,
+            reached_max_new_tokens=list(cut),
+            cut_samples=cut if self.report.samples > 1 else {},
             batch_size_used=0,
             predictions_sha256=sha256_file(predictions),
             timing={},
@@ -315,7 +328,7 @@ def prepare_predictions(
             predictions were made, as far as a person knows it. None means not given.
         workspace: its registry knows the datasets and the registered models.
         format: None to find it.
-        columns: of a plain file: `trace_id`, `prediction`, `prompt`, `cut_off` -> column.
+        columns: of a plain file: `trace_id`, `sample`, `prediction`, `prompt`, `cut_off` -> column.
         known: names of settings that had their defaults, or the values given; and of facts that did not
             occur, as in reached_max_new_tokens; or `all`.
 
@@ -329,16 +342,16 @@ def prepare_predictions(
     stated = read.content.stated
     given = {name: value for name, value in settings.items() if value is not None}
     told = {name: value for name, value in stated.settings.items() if name in (*KNOWABLE, *SAID_BESIDE)}
-    _check_names(given, known)
-    _check_agreement(path, told, given)
-    _check_foreign(path, stated.foreign, (*_named(given, ()), *known))
+    check_names(given, known)
+    check_agreement(path, told, given)
+    check_foreign(path, stated.foreign, (*named(given, ()), *known))
     values = {
         name: value
         for name, value in told.items()
         if name not in FACTS and (name, value) != ("prompt.few_shot", None)
     }
     config = validated(ImportConfig, nested({**values, **given}), "settings")
-    _check_defaults(path, told, given, known)
+    check_defaults(path, told, given, known)
     dataset = load_dataset(config.dataset)
     judge = load_judge(config.judge or dataset.judge)
     check_output(judge, config.generation.output)
@@ -346,34 +359,42 @@ def prepare_predictions(
     prompt = resolve_prompt(config.prompt)
     check_prompt(prompt, dataset)
     items = list(dataset.items())
-    matched = match(read.content.rows, items, config.prompt.instruction)
+    wanted = config.generation.samples if SAMPLES_EACH in {**told, **given} else None
+    matched = match(read.content.rows, items, config.prompt.instruction, wanted)
+    settled = nested({**values, **given, SAMPLES_EACH: matched.samples})
+    generation = validated(ImportConfig, settled, str(path)).generation
     sources: dict[str, Source] = {
         **dict.fromkeys(told, "file"),
-        **dict.fromkeys(_named(given, known), "given"),
+        **dict.fromkeys(named(given, known), "given"),
     }
+    if matched.samples > 1 and TEMPERATURE not in {**told, **given}:
+        check_drawn(known)
+        sources.pop(TEMPERATURE, None)
     if matched.is_whole:
-        sources = {**_proved(path, matched, items, prompt, sources), **sources}
-        if all(row.cut_off is not None for row in matched.taken.values()):
+        sources = {**shown_by_prompts(path, matched, items, prompt, sources), **sources}
+        if all(None not in row.cut_off for row in matched.taken.values()):
             sources["reached_max_new_tokens"] = "file"
-    if "reached_max_new_tokens" in known and (cut := [row for row in matched.taken.values() if row.cut_off]):
+    cut = [row for row in matched.taken.values() if any(row.cut_off)]
+    if cut and "reached_max_new_tokens" in known:
         raise InputError(
             f"{path}: {cut[0].where}: its answer was cut off, and --known reached_max_new_tokens says that "
             "none was. Leave it out."
         )
-    if "generation.temperature" in sources and config.generation.temperature == 0:
+    if TEMPERATURE in sources and generation.temperature == 0:
         for name in ("generation.top_p", "generation.seed"):  # nothing is drawn
-            sources.setdefault(name, sources["generation.temperature"])
+            sources.setdefault(name, sources[TEMPERATURE])
     sources = {name: source for name, source in sources.items() if name not in stated.foreign}
     model = _model(config.model, workspace)
-    taken = {item.trace_id: matched.taken[item.trace_id] for item in items if item.trace_id in matched.taken}
-    every = {"prompt": prompt.conditions(), "generation": config.generation.model_dump(mode="json")}
+    taken = matched.taken
+    every = {"prompt": prompt.conditions(), "generation": generation.model_dump(mode="json")}
 
     def value(name: str) -> Any:
         part, _, rest = name.partition(".")
-        return every[part][rest] if rest else sum(bool(row.cut_off) for row in taken.values())
+        return every[part][rest] if rest else sum(map(bool, chain(*(row.cut_off for row in taken.values()))))
 
     kinds = {
         "missing": matched.missing,
+        "uneven": matched.uneven,
         "doubled": matched.doubled,
         "unknown": matched.unknown,
         "bad": matched.bad,
@@ -391,9 +412,11 @@ def prepare_predictions(
         judge=judge_reference(judge),
         matched_by=matched.by,
         items=len(items),
+        samples=matched.samples,
         rows=len(read.content.rows),
         taken=len(taken),
         missing=matched.missing[:LISTED],
+        uneven=matched.uneven[:LISTED],
         doubled=matched.doubled[:LISTED],
         unknown_rows=matched.unknown[:LISTED],
         bad=matched.bad[:LISTED],
@@ -415,7 +438,7 @@ def prepare_predictions(
         model=model,
         dataset=dataset_ref(dataset, len(items)),
         prompt=prompt,
-        generation=config.generation,
+        generation=generation,
         judge_fingerprint=judge_fingerprint(judge),
         taken=taken,
     )
@@ -431,7 +454,7 @@ def _check_hashes(prepared: PreparedPredictions) -> None:
     said = prepared.file.content.stated.hashes
     found = {
         "dataset_sha256": prepared.dataset.sha256,
-        "predictions_sha256": prepared.inference()["predictions"],
+        "predictions_sha256": prepared.predictions_sha256,
     }
     if served_name(said.get("model", "")) is None:
         found["model_sha256"] = prepared.model.sha256
@@ -457,7 +480,7 @@ def record_predictions(prepared: PreparedPredictions, workspace: Workspace) -> R
         workspace: its registry records the run.
 
     Raises:
-        InputError: not every item has exactly one prediction; names the rows. Also `JudgeError`.
+        InputError: not every item has all its predictions, each once; names the rows. Also `JudgeError`.
         IntegrityError: the dataset's file changed meanwhile.
         ResourceError: home or registry are read-only.
     """
@@ -511,91 +534,6 @@ def _model(reference: str, workspace: Workspace) -> ResolvedModel:
     return ResolvedModel(reference=reference, path=None, sha256=sha256_json({"imported of endpoint": name}))
 
 
-def _check_names(given: Mapping[str, Any], known: Sequence[str]) -> None:
-    if wrong := [name for name in known if name not in (*KNOWABLE, ALL)]:
-        some = f"{ALL}, or some of {', '.join(KNOWABLE)}"
-        raise InputError(f"--known {wrong[0]}: expected {some}.{did_you_mean(wrong[0], KNOWABLE)}")
-    fixed = ("generation.samples", "generation.endpoint")
-    if wrong := [name for name in fixed if name in given]:
-        raise InputError(f"{wrong[0]}: is not for imported predictions, which have one text per item")
-
-
-def _check_agreement(path: Path, told: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raises an InputError where a file says otherwise than a person."""
-    for name in told.keys() & given.keys():
-        one, other = told[name], given[name]
-        if one != other and str(one) != str(other):
-            raise InputError(
-                f"{path}: says {name} = {one!r}, and {other!r} is given. Leave it out, if the file is right."
-            )
-
-
-def _check_foreign(path: Path, foreign: Mapping[str, Any], claimed: Iterable[str]) -> None:
-    """Raises an InputError where a person says something of a setting of which a file says what no value of
-    ours says.
-    """
-    for name in claimed:
-        if name in foreign:
-            raise InputError(
-                f"{path}: says {name} = {foreign[name]!r}, which is no value that runs here can have, so it "
-                "stays unknown. Leave the option out."
-            )
-
-
-def _check_defaults(
-    path: Path, told: Mapping[str, Any], given: Mapping[str, Any], known: Sequence[str]
-) -> None:
-    """Raises an InputError where a file says otherwise than the defaults that a person says it had."""
-    usual = {"prompt": PromptConfig().model_dump(), "generation": GenerationConfig().model_dump()}
-    for name in known:
-        part, _, rest = name.partition(".")
-        if not rest or name not in told or name in given or name == LONGEST:
-            continue
-        if told[name] != (default := usual[part][rest]):
-            raise InputError(
-                f"{path}: says {name} = {told[name]!r}, and --known {name} says {default!r}, its default. "
-                "Leave it out, if the file is right."
-            )
-
-
-def _named(given: Mapping[str, Any], known: Sequence[str]) -> set[str]:
-    """The conditions that a person says something of. The longest completion has no default that could be
-    meant.
-
-    Raises:
-        InputError: it is said to be known, and no number is given.
-    """
-    named = {name for name in KNOWABLE if any(_is_part(each, name) for each in given)}
-    if LONGEST in known and LONGEST not in given:
-        raise InputError(f"--known {LONGEST}: has no default. Give the number: --max-new-tokens N")
-    return named | (set(KNOWABLE) - {LONGEST} if ALL in known else set(known))
-
-
-def _is_part(name: str, of: str) -> bool:
-    return name == of or name.startswith(f"{of}.")
-
-
-def _proved(
-    path: Path, matched: Matched, items: Sequence[Item], prompt: ResolvedPrompt, sources: Mapping[str, Source]
-) -> dict[str, Source]:
-    """What the file's prompts prove of how the model was asked.
-
-    Raises:
-        InputError: they show that it was asked otherwise than is said.
-    """
-    proof, otherwise = proved(matched.taken, items, prompt)
-    if otherwise is not None:
-        if said := [name for name in OF_TURNS if sources.get(name) == "given"]:
-            row = matched.taken[otherwise]
-            raise InputError(
-                f"{path}: {row.where}: item {otherwise} was asked otherwise than {', '.join(said)} would "
-                "have it. Give these settings as they were, or leave them out."
-            )
-        return {}
-    names = OF_TEXT if proof == "text" else OF_TURNS if proof == "turns" else ()
-    return dict.fromkeys(names, "prompts")
-
-
 def _preview(items: Sequence[Item], taken: Mapping[str, Answered]) -> list[dict[str, str]]:
     found = [item for item in items if item.trace_id in taken][:PREVIEW]
     return [
@@ -603,7 +541,7 @@ def _preview(items: Sequence[Item], taken: Mapping[str, Answered]) -> list[dict[
             "trace_id": item.trace_id,
             "question": item.question,
             "reference": item.reference,
-            "prediction": taken[item.trace_id].prediction or "",
+            "prediction": taken[item.trace_id].predictions[0],
         }
         for item in found
     ]

@@ -15,8 +15,10 @@ from typing import Any
 from core.errors import InputError, ResourceError
 from experiments.exchange.rows import (
     MODEL_ARGUMENTS,
+    SAMPLES_EACH,
     Answered,
     Content,
+    Said,
     Stated,
     an_array,
     an_object,
@@ -57,7 +59,7 @@ def read_inspect(path: Path) -> Content:
     """The samples of a log, and what it says of how they were made.
 
     Raises:
-        InputError: it is no log, or was written of several epochs.
+        InputError: it is no log.
         ResourceError: it is packed in a way that only inspect_ai's own packages unpack.
     """
     with path.open("rb") as file:
@@ -76,13 +78,9 @@ def read_inspect(path: Path) -> Content:
     if not isinstance(header, dict) or not isinstance(header.get("eval"), dict):
         raise InputError(f"{path}: is no log of inspect_ai: it has no `eval`.")
     try:
-        config = an_object(header["eval"].get("config"), "eval.config")
         stated = _stated(header)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    epochs = config.get("epochs") or 1
-    if epochs != 1:
-        raise InputError(f"{path}: has {epochs} epochs, and one completion per item is expected.")
     attaches = stated.tool != "Hallmark"  # whose texts are whole, whatever they look like
     return Content([_guarded(n, sample, attaches) for n, sample in enumerate(samples, start=1)], stated)
 
@@ -96,7 +94,17 @@ def _guarded(number: int, sample: Any, attaches: bool) -> Answered:
         return _row(sample, attaches)
     except InputError as error:
         named = as_text(sample.get("id"))
-        return Answered(f"sample {sample.get('id')}", id=named, problem=str(error))
+        return Answered(_where(sample), id=named, sample=_epoch(sample), problem=str(error))
+
+
+def _epoch(sample: Mapping[str, Any]) -> int | None:
+    epoch = sample.get("epoch")
+    return epoch if is_count(epoch) else None
+
+
+def _where(sample: Mapping[str, Any]) -> str:
+    epoch = _epoch(sample) or 1
+    return f"sample {sample.get('id')}" + (f", epoch {epoch}" if epoch > 1 else "")
 
 
 def _unpacked(path: Path) -> tuple[Any, Iterator[Any]]:
@@ -144,9 +152,9 @@ def _row(sample: Mapping[str, Any], attaches: bool) -> Answered:
             return attached[name]
         return text
 
-    where, named = f"sample {sample.get('id')}", as_text(sample.get("id"))
+    where, named = _where(sample), as_text(sample.get("id"))
     choices = an_array(an_object(sample.get("output"), "output").get("choices"), "output.choices")
-    fields: dict[str, Any] = {"id": named, "asked": _asked(sample, whole)}
+    fields: dict[str, Any] = {"id": named, "sample": _epoch(sample), "asked": _asked(sample, whole)}
     if isinstance(given := whole(sample.get("input")), str):
         fields["texts"] = [given]
     if error := sample.get("error"):
@@ -157,8 +165,8 @@ def _row(sample: Mapping[str, Any], attaches: bool) -> Answered:
     choice = an_object(choices[0], "output.choices.0")
     content = an_object(choice.get("message"), "output.choices.0.message").get("content")
     text = whole(content) if isinstance(content, str) else whole(text_of(content))
-    fields["cut_off"] = was_cut(choice.get("stop_reason"))
-    return answered(where, text, "output.choices.0.message.content", **fields)
+    said = Said("output.choices.0.message.content", text, was_cut(choice.get("stop_reason")))
+    return answered(where, [said], **fields)
 
 
 def _asked(sample: Mapping[str, Any], whole: Any) -> list[dict[str, str]] | None:
@@ -184,6 +192,7 @@ def _stated(header: Mapping[str, Any]) -> Stated:
     if about := ours(spec.get("metadata")):
         return of_ours(about)
     settings, foreign, greedy = of_sampling(config, arguments.get("do_sample"))
+    settings[SAMPLES_EACH] = an_object(spec.get("config"), "eval.config").get("epochs") or 1
     foreign |= foreign_arguments(config, MAPPED, greedy) | foreign_model(arguments)
     if (stop := of_stop(config.get("stop_seqs") or [])) is not None:
         settings["prompt.stop"] = stop

@@ -14,13 +14,16 @@ from core.errors import InputError
 from core.files import sha256_bytes
 from experiments.exchange.rows import (
     MODEL_ARGUMENTS,
+    SAMPLES_EACH,
     Answered,
     Content,
+    Said,
     Stated,
     an_array,
     an_object,
     answered,
     as_text,
+    cuts_of,
     foreign_arguments,
     foreign_model,
     is_count,
@@ -48,6 +51,10 @@ MAPPED = {
     "until": "prompt.stop",
 }
 """Arguments of generation, and our settings that say them."""
+LIKELIHOODS = (
+    "has log-likelihoods, and not how many tokens they are of, which judges of log-probabilities read; texts "
+    "are expected"
+)
 IDS = ("trace_id", *USUAL_NAMES["trace_id"])
 
 
@@ -97,18 +104,29 @@ def _row(where: str, value: Mapping[str, Any]) -> tuple[Answered, dict[str, Any]
         "place": value["doc_id"] if isinstance(value.get("doc_id"), int) else None,
         "asked": requests[0][0] if len(requests) == 1 else None,
         "texts": [text for text in doc.values() if isinstance(text, str)],
-        "cut_off": value["cut_off"] if isinstance(value.get("cut_off"), bool) else None,
     }
     answers = value.get("resps")
+    if _are_likelihoods(answers):
+        return Answered(where, problem=f"resps: {LIKELIHOODS}", **fields), None
     if len(requests) > 1 or not (isinstance(answers, list) and len(answers) == 1):
         count = len(answers) if isinstance(answers, list) else 0
-        problem = f"resps: has {count} requests, as of log-likelihoods; one text is expected"
+        problem = f"resps: has {count} requests; one is expected"
         return Answered(where, problem=problem, **fields), None
-    texts = answers[0] if isinstance(answers[0], list) else [answers[0]]
-    if len(texts) != 1:
-        problem = f"resps: has {len(texts)} texts; one completion per item is expected"
-        return Answered(where, problem=problem, **fields), None
-    return answered(where, texts[0], "resps", **fields), requests[0][1] if requests else None
+    texts = answers[0] if isinstance(answers[0], list) else [answers[0]]  # of several repeats each
+    if not texts:
+        return Answered(where, problem="resps.0: is empty", **fields), None
+    try:
+        cuts = cuts_of("cut_off", value.get("cut_off"), len(texts))  # as an export of ours has it
+    except InputError as error:
+        return Answered(where, problem=str(error), **fields), None
+    said = [Said(f"resps.0.{n}", *each) for n, each in enumerate(zip(texts, cuts, strict=True))]
+    return answered(where, said, **fields), requests[0][1] if requests else None
+
+
+def _are_likelihoods(answers: Any) -> bool:
+    """Whether a document's answers are (log-likelihood, is greedy) and no texts."""
+    first = answers[0] if isinstance(answers, list) and answers else None
+    return isinstance(first, list) and bool(first) and isinstance(first[0], list)
 
 
 def _requests(arguments: Any) -> list[Any]:
@@ -145,8 +163,6 @@ def _stated(path: Path, kwargs: list[dict[str, Any] | None], results: Mapping[st
         return of_ours(about)
     asked_with = (kwargs[0] if len(kwargs) == 1 else None) or {}
     settings, foreign, greedy = of_sampling(asked_with, asked_with.get("do_sample"))
-    if settings.get("generation.temperature"):
-        settings.setdefault("generation.top_p", 1.0)
     foreign |= foreign_arguments(asked_with, (*MAPPED, "do_sample"), greedy)
     if (tokens := asked_with.get("max_gen_toks")) is not None:
         (settings if is_count(tokens) else foreign)["generation.max_new_tokens"] = tokens
@@ -168,6 +184,8 @@ def _stated(path: Path, kwargs: list[dict[str, Any] | None], results: Mapping[st
     if (model := config.get("model")) is not None:
         engine = ENGINES.get(str(model))
         (settings if engine else foreign)["generation.engine"] = engine or str(model)
+        if engine == "vllm" and settings.get("generation.temperature"):  # others have the model's own
+            settings.setdefault("generation.top_p", 1.0)
     dtype = config.get("model_dtype") or arguments.get("dtype") or "auto"
     if dtype != "auto":
         plain = str(dtype).removeprefix("torch.")
@@ -177,6 +195,9 @@ def _stated(path: Path, kwargs: list[dict[str, Any] | None], results: Mapping[st
     task = match["task"] if (match := SAMPLES.fullmatch(path.name)) else ""
     if an_object(results.get("n-shot"), "n-shot").get(task) == 0:
         settings["prompt.few_shot"] = None
+    of_task = an_object(an_object(results.get("configs"), "configs").get(task), f"configs.{task}")
+    if (repeats := of_task.get("repeats")) is not None:
+        settings[SAMPLES_EACH] = repeats
     said = {
         **only({"task": task or None, "generation_kwargs": asked_with}, ("task", "generation_kwargs")),
         **only(results, ("results_file", "transformers_version", "chat_template_sha", "system_instruction")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from core.config import Record
@@ -39,77 +39,149 @@ class Matched:
 
     Attributes:
         by: how rows were matched to items.
-        taken: trace_id -> its row.
+        samples: how many texts each item should have.
+        taken: trace_id -> its row, in dataset order; one of several rows where each is a sample.
         missing: items without a row.
+        uneven: items with another number of texts.
         doubled: rows of items that an earlier row answers.
         unknown: rows of no item.
         bad: rows without a prediction.
     """
 
     by: By
+    samples: int = 1
     taken: dict[str, Answered] = field(default_factory=dict)
     missing: list[Refusal] = field(default_factory=list)
+    uneven: list[Refusal] = field(default_factory=list)
     doubled: list[Refusal] = field(default_factory=list)
     unknown: list[Refusal] = field(default_factory=list)
     bad: list[Refusal] = field(default_factory=list)
 
     @property
     def is_whole(self) -> bool:
-        """Whether every item has exactly one prediction, and there is nothing else."""
-        return not (self.missing or self.doubled or self.unknown or self.bad)
+        """Whether every item has as many predictions as all others, each once, and there is nothing else."""
+        return not (self.missing or self.uneven or self.doubled or self.unknown or self.bad)
 
 
 Find = Callable[[int, Answered], str | None]
 """From a row and its number to the item that it answers."""
+Rows = dict[int | None, Answered]
+"""The rows of an item, by the numbers of their samples."""
 
 
-def match(rows: Sequence[Answered], items: Sequence[Item], instruction: str | None = None) -> Matched:
+def match(
+    rows: Sequence[Answered],
+    items: Sequence[Item],
+    instruction: str | None = None,
+    samples: int | None = None,
+) -> Matched:
     """Match rows to items: by trace_id; else by equal prompts; else by their order, where there are as many
-    rows as items and each row holds its item's question.
+    rows as items and each row holds its item's question. Rows of one item that are numbered as its samples
+    become one.
 
     Args:
         rows: of the file.
         items: the dataset.
         instruction: what was appended to each prompt.
+        samples: how many texts of each item were asked for; None where nobody says it, and each has to have
+            as many as most.
     """
-    ways: list[tuple[By, Find]] = [("trace_id", _by_id(items)), ("prompt", _by_prompt(items, instruction))]
-    if (by_order := _by_order(rows, items)) is not None:
-        ways.append(("order", by_order))
+    ways: dict[By, Callable[[], Find | None]] = {
+        "trace_id": lambda: _by_id(items),
+        "prompt": lambda: _by_prompt(items, instruction),
+        "order": lambda: _by_order(rows, items),
+    }
     found: list[Matched] = []
-    for by, find in ways:
-        found.append(_matched(by, find, rows, items))
-        if found[-1].is_whole:
-            return found[-1]
+    for by, way in ways.items():
+        if (find := way()) is not None:
+            found.append(_matched(by, find, rows, items, samples))
+            if found[-1].is_whole:
+                return found[-1]
     return max(found, key=lambda each: len(each.taken))  # the first of equals
 
 
-def _matched(by: By, find: Find, rows: Sequence[Answered], items: Sequence[Item]) -> Matched:
+def _matched(
+    by: By, find: Find, rows: Sequence[Answered], items: Sequence[Item], samples: int | None
+) -> Matched:
     made = Matched(by)
-    claimed: dict[str, str] = {}
+    claimed: dict[str, Rows] = {}
+    spoilt: set[str | None] = set()  # items of rows that are bad; nothing more is said of them
     known = {item.trace_id: item for item in items}
     for number, row in enumerate(rows):
         trace_id = find(number, row)
-        problem = row.problem
-        if problem is None and trace_id is not None and not _was_asked(row, known[trace_id]):
-            problem = "its prompt does not hold the item's question"
+        problem, twin = row.problem, None
+        if trace_id is not None:
+            first, twin = _before(row, claimed.get(trace_id, {}))
+            problem = problem or _asked_otherwise(row, known[trace_id], None if twin else first)
         if problem is not None:
             of = f" (item {trace_id})" if trace_id else ""
             made.bad.append(Refusal(where=row.where + of, reason=problem))
-        if trace_id is None:
-            if problem is None:
-                made.unknown.append(Refusal(where=row.where, reason=_why_unknown(by, row)))
-        elif trace_id in claimed:
-            reason = f"answers item {trace_id}, as {claimed[trace_id]} does"
+            spoilt.add(trace_id)
+        elif trace_id is None:
+            made.unknown.append(Refusal(where=row.where, reason=_why_unknown(by, row)))
+        elif twin is not None:
+            reason = f"answers item {trace_id}, as {twin.where} does"
             made.doubled.append(Refusal(where=row.where, reason=reason))
         else:
-            claimed[trace_id] = row.where
-            if problem is None:
-                made.taken[trace_id] = row
+            claimed.setdefault(trace_id, {})[row.sample] = row
     for place, item in enumerate(items, start=1):
-        if item.trace_id not in claimed:
+        if item.trace_id in spoilt:
+            continue
+        if item.trace_id in claimed:
+            made.taken[item.trace_id] = _joined(claimed[item.trace_id])
+        else:
             reason = f"number {place} of the dataset has no row"
             made.missing.append(Refusal(where=f"item {item.trace_id}", reason=reason))
+    _count_samples(made, claimed, samples)
     return made
+
+
+def _before(row: Answered, rows: Rows) -> tuple[Answered | None, Answered | None]:
+    """The first row of an item, and the one that answers what this one does: numbers tell samples apart, and
+    a list of them is all.
+    """
+    first = next(iter(rows.values()), None)
+    if first is None:
+        return None, None
+    numbered = all(each.sample is not None and len(each.predictions) < 2 for each in (first, row))
+    return first, rows.get(row.sample) if numbered else first
+
+
+def _numbers(rows: Rows) -> list[int]:
+    return sorted(number for number in rows if number is not None)
+
+
+def _joined(rows: Rows) -> Answered:
+    """The rows of an item as one, with its samples in the order of their numbers."""
+    first, *others = rows.values()
+    if not others:
+        return first
+    in_order = [rows[number] for number in _numbers(rows)]
+    return replace(
+        first,
+        sample=None,
+        predictions=tuple(text for row in in_order for text in row.predictions),
+        cut_off=tuple(cut for row in in_order for cut in row.cut_off),
+    )
+
+
+def _count_samples(made: Matched, claimed: Mapping[str, Rows], wanted: int | None) -> None:
+    """Note how many texts each item should have, and which items have others."""
+    counts = Counter(len(row.predictions) for row in made.taken.values())
+    most = counts.most_common(1)[0][0] if counts else 1
+    made.samples = most if wanted is None else wanted
+    start = 0 if any(0 in rows for rows in claimed.values()) else 1
+    numbers = list(range(start, start + made.samples))
+    for trace_id, row in made.taken.items():
+        rows, count, problem = claimed[trace_id], len(row.predictions), None
+        if count != made.samples:
+            why = "most items have" if wanted is None else "was asked for"
+            problem = f"has {count} sample{'s' if count > 1 else ''}, not {made.samples} as {why}"
+        elif len(rows) > 1 and (found := _numbers(rows)) != numbers:
+            shown = cut(", ".join(map(str, found)), SHOWN)
+            problem = f"has the samples {shown}, not {start} to {numbers[-1]}"
+        if problem is not None:
+            made.uneven.append(Refusal(where=f"item {trace_id}", reason=problem))
 
 
 def _why_unknown(by: By, row: Answered) -> str:
@@ -147,9 +219,17 @@ def _by_prompt(items: Sequence[Item], instruction: str | None) -> Find:
 
 
 def _by_order(rows: Sequence[Answered], items: Sequence[Item]) -> Find | None:
-    """By the number that a row gives, else by its own; None where the prompts do not agree."""
-    places = [number if row.place is None else row.place for number, row in enumerate(rows)]
-    if len(rows) != len(items) or sorted(places) != list(range(len(items))):
+    """By the number that a row gives, else by its own among those of its sample; None where the prompts do
+    not agree.
+    """
+    numbered = len(rows) > len(items)
+    samples = [row.sample if numbered else None for row in rows]
+    seen, places = Counter[int | None](), list[int]()
+    for sample, row in zip(samples, rows, strict=True):
+        places.append(seen[sample] if row.place is None else row.place)
+        seen[sample] += 1
+    each_once = len(set(zip(samples, places, strict=True))) == len(rows)
+    if not each_once or max(places) >= len(items) or any(count != len(items) for count in seen.values()):
         return None
     for place, row in zip(places, rows, strict=True):
         question = _question(items[place])
@@ -174,12 +254,17 @@ def _holds(text: str, question: str) -> bool:
     return not question
 
 
-def _was_asked(row: Answered, item: Item) -> bool:
-    """Whether a row's prompt holds an item's question; so it is where a row has none."""
-    if row.asked is None:
-        return True
+def _asked_otherwise(row: Answered, item: Item, first: Answered | None) -> str | None:
+    """What is wrong with a row's prompt: it does not hold the item's question, or another sample of the item
+    has another one. Nothing is where a row has none.
+    """
+    if first is not None and row.asked != first.asked:
+        return f"was asked otherwise than {first.where}"
+    if first is not None or row.asked is None:  # whose own was looked at
+        return None
     texts = [row.asked] if isinstance(row.asked, str) else [turn["content"] for turn in row.asked]
-    return any(_holds(text, _question(item)) for text in texts)
+    holds = any(_holds(text, _question(item)) for text in texts)
+    return None if holds else "its prompt does not hold the item's question"
 
 
 def _asked(row: Answered, instruction: str | None) -> Iterator[str]:

@@ -13,6 +13,7 @@ from core.text import cut, visible
 from experiments.exchange.rows import (
     Answered,
     Content,
+    Said,
     Stated,
     an_array,
     an_object,
@@ -67,17 +68,10 @@ def _row(where: str, named: str | None, value: Mapping[str, Any], body: Mapping[
         return Answered(where, id=named, problem=f"the request failed (status {status}): {shown}")
     choices = body.get("choices")
     if isinstance(choices, list):
-        if len(choices) != 1:
-            return Answered(where, id=named, problem=f"choices: has {len(choices)}; one is expected")
-        choice = an_object(choices[0], "choices.0")
-        message = an_object(choice.get("message"), "choices.0.message")
-        text = choice.get("text") if "message" not in choice else text_of(message.get("content"))
-        if text is None:
-            text = message.get("refusal")  # what it wrote instead
-        if text is None and message.get("tool_calls"):
-            return Answered(where, id=named, problem="message: calls a tool and says nothing")
-        cut_off = was_cut(choice.get("finish_reason"))
-        return answered(where, text, "choices.0.message.content", id=named, cut_off=cut_off)
+        if not choices:
+            return Answered(where, id=named, problem="choices: is empty")
+        said = [_choice(f"choices.{number}", choice) for number, choice in enumerate(choices)]
+        return answered(where, said, id=named)
     output = [an_object(each, "output") for each in an_array(body.get("output"), "output")]
     texts = [
         text
@@ -85,10 +79,18 @@ def _row(where: str, named: str | None, value: Mapping[str, Any], body: Mapping[
         if each.get("type") == "message" and (text := text_of(each.get("content"))) is not None
     ]
     reason = an_object(body.get("incomplete_details"), "incomplete_details").get("reason")
-    return answered(
-        where,
-        "\n".join(texts) if texts else None,
-        "response.body.choices",
-        id=named,
-        cut_off=False if body.get("status") == "completed" and reason is None else was_cut(reason),
-    )
+    cut_off = False if body.get("status") == "completed" and reason is None else was_cut(reason)
+    text = "\n".join(texts) if texts else None
+    return answered(where, [Said("response.body.choices", text, cut_off)], id=named)
+
+
+def _choice(name: str, value: Any) -> Said:
+    """One of the answers to a request that asked for `n`. Raises an InputError where it is none."""
+    choice = an_object(value, name)
+    message = an_object(choice.get("message"), f"{name}.message")
+    text = choice.get("text") if "message" not in choice else text_of(message.get("content"))
+    if text is None:
+        text = message.get("refusal")  # what it wrote instead
+    if text is None and message.get("tool_calls"):
+        raise InputError(f"{name}.message: calls a tool and says nothing")
+    return Said(f"{name}.message.content", text, was_cut(choice.get("finish_reason")))

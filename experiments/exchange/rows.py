@@ -20,7 +20,7 @@ Turns = list[dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One row of a file.
+    """One row of a file, or several of one item together.
 
     Attributes:
         where: its place, as in `line 12`.
@@ -29,9 +29,12 @@ class Answered:
         asked: what the model got: a rendered prompt, or the turns of a conversation; None where the file does
             not say.
         texts: other texts of the row, of which one may be the question.
-        prediction: what the model wrote, half characters replaced; None where there is none.
+        sample: which of its item's samples it is, where each is a row; None where the file does not count.
+        predictions: what the model wrote, a text for each sample, half characters replaced; empty where there
+            is none.
         problem: why there is none.
-        cut_off: whether it reached the most tokens it could have; None where the file does not say.
+        cut_off: for each of them whether it reached the most tokens it could have; None where the file does
+            not say.
     """
 
     where: str
@@ -39,9 +42,10 @@ class Answered:
     place: int | None = None
     asked: str | Turns | None = None
     texts: Sequence[str] = ()
-    prediction: str | None = None
+    sample: int | None = None
+    predictions: tuple[str, ...] = ()
     problem: str | None = None
-    cut_off: bool | None = None
+    cut_off: tuple[bool | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ def ours(document: Any) -> Mapping[str, Any]:
     return about if isinstance(about, dict) and isinstance(about.get("settings"), dict) else {}
 
 
+SAMPLES_EACH = "generation.samples"
+"""The setting that says how many texts each item has."""
 HASHES = ("model", "model_sha256", "dataset_sha256", "predictions_sha256")
 
 
@@ -139,19 +145,61 @@ def was_cut(reason: Any) -> bool | None:
     return True if reason in CUT else False if reason in STOPPED else None
 
 
-def answered(where: str, text: Any, what: str, **fields: Any) -> Answered:
-    """A row whose prediction is this, where it is a text.
+def cuts_of(name: str, value: Any, count: int) -> list[bool | None]:
+    """For each text of a row whether it was cut off, as one value or a list of them says it: true, false, or
+    why it ended.
+
+    Args:
+        name: what the file calls it.
+        value: as the row has it.
+        count: how many texts the row has.
+
+    Raises:
+        InputError: it is a list of another length, or says of several together that they were.
+
+    Example:
+        >>> cuts_of("finish_reason", ["stop", "length"], 2)
+        [False, True]
+    """
+    each = value if isinstance(value, list) else [value] * count
+    if len(each) != count:
+        raise InputError(f"{name}: has {len(each)} values for {count} texts")
+    cuts = [cut if isinstance(cut, bool) else was_cut(cut) for cut in each]
+    if each is not value and count > 1 and cuts[0]:
+        raise InputError(
+            f"{name}: expected a list, which says of each of {count} texts whether it was cut off"
+        )
+    return cuts
+
+
+class Said(NamedTuple):
+    """One of the texts of a row.
+
+    Attributes:
+        name: what the file calls it.
+        text: what the model wrote, if it is a text.
+        cut_off: whether it reached the most tokens it could have; None where the file does not say.
+    """
+
+    name: str
+    text: Any
+    cut_off: bool | None = None
+
+
+def answered(where: str, said: Sequence[Said], **fields: Any) -> Answered:
+    """A row whose predictions are these, where all of them are texts.
 
     Args:
         where: its place.
-        text: the prediction.
-        what: what the file calls it.
+        said: one for each sample; at least one.
         fields: the other fields.
     """
-    if isinstance(text, str):
-        return Answered(where, prediction=whole_characters(text), **fields)
-    kind = "missing" if text is None else f"expected a text, got {type(text).__name__}"
-    return Answered(where, problem=f"{what}: {kind}", **fields)
+    for name, text, _ in said:
+        if not isinstance(text, str):
+            kind = "missing" if text is None else f"expected a text, got {type(text).__name__}"
+            return Answered(where, problem=f"{name}: {kind}", **fields)
+    texts = tuple(whole_characters(each.text) for each in said)
+    return Answered(where, predictions=texts, cut_off=tuple(each.cut_off for each in said), **fields)
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:

@@ -11,15 +11,16 @@ from core.errors import InputError
 from experiments.exchange.rows import (
     Answered,
     Content,
+    Said,
     Stated,
     answered,
     as_text,
+    cuts_of,
     json_lines,
     of_ours,
     ours,
     parse_lenient,
     turns_of,
-    was_cut,
 )
 from golden.importing.sources import open_source
 from golden.importing.values import listed
@@ -27,6 +28,7 @@ from golden.lines import USUAL_NAMES, plain_name
 
 NAMES = {
     "trace_id": ("trace_id", *USUAL_NAMES["trace_id"], "custom_id", "key"),
+    "sample": ("sample", "sample_index", "sample_number", "epoch", "repeat"),
     "prediction": (
         "prediction",
         "output",
@@ -38,6 +40,13 @@ NAMES = {
         "model_answer",
         "generated",
         "pred",
+        "predictions",
+        "outputs",
+        "responses",
+        "completions",
+        "generated_texts",
+        "generations",
+        "samples",
     ),
     "prompt": ("prompt", "messages", *USUAL_NAMES["prompt"]),
     "cut_off": ("cut_off", "truncated"),
@@ -99,6 +108,8 @@ def _columns(rows: Sequence[Mapping[str, Any]], path: Path, given: Mapping[str, 
     for part, usual in NAMES.items():
         taken = set(found.values())
         free = [plain[name] for name in usual if name in plain and plain[name] not in taken]
+        if part == "sample":  # else a column of texts has that name
+            free = [name for name in free if all(_is_number(row.get(name)) for row in rows)]
         if part not in found and free:
             found[part] = free[0]
     if "prediction" not in found:
@@ -111,24 +122,58 @@ def _row(where: str, row: Any, columns: Mapping[str, str]) -> Answered:
     if not isinstance(row, dict):
         problem = str(row) if isinstance(row, InputError) else "expected an object"
         return Answered(where, problem=problem)
-    samples = row.get("samples")  # as an export of ours has several completions
-    if isinstance(samples, list) and len(samples) > 1:
-        problem = f"samples: has {len(samples)}; one completion per item is expected"
-        return Answered(where, id=as_text(row.get(columns.get("trace_id", ""))), problem=problem)
-    parts = {part: row.get(column) for part, column in columns.items()}
-    cut = parts.get("cut_off")
-    if cut is None:
-        cut = was_cut(parts.get("finish_reason"))
-    asked = parts.get("prompt")
-    return answered(
-        where,
-        parts["prediction"],
-        columns["prediction"],
-        id=as_text(parts.get("trace_id")),
-        asked=asked if isinstance(asked, str) else turns_of(asked),
-        texts=[asked] if isinstance(asked, str) else _texts(row.values()),
-        cut_off=cut if isinstance(cut, bool) else None,
-    )
+    asked = row.get(columns.get("prompt", ""))
+    fields: dict[str, Any] = {
+        "id": as_text(row.get(columns.get("trace_id", ""))),
+        "asked": asked if isinstance(asked, str) else turns_of(asked),
+        "texts": [asked] if isinstance(asked, str) else _texts(row.values()),
+    }
+    try:
+        fields["sample"] = _number(columns.get("sample", ""), row.get(columns.get("sample", "")))
+        return answered(where, _said(row, columns), **fields)
+    except InputError as error:
+        return Answered(where, problem=str(error), **fields)
+
+
+def _said(row: Mapping[str, Any], columns: Mapping[str, str]) -> list[Said]:
+    """The texts of a row: one, or a list of several.
+
+    Raises:
+        InputError: the list is empty, or what says whether they were cut off does not fit it.
+    """
+    name, ended = columns["prediction"], columns.get("finish_reason", "")
+    if isinstance(samples := row.get("samples"), list) and len(samples) > 1:
+        name = "samples"  # as an export of ours has several completions
+    if row.get(columns.get("cut_off", "")) is not None:
+        ended = columns["cut_off"]
+    value, cut = row.get(name), row.get(ended)
+    if not isinstance(value, list):
+        return [Said(name, value, *cuts_of(ended, cut, 1))]
+    if not value:
+        raise InputError(f"{name}: is empty")
+    part = ""
+    if all(isinstance(each, dict) for each in value):
+        part, cut = ".prediction", [each.get("cut_off") for each in value]
+        value = [each.get("prediction") for each in value]
+    cuts = cuts_of(ended, cut, len(value))
+    return [Said(f"{name}.{n}{part}", *each) for n, each in enumerate(zip(value, cuts, strict=True))]
+
+
+def _number(column: str, value: Any) -> int | None:
+    """Which of its item's samples a row is.
+
+    Raises:
+        InputError: it is no number.
+    """
+    if value is None or _is_number(value):
+        return value if value is None else int(float(value))
+    raise InputError(f"{column}: expected the number of a sample, as in 1, got {str(value)[:40]!r}")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a whole number, 0 or above, be it a float or a text."""
+    text = str(value).removesuffix(".0")
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def _texts(values: Iterable[Any]) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from core.errors import HallmarkError, InputError
+from core.text import counted
 from hallmark.cli.completing import completes, datasets, models
 from hallmark.cli.terminal import Json, emit, out
 
@@ -165,7 +166,7 @@ def _sent(url: str | None, model: str | None, dataset: str, settings: list[str] 
     config = configured(EvaluateConfig, None, {**given, **parse_settings(settings)})
     count, item, prompt = first_item(config)
     yield Finding(
-        "dataset", "ok", f"{config.dataset}, {count:,} items. The first, {item.trace_id}, is sent as"
+        "dataset", "ok", f"{config.dataset}, {counted(count, 'item')}. The first, {item.trace_id}, is sent as"
     )
     for turn in conversation(item, prompt):
         yield Finding(turn["role"], "ok", visible_lines(turn["content"]))
@@ -215,7 +216,7 @@ def _findings() -> Iterator[Finding]:
     from experiments.environment import INFERENCE_PACKAGES, TRAINING_PACKAGES, hardware
 
     machine = hardware()
-    yield Finding("processor", "ok", f"{machine['processor']}, {machine['cores']} cores")
+    yield Finding("processor", "ok", f"{machine['processor']}, {counted(machine['cores'], 'core')}")
     gpus = machine["gpus"]
     yield Finding(
         "GPU",
@@ -302,7 +303,8 @@ def _registry() -> str | Finding:
     if not has_registry(settings.home, settings.registry_url):
         return "no registry yet; the first run makes it"
     registry = open_workspace().registry
-    return f"{registry.description}, {registry.runs.count()} runs, {len(registry.models.list())} models"
+    runs, models = registry.runs.count(), len(registry.models.list())
+    return f"{registry.description}, {counted(runs, 'run')}, {counted(models, 'model')}"
 
 
 def _prefect() -> str | Finding:
@@ -322,14 +324,14 @@ def _artifacts() -> str:
 
     settings = get_settings()
     store = open_store(settings.home, settings.artifacts)
-    return f"{store.place}, {store.count()} files"
+    return f"{store.place}, {counted(store.count(), 'file')}"
 
 
 def _dataset(name: str) -> str:
     from golden.datasets import load_dataset
 
     dataset = load_dataset(name)
-    return f"{sum(1 for _ in dataset.items())} items, sha256 {dataset.sha256[:16]}..., as frozen"
+    return f"{counted(sum(1 for _ in dataset.items()), 'item')}, sha256 {dataset.sha256[:16]}..., as frozen"
 
 
 def _tiny_base() -> str:

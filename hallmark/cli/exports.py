@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from core.text import counted
 from hallmark import api
 from hallmark.cli.completing import completes, versions
 from hallmark.cli.terminal import Json, PublicKeys, emit, out
@@ -31,7 +32,7 @@ def export(
     if json:
         emit({**asdict(exported), "directory": str(exported.directory)})
         return
-    where = f"{exported.files} files in {directory}"
+    where = f"{counted(exported.files, 'file')} in {directory}"
     out.print(Text(f"{exported.model} v{exported.version}: {where}", "bold green"), soft_wrap=True)
     out.print_line(f"check it:  hallmark models verify-export {directory}")
     out.print_line(f"push it:   hf upload ORG/NAME {directory}")
@@ -60,9 +61,9 @@ def verify_export(
             "invalid": "the signature does not hold",
         }[found.signature]
         state = (
-            f"{len(found.problems)} problems"
+            counted(len(found.problems), "problem")
             if found.problems
-            else f"{found.files} files are as the statement says"
+            else f"{counted(found.files, 'file is', 'files are')} as the statement says"
         )
         out.print(f"{found.model}: {state}; {signature}", markup=False, soft_wrap=True)
     if found.problems:

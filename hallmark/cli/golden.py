@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from core.text import counted
 from hallmark.cli import importing, power, revising
 from hallmark.cli.completing import completes, datasets, judges
 from hallmark.cli.help import Commands
@@ -121,7 +122,7 @@ def freeze(
         emit({**manifest.model_dump(), "can_show": frozen.can_show})
         return
     show_copies(frozen.warnings)
-    pinned = f"{manifest.items} items, sha256 {manifest.sha256}"
+    pinned = f"{counted(manifest.items, 'item')}, sha256 {manifest.sha256}"
     out.print(f"{manifest_path(Path(file))}: {manifest.name} is frozen, {pinned}", markup=False)
     if frozen.can_show:
         out.print(" ".join(frozen.can_show), markup=False)

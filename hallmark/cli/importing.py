@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from core.errors import InputError
+from core.text import counted
 from experiments.config import JUDGE_HELP
 from hallmark import api
 from hallmark.cli.completing import completes, datasets, judges
 from hallmark.cli.options import JudgeArguments, Settings, judge_with, parse_settings
-from hallmark.cli.terminal import Json, counted, emit, out, relative
+from hallmark.cli.terminal import Json, emit, out, relative
 from hallmark.progress import progress_shown
 
 Dataset = Annotated[

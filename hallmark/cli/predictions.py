@@ -29,7 +29,7 @@ def import_file(
         Path,
         typer.Argument(
             help="Samples of lm-evaluation-harness, a log of inspect_ai, the output of an OpenAI batch, or "
-            "JSONL, CSV or Parquet with a row per item."
+            "JSONL, CSV or Parquet with a row per item, or per sample of it."
         ),
     ],
     model: Annotated[
@@ -55,7 +55,7 @@ def import_file(
             "--map",
             metavar="PART=COLUMN,...",
             help="Of a plain file: which column is which part, as in trace_id=id,prediction=output. Parts: "
-            "trace_id, prediction, prompt, cut_off, finish_reason.",
+            "trace_id, sample, prediction, prompt, cut_off, finish_reason.",
         ),
     ] = None,
     system: Annotated[str | None, option(EvaluateConfig, "prompt.system", "--system")] = None,
@@ -78,9 +78,10 @@ def import_file(
 ) -> None:
     """Judge predictions that another program made, and record them as a run.
 
-    Every item has to have exactly one prediction, else nothing is recorded and the exit code is 2. What
-    neither the file nor an option says of how they were made is recorded as unknown, and the gate promotes
-    nothing on it.
+    Every item has to have exactly one prediction, or as many samples as every other: repeats of
+    lm-evaluation-harness, epochs of inspect_ai, n choices of a batch, a list `predictions`, or rows with a
+    number `sample`. Else nothing is recorded and the exit code is 2. What neither the file nor an option says
+    of how they were made is recorded as unknown, and the gate promotes nothing on it.
     """
     from experiments.exchange.importing import prepare_predictions, record_predictions
     from experiments.workspace import open_workspace

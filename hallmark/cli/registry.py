@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from core.text import counted
 from hallmark.cli.help import Commands
 from hallmark.cli.terminal import Json, emit, out
 
@@ -44,9 +45,10 @@ def upgrade(json: Json = False) -> None:
     else:
         out.print("the registry has the newest schema")
         if converted.moved:
-            out.print(f"{converted.moved} artifacts were moved to the newest layout of the store")
+            moved = counted(converted.moved, "artifact was", "artifacts were")
+            out.print(f"{moved} moved to the newest layout of the store")
         if added:
-            out.print(f"{len(added)} versions got a statement, made from their rows")
+            out.print(f"{counted(len(added), 'version')} got a statement, made from their rows")
         for problem in problems:
             out.print(problem, markup=False, style="red", soft_wrap=True)
     if problems:
@@ -87,8 +89,10 @@ def gc(
         note = "kept in the artifact store" if model.stored else "train again; it gives the same bytes"
         out.print(f"{model.path}  ({note})", markup=False, style="dim", soft_wrap=True)
     verb = "would be freed" if dry_run else "freed"
-    freed = f"{collected.files} files, {collected.bytes / 1e6:,.1f} MB {verb}"
+    freed = f"{counted(collected.files, 'file')}, {collected.bytes / 1e6:,.1f} MB {verb}"
     out.print(f"{workspace.registry.artifacts.place}: {freed}", soft_wrap=True)
     if models_older_than is not None:
-        freed = f"{len(models)} models, {sum(model.bytes for model in models) / 1e6:,.1f} MB {verb}"
+        freed = (
+            f"{counted(len(models), 'model')}, {sum(model.bytes for model in models) / 1e6:,.1f} MB {verb}"
+        )
         out.print(f"{workspace.runs}: {freed}", soft_wrap=True)

@@ -43,13 +43,17 @@ def add(
         ),
     ] = None,
     note: Annotated[str, typer.Option(metavar="TEXT", help="Why.")] = "",
+    reviewer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Who says it. Without it: the user that runs this command."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Record what you say of an item. The newest review of a person and an item counts.
 
     both_right without --answer accepts what the runs answered and did not get the full score for.
     """
-    made = api.review(runs, item, verdict, answers=answer or (), note=note)
+    made = api.review(runs, item, verdict, answers=answer or (), note=note, reviewer=reviewer)
     if json:
         emit(made.model_dump(mode="json"))
         return

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from core.text import counted
 from hallmark import api
 from hallmark.cli.completing import completes, judged_datasets, judged_models, judges, words
 from hallmark.cli.help import Commands
-from hallmark.cli.terminal import Json, RunId, counted, emit, out, relative
+from hallmark.cli.terminal import Json, RunId, emit, out, relative
 
 app = Commands(no_args_is_help=True, help="Recorded runs: list, show, diff, export, discard.")
 

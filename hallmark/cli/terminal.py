@@ -48,16 +48,6 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 Reason = Annotated[str, typer.Option(help="Why; recorded in the history.")]
 
 
-def counted(number: int, what: str) -> str:
-    """A number of things.
-
-    Example:
-        >>> counted(1, "run"), counted(2000, "run")
-        ('1 run', '2,000 runs')
-    """
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
 def emit(value: Any) -> None:
     """Print a JSON document, piece by piece, since it may be large. Characters that would do something to a
     terminal are escaped.

@@ -30,6 +30,8 @@ from reports.html import page_tables
 router = APIRouter()
 OFFERED = 50
 """Runs that are offered to be compared: the newest ones."""
+PAIRS = 10
+"""Comparisons that were made, and are offered to be looked at: the newest ones."""
 
 
 class ComparisonQuery(ItemQuery):
@@ -53,15 +55,14 @@ def compare(pages: ThePages, query: Annotated[ComparisonQuery, FromQuery()]) -> 
         return _marked(pages, query.run)
     if not (query.baseline and query.candidate):
         newest = run_page(pages.registry.database, RunFilter(status="finished"), limit=OFFERED)
-        return pages.show("choose.html", here="/compare", offered=newest.lines, query=query)
+        pairs = pages.registry.reviews.compared(PAIRS)
+        return pages.show("choose.html", here="/compare", offered=newest.lines, pairs=pairs, query=query)
     before, after = referred_run(pages, query.baseline), referred_run(pages, query.candidate)
     report = _report(pages, before, after)
     return pages.show(
         "comparison.html",
         here="/compare",
         report=report,
-        query=query,
-        said=query.said,
         pair=_pair(before, after),
         plot=_plot(pages, report, before, after),
         **_tables(report, _pair(before, after)),

@@ -11,8 +11,9 @@ from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InputError, IntegrityError
+from core.text import counted
 from experiments.datasets import dataset_file
-from experiments.item_index import AnswerIndex, DatasetIndex, ItemFilter, outcomes
+from experiments.item_index import ALL, AnswerIndex, DatasetIndex, ItemFilter, outcomes
 from experiments.side_by_side import ItemAnswers, answers_to
 from hallmark.ui.pages import Pages
 from registry import Registry, Run
@@ -53,6 +54,17 @@ class ItemQuery(ItemFilter):
     def said(self) -> dict[str, str]:
         """The filter as a query."""
         return {name: value for name in ItemFilter.model_fields if (value := getattr(self, name))}
+
+
+def opened(query: ItemQuery, items: Items) -> ItemQuery:
+    """A filter; where the address chooses nothing, that of the items that got worse, or, of one run, that are
+    wrong.
+    """
+    if query.said or query.past is not None or query.until is not None:
+        return query
+    counts = outcomes(items.answers[0], items.answers[-1])
+    first = next((name for name in ("worse", "wrong") if counts.get(name)), ALL)
+    return query.model_copy(update={"show": first})
 
 
 def found_run(pages: Pages, run_id: str) -> Run:
@@ -127,7 +139,7 @@ def items_of(pages: Pages, runs: Sequence[Run]) -> Items:
     """
     registry, prepared = pages.registry, pages.prepared
     dataset = registry.datasets.get(runs[0].dataset_id)
-    about = f"the {dataset.items:,} items of {dataset.name}"
+    about = f"the {counted(dataset.items, 'item')} of {dataset.name}"
 
     def read() -> DatasetIndex:
         return DatasetIndex.read(dataset_file(runs[0], dataset, registry))
@@ -141,7 +153,8 @@ def _answers(pages: Pages, run: Run, index: DatasetIndex, about: str) -> AnswerI
         found = AnswerIndex.read(pages.registry.runs.get(run.run_id), index, pages.registry)
         if len(found.scores) != len(index.trace_ids):
             raise IntegrityError(
-                f"run {run.run_id}: has {len(found.scores)} answers to {len(index.trace_ids)} items. "
+                f"run {run.run_id}: has {counted(len(found.scores), 'answer')} to "
+                f"{counted(len(index.trace_ids), 'item')}. "
                 "See: hallmark verify"
             )
         return found
@@ -189,7 +202,7 @@ def _with_text(pages: Pages, items: Items, text: str) -> np.ndarray:
 
     def look() -> np.ndarray:
         each = [answers.with_text(text, registry) for answers in items.answers]
-        return np.unique(np.concatenate([items.dataset.with_text(text), *each]))
+        return np.unique(np.concatenate([items.dataset.with_text(text, items.answers[0].prompt), *each]))
 
     return pages.prepared.get(("text", runs, text), f"what contains {text!r}", look)
 

@@ -18,7 +18,14 @@ from experiments.alpha import AlphaReport, alpha_reports
 from hallmark.ui.looking import Query, Reference, RowId
 from hallmark.ui.pages import Pages, ThePages
 from registry.alpha_entries import Left
-from registry.pages import DecidedComparison, RunLine, comparisons_page, newest_log_id, run_lines
+from registry.pages import (
+    DecidedComparison,
+    RunLine,
+    comparisons_page,
+    newest_compared,
+    newest_log_id,
+    run_lines,
+)
 from registry.tables import Metric
 from reports.plots import Night, draw_nights
 
@@ -31,7 +38,7 @@ class NightsQuery(Query):
     """Which ledger is shown.
 
     Attributes:
-        model: registered name.
+        model: registered name; the one that was compared last where it is left out.
         dataset: KEY-vN; the one that was used last where it is left out.
         below: only comparisons with a smaller number.
     """
@@ -62,7 +69,7 @@ class Shown:
 def nights(pages: ThePages, query: Annotated[NightsQuery, FromQuery()]) -> Response:
     """The decisions about a model on one golden dataset."""
     models = [model.name for model in pages.registry.models.list()]
-    name = query.model or (models[0] if models else "")
+    name = query.model or newest_compared(pages.registry.database) or next(iter(models), "")
     reports = _reports(pages, name) if name else []
     report = _chosen(reports, query.dataset)
     return pages.show(

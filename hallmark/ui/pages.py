@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -18,6 +19,7 @@ from core.text import cut
 from experiments.workspace import Workspace
 from hallmark.ui.forms import TOKEN
 from hallmark.ui.prepared import Prepared
+from hallmark.ui.reviewer import reviewer_of
 from registry import Registry
 from registry.tables import AuditLog, PromotionLog
 from reports import templating
@@ -61,6 +63,7 @@ class Pages:
         prepared: what takes longer than a page may.
         verifying: the last verification, or the one that is going on.
         trainings: what the manifests of runs say of their training, by run id, as far as it was shown.
+        reviewer: who looks at the page, where people review; None where they do not.
     """
 
     def __init__(self, workspace: Workspace, patience_s: float, csrf_token: str, review: bool) -> None:
@@ -70,6 +73,8 @@ class Pages:
         self.assets = assets()
         self.csrf_token = csrf_token
         self.trainings: dict[str, dict[str, Any]] = {}
+        self.review = review
+        self.reviewer: str | None = None
         self.templates = templating.environment([HERE / "templates"])
         self.templates.globals.update(
             menu=[*MENU, ("/review", "Review")] if review else list(MENU),
@@ -93,7 +98,7 @@ class Pages:
 
     def show(self, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:
         """A page. What a template is given is escaped, and its characters are visible ones."""
-        found = self.templates.get_template(template).render(**values)
+        found = self.templates.get_template(template).render(reviewer=self.reviewer, **values)
         return HTMLResponse(found.encode("utf-8", "replace"), status)
 
     def refuse(self, status: int, sentence: str) -> HTMLResponse:
@@ -105,8 +110,13 @@ class Pages:
 
 
 def _pages(request: Request) -> Pages:
+    """The pages for whoever asks."""
     found: Pages = request.app.state.pages
-    return found
+    if not found.review:
+        return found
+    own = copy(found)
+    own.reviewer = reviewer_of(request.cookies)
+    return own
 
 
 ThePages = Annotated[Pages, Depends(_pages)]

@@ -18,6 +18,7 @@ from experiments.reviewing import Reviewed, add_review, opinions_on, reviews
 from hallmark.ui.forms import Posted
 from hallmark.ui.looking import Query, Reference, RowId, items_of, referred_run, shown_items
 from hallmark.ui.pages import Pages, ThePages
+from hallmark.ui.reviewer import keep_reviewer
 from hallmark.ui.runs import reported
 from registry import Run
 from registry.reviews import DISAGREEMENTS, VERDICTS, QueuedItem
@@ -101,23 +102,24 @@ def add_to(app: FastAPI, pages: Pages) -> None:
     pages.templates.globals.update(reviewing=partial(form_of, pages))
 
 
-def form_of(pages: Pages, run_ids: Sequence[str], trace_id: str) -> Form:
-    """The form for an item of some runs."""
+def form_of(pages: Pages, run_ids: Sequence[str], trace_id: str, reviewer: str) -> Form:
+    """The form for an item of some runs, for somebody."""
     dataset = pages.registry.datasets.get(referred_run(pages, run_ids[0]).dataset_id)
     said = opinions_on(dataset, pages.registry, [trace_id]).get(trace_id, [])
-    reviewer = actor()
     own = next((opinion for opinion in said if opinion.reviewer == reviewer), None)
     return Form(trace_id, run_ids, said, reviewer, own, VERDICTS)
 
 
 @router.get("/review")
-def overview(pages: ThePages) -> Response:
-    """What can be gone through, and what was said."""
+def overview(pages: ThePages, then: Annotated[str, FromQuery(max_length=4_000)] = "") -> Response:
+    """Who reviews, what can be gone through, and what was said; `then`: where a person came from."""
     said = reviews(pages.registry)
     datasets = list(dict.fromkeys(each.dataset for each in said))
     return pages.show(
         "review.html",
         here="/review",
+        user=actor(),
+        then=own_address(then),
         pairs=pages.registry.reviews.compared(OFFERED),
         datasets=[
             (
@@ -193,8 +195,17 @@ def say(pages: ThePages, trace_id: str, form: Posted) -> Response:
         pages.workspace,
         answers=[line.strip() for line in form.get("answers", "").splitlines() if line.strip()],
         note=form.get("note", "").replace("\r\n", "\n").strip(),
+        reviewer=pages.reviewer,
     )
     return RedirectResponse(own_address(form.get("then", "")), 303)
+
+
+@router.post("/review/reviewer")
+def say_who(pages: ThePages, form: Posted) -> Response:
+    """Keep who reviews in this browser, and go back."""
+    answer = RedirectResponse(own_address(form.get("then", "")), 303)
+    keep_reviewer(answer, form.get("reviewer", ""))
+    return answer
 
 
 def own_address(address: str) -> str:

@@ -27,6 +27,7 @@ from hallmark.ui.looking import (
     item_page,
     items_of,
     one_item,
+    opened,
 )
 from hallmark.ui.pages import Pages, ThePages, linked
 from registry import Run
@@ -151,7 +152,7 @@ def run(pages: ThePages, run_id: str, query: Annotated[ItemQuery, FromQuery()]) 
         values: dict[str, Any] = {"progress": under_way(pages.registry.runs.get(run_id), pages.registry)}
         return pages.show("unfinished.html", here="/runs", run=row, status=status, **values)
     values = _finished(pages, row, query)
-    return pages.show("run.html", here="/runs", run=row, status=status, query=query, **values)
+    return pages.show("run.html", here="/runs", run=row, status=status, **values)
 
 
 def _finished(pages: Pages, row: Run, query: ItemQuery) -> dict[str, Any]:
@@ -162,7 +163,6 @@ def _finished(pages: Pages, row: Run, query: ItemQuery) -> dict[str, Any]:
         "tables": [linked(table, {}) for table in of_run],
         "decisions": pages.registry.models.decisions_about(row.run_id)[-RUNS:],
         "decided": newest_decision(row, pages.registry),
-        "said": query.said,
         "manifest": shown_manifest(found),
         "plot": _plot(pages, row, found),
         **shown_items(pages, [row], query),
@@ -178,12 +178,14 @@ def _plot(pages: Pages, row: Run, found: ReportedRun) -> Markup | None:
 
 
 def shown_items(pages: Pages, rows: list[Run], query: ItemQuery) -> dict[str, Any]:
-    """The part of a page that shows items; where they are not to be had it says why."""
+    """The part of a page that shows items, and its filter; where they are not to be had it says why."""
     try:
         items = items_of(pages, rows)
     except InputError as error:
-        return {"page": None, "choices": {}, "no_items": str(error)}
-    return {"page": item_page(pages, items, query), "choices": items.choices(), "no_items": ""}
+        return {"page": None, "choices": {}, "no_items": str(error), "query": query, "said": query.said}
+    query = opened(query, items)
+    shown = {"page": item_page(pages, items, query), "choices": items.choices(), "no_items": ""}
+    return {**shown, "query": query, "said": query.said}
 
 
 def reported(pages: Pages, row: Run) -> ReportedRun:

@@ -159,7 +159,7 @@ def _set_up_pool() -> str:
             return f"work pool {POOL}: made, one job at a time"
         if pool.concurrency_limit != 1:
             client.update_work_pool(POOL, WorkPoolUpdate(concurrency_limit=1))
-            return f"work pool {POOL}: was limited to {pool.concurrency_limit} jobs, now one at a time"
+            return f"work pool {POOL}: now one job at a time, as it has to be"
     return f"work pool {POOL}: there already, one job at a time"
 
 

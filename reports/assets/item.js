@@ -41,7 +41,7 @@ function asked(turns) {
   const found = [];
   if (before.length) {
     const roles = [...new Set(before.map((turn) => turn.role))].map(visibleLine).join(", ");
-    const folded = made("details", {}, made("summary", {}, `${before.length} ${before.length > 1 ? "turns" : "turn"} before it (${roles})`));
+    const folded = made("details", {}, made("summary", {}, `${counted(before.length, "turn")} before it (${roles})`));
     folded.addEventListener("toggle", () => {
       if (folded.open && folded.children.length === 1)
         before.forEach((turn) => folded.append(...titled("h4", visibleLine(turn.role), turn.content)));
@@ -87,7 +87,7 @@ function verdict(answer) {
 function samples(all) {
   if (!all) return [];
   const right = all.filter((sample) => sample.score >= 1).length;
-  const folded = made("details", {}, made("summary", {}, `${right} of ${all.length} samples right: show all`));
+  const folded = made("details", {}, made("summary", {}, `${right} of ${counted(all.length, "sample")} right: show all`));
   folded.addEventListener("toggle", () => {
     if (folded.open && folded.children.length === 1)
       all.forEach((sample) => folded.append(verdict(sample), text([[sample.prediction, false]], "")));

@@ -1,11 +1,16 @@
 "use strict";
 
 // The items of a report: a list of which only a window is rendered, filters, keys and links. What is chosen
-// stands behind the # of the address, so that a link opens the same.
+// stands behind the # of the address, so that a link opens the same. An address that chooses nothing opens
+// with the items that got worse, of one run with those that are wrong; `#show=all` opens with all.
 //
 // Items come in chunks: the small facts of each (`script.index`) are read at once, the texts
 // (`script.texts`) when they are needed.
 
+const FIRST = ["worse", "wrong"]; // what a report opens with, where there are any
+const ALL = "all";
+const THAT = { worse: "that got worse", better: "that got better", same: "that stayed the same",
+  wrong: "that is wrong", right: "that is right" };
 const CHOICES = ["show", "category", "band", "before", "after", "cut", "text"]; // filters; `item` is the chosen one
 const SLICE_MS = 40; // a search through texts lets the page breathe after so long
 
@@ -48,7 +53,7 @@ class Items {
     if (!this.all.some((item) => item.rungs.some(Boolean)))
       for (const name of ["before", "after"]) this.form.elements[name].closest("label").hidden = true;
     for (const button of this.form.querySelectorAll("button[name=show]")) {
-      const number = this.all.filter((item) => !button.value || item.outcome === button.value).length;
+      const number = this.all.filter((item) => button.value === ALL || item.outcome === button.value).length;
       button.append(` ${number.toLocaleString("en")}`);
     }
   }
@@ -69,10 +74,18 @@ class Items {
 
   /** Take what the address says. A place in the page, such as #scores, chooses nothing. */
   read() {
-    const said = new URLSearchParams(location.hash.slice(1));
-    if (location.hash.length > 1 && !location.hash.includes("=")) return false;
+    const hash = location.hash.slice(1);
+    const chooses = hash.includes("=");
+    if (!chooses && hash && this.wanted) return false;
+    const said = new URLSearchParams(chooses ? hash : "");
     this.wanted = Object.fromEntries([...CHOICES, "item"].map((name) => [name, said.get(name) ?? ""]));
-    return location.hash.length > 1;
+    this.wanted.show ||= chooses ? ALL : this.opening();
+    return chooses;
+  }
+
+  /** What a person wants to see first. */
+  opening() {
+    return FIRST.find((name) => this.all.some((item) => item.outcome === name)) ?? ALL;
   }
 
   go(changes, { push = false } = {}) {
@@ -86,7 +99,7 @@ class Items {
 
   async show() {
     const wanted = this.wanted;
-    for (const name of CHOICES.slice(1)) {
+    for (const name of CHOICES.slice(1)) { // all but `show`, whose buttons come next
       const field = this.form.elements[name];
       if (field !== document.activeElement || name !== "text") field.value = wanted[name];
     }
@@ -102,9 +115,9 @@ class Items {
       this.list.scrollTop = 0;
       this.rows.style.height = `${this.found.length * this.rowHeight()}px`;
     }
-    const all = this.all.length.toLocaleString("en");
-    this.count.textContent = this.found.length === this.all.length ? `All ${all} items`
-      : `${this.found.length.toLocaleString("en")} of ${all} items`;
+    const all = counted(this.all.length, "item");
+    this.count.textContent = this.found.length === this.all.length && this.all.length > 1 ? `All ${all}`
+      : `${this.found.length.toLocaleString("en")} of ${all}`;
     this.open(wanted.item);
   }
 
@@ -113,7 +126,7 @@ class Items {
     const isRung = (item, run, rung) => !rung || (item.rungs[run] ?? "none") === rung;
     const few = [];
     this.all.forEach((item, place) => {
-      if ((!wanted.show || item.outcome === wanted.show) &&
+      if ((wanted.show === ALL || item.outcome === wanted.show) &&
           (!wanted.category || item.category === wanted.category) &&
           (!wanted.band || item.band === wanted.band) &&
           isRung(item, 0, wanted.before) && isRung(item, last, wanted.after) &&
@@ -233,11 +246,16 @@ class Items {
     if (place !== this.current || place === null) {
       this.current = place;
       if (id && place === null) this.detail.replaceChildren(this.bar(), made("p", {}, `There is no item ${shortened(visibleLine(id))} here.`));
-      else if (place === null) this.detail.replaceChildren(made("p", { className: "muted" }, this.found.length ? "Choose an item, or press j." : "No item is like that."));
+      else if (place === null) this.detail.replaceChildren(made("p", { className: "muted" }, this.found.length ? "Choose an item, or press j." : this.nothing()));
       else this.detail.replaceChildren(this.bar(place), made("h2", { className: "id" }, visibleLine(id)), ...itemDetail({ ...this.whole(place), ...this.facts(place) }, this.runs));
     }
     this.reveal();
     this.draw();
+  }
+
+  nothing() {
+    const { show } = this.wanted;
+    return show in THAT ? `No item ${THAT[show]} is like that.` : "No item is like that.";
   }
 
   facts(place) {
@@ -287,7 +305,7 @@ class Items {
   chooseNamed(name) {
     const options = [...this.form.elements.category.options].map((option) => option.value);
     const category = name === null ? "" : options.find((value) => visibleLine(value) === name) ?? "";
-    location.hash = new URLSearchParams(category ? { category } : { show: "" });
+    location.hash = new URLSearchParams(category ? { category } : { show: ALL });
   }
 
   listen() {
@@ -306,7 +324,7 @@ class Items {
       if (button?.name === "show") this.go({ show: button.value, item: "" });
       else if (button?.name === "none") {
         this.form.elements.text.value = "";
-        this.go(Object.fromEntries(CHOICES.map((name) => [name, ""])));
+        this.go({ ...Object.fromEntries(CHOICES.map((name) => [name, ""])), show: ALL });
       }
     });
     this.form.addEventListener("input", (event) => this.go({ [event.target.name]: event.target.value, item: "" }));
@@ -334,7 +352,6 @@ const browser = document.getElementById("browser");
 if (browser) {
   browser.hidden = false; // without this script it is of no use
   const items = new Items(document.getElementById("items"), document.getElementById("filters"));
-  items.wanted = Object.fromEntries([...CHOICES, "item"].map((name) => [name, ""]));
   items.follow();
   items.readAhead();
   for (const plot of document.querySelectorAll(".plot")) livePlot(plot, (name) => items.chooseNamed(name));

@@ -119,6 +119,11 @@ function fill(element, parts, kind, most) {
   if (left < 0) element.append(" …");
 }
 
+/** A number of things, as core.text.counted says it. */
+function counted(number, what) {
+  return `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
+}
+
 /** An element with properties and children; children that are strings become text. */
 function made(name, properties = {}, ...children) {
   const element = Object.assign(document.createElement(name), properties);

@@ -106,6 +106,20 @@ def test_a_person_finds_what_got_worse_and_reads_it(browser: Any, files: dict[st
         assert again.count == "All 360 items"
 
 
+def test_a_report_opens_with_what_got_worse_and_all_is_a_click_away(
+    browser: Any, files: dict[str, Path]
+) -> None:
+    with Opened(browser, files["golden"]) as opened:
+        pressed = opened.page.locator("button[name=show][aria-pressed=true]")
+        assert pressed.inner_text().startswith("got worse ")
+        assert re.fullmatch(r"\d+ of 360 items", opened.count)
+        opened.page.get_by_role("button", name="all 360").click()
+        opened.page.wait_for_function("location.hash === '#show=all'")
+        assert opened.count == "All 360 items"
+    with Opened(browser, files["golden"], "#show=all") as opened:
+        assert opened.count == "All 360 items"
+
+
 def test_filters_are_in_the_address_and_are_taken_from_it(browser: Any, files: dict[str, Path]) -> None:
     with Opened(browser, files["golden"], "#show=better&category=sorting") as opened:
         page = opened.page
@@ -117,7 +131,7 @@ def test_filters_are_in_the_address_and_are_taken_from_it(browser: Any, files: d
         page.wait_for_function("location.hash.includes('text=no+idea')")
         page.locator("button[name=none]").click()
         page.wait_for_function("document.getElementById('count').textContent === 'All 360 items'")
-        assert opened.address == ""
+        assert opened.address == "#show=all"
         page.locator("select[name=band]").select_option("hard")
         assert opened.count == "120 of 360 items"
         page.locator("input[name=text]").fill("zzzz")

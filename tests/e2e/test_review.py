@@ -16,7 +16,7 @@ from experiments.linting import freeze_dataset
 from golden.datasets import load_dataset
 from golden.schema import Item
 from registry import Run
-from tests.support.browser import what_axe_finds
+from tests.support.browser import scrolled_tables, what_axe_finds
 from tests.support.recorded_runs import record_from, workspace_at
 from tests.support.small_datasets import write_items
 
@@ -74,6 +74,7 @@ def page(home: Path, browser: Any) -> Iterator[Any]:
 def assert_accessible(page: Any) -> None:
     assert what_axe_finds(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert scrolled_tables(page) == []
 
 
 def test_from_a_look_at_two_runs_to_a_decision_on_the_revised_set(
@@ -86,7 +87,7 @@ def test_from_a_look_at_two_runs_to_a_decision_on_the_revised_set(
     page.get_by_label("baseline").fill(base.run_id)
     page.get_by_label("candidate").fill(candidate.run_id)
     page.get_by_role("button", name="go through").click()
-    page.get_by_text("of them reviewed").wait_for()  # not the page that says that it is being prepared
+    page.get_by_text(" reviewed.").wait_for()  # not the page that says that it is being prepared
     assert_accessible(page)
     page.keyboard.press("j")
     page.locator("section.review").wait_for()

@@ -48,7 +48,7 @@ def worker(home: Path, environment: dict[str, str]) -> Iterator[None]:
 
 def flow_runs(address: str, deployment: str) -> list[dict[str, Any]]:
     body = {"deployments": {"name": {"any_": [deployment]}}}
-    return list(httpx.post(f"{address}/flow_runs/filter", json=body, timeout=60).raise_for_status().json())
+    return list(httpx.post(f"{address}/flow_runs/filter", json=body, timeout=240).raise_for_status().json())
 
 
 def test_parts_of_a_run_are_predicted_by_two_workers_and_are_the_bytes_of_one_job(

@@ -21,7 +21,7 @@ from core.files import write_jsonl
 from evaluation.gate import GateConfig
 from experiments.promoting import promote_run
 from golden.schema import Item
-from tests.support.browser import what_axe_finds
+from tests.support.browser import scrolled_tables, what_axe_finds
 from tests.support.recorded_runs import Answers, record_baseline, record_trained, workspace_at
 from tests.support.warm_processes import run_hallmark
 
@@ -224,10 +224,7 @@ def test_a_person_finds_what_got_worse(served: Served, browser: Any, width: int,
         page.locator(".plot .part").nth(1).focus()
         assert "baseline" in page.locator(".plot output").inner_text()
         looked_at(page, f"compare-{width}")
-        page.get_by_role("combobox", name="show").select_option("worse")
-        page.get_by_role("button", name="filter").click()
-        page.wait_for_url("**show=worse**")
-        ready(page)
+        assert page.get_by_role("combobox", name="show").input_value() == "worse"
         items = page.locator("article.item")
         items.locator("mark").first.wait_for()
         assert items.count() == 1
@@ -243,6 +240,9 @@ def test_keys_go_through_the_items_and_on_to_the_next_page(served: Served, brows
     with opened(browser, served) as page:
         go(page, served, "/runs")
         page.locator("tbody th a").last.click()
+        ready(page)
+        page.get_by_role("link", name="show all").click()
+        page.wait_for_url("**show=all**")
         ready(page)
         assert "<img src=x onerror=alert(1)>" in page.locator("article.item .written").first.inner_text()
         assert "⟨U+202E⟩gpj.exe" in page.locator("article.item .written").first.inner_text()
@@ -285,6 +285,7 @@ def test_every_page_can_be_read_by_everybody(served: Served, browser: Any) -> No
         for path in PATHS:
             go(page, served, path)
             looked_at(page, path.strip("/").replace("/", "-"))
+            assert scrolled_tables(page) == []
         go(page, served, "/training")
         page.get_by_role("checkbox").first.check()
         page.get_by_role("button", name="show their curves").click()
@@ -295,9 +296,10 @@ def test_every_page_can_be_read_by_everybody(served: Served, browser: Any) -> No
 
 def test_every_page_fits_a_phone(served: Served, browser: Any) -> None:
     with opened(browser, served, 400) as page:
-        for path in (*PATHS, "/training", "/integrity"):
+        for path in (*PATHS, "/runs", "/training", "/integrity"):
             go(page, served, path)
             fits(page, path)
+            assert scrolled_tables(page) == []
 
 
 def test_a_person_has_rows_and_logs_verified(served: Served, browser: Any) -> None:

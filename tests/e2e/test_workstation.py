@@ -163,6 +163,8 @@ def first(place: Workstation, page: Any) -> str:
             ".schema-form-property", has=page.get_by_text(f"{label} (Optional)", exact=True)
         ).last
 
+    field("Steps").wait_for()
+    photograph(page, "form")
     field("Steps").locator("input").fill("-1")
     page.get_by_role("button", name="Submit").click()
     page.get_by_text(
@@ -170,8 +172,6 @@ def first(place: Workstation, page: Any) -> str:
     ).first.wait_for()
     assert page.get_by_text("(Optional)").count() == 10, "seven settings, and what holds them"
     assert page.get_by_text("None", exact=True).count() == 0
-    field("Base model").scroll_into_view_if_needed()
-    photograph(page, "form")
     field("Advanced").get_by_text("Choose", exact=True).click()
     field("Gate").get_by_text("Choose", exact=True).click()
     field("Least gain").locator("input").fill("0.01")

@@ -199,7 +199,7 @@ def test_upgrade_moves_the_old_layout_and_names_what_is_damaged(
         )
     result = hallmark("registry", "upgrade")
     assert result.returncode == 3
-    assert "1 artifacts were moved" in result.stdout
+    assert "1 artifact was moved" in result.stdout
     assert f"artifact {hashes[1]}: changed at {home}" in result.stdout
     assert registry.artifacts.has(hashes[0])
     shutil.rmtree(home / "artifacts" / hashes[1][:2])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from experiments.exchange.tasks import export_task
 from experiments.references import TINY_BASE_DIRECTORY
 from experiments.runs import RunRef
 from experiments.workspace import Workspace, open_workspace
-from golden.datasets import load_dataset
+from golden.datasets import load_dataset, read_items
 from tests.support.recorded_runs import plan_of, record_planned
+from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.model
 
@@ -134,6 +137,112 @@ def test_lm_evals_own_tools_read_what_is_exported(tmp_path: Path, place: Workspa
     assert "|few-v1|" in lm_eval.make_table(document)
     rows = [row["answer_correctness"] for _, row in read_jsonl(samples)]
     assert document["results"]["few-v1"]["answer_correctness,none"] == sum(rows) / len(rows)
+
+
+def said_in_turn() -> Callable[[str], str]:
+    """Answers of which the first to a question ends otherwise than the second and the third."""
+    asked = Counter[str]()
+
+    def said(question: str) -> str:
+        asked[question] += 1
+        return f"To {question.strip()}\nAnswer: {asked[question]}"
+
+    return said
+
+
+def test_repeats_of_lm_eval_come_back_and_its_filters_read_the_samples_that_are_exported(
+    tmp_path: Path, place: Workspace
+) -> None:
+    lm_eval = pytest.importorskip("lm_eval", reason="needs lm-eval, of the group peers")
+    from lm_eval.api.model import LM
+    from lm_eval.filters.selection import TakeKFilter
+    from lm_eval.loggers import EvaluationTracker
+    from lm_eval.tasks import TaskManager
+
+    class Said(LM):  # type: ignore[misc]
+        def generate_until(self, requests: list[Any]) -> list[str]:
+            said = said_in_turn()
+            return [said(each.args[0]) for each in requests]
+
+        def loglikelihood(self, requests: list[Any]) -> list[Any]:
+            raise NotImplementedError
+
+        loglikelihood_rolling = loglikelihood
+
+    dataset = small_dataset(tmp_path)
+    task = export_task(dataset, tmp_path / "task", "lm-eval", max_new_tokens=TOKENS)[0]
+    drawn = task.read_text().replace("do_sample: false", "do_sample: true").replace("0.0", "0.7")
+    task.write_text(f"{drawn}repeats: 3\n")
+    tracker = EvaluationTracker(output_path=str(tmp_path / "out"))
+    manager = TaskManager(include_path=str(task.parent), include_defaults=False)
+    found = lm_eval.simple_evaluate(
+        Said(), tasks=[task.stem], task_manager=manager, evaluation_tracker=tracker, bootstrap_iters=0
+    )
+    samples = found.pop("samples")
+    tracker.save_results_aggregated(results=found, samples=samples)
+    tracker.save_results_samples(task_name=task.stem, samples=samples[task.stem])
+    (path,) = (tmp_path / "out").rglob("samples_*.jsonl")
+    run = brought(path, "tiny-base", dataset, place)
+    assert list(scores_of(run, place).values()) == [1 / 3, 1 / 3, 1 / 3, 0]
+    meta = place.registry.runs.get(run.run_id).predictions_meta or {}
+    assert {"generation.seed", "generation.top_p"} < set(meta["unknown"])
+    assert "generation.temperature" not in meta["unknown"]
+
+    (exported, _) = export_run(run.run_id, tmp_path / "back", place.registry, "lm-eval")
+    theirs, ours = ([row for _, row in read_jsonl(each, any_text=True)] for each in (path, exported))
+    assert [row["resps"] for row in ours] == [row["resps"] for row in theirs]
+    taken = TakeKFilter(k=2).apply([row["resps"][0] for row in ours], [row["doc"] for row in ours])
+    assert list(taken) == [row["resps"][0][:2] for row in theirs]
+    assert brought(exported, "tiny-base", dataset, place).files.predictions.read_bytes() == (
+        run.files.predictions.read_bytes()
+    )
+
+
+def test_epochs_of_inspect_come_back_and_it_scores_those_that_are_exported_alike(
+    tmp_path: Path, place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspect_ai = pytest.importorskip("inspect_ai", reason="needs inspect-ai, of the group peers")
+    from inspect_ai.dataset import MemoryDataset, Sample
+    from inspect_ai.log import read_eval_log
+    from inspect_ai.model import GenerateConfig, ModelOutput, ModelUsage, get_model
+    from inspect_ai.scorer import includes
+
+    said = said_in_turn()
+
+    def output(turns: list[Any], *_: Any) -> Any:
+        return ModelOutput(
+            choices=ModelOutput.from_content("mockllm", said(turns[-1].text)).choices, usage=ModelUsage()
+        )
+
+    monkeypatch.chdir(tmp_path)
+    dataset = small_dataset(tmp_path)
+    asked = [
+        Sample(id=each.trace_id, input=each.prompt, target=f"Answer: {each.reference}")
+        for each in read_items(dataset)
+    ]
+    config = GenerateConfig(temperature=0.7, max_tokens=TOKENS)
+    task = inspect_ai.Task(MemoryDataset(asked), scorer=includes(), epochs=3, config=config)
+    model = get_model("mockllm/model", custom_outputs=output)
+    (log,) = inspect_ai.eval(task, model=model, display="none", log_dir=str(tmp_path / "logs"))
+    assert log.status == "success", log.error
+    run = brought(Path(log.location), "tiny-base", dataset, place)
+    scores = scores_of(run, place)
+    assert {each.sample_id: each.value for each in log.reductions[0].samples} == scores
+    assert sorted(scores.values()) == [0, 1 / 3, 1 / 3, 1 / 3]
+
+    for name in ("run.eval", "run.json"):
+        (path,) = export_run(run.run_id, tmp_path / name, place.registry)
+        read = read_eval_log(str(path))
+        theirs, ours = (
+            {(each.id, each.epoch): each.output.completion for each in found.samples} for found in (log, read)
+        )
+        assert ours == theirs
+        again = inspect_ai.score(read, includes(), model="none", display="none", action="overwrite")
+        assert again.results.scores[0].metrics == log.results.scores[0].metrics
+        assert read.results.scores[0].metrics["mean"].value == pytest.approx(1 / 4)
+    assert brought(path, "tiny-base", dataset, place).files.predictions.read_bytes() == (
+        run.files.predictions.read_bytes()
+    )
 
 
 def test_inspect_on_the_exported_task_agrees_item_by_item_and_its_log_comes_back(

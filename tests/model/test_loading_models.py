@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,14 @@ def predict(model: Path, dataset: Path, **generation: Any) -> list[str]:
     generate(wanted, lambda _: None)
     lines = (wanted.output / "predictions.jsonl").read_text().splitlines()
     return [json.loads(line)["prediction"] for line in lines]
+
+
+def test_a_process_that_had_transformers_before_loads_models_too() -> None:
+    program = (
+        "import transformers.cache_utils\nfrom inference.loading import import_libraries\nimport_libraries()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def config(**changes: object) -> Callable[[Path], object]:

@@ -38,3 +38,9 @@ def what_axe_finds(page: Any) -> list[str]:
 def too_wide(page: Any) -> int:
     """By how many pixels a page is wider than its window."""
     return int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+
+def scrolled_tables(page: Any) -> list[str]:
+    """The tables of a page of which a reader sees a part only, and has to scroll sideways."""
+    wide = "(all) => all.filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.ariaLabel)"
+    return list(page.locator(".scroll").evaluate_all(wide))

@@ -20,8 +20,10 @@ def write_lines(path: Path, rows: list[Any]) -> Path:
     return path
 
 
-def lm_eval_sample(number: int, item: Item, text: str, own_id: bool = True) -> dict[str, Any]:
-    """A line of lm-evaluation-harness's samples; of another dataset's making, where `own_id` is off."""
+def lm_eval_sample(number: int, item: Item, *texts: str, own_id: bool = True) -> dict[str, Any]:
+    """A line of lm-evaluation-harness's samples, with a text for each of its repeats; of another dataset's
+    making, where `own_id` is off.
+    """
     doc = {"trace_id": item.trace_id} if own_id else {"number": number}
     settings = {"until": ["<eos>"], "max_gen_toks": 16, "do_sample": False, "temperature": 0.0}
     return {
@@ -29,8 +31,8 @@ def lm_eval_sample(number: int, item: Item, text: str, own_id: bool = True) -> d
         "doc": {**doc, "question": item.prompt, "answer": item.reference},
         "target": item.reference,
         "arguments": {"gen_args_0": {"arg_0": f"{item.prompt}\n", "arg_1": settings}},
-        "resps": [[text]],
-        "filtered_resps": [text.strip()],
+        "resps": [list(texts)],
+        "filtered_resps": [texts[0].strip()],
         "filter": "none",
         "metrics": ["exact_match"],
         "exact_match": float("nan"),
@@ -96,19 +98,42 @@ def inspect_log(items: list[Item], texts: Texts, **spec: Any) -> dict[str, Any]:
     }
 
 
+def epochs_log(items: list[Item], texts: Mapping[str, list[str]], **spec: Any) -> dict[str, Any]:
+    """A log of several epochs, one after the other."""
+    count = len(next(iter(texts.values())))
+    logs = [
+        inspect_log(items, {trace_id: each[epoch] for trace_id, each in texts.items()}, **spec)
+        for epoch in range(count)
+    ]
+    for epoch, log in enumerate(logs, start=1):
+        for sample in log["samples"]:
+            sample["epoch"] = epoch
+    whole = logs[0]
+    whole["eval"]["config"] = {"epochs": count, "epochs_reducer": ["mean"]}
+    return {**whole, "samples": [sample for log in logs for sample in log["samples"]]}
+
+
 def pack_log(path: Path, log: Mapping[str, Any]) -> Path:
     """A log as `.eval`, packed as inspect_ai did before it used zstd."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("header.json", json.dumps({name: log[name] for name in log if name != "samples"}))
         for sample in log["samples"]:
-            file.writestr(f"samples/{sample['id']}_epoch_1.json", json.dumps(sample))
+            file.writestr(f"samples/{sample['id']}_epoch_{sample['epoch']}.json", json.dumps(sample))
     return path
 
 
-def batch_line(trace_id: str, text: str | None, **choice: Any) -> dict[str, Any]:
-    """A line of OpenAI's batch output."""
-    message = {"role": "assistant", "content": text}
-    body = {"model": "gpt-x", "choices": [{"message": message, "finish_reason": "stop", **choice}]}
+def batch_line(trace_id: str, *texts: str | None, **choice: Any) -> dict[str, Any]:
+    """A line of OpenAI's batch output, with a choice for each text."""
+    choices = [
+        {
+            "index": number,
+            "message": {"role": "assistant", "content": text},
+            "finish_reason": "stop",
+            **choice,
+        }
+        for number, text in enumerate(texts)
+    ]
+    body = {"model": "gpt-x", "choices": choices}
     return {
         "id": f"batch_{trace_id}",
         "custom_id": trace_id,

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import pytest
 
 import hallmark as hm
 from core.errors import HallmarkError, InputError, ResourceError
-from core.progress import Meter, Progress
 from evaluation.gate import GateConfig
 from experiments import phases
 from experiments.comparing import compare_runs
@@ -516,17 +514,18 @@ def test_a_disk_that_is_full_is_told_and_with_room_again_only_what_is_missing_is
 
 
 def test_no_more_than_a_window_of_prompts_and_answers_is_in_memory(
-    tmp_path: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inference.generate.WINDOW", 8)
-    monkeypatch.setattr("inference.generate.Meter", partial(Meter, every=0.0))  # however fast it is
     alive: list[int] = []
 
-    def count(_: Progress) -> None:
+    def reply(body: dict[str, Any], _: int) -> Reply:
         alive.append(sum(isinstance(each, Conversation | Row) for each in gc.get_objects()))
+        return answer(body)
 
-    predict(spec(tmp_path, server, items=40), count)
-    assert len(alive) > 5
+    with chat_server(reply) as server:
+        predict(spec(tmp_path, server, items=40), lambda _: None)
+    assert len(alive) == 40
     assert max(alive) <= 3 * 8, "prompts, answers, and those that are written"
 
 

@@ -83,7 +83,7 @@ def test_any_text_comes_back_from_every_format(tmp_path: Path, place: Workspace,
         prepared = prepare_predictions(
             path, {"model": "tiny-base", "dataset": str(tmp_path / "small-v1.jsonl")}, place
         )
-        assert [row.prediction for row in prepared.taken.values()] == texts, kind
+        assert [row.predictions for row in prepared.taken.values()] == [(text,) for text in texts], kind
 
 
 def test_equal_runs_give_equal_bytes(tmp_path: Path, place: Workspace) -> None:

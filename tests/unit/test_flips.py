@@ -65,7 +65,7 @@ def test_both_texts_are_shown_whole_those_that_got_worse_first(place: tuple[Work
     text = compared(place, "--flips")
     assert shown_items(text) == ["t1", "t2", "t0"]
     assert text.count("word ") + text.count("word\n") >= 20_000, "nothing is cut"
-    assert "1 items got better, 2 got worse" in text
+    assert "1 item got better, 2 got worse" in text
 
 
 def test_what_a_model_wrote_has_no_power_over_the_terminal(place: tuple[Workplace, list[str]]) -> None:

@@ -18,7 +18,7 @@ import pytest
 from core.errors import InputError
 from core.text import visible, visible_lines
 from evaluation.gate import GateConfig
-from evaluation.metrics import Metric, MetricsSnapshot
+from evaluation.metrics import Metric, MetricsSnapshot, Truncation
 from evaluation.plots import draw_scores
 from experiments.promoting import promote_run
 from experiments.run_checking import check_runs
@@ -28,10 +28,10 @@ from experiments.workspace import Workspace
 from registry import Run
 from reports.beside import with_report
 from reports.changes import Changes, InCommon
-from reports.collecting import report_on
+from reports.collecting import report_on, reported_run
 from reports.formats import write_report
 from reports.html import CHUNK, write_html
-from reports.tables import link
+from reports.tables import judged, link, provenance
 from reports.templating import environment
 from tests.conftest import CommandLine
 from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
@@ -118,7 +118,7 @@ def test_the_page_begins_with_the_decision_and_says_what_got_worse(
         "golden-v1 better than base",
         "By category",
         "By difficulty",
-        "Scores of run",
+        "Answer correctness of run",
         "shown with JavaScript",
         "weights sha256",
         "The same runs give the same file.",
@@ -189,9 +189,38 @@ def test_a_run_alone_has_its_scores_and_what_is_wrong(place: Workspace, hostile:
     page = Page(written(place, hostile[1]))
     assert "Nothing was decided about this run." in page.text
     assert "What got worse" not in page.text
-    assert {of.get("value") for tag, of in page.tags if of.get("name") == "show"} == {"", "wrong", "right"}
+    assert {of.get("value") for tag, of in page.tags if of.get("name") == "show"} == {"all", "wrong", "right"}
+    said = " ".join(page.text.split())
+    command = f"hallmark report OTHER {hostile[1].run_id}"
+    assert f"nothing in it is compared. {command} compares it with another run on hostile-v1." in said
     assert any(str(of.get("href")).startswith("#show=wrong&after=") for _, of in page.tags)
     assert "<svg" in written(place, hostile[1]).decode()
+
+
+def test_a_run_that_was_decided_about_names_the_run_to_compare_it_with(
+    place: Workspace, golden: tuple[Run, Run]
+) -> None:
+    against = report_on(golden[1].run_id, place.registry).decided.against  # type: ignore[union-attr]
+    assert against == golden[0].run_id
+    alone = report_on(golden[1].run_id, place.registry).alone
+    assert alone is not None
+    assert f"`hallmark report {against} {golden[1].run_id}`" in alone
+    assert report_on(golden[1].run_id, place.registry, against).alone is None
+
+
+def test_what_nobody_here_knows_is_said_with_the_reason(place: Workspace, golden: tuple[Run, Run]) -> None:
+    run = reported_run(golden[0], place.registry, "run")
+    for manifest, why in (
+        ({}, "known to the endpoint only"),
+        ({"imported": {"file": "a.jsonl"}}, "not in the file that the predictions were imported from"),
+    ):
+        unknown = run.model_copy(update={"model_sha256": None, "manifest": manifest})
+        assert ("weights sha256", why) in provenance([unknown]).rows
+    cut = Truncation(prompts=None, completions=3, completions_below_one=2)
+    metrics = run.metrics.model_copy(update={"truncated": cut})
+    rows = judged(run.model_copy(update={"metrics": metrics})).rows
+    assert ("prompt cut to fit the context", "what ran the model does not say") in rows
+    assert ("text cut off at max_new_tokens", link("3", show="all", cut="yes")) in rows
 
 
 def test_a_score_that_is_no_share_has_no_plot() -> None:
@@ -254,8 +283,8 @@ def test_what_got_worse_is_said_with_the_reason() -> None:
     assert many.sentences[0].endswith("Worse: 2 in a, 2 in b, 2 in c, 4 elsewhere.")
     silent = found.model_copy(update={"rungs": [], "cut": [], "said": {"wrong": 9, "empty": 1}})
     assert silent.sentences[1] == (
-        "Of the items that got worse: in 9 the judge said wrong of the candidate's answer; "
-        "in 1 the judge said empty of the candidate's answer."
+        "Of the items that got worse: in 9 the candidate's answer was judged wrong; "
+        "in 1 the candidate's answer was judged empty."
     )
     none = found.model_copy(update={"worse": 0})
     assert none.sentences == ["No item of 360 got worse; 141 got better."]

@@ -22,12 +22,9 @@ from core.files import canonical_json, read_json
 from core.text import whole_characters
 from evaluation.gate import GateConfig
 from experiments.comparing import compare_runs
-from experiments.exchange.importing import (
-    KNOWABLE,
-    PreparedPredictions,
-    prepare_predictions,
-    record_predictions,
-)
+from experiments.exchange.importing import PreparedPredictions, prepare_predictions, record_predictions
+from experiments.exchange.known import KNOWABLE
+from experiments.exchange.lm_eval_samples import LIKELIHOODS
 from experiments.exchange.reading import read_predictions_file
 from experiments.promoting import promote_run
 from experiments.references import TINY_BASE_DIRECTORY
@@ -212,14 +209,14 @@ def test_rows_with_other_ids_are_matched_by_their_prompts_and_else_by_order_wher
     samples = [lm_eval_sample(n, item, TEXTS[item.trace_id], own_id=False) for n, item in enumerate(items)]
     by_prompt = looked_at(lm_eval_file(tmp_path, samples[::-1]), dataset, place)
     assert (by_prompt.report.matched_by, by_prompt.report.blocked) == ("prompt", False)
-    assert {trace_id: row.prediction for trace_id, row in by_prompt.taken.items()} == TEXTS
+    assert {trace_id: row.predictions[0] for trace_id, row in by_prompt.taken.items()} == TEXTS
 
     for sample in samples:
         asked = sample["doc"].pop("question")
         sample["arguments"]["gen_args_0"]["arg_0"] = f"Q: {asked}\nA:"
     by_order = looked_at(lm_eval_file(tmp_path, samples[::-1]), dataset, place)
     assert (by_order.report.matched_by, by_order.report.blocked) == ("order", False)
-    assert {trace_id: row.prediction for trace_id, row in by_order.taken.items()} == TEXTS
+    assert {trace_id: row.predictions[0] for trace_id, row in by_order.taken.items()} == TEXTS
 
     samples[1]["arguments"]["gen_args_0"]["arg_0"] = "Q: something else?\nA:"
     other = looked_at(lm_eval_file(tmp_path, samples), dataset, place)
@@ -231,7 +228,7 @@ def test_rows_without_ids_and_prompts_are_never_taken_by_their_order(
 ) -> None:
     path = write_lines(tmp_path / "texts.jsonl", [{"output": text} for text in TEXTS.values()])
     report = looked_at(path, dataset, place).report
-    assert report.counts == {"missing": 4, "doubled": 0, "unknown": 4, "bad": 0}
+    assert report.counts == {"missing": 4, "uneven": 0, "doubled": 0, "unknown": 4, "bad": 0}
     assert report.unknown_rows[0].reason == "has no id"
 
 
@@ -249,7 +246,7 @@ def test_every_item_exactly_once_or_nothing_is_recorded(
     path.write_bytes(path.read_bytes() + b'{"trace_id": "t2", "predic')
     prepared = looked_at(path, dataset, place)
     report = prepared.report
-    assert report.counts == {"missing": 2, "doubled": 1, "unknown": 1, "bad": 3}
+    assert report.counts == {"missing": 2, "uneven": 0, "doubled": 1, "unknown": 1, "bad": 3}
     said = [(each.where, each.reason) for each in (*report.doubled, *report.unknown_rows, *report.bad)]
     assert said[:3] == [
         ("line 2", "answers item t0, as line 1 does"),
@@ -276,7 +273,7 @@ def test_requests_of_a_batch_that_failed_are_named(tmp_path: Path, place: Worksp
     refused = [batch_line(trace_id, "1") for trace_id in ("t0", "t1", "t2")]
     refused.append(batch_line("t3", None, message={"content": None, "refusal": "I will not."}))
     taken = looked_at(write_lines(tmp_path / "out.jsonl", refused), dataset, place).taken
-    assert taken["t3"].prediction == "I will not."
+    assert taken["t3"].predictions == ("I will not.",)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +285,6 @@ def test_requests_of_a_batch_that_failed_are_named(tmp_path: Path, place: Worksp
         ("results_x.json", b'{"results": {}, "configs": {}}', "samples_TASK_DATE.jsonl"),
         ("what.jsonl", b'{"a": 1}\n', "no column looks like predictions; columns are a"),
         ("half.json", b'{"eval": {', "neither lines of JSON nor one JSON document"),
-        ("more.json", b'{"status": "success", "eval": {"config": {"epochs": 3}}}', "has 3 epochs"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_with_the_reason(
@@ -372,27 +368,18 @@ def test_the_statement_holds_what_a_file_says_of_the_model(tmp_path: Path, place
     assert "SECRET" not in said
 
 
-def test_log_likelihoods_and_several_completions_are_no_predictions(
+def test_log_likelihoods_are_no_predictions(
     tmp_path: Path, place: Workspace, dataset: Path, items: list[Item]
 ) -> None:
     samples = [lm_eval_sample(n, item, "1") for n, item in enumerate(items)]
     samples[0]["resps"] = [[["-1.5", "False"]], [["-2.5", "False"]]]
-    samples[1]["resps"] = [["1", "2"]]
+    samples[1]["resps"] = [[["-1.5", "False"]]]
+    samples[2]["resps"] = [["1"], ["2"]]
     report = looked_at(lm_eval_file(tmp_path, samples), dataset, place).report
     assert [each.reason for each in report.bad] == [
-        "resps: has 2 requests, as of log-likelihoods; one text is expected",
-        "resps: has 2 texts; one completion per item is expected",
+        *[f"resps: {LIKELIHOODS}"] * 2,
+        "resps: has 2 requests; one is expected",
     ]
-
-
-def test_a_row_with_several_samples_is_not_taken_for_one(
-    tmp_path: Path, place: Workspace, dataset: Path
-) -> None:
-    said = [{"prediction": "1"}, {"prediction": "2"}]
-    rows = [{"trace_id": trace_id, "prediction": "1", "samples": said} for trace_id in TEXTS]
-    report = looked_at(write_lines(tmp_path / "run.jsonl", rows), dataset, place).report
-    assert report.counts == {"missing": 0, "doubled": 0, "unknown": 0, "bad": 4}
-    assert report.bad[0].where == "line 1 (item t0)"
 
 
 def test_a_document_that_several_filters_saw_is_one_row(
@@ -420,7 +407,7 @@ def test_columns_of_other_names_are_mapped(tmp_path: Path, place: Workspace, dat
 def test_any_text_comes_through(tmp_path: Path, place: Workspace, dataset: Path, texts: list[str]) -> None:
     named = dict(zip(TEXTS, texts, strict=True))
     taken = looked_at(plain(tmp_path, named), dataset, place).taken
-    assert {trace_id: row.prediction for trace_id, row in taken.items()} == {
+    assert {trace_id: row.predictions[0] for trace_id, row in taken.items()} == {
         trace_id: whole_characters(text) for trace_id, text in named.items()
     }
 
@@ -694,9 +681,9 @@ def test_whether_an_answer_was_cut_off_is_known_by_known_words(
     tmp_path: Path, reason: str | None, cut: bool | None
 ) -> None:
     lines = [batch_line("t0", "1", finish_reason=reason)]
-    assert read_predictions_file(write_lines(tmp_path / "o.jsonl", lines)).content.rows[0].cut_off is cut
+    assert read_predictions_file(write_lines(tmp_path / "o.jsonl", lines)).content.rows[0].cut_off == (cut,)
     lines = [{"id": "t0", "output": "1", "finish_reason": reason}]
-    assert read_predictions_file(write_lines(tmp_path / "t.jsonl", lines)).content.rows[0].cut_off is cut
+    assert read_predictions_file(write_lines(tmp_path / "t.jsonl", lines)).content.rows[0].cut_off == (cut,)
 
 
 @pytest.mark.parametrize("value", ["text", ["text"], 7])

@@ -704,7 +704,7 @@ def test_every_bad_row_is_refused_with_line_and_reason_and_none_is_dropped(case:
     assert (report.rows, report.refused, report.taken, report.blocked) == (4, 1, 3, True)
     assert report.refusals[0].where == "line 3"
     assert reason in report.refusals[0].reason
-    with pytest.raises(InputError, match=r"1 of 4 rows are refused:\n  line 3: "):
+    with pytest.raises(InputError, match=r"1 of 4 rows is refused:\n  line 3: "):
         taken(path, tmp_path, judge=V1)
     assert list(tmp_path.glob("mine*")) == []
     left_out = taken(path, tmp_path, skip_bad=True, judge=V1)
@@ -1080,7 +1080,7 @@ def test_a_dataset_is_imported_and_exported_from_python(tmp_path: Path) -> None:
     assert (report.taken, report.written) == (1, True)
     assert report.to_frame()[["question", "answer"]].values.tolist() in ([["a?", "1 | one"]], [["b?", "2"]])
     assert hm.export_dataset(report.path, tmp_path / "out.csv") == 1
-    with pytest.raises(hm.InputError, match="1 of 1 rows are refused"):
+    with pytest.raises(hm.InputError, match="1 of 1 row is refused"):
         hm.import_dataset(jsonl(tmp_path, {"prompt": "a?", "answer": None}), "other", out=tmp_path)
 
 

@@ -172,7 +172,7 @@ def test_runs_and_models_are_tables_and_frames(home: Path, registry: Registry, t
         runs, models = hm.runs(), hm.models()
         assert [run.run_id for run in runs][-1] == "base-run"
         assert list(runs.to_frame()["status"]) == ["finished"] * len(runs)
-        assert repr(models) == "<ModelList: 1 models>"
+        assert repr(models) == "<ModelList: 1 model>"
         assert models.to_frame().to_dict("records") == [
             {"model": version.model, "champion": version.number, "versions": 1}
         ]

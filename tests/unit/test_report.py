@@ -190,8 +190,31 @@ def test_any_text_stays_one_line_of_its_item(text: str) -> None:
 @example("( .")
 def test_any_text_is_text_in_a_sentence_of_ours(text: str) -> None:
     sentence = f"Compared with {text} on 360 items (p = 7.3e-31, below 0.05)."
-    assert_shown(inline(prose(sentence)), visible(sentence))
+    tokens, marks = inline(prose(sentence)), {ord("`"): None}  # two of them mark what is code
+    assert {token.type for token in tokens} <= POWERLESS
+    shown = "".join(token.content for token in tokens)
+    assert shown.translate(marks) == visible(sentence).translate(marks)
     assert_shown(inline(f"Compared with {code(text)}, once."), f"Compared with {visible(text)}, once.")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "codes"),
+    [
+        ("40 of 40 are empty: `hallmark doctor --model MODEL` shows why.", ["hallmark doctor --model MODEL"]),
+        (
+            "It is so (`golden guard`), or `hallmark golden check my|set.jsonl`.",
+            ["golden guard", "hallmark golden check my|set.jsonl"],
+        ),
+        ("`registry:` may be left out: `a` `b`", ["registry:", "a", "b"]),
+        ("A `` torn ` one", ["``", "`"]),
+        ("The set x`y`z and `half", ["x`y`z", "`half"]),
+    ],
+)
+def test_what_a_sentence_marks_as_code_is_one_span(sentence: str, codes: list[str]) -> None:
+    tokens = inline(prose(sentence))
+    assert [token.content for token in tokens if token.type == "code_inline"] == codes
+    in_table = cells(table(["", ""], [[prose(sentence), "next"]]))[0]
+    assert [token.content for token in in_table if token.type == "code_inline"] == codes
 
 
 def test_plain_words_of_a_sentence_stay_plain() -> None:

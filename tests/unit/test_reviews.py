@@ -65,6 +65,14 @@ def test_a_review_of_nothing_is_refused(
     assert registry.reviews.newest(digest("sample")) == []
 
 
+@pytest.mark.parametrize("name", ["", " ana", "a" * 81, "a\nb", "a\u200bb", "a\ud800"])
+def test_a_reviewer_has_a_name_that_can_be_read(name: str, registry: Registry) -> None:
+    base_run(registry)
+    with pytest.raises(InputError, match="reviewer "):
+        registry.reviews.add(["base-run"], "t0", "fine", reviewer=name)
+    assert registry.reviews.datasets() == []
+
+
 def test_the_queue_begins_with_what_all_runs_answer_alike_and_not_as_the_reference(
     registry: Registry, tmp_path: Path
 ) -> None:

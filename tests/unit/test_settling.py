@@ -82,7 +82,7 @@ def test_a_trace_that_the_model_cannot_see_as_a_whole_is_refused_whatever_the_ro
     assert "the model's context of 256: the longest is a with 300" in str(caught.value)
     cut = settled_by(traces, config(on_too_long="truncate"), context=256)
     assert (cut.config.sequence_length, cut.truncated, cut.dropped, cut.traces) == (256, 1, 0, 2)
-    assert "1 traces cut off" in cut.sentence
+    assert "1 trace cut off" in cut.sentence
 
 
 def test_steps_and_epochs_or_two_sources_together_are_refused() -> None:

@@ -17,9 +17,11 @@ from evaluation.gate import GateConfig
 from experiments.promoting import promote_run
 from golden.schema import Item
 from hallmark.cli.app import app
+from hallmark.cli.show.tables import plain_table
 from hallmark.console import plain_console
 from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 from tests.support.small_datasets import write_items
+from tests.support.warm_processes import run_hallmark
 from tests.support.workplace import Workplace
 
 pytestmark = pytest.mark.unit
@@ -109,6 +111,47 @@ def test_what_a_command_prints_fits_the_terminal(
     assert "Traceback" not in shown
     assert "…" not in Text.from_ansi(shown).plain, "something is cut"
     assert list(too_wide(shown)) == []
+
+
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_on_a_narrow_terminal_no_number_and_no_word_of_a_table_is_torn(width: int, tmp_path: Path) -> None:
+    table = plain_table(["", "items", "delta", "95 % interval"], right=(1, 2, 3))
+    table.add_row("overall", "360", "+36.4", "+30.8 to +41.9")
+    table.add_row("")
+    table.add_titles("by category", "", "", "better / worse")
+    table.add_row("  substitution", "45", "-8.9", "2 / 6")
+    shown = printed(table, width, tmp_path)
+    assert max(map(cell_len, shown.splitlines())) <= width
+    words = " ".join(shown.replace(",", "").split())
+    if width < 60:
+        assert "overall items 360 delta +36.4 95 % interval +30.8 to +41.9" in words
+        assert "by category substitution items 45 delta -8.9 better / worse 2 / 6" in words
+    else:
+        assert "substitution 45 -8.9 2 / 6" in words, "there is room for columns"
+
+
+@pytest.mark.parametrize(
+    "command", ["runs list", "compare {baseline} {trained} --flips 1 --no-pager", "status"]
+)
+def test_a_narrow_terminal_is_no_reason_to_fail(
+    command: str, place: tuple[Workplace, dict[str, str]]
+) -> None:
+    narrow = {**place[0].environment, "COLUMNS": "40"}
+    done = run_hallmark(command.format(**place[1]).split(), narrow, place[0].folder)
+    shown = Text.from_ansi(done.stdout).plain
+    assert "Traceback" not in done.stderr
+    assert "…" not in shown
+    for words in {"runs list": ("finished", "score 20.0 %"), "status": ("not running",)}.get(
+        command.partition(" {")[0], ("items 90", "baseline 20.0 %", "got worse")
+    ):
+        assert words in shown
+
+
+def printed(what: Any, width: int, folder: Path) -> str:
+    with (folder / "shown").open("w+") as file:
+        plain_console(file=file, width=width).print(what)
+        file.seek(0)
+        return file.read()
 
 
 def test_each_help_fits_the_terminal_and_cuts_nothing() -> None:

@@ -16,6 +16,7 @@ from experiments.workspace import Workspace
 from hallmark.ui.app import create_app
 from hallmark.ui.forms import TOKEN
 from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
+from tests.support.small_datasets import small_dataset
 from trainer.curve import StepRecord
 
 pytestmark = pytest.mark.unit
@@ -106,6 +107,17 @@ def test_nights_show_scores_the_champion_the_alpha_left_and_the_gain_that_can_be
     assert "smallest gain found next" in page
     assert said(client, "/nights") == page
     assert client.get("/nights?model=support&dataset=other-v1").status_code == 404
+
+
+def test_nights_open_with_the_model_that_was_compared_last(tmp_path: Path) -> None:
+    place, dataset = workspace_at(tmp_path / "home"), str(small_dataset(tmp_path, map(str, range(20))))
+    record_baseline(place, right_for(0.2), dataset=dataset)
+    run = record_trained(place, right_for(0.9), dataset=dataset)
+    for name in ("ant", "zebra"):
+        promote_run(run.run_id, name, GateConfig(), place)
+    client = TestClient(create_app(place, patience_s=60), base_url="http://localhost")
+    assert "Nights: zebra" in said(client, "/nights")
+    assert "Nights: ant" in said(client, "/nights?model=ant")
 
 
 def test_nights_go_on_with_older_ones(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from experiments.workspace import Workspace
 from golden.schema import Item
 from hallmark.ui.app import create_app
 from registry import Run
-from tests.support.recorded_runs import record_baseline, record_trained, workspace_at
+from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 from tests.support.small_datasets import small_dataset
 
 pytestmark = pytest.mark.unit
@@ -154,6 +154,9 @@ def test_a_run_shows_its_scores_and_what_it_answered(recorded: Recorded) -> None
     said = text_of(page)
     assert "86.7 %" in said
     assert "addition" in said
+    assert ids(page) == ["item-00", "item-01", "item-02", "item-03"], "a page opens with what is wrong"
+    assert "4 of 30 items. show all" in said
+    page = recorded.client.get(f"/runs/{recorded.trained.run_id}?show=all")
     assert ids(page) == [f"item-{number:02}" for number in range(20)]
     [link] = re.findall(r'rel="next" href="([^"]*)"', page.text)
     rest = recorded.client.get(f"/runs/{recorded.trained.run_id}{unescape(link)}")
@@ -172,6 +175,8 @@ def test_a_comparison_has_the_answer_on_top_and_the_items_that_a_filter_finds(re
     assert page.status_code == 200
     assert "NOT DECIDED: 33.3 % to 86.7 %, +53.3 points" in text_of(page)
     assert "2 of 30 items got worse, 18 got better" in text_of(page)
+    assert ids(page) == ["item-02", "item-03"], "a page opens with what got worse"
+    assert len(ids(recorded.compare(show="all"))) == 20
     assert ids(recorded.compare(show="worse")) == ["item-02", "item-03"]
     assert ids(recorded.compare(show="worse", category="addition")) == ["item-03"]
     assert ids(recorded.compare(show="better", text="I think it is 13")) == ["item-13"]
@@ -207,6 +212,27 @@ def test_a_text_is_found_in_every_sample(tmp_path: Path) -> None:
     settings = {"dataset": str(small_dataset(tmp_path)), "generation": {"samples": 2, "temperature": 0.7}}
     run = record_baseline(workspace, lambda place, item: ["Answer: 1", f"Zebra {place}"], **settings)
     assert ids(client_of(workspace).get(f"/runs/{run.run_id}?text=zebra+2")) == ["t2"]
+
+
+def test_a_text_is_found_in_all_that_the_model_was_asked(tmp_path: Path) -> None:
+    workspace = workspace_at(tmp_path / "home")
+    own = {"trace_id": "own", "system": "Quagga speaks", "prompt": "1 + 1?", "steps": []}
+    turns = [("system", "Okapi hums"), ("user", "Hm?"), ("assistant", "A kudu."), ("user", "And?")]
+    said = {"trace_id": "said", "messages": [{"role": role, "content": text} for role, text in turns]}
+    plain = {"trace_id": "plain", "prompt": "2 + 2?", "steps": []}
+    dataset = tmp_path / "asked-v1.jsonl"
+    write_jsonl(dataset, [{**row, "final_answer": "2", "category": "sums"} for row in (own, said, plain)])
+    prompt = {"system": "Zebra rules", "instruction": "End like a gnu."}
+    run = record_baseline(workspace, right_for(0), dataset=str(dataset), prompt=prompt)
+    get = client_of(workspace).get
+    for text, found in (
+        ("QUAGGA", ["own"]),
+        ("okapi", ["said"]),
+        ("kudu", ["said"]),
+        ("zebra", ["plain"]),
+        ("a gnu", ["own", "said", "plain"]),
+    ):
+        assert ids(get(f"/runs/{run.run_id}?text={text}")) == found, text
 
 
 def test_a_comparison_says_what_hallmark_compare_says_whatever_was_recorded(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -57,7 +59,7 @@ def test_the_queue_begins_with_what_all_runs_answer_alike(place: Workspace, runs
     page = client.get(f"/review/queue?{asked(runs)}").text
     assert re.findall(r"/review/items/(t\d)\?[^\"]*\">t\d<", page) == ["t1", "t2", "t3"]
     assert page.count("every run is wrong, with the same answer") == 2
-    assert "3 items, 0 of them reviewed" in page
+    assert "3 items, 0 reviewed." in page
     assert page.count("</a><br>") == 3, "the question of each"
     item = client.get(f"/review/items/t2?{asked(runs)}").text
     assert "<script>alert" not in item
@@ -88,8 +90,40 @@ def test_what_is_said_is_recorded_with_who_and_the_next_item_follows(
     page = client.get(f"/review/items/t1?{asked(runs)}").text
     assert 'value="reference_wrong" aria-pressed="true"' in page
     assert "<script>alert" not in page
-    assert "3 items, 1 of them reviewed" in client.get(f"/review/queue?{asked(runs)}").text
+    assert "3 items, 1 reviewed." in client.get(f"/review/queue?{asked(runs)}").text
     assert "hallmark golden revise small-v1 --from-review" in client.get("/review").text
+
+
+def test_a_person_says_who_reviews_and_it_is_recorded_as_given(place: Workspace, runs: list[RunRef]) -> None:
+    client = client_of(place)
+    assert f"reviewing as {actor()}" in client.get("/review").text
+    name, item = "Zoë O'Neill; =Ω", f"/review/items/t1?{asked(runs)}"
+    [change] = re.findall(r'href="(/review\?then=[^"]*)#who"', client.get(item).text)
+    [then] = re.findall(r'name="then" value="([^"]*)"', client.get(unescape(change)).text)
+    assert unescape(then) == item, "a person comes back to where they were"
+    fields = sent(client, runs, reviewer=f" {name} ", then=item)
+    answer = client.post("/review/reviewer", data=fields, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, fields["then"])
+    assert "SameSite=strict" in answer.headers["set-cookie"]
+    assert f"You review as {name}" in unescape(client.get(fields["then"]).text)
+    assert f"reviewing as {name}" in unescape(client.get(f"/runs/{runs[0].run_id}").text)
+    client.post("/review/items/t1", data=sent(client, runs, verdict="unclear"))
+    [row] = place.registry.reviews.newest(place.registry.datasets.get(1).sha256)
+    assert row.reviewer == name
+    client.post("/review/reviewer", data=sent(client, runs, reviewer=""))
+    assert f"reviewing as {actor()}" in client.get("/review").text
+
+
+@pytest.mark.parametrize("name", ["x" * 81, "a\u202eb", "two  spaces", "a\x1bb"])
+def test_a_name_that_is_none_is_refused_and_one_in_a_cookie_is_not_taken(
+    name: str, place: Workspace, runs: list[RunRef]
+) -> None:
+    client = client_of(place)
+    answer = client.post("/review/reviewer", data=sent(client, runs, reviewer=name))
+    assert answer.status_code == 400
+    assert "reviewer " in answer.text
+    client.cookies.set("hallmark_reviewer", quote(name))
+    assert f"reviewing as {actor()}" in client.get("/review").text
 
 
 def test_the_pages_of_a_run_and_of_two_have_the_form_too(place: Workspace, runs: list[RunRef]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from core.text import counted
 from evaluation.comparison import Comparison
 from hallmark.cli.show.tables import comparison_table, more_categories, rungs_table
 from hallmark.cli.terminal import out
@@ -24,7 +25,7 @@ def show_comparison(comparison: Comparison, every: bool = False, console: PlainC
     if not every and (more := more_categories(comparison, "All: --all-categories, or --json")):
         console.print(more)
     console.print()
-    console.print(f"{len(comparison.gained)} items got better, {len(comparison.lost)} got worse")
+    console.print(f"{counted(len(comparison.gained), 'item')} got better, {len(comparison.lost):,} got worse")
     if comparison.form is not None:
         console.print()
         console.print(rungs_table(comparison.form, "baseline", "candidate"))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.padding import Padding
 from rich.text import Text
 
+from core.text import counted
 from experiments.guarding import GuardReport
 from golden.guard import Overlap
 from hallmark.cli.terminal import out
@@ -19,14 +20,14 @@ def show_guard(report: GuardReport) -> None:
     """Print the leaks, then the twins, and what to do."""
     leaks, twins = len(report.leaks), len(report.twins)
     if leaks:
-        holding = "1 item holds a golden one" if leaks == 1 else f"{leaks} items hold golden ones"
+        holding = counted(leaks, "item holds a golden one", "items hold golden ones")
         out.print(Text.assemble(("leaks: ", "red"), f"{holding}; a gain would be memory, not skill"))
         _show(report.leaks)
     if twins:
-        alike = "1 item resembles a golden one" if twins == 1 else f"{twins} items resemble golden ones"
+        alike = counted(twins, "item resembles a golden one", "items resemble golden ones")
         out.print(Text.assemble(("twins: ", "yellow"), f"{alike} without holding it; nothing is refused"))
         _show(report.twins)
-    summary = f"{report.train}: {leaks} of {report.items} items leak from {report.golden}"
+    summary = f"{report.train}: {leaks:,} of {counted(report.items, 'item')} leak from {report.golden}"
     if report.written is not None:
         out.print(f"{summary}; {report.written} has the other {report.items - leaks}", markup=False)
     elif leaks:

@@ -8,9 +8,10 @@ from typing import Any
 from rich.padding import Padding
 from rich.text import Text
 
+from core.text import counted
 from evaluation.shown import largest, more_largest
 from experiments.importing import ImportReport, Refusal
-from hallmark.cli.terminal import counted, out, relative
+from hallmark.cli.terminal import out, relative
 
 SHOWN = 5
 LONGEST = 300
@@ -50,11 +51,12 @@ def show_import(report: ImportReport) -> None:
         what = "prompts with contradicting answers" if report.judge else "prompts with several answers"
         out.print(Text.assemble((f"{what}: ", "yellow"), f"{report.contradictions:,}"))
     if report.twins:
-        out.print(f"twins: {report.twins:,} training items resemble golden ones without holding them")
+        alike = counted(report.twins, "training item resembles", "training items resemble")
+        out.print(f"twins: {alike} golden ones without holding them")
     for note, count in list(report.notes.items())[:20]:
         out.print(Text.assemble(("note: ", "yellow"), f"{note} ({counted(count, 'row')})"))
     if len(report.notes) > 20:
-        out.print(f"and {len(report.notes) - 20} more notes (--json shows all)", markup=False)
+        out.print(f"and {counted(len(report.notes) - 20, 'more note')} (--json shows all)", markup=False)
     if report.judge and report.taken:
         out.print(f"each accepted answer, written out, scores 1 by {report.judge}", markup=False)
     out.print(f"licence: {report.licence}", markup=False)

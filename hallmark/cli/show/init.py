@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from core.text import counted
 from experiments.importing import ImportReport
 from hallmark.cli.show.tables import plain_table
-from hallmark.cli.terminal import counted, out
+from hallmark.cli.terminal import out
 from hallmark.preparing import Prepared
 
 
@@ -39,5 +40,5 @@ def show_prepared(prepared: Prepared) -> None:
 
 
 def _imported(report: ImportReport, what: str) -> str:
-    left_out = f", {report.refused:,} rows left out" if report.refused else ""
+    left_out = f", {counted(report.refused, 'row')} left out" if report.refused else ""
     return f"{report.path}, {counted(report.taken, what)} of {counted(report.rows, 'row')}{left_out}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.padding import Padding
 from rich.text import Text
 
+from core.text import counted
 from evaluation.shown import largest, more_largest
 from experiments.lint_rules import Finding, Rule
 from experiments.linting import Lint
@@ -60,8 +61,8 @@ def show_lint(lint: Lint, file: str) -> None:
         lint: what `experiments.linting.lint` found.
         file: the dataset, as it was given.
     """
-    counted = f"{lint.items} items" if lint.items != 1 else "1 item"
-    out.print(Text(f"{lint.name}: {counted}", "bold"), markup=False)
+    items = counted(lint.items, "item")
+    out.print(Text(f"{lint.name}: {items}", "bold"), markup=False)
     out.print(f"sha256 {lint.sha256}")
     for category, count in largest(list(lint.categories.items()), lambda each: (each[1], 0.0)):
         out.print(f"  {category:<24} {count:>6}", markup=False)

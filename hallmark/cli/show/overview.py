@@ -12,6 +12,7 @@ from rich.text import Text
 
 from core.locks import Holder
 from core.progress import Progress
+from core.text import counted
 from hallmark.workstation.overview import Overview, Queued, RunNow
 
 LABEL = 9
@@ -53,7 +54,7 @@ def _services(found: Overview) -> Iterator[tuple[str, Text]]:
 
 def _rest(found: Overview) -> Iterator[tuple[str, Text]]:
     if found.interrupted:
-        number = "1 run was" if found.interrupted == 1 else f"{found.interrupted} runs were"
+        number = counted(found.interrupted, "run was", "runs were")
         yield "", Text(f"{number} interrupted: hallmark runs list --status interrupted", "yellow")
     if found.problem:
         yield "registry", Text(found.problem, "red")

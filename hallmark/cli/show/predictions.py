@@ -8,10 +8,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from core.files import canonical_json
-from core.text import cut, visible_lines
+from core.text import counted, cut, visible_lines
 from experiments.exchange.importing import PredictionsReport, Setting
 from experiments.exchange.matching import Refusal
-from hallmark.cli.terminal import counted, out
+from hallmark.cli.terminal import out
 
 SHOWN = 5
 LONGEST = 300
@@ -33,18 +33,21 @@ def show_predictions(report: PredictionsReport) -> None:
         out.print(Text(f"item {number}", "bold"))
         for name in ("question", "reference", "prediction"):
             text = visible_lines(cut(answer[name], LONGEST))
-            line = Text.assemble((f"{name}: ", "dim"), text)
+            of = f" 1 of {report.samples}" if name == "prediction" and report.samples > 1 else ""
+            line = Text.assemble((f"{name}{of}: ", "dim"), text)
             out.print(Padding(line, (0, 0, 0, 2), expand=False))
     _show_settings(report.settings)
     if report.unknown:
         out.print(Text.assemble(("unknown: ", "yellow"), ", ".join(report.unknown)), soft_wrap=True)
     taken = f"{report.taken:,} of {counted(report.items, 'item')} of {report.dataset}"
-    out.print(Text.assemble(("taken: ", "green"), taken))
+    each = f", {report.samples} samples each" if report.samples > 1 else ""
+    out.print(Text.assemble(("taken: ", "green"), taken, each))
     kinds = {
         "without a prediction": ("bad", report.bad),
         "doubled": ("doubled", report.doubled),
         "of no item": ("unknown", report.unknown_rows),
         "missing": ("missing", report.missing),
+        "with another number of samples": ("uneven", report.uneven),
     }
     for title, (kind, rows) in kinds.items():
         _show_rows(title, report.counts[kind], rows)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rich.text import Text
 
+from core.text import counted
 from hallmark.cli.show.tables import plain_table
-from hallmark.cli.terminal import counted, out, relative
+from hallmark.cli.terminal import out, relative
 from inference.memory import InferenceMemory, gigabytes
 from inference.preview import Lengths, Preview, PreviewLine, PreviewToken
 
@@ -47,7 +48,7 @@ def _facts(found: Preview) -> list[tuple[str, str]]:
     if found.thinking_end is not None:
         where = "the prompt ends with it" if found.thinking_closed else "only what follows it is judged"
         facts.append(("thinking", f"ends at {found.thinking_end}: {where}"))
-    context = "no limit" if found.context is None else f"{found.context:,} tokens"
+    context = "no limit" if found.context is None else counted(found.context, "token")
     facts.append(("context", f"{context}, of which an answer may take {found.max_new_tokens:,}"))
     facts.append(("prompts", _lengths(found.prompts)))
     if found.shortened:
@@ -71,8 +72,8 @@ def _memory(memory: InferenceMemory) -> tuple[str, str]:
 
 def _lengths(lengths: Lengths) -> str:
     return (
-        f"{lengths.count:,} of {lengths.shortest:,} to {lengths.longest:,} tokens; half have at most "
-        f"{lengths.median:,}, 95 % at most {lengths.most:,}"
+        f"{lengths.count:,} of {lengths.shortest:,} to {counted(lengths.longest, 'token')}; half have "
+        f"at most {lengths.median:,}, 95 % at most {lengths.most:,}"
     )
 
 

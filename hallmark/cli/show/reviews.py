@@ -6,9 +6,9 @@ from itertools import groupby
 
 from rich.text import Text
 
-from core.text import cut, visible, visible_lines
+from core.text import counted, cut, visible, visible_lines
 from experiments.reviewing import Queue, Reviewed, Reviews
-from hallmark.cli.terminal import counted, out
+from hallmark.cli.terminal import out
 from registry.reviews import DISAGREEMENTS, VERDICTS
 
 SHOWN_TEXT = 400

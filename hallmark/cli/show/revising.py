@@ -6,7 +6,7 @@ import json
 
 from rich.text import Text
 
-from core.text import cut, visible, visible_lines
+from core.text import counted, cut, visible, visible_lines
 from experiments.revising import CHANGES, Revised
 from golden.differences import DatasetDiff, FieldChange, ItemDifference
 from golden.manifest import ChangedItem
@@ -23,7 +23,7 @@ def show_revised(found: Revised, path: str) -> None:
     """Print where the new version is, what was changed, and what follows."""
     manifest, revision = found.manifest, found.revision
     verb = "was there already, byte for byte" if found.was_there else "is frozen"
-    pinned = f"{manifest.items} items, sha256 {manifest.sha256}"
+    pinned = f"{counted(manifest.items, 'item')}, sha256 {manifest.sha256}"
     out.print(f"{path}: {manifest.name} {verb}, {pinned}", markup=False, soft_wrap=True)
     changed = [f"{CHANGES[change]} {number}" for change, number in found.counts.items() if number]
     out.print(f"{revision.parent}: {', '.join(changed)}, as before {found.kept}", markup=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from core.text import counted
 from evaluation.numbers import interval_text, metric_text
 from evaluation.shown import SHOWN, largest, more_largest
 from experiments.run_files import is_here
@@ -69,9 +70,12 @@ def show_run(result: RunResult) -> None:
             out.print(f"found by  {found}", markup=False, soft_wrap=True, hanging=10)
         if (cut := result.truncated) is not None:
             below = f"{cut['completions_below_one']} of them without the full score"
-            completions = f"{cut['completions']} completions at max_new_tokens ({below})"
-            number = "an unknown number of" if cut["prompts"] is None else cut["prompts"]
-            prompts = f"{number} prompts to fit the context"
+            completions = f"{counted(cut['completions'] or 0, 'completion')} at max_new_tokens ({below})"
+            prompts = (
+                "what ran the model says nothing of prompts"
+                if cut["prompts"] is None
+                else f"{counted(cut['prompts'], 'prompt')} to fit the context"
+            )
             out.print(f"cut off   {completions}, {prompts}", soft_wrap=True, hanging=10)
     if ended := Counter(((run.predictions_meta or {}).get("ended_otherwise") or {}).values()):
         shown = ", ".join(f"{count} by {reason}" for reason, count in ended.most_common())
@@ -104,4 +108,4 @@ def _reasons(counts: Mapping[str, int]) -> str:
     most = sorted(counts.items(), key=lambda each: -each[1])[:SHOWN]
     rest = sum(counts.values()) - sum(count for _, count in most)
     told = ", ".join(f"{count} {reason}" for reason, count in most)
-    return f"{told}, {rest:,} for {len(counts) - SHOWN:,} other reasons (--json)"
+    return f"{told}, {rest:,} for {counted(len(counts) - SHOWN, 'other reason')} (--json)"

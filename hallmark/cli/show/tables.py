@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from evaluation.numbers import p_text, percent, points
+from hallmark.console import between_words
 
 if TYPE_CHECKING:  # they import numpy, and a list of models has no need of it
     from evaluation.comparison import Comparison, Group
@@ -16,23 +19,92 @@ if TYPE_CHECKING:  # they import numpy, and a list of models has no need of it
     from evaluation.gate import GateDecision
 
 
-def plain_table(columns: Sequence[str], right: Sequence[int] = (), whole: Sequence[int] = ()) -> Table:
-    """A table without lines. Where it is too wide for the terminal, texts go on in the next line; nothing is
-    cut.
+WORD = 12
+"""Columns that a text gets at least: a longer word goes on in the next line."""
+GAP = 2
+"""Columns between two of them."""
+INDENT = 2
+"""Columns that stay empty before what belongs to the line above."""
+
+
+class PlainTable(Table):
+    """See `plain_table`."""
+
+    def __init__(self, columns: Sequence[str], right: Sequence[int], whole: Sequence[int]) -> None:
+        super().__init__(box=None, pad_edge=False, header_style="bold")
+        for place, column in enumerate(columns):
+            justify: Literal["left", "right"] = "right" if place in right else "left"
+            self.add_column(column, justify=justify, no_wrap=place in (*right, *whole), overflow="fold")
+        self._lines: list[tuple[bool, list[Text]]] = [(True, [Text(column) for column in columns])]
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """A row: texts, or strings with markup."""
+        super().add_row(*cells, **options)
+        self._lines.append((False, [_text(cell) for cell in cells]))
+
+    def add_titles(self, *cells: str) -> None:
+        """Other titles for the rows that follow; one that is empty stays as it was."""
+        super().add_row(*(Text(cell, "bold") for cell in cells))
+        self._lines.append((True, [Text(cell) for cell in cells]))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._least() <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        titles = [""] * len(self.columns)
+        for is_titles, cells in self._lines:
+            if not is_titles:
+                yield from _block(titles, cells, options.max_width)
+                continue
+            if any(titles) and cells[0].plain:
+                yield Text(f"\n{cells[0].plain}", "bold")
+            titles = [new.plain or old for new, old in zip(cells, titles, strict=True)]
+
+    def _least(self) -> int:
+        """The columns that it needs so that no number and no word is torn."""
+        widths = [0] * len(self.columns)
+        for _, cells in self._lines:
+            for place, cell in enumerate(cells):
+                longest = max(map(cell_len, cell.plain.split()), default=0)
+                fits = cell.cell_len if self.columns[place].no_wrap else min(longest, WORD)
+                widths[place] = max(widths[place], fits)
+        return sum(widths) + GAP * (len(widths) - 1)
+
+
+def plain_table(columns: Sequence[str], right: Sequence[int] = (), whole: Sequence[int] = ()) -> PlainTable:
+    """A table without lines. Where it is too wide for the terminal, texts go on in the next line, and where
+    that does not help, each row is a block of names and values; nothing is cut.
 
     Args:
         columns: their titles.
         right: numbers of those that are aligned to the right, as numbers are; they keep their width.
         whole: numbers of others that keep their width, such as ids that are copied.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, column in enumerate(columns):
-        justify: Literal["left", "right"] = "right" if place in right else "left"
-        table.add_column(column, justify=justify, no_wrap=place in (*right, *whole), overflow="fold")
-    return table
+    return PlainTable(columns, right, whole)
 
 
-def comparison_table(comparison: Comparison, left: str, right: str, every: bool = False) -> Table:
+def _text(cell: str | Text) -> Text:
+    return cell if isinstance(cell, Text) else Text.from_markup(cell, emoji=False)
+
+
+def _block(titles: Sequence[str], cells: Sequence[Text], width: int) -> Iterator[Text]:
+    """A row where there is no room for columns: its first cell, and below it what the others are."""
+    if not any(cell.plain for cell in cells):
+        return
+    yield between_words(cells[0][len(cells[0].plain) - len(cells[0].plain.lstrip()) :], width)
+    line = Text()
+    for title, cell in zip(titles[1:], cells[1:], strict=False):
+        if not cell.plain:
+            continue
+        named = Text.assemble((f"{title} ", "dim") if title else "", Text(", ").join(cell.split("\n")))
+        if line.plain and INDENT + line.cell_len + len(", ") + named.cell_len > width:
+            yield between_words(Text(" " * INDENT) + line, width)
+            line = Text()
+        line = Text(", ").join([line, named]) if line.plain else named
+    yield between_words(Text(" " * INDENT) + line, width)
+
+
+def comparison_table(comparison: Comparison, left: str, right: str, every: bool = False) -> PlainTable:
     """Overall, by category and by band: both values, the delta, its interval or flips, and the p value. Of
     many categories those that changed most, unless `every` one is asked for.
     """
@@ -51,9 +123,7 @@ def comparison_table(comparison: Comparison, left: str, right: str, every: bool 
     for title, groups in (("by category", comparison.categories), ("by difficulty", comparison.bands)):
         if groups:
             table.add_row("")
-            table.add_row(
-                Text(title, "bold"), "", "", "", "", Text("better / worse", "bold"), Text("p (Holm)", "bold")
-            )
+            table.add_titles(title, "", "", "", "", "better / worse", "p (Holm)")
             for group in groups if every else most_changed(groups):
                 table.add_row(*_group_cells(group))
     return table
@@ -66,7 +136,7 @@ def more_categories(comparison: Comparison, remedy: str) -> str | None:
     return more_changed(comparison.categories, remedy)
 
 
-def rungs_table(form: FormAndSkill, left: str, right: str) -> Table:
+def rungs_table(form: FormAndSkill, left: str, right: str) -> PlainTable:
     """Where the answers of both sides were found, and how many of them were right."""
     columns = ["answer found by", f"{left}: right", "wrong", f"{right}: right", "wrong"]
     table = plain_table(columns, right=(1, 2, 3, 4))
@@ -76,7 +146,7 @@ def rungs_table(form: FormAndSkill, left: str, right: str) -> Table:
     return table
 
 
-def decision_table(decision: GateDecision) -> Table:
+def decision_table(decision: GateDecision) -> PlainTable:
     """A row for each requirement and each limit."""
     from evaluation.gate import COLUMNS, decision_rows
 

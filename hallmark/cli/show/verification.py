@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
+from core.text import counted
 from experiments.result import log_line
 from experiments.verifying import Checked, Verification
-from hallmark.cli.terminal import counted, out
+from hallmark.cli.terminal import out
 
 SHOWN = 100
 """Problems that are printed; JSON has all."""
