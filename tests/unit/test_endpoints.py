@@ -519,9 +519,15 @@ def test_no_more_than_a_window_of_prompts_and_answers_is_in_memory(
     monkeypatch.setattr("inference.generate.WINDOW", 8)
     alive: list[int] = []
 
+    def count() -> int:
+        return sum(isinstance(each, Conversation | Row) for each in gc.get_objects())
+
     def reply(body: dict[str, Any], _: int) -> Reply:
-        alive.append(sum(isinstance(each, Conversation | Row) for each in gc.get_objects()))
+        alive.append(count() - before)
         return answer(body)
+
+    gc.collect()
+    before = count()  # of other tests
 
     with chat_server(reply) as server:
         predict(spec(tmp_path, server, items=40), lambda _: None)
