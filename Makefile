@@ -90,8 +90,12 @@ install-peers: $(UV)
 # for GPUs where there is a driver of one; VLLM=cpu or VLLM=gpu decides it
 VLLM ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
 
+# Python compiles what it imports once: that is two thirds of what a run would wait for.
+WARM := from inference.engines.load import import_engine; import_engine()
+
 vllm: $(UV) ## make .venv-vllm, the environment of the engine vllm (6 GB); VLLM=cpu or VLLM=gpu
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-vllm $(UV) sync --project deployments/vllm --locked --quiet --extra $(VLLM)
+	@-env -u PYTHONDONTWRITEBYTECODE .venv-vllm/bin/python -c "$(WARM)" 2> /dev/null
 
 .tools/bin/uv:
 	python3 -m venv .tools

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.errors import InputError, IntegrityError
+from core.errors import HallmarkError, InputError, IntegrityError
 from core.files import atomic_writer, read_json, read_jsonl, sha256_file, write_json
 from core.locks import Holder, acquire_when_free
 from core.model_files import model_files
@@ -115,7 +115,7 @@ def predict_part(job: PartJob, listener: Listener) -> PredictResult:
     for.
 
     Raises:
-        HallmarkError: see `inference.generate.predict`.
+        HallmarkError: see `inference.generate.predict`; names the part.
     """
 
     def say(owner: Holder) -> None:
@@ -130,6 +130,8 @@ def predict_part(job: PartJob, listener: Listener) -> PredictResult:
             announce("damaged:", f"{job.folder}: changed since it was written. The part is made again")
         job.folder.mkdir(parents=True, exist_ok=True)
         return infer(job.spec, job.run_id, job.folder.with_name(f"{job.folder.name}.log"), listener)
+    except HallmarkError as error:
+        raise type(error)(f"{job.part}: {error}") from error
     finally:
         os.close(lock)
 

@@ -52,6 +52,11 @@ class Prompt:
     continuations: tuple[Continuation, ...] = ()
     closes_thinking: bool = False
 
+    @property
+    def length(self) -> int:
+        """Tokens, with the longest of the continuations."""
+        return len(self.tokens) + max((len(each.tokens) for each in self.continuations), default=0)
+
 
 @dataclass(frozen=True)
 class Company:

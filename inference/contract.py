@@ -139,11 +139,11 @@ class GenerationConfig(Config):
                 "generation.endpoint: is for the engine openai, which needs one, as in "
                 "http://localhost:8000/v1"
             )
-        for name, usual in (("output", "text"), ("device_map", "none")):
-            if self.engine == "vllm" and (value := getattr(self, name)) != usual:
-                raise ValueError(
-                    f"generation.{name}: {value} needs the engine transformers. Set generation.engine to it"
-                )
+        if self.engine == "vllm" and self.device_map != "none":
+            raise ValueError(
+                f"generation.device_map: {self.device_map} needs the engine transformers. Set "
+                "generation.engine to it"
+            )
         self._refuse_drawn_log_probs()
         if self.engine == "openai":
             self._refuse_what_a_server_decides()
@@ -162,7 +162,7 @@ class GenerationConfig(Config):
         if self.output == "log_probs":
             raise ValueError(
                 "generation.output: an endpoint writes text; it gives no log-probabilities of a text that it "
-                "did not write. Use the engine transformers with the model's weights."
+                "did not write. Use the engine transformers or vllm with the model's weights."
             )
         for name, usual in (("dtype", "float32"), ("device", "auto"), ("on_truncation", "record")):
             if getattr(self, name) != usual:

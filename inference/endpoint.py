@@ -263,8 +263,9 @@ class Access:
             target = self.without_secrets(str(answer.headers.get("location", "")))
             return InputError(f"{where}: sends on to {target or 'another place'}. Give that address instead.")
         if code >= 500 or code in RETRIED:
+            fewer = "Ask it for fewer at once by generation.batch_size. " if "memory" in said.lower() else ""
             return ResourceError(
-                f"{where}: {said}. Look at the server's log, then run the same command again."
+                f"{where}: {said}. {fewer}Look at the server's log, then run the same command again."
             )
         return InputError(f"{where}: {said}")
 

@@ -18,7 +18,7 @@ from golden.schema import Item
 from inference.batching import Continuation, Prompt, keeps_everything, positions_depend_on_rows
 from inference.choosing import last_logits
 from inference.contract import GenerationConfig
-from inference.finite import refuse_unknown_ids
+from inference.finite import not_finite, refuse_unknown_ids
 from inference.partial import Row
 
 AT_ONCE = 16
@@ -95,7 +95,7 @@ def score_all(
         made = []
         for prompt in some:
             note(f"item {prompt.trace_id}")
-            made.append(_row(prompt, log_probs(model, prompt, pad)))
+            made.append(scored_row(prompt, log_probs(model, prompt, pad)))
         yield made
 
 
@@ -184,19 +184,23 @@ def _log_prob(logits: Any, tokens: Sequence[int], trace_id: str) -> tuple[float,
         total += (chosen - everything).sum().item()
         greedy = greedy and bool((here.argmax(-1) == wanted).all())
     if not computed:
-        raise InputError(
-            f"item {trace_id}: the model computed NaN or infinity. Set generation.dtype to float32, or take "
-            "an earlier checkpoint."
-        )
-    return max(total, IMPOSSIBLE), greedy
+        raise not_finite(trace_id, str(logits.dtype).removeprefix("torch."))
+    return total, greedy
 
 
-def _row(prompt: Prompt, found: Sequence[tuple[float, bool]]) -> Row:
+def scored_row(prompt: Prompt, found: Sequence[tuple[float, bool]]) -> Row:
+    """What is written of an item.
+
+    Args:
+        prompt: with continuations.
+        found: of each its log-probability, -inf where there is none, and whether greedy decoding would write
+            it.
+    """
     said = [
         {
             "bytes": each.bytes,
             "greedy": greedy,
-            "log_prob": round(value, DECIMALS) + 0.0,  # no -0.0
+            "log_prob": round(max(value, IMPOSSIBLE), DECIMALS) + 0.0,  # no -0.0
             "tokens": len(each.tokens),
         }
         for each, (value, greedy) in zip(prompt.continuations, found, strict=True)

@@ -61,7 +61,8 @@ class Asked:
         tokens: of all of them.
         truncated: ids of the items whose prompt was shortened.
         closed: ids of those whose prompt ends thinking.
-        shortest: the prompt with the fewest tokens; of equals, the one with the first id.
+        shortest: the prompt with the fewest tokens, texts behind it included; of equals, the one with the
+            first id.
         longest: the one with the most; of equals, the one with the last id.
     """
 
@@ -101,4 +102,4 @@ class Asked:
 
 
 def _size(prompt: Prompt) -> tuple[int, str]:
-    return len(prompt.tokens), prompt.trace_id
+    return prompt.length, prompt.trace_id

@@ -20,7 +20,7 @@ from tests.support.warm_processes import run_hallmark
 
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
-TOGETHER = ("tests/e2e/", "tests/model/test_vllm.py")
+APART, TOGETHER = "tests/e2e/", "tests/model/test_vllm"
 LONGEST_FIRST = ("e2e", "slow", "model", "gpu", "unit")
 
 settings.register_profile("tests", deadline=None)  # no test asserts a time
@@ -29,13 +29,15 @@ settings.load_profile("tests")
 
 class WorkplacesTogether(LoadScopeScheduling):
     """Each test goes to whichever worker is free, but a file in tests/e2e, one workplace, stays together. So
-    do the tests of vLLM, which takes long to import.
+    do all tests of vLLM, which takes long to import.
 
     pytest-xdist 3.8.0 has the mark xdist_group for this, which does nothing under pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("::")[0] if nodeid.startswith(TOGETHER) else nodeid
+        if nodeid.startswith(TOGETHER):
+            return TOGETHER
+        return nodeid.split("::")[0] if nodeid.startswith(APART) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

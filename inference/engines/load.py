@@ -36,6 +36,6 @@ def import_engine() -> None:
     """
     import_libraries()
     if find_spec("vllm") is not None:  # then this is its environment
-        from inference.engines.vllm_engine import import_vllm
+        from inference.engines.vllm_loading import import_vllm
 
         import_vllm()

@@ -82,6 +82,27 @@ def not_loaded(model: Path, build: Build, said: str) -> HallmarkError:
     )
 
 
+def step_failed(answers: int, said: str) -> ResourceError | None:
+    """What to say where vLLM fails while it answers, and has too little memory; None where that is not it.
+
+    Args:
+        answers: how many were under way.
+        said: its own message.
+    """
+    if not re.search(r"out of memory|memory alloc|allocate memory", said, re.IGNORECASE):
+        return None
+    said = " ".join(said.split())[:SHOWN].rstrip(".")
+    remedy = (
+        "Lower generation.batch_size"
+        if answers > 1
+        else "Set generation.dtype to bfloat16, or take a device with more memory"
+    )
+    return ResourceError(
+        f"the model ran out of memory with {answers:,} answers under way: {said}. {remedy}. What was "
+        "answered before is kept: the same command goes on from there."
+    )
+
+
 def find_build(versions: Mapping[str, str]) -> Build | None:
     """The build among installed distributions; None where there is none.
 

@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from core.errors import InputError, ResourceError
-from core.imports import collection_paused
+from core.errors import InputError
 from core.progress import announce
-from core.tensors import INDEX, nonfinite_tensors, refuse_nonfinite, weight_files
+from core.tensors import nonfinite_tensors, refuse_nonfinite
 from golden.schema import Item
 from golden.tokenizer import load_tokenizer
 from inference.asking import Asking
-from inference.batching import Prompt, is_routed, positions_depend_on_rows, probed
-from inference.contract import EngineUsed, GenerationConfig, PredictSpec
+from inference.batching import Prompt, is_routed, keeps_everything, positions_depend_on_rows, probed
+from inference.contract import EngineUsed, PredictSpec
 from inference.engines.base import Note, Request
-from inference.engines.vllm_builds import BUILDS, INSTALL, Build, find_build, not_loaded
+from inference.engines.vllm_builds import step_failed
+from inference.engines.vllm_loading import check_gpu, installed_build, load_vllm, set_variables
+from inference.engines.vllm_log_probs import Asked, score_all
 from inference.finite import not_finite
 from inference.loading import embedding_rows, load_layout, nonfinite_weights
-from inference.memory import available_bytes, inference_memory, refuse_weights
+from inference.memory import available_bytes, refuse_weights
 from inference.model_directory import check_model_directory
 from inference.partial import Row
 
-CAPABILITY = (8, 0)
-"""The compute capability from which on vLLM's batch-invariant kernels work."""
-KEPT = ("VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "VLLM_LOGGING_LEVEL")
-"""Variables of vLLM that are left as they are: they change no prediction. All others are ours to set."""
 DRAWN = {"temperature", "top_p", "seed"}
 PROBED_STEPS = 3
-STEP_TOKENS = 4096
-"""Tokens of prompts that go through the model together on a CPU; more where one prompt is longer."""
-BLOCK = 128
-"""Tokens for which keys and values are kept together."""
-SHARE_OF_GPU = 0.9
-"""Of the memory that is free on the GPU."""
-CPU_MEMORY = 4 << 30
-"""Bytes for keys and values on a CPU, where the model does not say how many they need."""
 
 
 @dataclass
@@ -66,6 +50,11 @@ class Answer:
     ties: int = 0
 
     @property
+    def trace_id(self) -> str:
+        """The item."""
+        return self.request.prompt.trace_id
+
+    @property
     def sequence(self) -> list[int]:
         """Everything that the model sees."""
         return [*self.request.prompt.tokens, *self.tokens]
@@ -77,7 +66,7 @@ class VllmEngine:
 
     On a CPU, in float32, a token is decided by its request alone: where the rows beside it could decide, as
     between two logits that are nearly tied, the model is asked again without them. On a GPU vLLM's
-    batch-invariant kernels see to it.
+    batch-invariant kernels see to it. A log-probability is computed with nothing beside it.
 
     Args:
         spec: the job.
@@ -89,12 +78,12 @@ class VllmEngine:
     def __init__(self, spec: PredictSpec) -> None:
         check_model_directory(spec.directory)
         self.spec = spec
-        self.build = _installed()
+        self.build = installed_build()
         self.on_cpu = self.build.on_cpu
         self.build.refuse_device(spec.generation.device)
         if not self.on_cpu:
-            _check_gpu(self.build)
-        _set_variables(self.build)
+            check_gpu(self.build)
+        set_variables(self.build)
         self.device = "cpu" if self.on_cpu else "cuda"
         available = available_bytes(spec.generation, self.device)
         refuse_weights(spec.directory, spec.generation, device=self.device, available=available)
@@ -102,8 +91,9 @@ class VllmEngine:
         self.layout = load_layout(spec.directory)
         self.asking = Asking(spec, tokenizer, self.layout.config, embedding_rows(self.layout))
         self.writing = self.asking.writing
-        in_float32 = self.on_cpu and spec.generation.dtype == "float32"
-        self.exact = in_float32 and not is_routed(self.layout)
+        self.scores = spec.generation.output == "log_probs"
+        exact = self.scores or (spec.generation.dtype == "float32" and not is_routed(self.layout))
+        self.exact = self.on_cpu and exact
         self.ties = 0
         self.engine: Any = None
         self.watched: Any = None
@@ -114,102 +104,52 @@ class VllmEngine:
 
     def begin(self, shortest: Prompt, longest: Prompt) -> None:
         """Load the model, for prompts up to the longest."""
-        length = len(longest.tokens) + self.spec.generation.longest
-        if self.asking.context and positions_depend_on_rows(self.layout, self.asking.context + 1):
-            length = self.asking.context  # vLLM scales positions by the longest that it is told of
-        self.engine, self.watched = self._load(length)
+        settings, context = self.spec.generation, self.asking.context
+        length = longest.length + (0 if self.scores else settings.longest)
+        if context and positions_depend_on_rows(self.layout, context + 1):
+            length = max(length, context)  # vLLM scales positions by the longest that it is told of
+        processors = []
+        if self.on_cpu and not self.scores:
+            from inference.engines.vllm_watch import Watched, watching
+
+            self.watched = Watched()
+            processors = [watching(self.watched, settings)]
+        shares = not self.scores and keeps_everything(self.layout)
+        self.engine = load_vllm(self.spec, self.build, length, shares=shares, processors=processors)
         if found := self.engine.apply_model(nonfinite_weights)[0]:
             refuse_nonfinite(self.spec.directory, nonfinite_tensors(self.spec.directory) or found)
-        if self.exact and not self._is_steady(probed(shortest), probed(longest)):
+        if self.exact and not self.scores and not self._is_steady(probed(shortest), probed(longest)):
             announce("batching:", "this model's tokens depend on what is in a batch by more than rounding")
             self.exact = False
 
     def _is_steady(self, one: list[int], other: list[int]) -> bool:
-        """Whether a second prompt moves the logits of a first one by rounding alone."""
+        """Whether a second prompt, and what was read before, move the logits of a first one by rounding
+        alone.
+        """
         from inference.engines.vllm_watch import NOISE, STEADY, moved
 
-        alone, beside = (self._logits(prompts) for prompts in ([one], [one, other]))
-        return moved(alone, beside) * STEADY <= NOISE
+        alone = self._logits([one], afresh=True)
+        beside = self._logits([one, other], afresh=True), self._logits([one, other])
+        return max(moved(alone, each) for each in beside) * STEADY <= NOISE
 
-    def _logits(self, prompts: Sequence[list[int]]) -> list[Any]:
+    def _logits(self, prompts: Sequence[list[int]], *, afresh: bool = False) -> list[Any]:
         """The logits of the first tokens behind the first of some prompts, float32 [vocabulary] each."""
         self.watched.kept = []
         longest = min(PROBED_STEPS, self.spec.generation.longest)
         for number, tokens in enumerate(prompts):
-            self._ask(number, Answer(Request(Prompt("", tokens, truncated=False))), longest)
+            self._ask(number, Answer(Request(Prompt("", tokens, truncated=False))), longest, afresh)
         while self.engine.has_unfinished_requests():
             self.engine.step()
         kept: list[Any] = self.watched.kept
         self.watched.clear()
         return kept
 
-    def _load(self, length: int) -> tuple[Any, Any]:
-        """The engine, and what watches its logits on a CPU.
-
-        Args:
-            length: tokens of the longest prompt with its answer.
-        """
-        try:
-            import_vllm()
-            from vllm.engine.arg_utils import EngineArgs
-            from vllm.usage.usage_lib import UsageContext
-            from vllm.v1.engine.llm_engine import LLMEngine
-        except ImportError as error:
-            raise ResourceError(f"vllm cannot be imported: {error}. {INSTALL}") from error
-        settings = self.spec.generation
-        arguments: dict[str, Any] = {
-            "skip_tokenizer_init": True,
-            "generation_config": "vllm",  # not the model's: penalties are not ours
-            "config_format": "hf",
-            "load_format": "safetensors",
-            "dtype": settings.dtype,
-            "max_model_len": length,
-            "max_num_seqs": settings.batch_size,
-            "enable_prefix_caching": False,
-            "disable_log_stats": True,
-            "seed": 0,
-        }
-        watched = None
-        if self.on_cpu:
-            from inference.engines.vllm_watch import Watched, watching
-
-            watched = Watched()
-            arguments |= {
-                "enforce_eager": True,
-                "async_scheduling": False,
-                "enable_chunked_prefill": False,
-                "max_num_batched_tokens": max(STEP_TOKENS, length),
-                "kv_cache_memory_bytes": self._cache_bytes(length),
-                "logits_processors": [watching(watched, settings)],
-            }
-        else:
-            arguments["gpu_memory_utilization"] = _share_of_gpu(settings)
-        with tempfile.TemporaryDirectory(prefix="hallmark-vllm-") as folder:
-            _link_model(self.spec.directory, Path(folder))
-            try:
-                made = LLMEngine.from_engine_args(
-                    EngineArgs(model=folder, **arguments), usage_context=UsageContext.LLM_CLASS
-                )
-            except Exception as error:  # whatever vLLM and the libraries below it say
-                said = str(error).replace(folder, str(self.spec.directory))
-                raise not_loaded(self.spec.directory, self.build, said) from error
-        return made, watched
-
-    def _cache_bytes(self, length: int) -> int:
-        """How much memory keys and values get on a CPU: enough for full batches of the longest answers, and
-        at most half of what is free, but always enough for one.
-        """
-        settings = self.spec.generation
-        prompt = length - settings.longest
-        needed = inference_memory(self.spec.directory, settings, prompt, device="cpu", available=None)
-        free = available_bytes(settings, "cpu") or CPU_MEMORY
-        if needed.cache is None:
-            return min(CPU_MEMORY, free // 2)
-        row = needed.cache * BLOCK * (-(-length // BLOCK) + 1) // length
-        return max(2 * row, min(row * (settings.batch_size + 1), free // 2))
-
     def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:
         """See `Engine`."""
+        if self.scores:
+            prompts = [each.prompt for each in requests]
+            yield from score_all(self.engine, self._step, prompts, self.spec.generation, note)
+            return
         waiting = deque(Answer(each) for each in requests)
         while waiting:
             unsure = list[Answer]()
@@ -241,8 +181,10 @@ class VllmEngine:
             if found := [each for each in ended if each is not None]:
                 yield found
 
-    def _ask(self, number: int, answer: Answer, longest: int) -> None:
-        """Give the engine a request: to go on behind what was written, up to so many tokens in all."""
+    def _ask(self, number: int, answer: Answer, longest: int, afresh: bool = False) -> None:
+        """Give the engine a request: to go on behind what was written, up to so many tokens in all; reading
+        everything afresh, or what is not read yet.
+        """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -260,31 +202,29 @@ class VllmEngine:
             ignore_eos=True,  # ours are among the above
             detokenize=False,
             output_kind=kind,
+            skip_reading_prefix_cache=afresh,
             extra_args={"number": number, "key": request.key, "given": answer.given},
         )
         self.engine.add_request(str(number), {"prompt_token_ids": answer.sequence}, params)
 
-    def _step(self, under_way: Mapping[int, Answer]) -> list[Any]:
+    def _step(self, under_way: Mapping[int, Asked]) -> list[Any]:
         """One token for each request that is under way."""
         try:
             outputs: list[Any] = self.engine.step()
         except RuntimeError as error:
             if found := re.search(r"NaNs detected in logits: \{'(\d+)", str(error)):
                 raise self._not_finite(under_way[int(found[1])]) from error
-            if "memory" in str(error):
-                raise ResourceError(
-                    f"the model ran out of memory with {len(under_way)} answers at a time: {error} Lower "
-                    "generation.batch_size."
-                ) from error
+            if failed := step_failed(len(under_way), str(error)):
+                raise failed from error
             raise
         if self.watched is not None and self.watched.bad:
             number, place = min(self.watched.bad.items())
             raise self._not_finite(under_way[number], place)
         return outputs
 
-    def _not_finite(self, answer: Answer, place: int | None = None) -> InputError:
+    def _not_finite(self, asked: Asked, place: int | None = None) -> InputError:
         token = None if place is None else place + 1
-        return not_finite(answer.request.prompt.trace_id, self.spec.generation.dtype, token)
+        return not_finite(asked.trace_id, self.spec.generation.dtype, token)
 
     def _ended(self, under_way: dict[int, Answer], output: Any) -> Answer | None:
         """The answer that an output ends; None where it goes on."""
@@ -325,7 +265,7 @@ class VllmEngine:
 
     def _alone(self, answer: Answer) -> int:
         """The next token, by the model with nothing beside it."""
-        self._ask(0, answer, len(answer.tokens) + 1)
+        self._ask(0, answer, len(answer.tokens) + 1, afresh=True)
         while not (outputs := self._step({0: answer})):
             pass
         self.watched.take(0)
@@ -353,88 +293,6 @@ class VllmEngine:
                 ties=self.ties if self.exact else None,
             ),
         }
-
-
-def import_vllm() -> None:
-    """Import what every model needs. Nothing is loaded, and no GPU is touched."""
-    build = _installed()
-    _set_variables(build)
-    with collection_paused():
-        if build.on_cpu:
-            import vllm.v1.worker.cpu_worker
-        import vllm.v1.engine.llm_engine  # noqa: F401
-
-
-def _installed() -> Build:
-    """The vLLM of this environment.
-
-    Raises:
-        ResourceError: there is none.
-    """
-    found = {}
-    for name in BUILDS:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    build = find_build(found)
-    if build is None:
-        raise ResourceError(f"generation.engine is vllm, which is not installed. {INSTALL}")
-    return build
-
-
-def _check_gpu(build: Build) -> None:
-    """Refuse to begin without a GPU on which predictions do not depend on their company.
-
-    Raises:
-        ResourceError: there is none.
-    """
-    import torch
-
-    if not torch.cuda.is_available():
-        raise ResourceError(
-            f"generation.engine is vllm, and {build.name} {build.version} needs a GPU, but torch finds none "
-            "here. Check the driver with nvidia-smi, or make the environment again for CPUs: "
-            "make vllm VLLM=cpu"
-        )
-    if (found := torch.cuda.get_device_capability()) < CAPABILITY:
-        raise ResourceError(
-            f"generation.engine is vllm, whose predictions would depend on the batch on this GPU: "
-            f"{torch.cuda.get_device_name()} has compute capability {found[0]}.{found[1]}, and the kernels "
-            f"that see to it need {CAPABILITY[0]}.{CAPABILITY[1]} or more. Set generation.engine to "
-            "transformers."
-        )
-
-
-def _set_variables(build: Build) -> None:
-    """Tell vLLM what it reads from the environment, before it is imported, and nothing else than that."""
-    for name in [each for each in os.environ if each.startswith("VLLM_") and each not in KEPT]:
-        del os.environ[name]
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    os.environ |= {
-        "DO_NOT_TRACK": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_PLUGINS": "",
-        **build.switches,
-    }
-    if build.on_cpu:
-        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # two jobs would share the first cores
-    else:
-        os.environ["VLLM_RAISE_ON_LOGIT_NANS"] = "1"
-
-
-def _share_of_gpu(settings: GenerationConfig) -> float:
-    """What vLLM may use of the GPU's memory: nearly all that is free, or that it was given."""
-    import torch
-
-    free, total = torch.cuda.mem_get_info()
-    return SHARE_OF_GPU * min(available_bytes(settings, "cuda") or free, free) / total
-
-
-def _link_model(model: Path, folder: Path) -> None:
-    """Show vLLM what makes the model, and nothing that may stand beside it."""
-    names = ["config.json", *(path.name for path in weight_files(model))]
-    for name in [*names, *([INDEX] if (model / INDEX).is_file() else [])]:
-        (folder / name).symlink_to((model / name).resolve())
 
 
 def _seed(seed: int, request: Request) -> int:

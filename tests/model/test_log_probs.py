@@ -15,55 +15,22 @@ from golden.datasets import load_dataset
 from golden.rendering import Renderer
 from golden.schema import Item
 from golden.tokenizer import load_tokenizer
+from inference.batching import Continuation, Prompt
 from inference.contract import GenerationConfig, PredictionMeta, PredictSpec
 from judges import judge_items, load_judge
+from tests.support.scored_texts import asked_of, scoring_job, written_by
 from tests.support.small_models import make_model
 
 pytestmark = pytest.mark.model
 
-ASKED = [
-    ("What is 2 + 2?", ["4", "5", "forty-two", "4 "]),
-    ("Say yes. ", ["yes", "no"]),
-    ("Count:" + " 1 2 3" * 30, ["4", "1 2 3 4 5 6 7 8 9 10"]),
-    ("What is 47 + 38?", None),
-    ("Reverse abc", ["cba", "Answer: cba"]),
-    ("What is a < b > c?\n", ["unclear", "true", "é"]),
-]
 
-
-def dataset(folder: Path, order: int = 1) -> Path:
-    lines = [
-        {
-            "trace_id": f"t{number}",
-            "prompt": prompt,
-            "final_answer": (choices or ["85 in all"])[0],
-            "category": "c",
-            **({"choices": choices} if choices else {}),
-        }
-        for number, (prompt, choices) in enumerate(ASKED)
-    ]
-    path = folder / "asked-v1.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines[::order]))
-    return path
-
-
-def found(model: Path, folder: Path, batch_size: int = 64, order: int = 1, **settings: Any) -> dict[str, str]:
+def found(model: Path, folder: Path, **settings: Any) -> dict[str, str]:
     """Trace_id -> prediction, by a job of its own."""
     from inference.generate import predict
 
-    folder.mkdir()
-    spec = PredictSpec(
-        model=model,
-        dataset=dataset(folder, order),
-        output=folder,
-        label="predict",
-        generation=GenerationConfig(
-            output="log_probs", max_new_tokens=1, batch_size=batch_size, device="cpu", **settings
-        ),
-    )
+    spec = scoring_job(model, folder, **settings)
     predict(spec, lambda _: None)
-    rows = map(json.loads, (folder / "predictions.jsonl").read_text().splitlines())
-    return {row["trace_id"]: row["prediction"] for row in rows}
+    return written_by(spec)
 
 
 def by_lm_eval(model: Path, items: list[Item]) -> list[list[tuple[float, bool]]]:
@@ -87,7 +54,7 @@ def by_lm_eval(model: Path, items: list[Item]) -> list[list[tuple[float, bool]]]
 def test_log_probabilities_agree_with_lm_evaluation_harness(kind: str, tmp_path: Path) -> None:
     model = TINY_BASE_DIRECTORY if kind == "tiny-base" else make_model(kind, tmp_path / "model")
     ours = found(model, tmp_path / "ours")
-    items = [Item.model_validate_json(line) for line in dataset(tmp_path).read_text().splitlines()]
+    items = [Item.model_validate_json(line) for line in asked_of(tmp_path).read_text().splitlines()]
     for item, theirs in zip(items, by_lm_eval(model, items), strict=True):
         said = json.loads(ours[item.trace_id])
         rows = said["choices"] if item.choices else [said]
@@ -110,7 +77,6 @@ def test_batch_size_and_order_change_no_byte(family: str, tmp_path: Path) -> Non
 
 
 def test_the_prompt_of_an_items_texts_is_read_once(tmp_path: Path) -> None:
-    from inference.batching import Continuation, Prompt
     from inference.loading import load
     from inference.log_probs import log_probs
 
@@ -189,10 +155,13 @@ def test_what_is_beyond_the_context_is_left_out_at_the_beginning(tmp_path: Path)
 def test_a_text_without_any_probability_is_the_least_likely_and_stops_nothing() -> None:
     import torch
 
-    from inference.log_probs import IMPOSSIBLE, _log_prob
+    from inference.log_probs import IMPOSSIBLE, _log_prob, scored_row
 
     logits = torch.tensor([[0.0, 1.0, float("-inf")], [0.0, 0.0, 0.0]])
-    assert _log_prob(logits, [2, 0], "t0") == (IMPOSSIBLE, False)
+    none = _log_prob(logits, [2, 0], "t0")
+    prompt = Prompt("t0", [1], truncated=False, continuations=(Continuation([2, 0], 2),))
+    said = json.loads(scored_row(prompt, [none]).prediction)
+    assert said == {"bytes": 2, "greedy": False, "log_prob": IMPOSSIBLE, "tokens": 2}
     value, greedy = _log_prob(logits, [1, 0], "t0")
     assert (value > -3, greedy) == (True, True)
     for bad in (float("nan"), float("inf")):

@@ -1,4 +1,4 @@
-"""A hub of datasets on this machine, which the hub's own client talks to."""
+"""A hub on this machine, which the hub's own client talks to."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
-def dataset_hub(repository: str, files: Mapping[str, bytes]) -> Iterator[str]:
-    """The address of a hub that has one dataset, of which `main` and `v1.0` are one commit.
+def small_hub(repository: str, files: Mapping[str, bytes], *, kind: str = "datasets") -> Iterator[str]:
+    """The address of a hub that has one repository, of which `main` and `v1.0` are one commit.
 
     Args:
         repository: ORG/NAME.
         files: name -> content.
+        kind: datasets or models.
     """
 
     class Hub(BaseHTTPRequestHandler):
@@ -30,7 +31,8 @@ def dataset_hub(repository: str, files: Mapping[str, bytes]) -> Iterator[str]:
 
         def answer(self, with_body: bool) -> None:
             path = self.path.partition("?")[0]
-            info, resolve = f"/api/datasets/{repository}", f"/datasets/{repository}/resolve/"
+            place = repository if kind == "models" else f"{kind}/{repository}"
+            info, resolve = f"/api/{kind}/{repository}", f"/{place}/resolve/"
             if path in {info, *(f"{info}/revision/{name}" for name in ("main", "v1.0", COMMIT))}:
                 siblings = [{"rfilename": name} for name in files]
                 about = {"id": repository, "sha": COMMIT, "siblings": siblings, "tags": []}
@@ -44,7 +46,8 @@ def dataset_hub(repository: str, files: Mapping[str, bytes]) -> Iterator[str]:
             elif path.startswith(resolve) and (name := path[len(resolve) :].partition("/")[2]) in files:
                 self.reply(200, files[name], with_body)
             else:
-                self.reply(404, b"{}", with_body, **{"X-Error-Code": "RepoNotFound"})
+                missing = "Revision" if path.startswith(f"{info}/revision/") else "Repo"
+                self.reply(404, b"{}", with_body, **{"X-Error-Code": f"{missing}NotFound"})
 
         def reply(self, status: int, body: bytes, with_body: bool, **headers: str) -> None:
             self.send_response(status)

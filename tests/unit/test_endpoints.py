@@ -445,6 +445,15 @@ def test_trouble_that_passes_is_waited_for(tmp_path: Path) -> None:
             ResourceError,
             "HTTP 500: broken. Look at the server",
         ),
+        (
+            Reply(
+                {"error": {"message": "CUDA out of memory. Tried to allocate 2 GiB"}},
+                500,
+                {"Retry-After": "0"},
+            ),
+            ResourceError,
+            "item t0: .*CUDA out of memory.*fewer at once by generation.batch_size",
+        ),
         (Reply([]), ResourceError, "no chat completion"),
         (Reply("<html>log in k3y</html>"), InputError, r"item t0: .*no JSON.*<html>log in \*\*\*"),
         (Reply("[" * 200_000), InputError, "no JSON"),
@@ -510,9 +519,15 @@ def test_no_more_than_a_window_of_prompts_and_answers_is_in_memory(
     monkeypatch.setattr("inference.generate.WINDOW", 8)
     alive: list[int] = []
 
+    def count() -> int:
+        return sum(isinstance(each, Conversation | Row) for each in gc.get_objects())
+
     def reply(body: dict[str, Any], _: int) -> Reply:
-        alive.append(sum(isinstance(each, Conversation | Row) for each in gc.get_objects()))
+        alive.append(count() - before)
         return answer(body)
+
+    gc.collect()
+    before = count()  # of other tests
 
     with chat_server(reply) as server:
         predict(spec(tmp_path, server, items=40), lambda _: None)

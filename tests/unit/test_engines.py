@@ -14,7 +14,7 @@ from experiments.plan import RunPlan
 from experiments.runs import find_reusable, why_not_reused
 from experiments.workspace import Workspace
 from inference.contract import GenerationConfig
-from inference.engines.vllm_builds import Build, not_loaded
+from inference.engines.vllm_builds import Build, not_loaded, step_failed
 from registry import Run
 from tests.support.engines import environment_with
 from tests.support.recorded_runs import plan_of, recorded_run, right_for, workspace_at
@@ -89,11 +89,9 @@ def test_a_device_that_the_build_does_not_run_on_is_met_when_planning(
         plan_with(place, device=device, **VLLM)
 
 
-@pytest.mark.parametrize("setting", ["device_map=auto", "output=log_probs"])
-def test_what_vllm_does_not_do_is_refused_by_its_name(setting: str, hallmark) -> None:
-    result = hallmark("evaluate", "tiny-base", "--engine", "vllm", "--set", f"generation.{setting}")
-    name, value = setting.split("=")
-    assert_refused(result, 2, f"generation.{name}: {value} needs the engine transformers")
+def test_what_vllm_does_not_do_is_refused_by_its_name(hallmark) -> None:
+    result = hallmark("evaluate", "tiny-base", "--engine", "vllm", "--set", "generation.device_map=auto")
+    assert_refused(result, 2, "generation.device_map: auto needs the engine transformers")
 
 
 def test_what_is_recorded_of_an_engine_is_what_its_environment_has(place: Workspace, installed) -> None:
@@ -165,6 +163,16 @@ def test_runs_from_before_engines_were_recorded_are_compared_with_new_ones(place
 def test_the_setting_wins_over_what_make_made(installed) -> None:
     installed(vllm="9.9.9")
     assert find_vllm(GenerationConfig(engine="vllm")).build.version == "9.9.9"
+
+
+def test_what_vllm_says_when_memory_runs_out_comes_with_the_remedy() -> None:
+    said = "CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has"
+    for answers, remedy in ((64, "Lower generation.batch_size"), (1, "Set generation.dtype to bfloat16")):
+        error = step_failed(answers, said)
+        assert isinstance(error, ResourceError)
+        for part in (f"{answers} answers", "Tried to allocate 2.00 GiB. GPU 0 has. ", remedy, "goes on"):
+            assert part in str(error), part
+    assert step_failed(64, "illegal memory access") is None
 
 
 @pytest.mark.parametrize(

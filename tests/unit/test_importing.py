@@ -34,7 +34,7 @@ from golden.importing.values import SPEAKERS
 from golden.schema import Item, Trace
 from hallmark.cli.importing import column_map
 from tests.support.gsm8k import SHARED
-from tests.support.hub import COMMIT, dataset_hub
+from tests.support.hub import COMMIT, small_hub
 from tests.support.refusals import assert_refused
 from tests.support.small_datasets import small_dataset
 
@@ -168,7 +168,7 @@ def test_each_shape_of_file_is_imported_by_one_command(shape, hallmark, tmp_path
 
 def test_a_dataset_is_fetched_from_the_hub_at_a_commit(hallmark, tmp_path: Path) -> None:
     files = {"README.md": b"#", "main/test.csv": text_of(ROWS, ",").encode(), "main/train.csv": b"x,y\n1,2\n"}
-    with dataset_hub("acme/tickets", files) as url:
+    with small_hub("acme/tickets", files) as url:
         hub = {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         named = ("golden", "import", "hf:acme/tickets@v1.0:test", "--name", "tickets", "--json")
         report = json.loads(hallmark(*named, **hub).stdout)

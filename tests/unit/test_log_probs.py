@@ -233,16 +233,10 @@ def test_an_item_that_cannot_be_judged_is_met_before_anything_is_computed(
         plan_of(place, dataset=str(dataset), judge=judge, **LOG_PROBS)
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("engine=vllm", "log_probs needs the engine transformers"),
-        ("endpoint=http://localhost:1/v1", "an endpoint writes text; it gives no log-probabilities"),
-    ],
-)
-def test_engines_without_log_probabilities_are_refused(setting: str, message: str, hallmark) -> None:
+def test_log_probabilities_of_an_endpoint_are_refused(hallmark) -> None:
     output = ["--judge", CHOICE, "--set", "generation.output=log_probs"]
-    result = hallmark("baseline", *output, "--set", f"generation.{setting}")
+    result = hallmark("baseline", *output, "--set", "generation.endpoint=http://localhost:1/v1")
+    message = "an endpoint writes text; it gives no log-probabilities"
     assert_refused(result, 2, "generation.output: ", message)
 
 
