@@ -519,18 +519,17 @@ def test_no_more_than_a_window_of_prompts_and_answers_is_in_memory(
     monkeypatch.setattr("inference.generate.WINDOW", 8)
     alive: list[int] = []
 
-    def count() -> int:
-        return sum(isinstance(each, Conversation | Row) for each in gc.get_objects())
-
     def reply(body: dict[str, Any], _: int) -> Reply:
-        alive.append(count() - before)
+        alive.append(sum(isinstance(each, Conversation | Row) for each in gc.get_objects()))
         return answer(body)
 
     gc.collect()
-    before = count()  # of other tests
-
-    with chat_server(reply) as server:
-        predict(spec(tmp_path, server, items=40), lambda _: None)
+    gc.freeze()  # what other tests have left is not counted
+    try:
+        with chat_server(reply) as server:
+            predict(spec(tmp_path, server, items=40), lambda _: None)
+    finally:
+        gc.unfreeze()
     assert len(alive) == 40
     assert max(alive) <= 3 * 8, "prompts, answers, and those that are written"
 
