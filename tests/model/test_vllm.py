@@ -134,7 +134,7 @@ def twins_in(tensors: dict[str, Any]) -> None:
     rows[[69, 76, 77, 82]] = rows[69]
 
 
-def test_a_tied_token_is_decided_by_its_request_alone_also_behind_what_prompts_have_in_common(
+def test_a_tied_token_is_decided_by_its_request_alone_and_counted(
     tmp_path: Path, small_dataset, tiny_copy: Path
 ) -> None:
     change_weights(tiny_copy, twins_in)
