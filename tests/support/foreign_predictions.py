@@ -8,10 +8,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.exchange.importing import PreparedPredictions, prepare_predictions, record_predictions
+from experiments.workspace import Workspace
 from golden.schema import Item
+from registry import Run
 
 Texts = Mapping[str, str]
 """trace_id -> prediction."""
+
+
+def looked_at(
+    path: Path, dataset: Path, place: Workspace, given: dict[str, Any] | None = None, **options: Any
+) -> PreparedPredictions:
+    """A file's predictions of the tiny base, before they are recorded."""
+    named = {"model": "tiny-base", "dataset": str(dataset), **(given or {})}
+    return prepare_predictions(path, named, place, **options)
+
+
+def recorded(path: Path, dataset: Path, place: Workspace, *given: Any, **options: Any) -> Run:
+    """The run that they become."""
+    run = record_predictions(looked_at(path, dataset, place, *given, **options), place)
+    return place.registry.runs.get(run.run_id)
 
 
 def write_lines(path: Path, rows: list[Any]) -> Path:

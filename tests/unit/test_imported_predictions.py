@@ -22,7 +22,7 @@ from core.files import canonical_json, read_json
 from core.text import whole_characters
 from evaluation.gate import GateConfig
 from experiments.comparing import compare_runs
-from experiments.exchange.importing import PreparedPredictions, prepare_predictions, record_predictions
+from experiments.exchange.importing import record_predictions
 from experiments.exchange.known import KNOWABLE
 from experiments.exchange.lm_eval_samples import LIKELIHOODS
 from experiments.exchange.reading import read_predictions_file
@@ -36,7 +36,6 @@ from golden.schema import Item
 from judges import read_predictions
 from provenance.files import entries
 from provenance.statement import statement
-from registry import Run
 from tests.conftest import CommandLine
 from tests.support.foreign_predictions import (
     batch_line,
@@ -45,7 +44,9 @@ from tests.support.foreign_predictions import (
     lm_eval_file,
     lm_eval_results,
     lm_eval_sample,
+    looked_at,
     pack_log,
+    recorded,
     write_lines,
 )
 from tests.support.recorded_runs import recorded_run
@@ -70,18 +71,6 @@ def dataset(tmp_path: Path) -> Path:
 @pytest.fixture
 def items(dataset: Path) -> list[Item]:
     return list(read_items(dataset))
-
-
-def looked_at(
-    path: Path, dataset: Path, place: Workspace, given: dict[str, Any] | None = None, **options: Any
-) -> PreparedPredictions:
-    named = {"model": "tiny-base", "dataset": str(dataset), **(given or {})}
-    return prepare_predictions(path, named, place, **options)
-
-
-def recorded(path: Path, dataset: Path, place: Workspace, *given: Any, **options: Any) -> Run:
-    run = record_predictions(looked_at(path, dataset, place, *given, **options), place)
-    return place.registry.runs.get(run.run_id)
 
 
 def plain(folder: Path, texts: dict[str, str] = TEXTS) -> Path:

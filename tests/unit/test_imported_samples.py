@@ -19,13 +19,12 @@ from experiments.answers import answers
 from experiments.comparing import compare_runs
 from experiments.differing import diff_runs
 from experiments.exchange.exporting import export_run
-from experiments.exchange.importing import PreparedPredictions, prepare_predictions, record_predictions
+from experiments.exchange.importing import record_predictions
 from experiments.promoting import promote_run
 from experiments.rejudging import rejudge
 from experiments.workspace import Workspace, open_workspace
 from golden.datasets import read_items
 from golden.schema import Item
-from registry import Run
 from tests.conftest import CommandLine
 from tests.support.foreign_predictions import (
     batch_line,
@@ -33,7 +32,9 @@ from tests.support.foreign_predictions import (
     lm_eval_file,
     lm_eval_results,
     lm_eval_sample,
+    looked_at,
     pack_log,
+    recorded,
     write_lines,
 )
 from tests.support.recorded_runs import recorded_run
@@ -64,18 +65,6 @@ def dataset(tmp_path: Path) -> Path:
 @pytest.fixture
 def items(dataset: Path) -> list[Item]:
     return list(read_items(dataset))
-
-
-def looked_at(
-    path: Path, dataset: Path, place: Workspace, given: dict[str, Any] | None = None, **options: Any
-) -> PreparedPredictions:
-    named = {"model": "tiny-base", "dataset": str(dataset), **(given or {})}
-    return prepare_predictions(path, named, place, **options)
-
-
-def recorded(path: Path, dataset: Path, place: Workspace, *given: Any, **options: Any) -> Run:
-    run = record_predictions(looked_at(path, dataset, place, *given, **options), place)
-    return place.registry.runs.get(run.run_id)
 
 
 def listed(folder: Path, texts: dict[str, list[str]] = TEXTS) -> Path:
