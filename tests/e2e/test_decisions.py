@@ -14,7 +14,7 @@ from golden.schema import Item
 from tests.support.small_datasets import write_items
 from tests.support.workplace import Workplace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 SKILL = "sorting"
 

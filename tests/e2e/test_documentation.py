@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 from tests.support.pages import PAGES, blocks, materials, recorded, run_blocks
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 DOCS = Path(__file__).parents[2] / "docs"
 

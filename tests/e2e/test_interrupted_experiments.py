@@ -16,7 +16,7 @@ import pytest
 from golden.datasets import BUILT_IN
 from tests.support.workplace import Workplace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 SETTINGS = ("--steps", "40", "--dataset", "mine-v1.jsonl", "--train-dataset", "lessons-v1.jsonl")
 

@@ -97,6 +97,7 @@ def test_after_evaluating_one_sees_what_the_model_said(place: Workplace, base: A
     assert "Answer:" in shown.stdout, "the instruction is part of the prompt"
 
 
+@pytest.mark.long
 def test_the_whole_experiment_ends_in_a_decision(place: Workplace, base: Any) -> None:
     result = place.json(
         *("experiment", "--config", "hallmark.toml", "--limit", ITEMS, "--max-new-tokens", TOKENS),

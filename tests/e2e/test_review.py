@@ -20,7 +20,7 @@ from tests.support.browser import scrolled_tables, what_axe_finds
 from tests.support.recorded_runs import record_from, workspace_at
 from tests.support.small_datasets import write_items
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
 @pytest.fixture

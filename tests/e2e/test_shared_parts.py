@@ -20,7 +20,7 @@ from golden.datasets import BUILT_IN
 from inference.contract import GenerationConfig, PredictSpec
 from registry import open_registry
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 PROJECT = Path(__file__).parents[2]
 PREFECT = str(Path(sys.executable).with_name("prefect"))

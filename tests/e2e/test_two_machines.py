@@ -20,7 +20,8 @@ from tests.support.artifact_stores import S3_ENVIRONMENT, make_tree, new_bucket,
 from tests.support.refusals import assert_refused
 from tests.support.workplace import Workplace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]  # the same without training: unit/test_shared_store.py
+# The same without training: unit/test_shared_store.py
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 ITEMS, TRACES = 24, 64
 SETTINGS = ("--steps", "3", "--dataset", "mine-v1.jsonl", "--train-dataset", "lessons-v1.jsonl")

@@ -404,6 +404,7 @@ def others(place: Workstation, first: str, tmp_path_factory: pytest.TempPathFact
     return str(place.artifacts(flow_run)["comparison"]["id"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["", "/v2"])
 def test_the_text_of_others_is_text_in_both_uis(
     place: Workstation, browser: Any, others: str, path: str
@@ -477,6 +478,7 @@ def test_the_nightly_schedule_fires_and_leaves_a_run(place: Workstation, night: 
     assert len(json.loads(history.stdout)) == 1, "a night is no try at the champion"
 
 
+@pytest.mark.long
 def test_whatever_dies_ends_truthfully_and_the_next_run_continues(place: Workstation, first: str) -> None:
     """One experiment, whose flow process is killed, then its worker, then stopped in order, and at last its
     server goes away.

@@ -64,6 +64,7 @@ def test_predictions_go_on_when_the_disk_has_room_again(small_disk: Path, datase
     assert done["body"]["predictions_sha256"] == undisturbed["body"]["predictions_sha256"]
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_does_not_fit_stops_the_training_which_then_goes_on(
     small_disk: Path, dataset, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     return {"dataset": str(tmp_path / "few-v1.jsonl"), "generation": generation, "train": train}
 
 
+@pytest.mark.long
 @pytest.mark.model
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "kills"), [("baseline", 3), ("trained", 2)])

@@ -15,6 +15,7 @@ from tests.support.registry_entries import base_run, promote_many
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_many_promoters_at_once_lose_and_double_no_version(
     registry: Registry, home: Path, registry_url: str | None

@@ -84,6 +84,7 @@ def reader(home: Path, tmp_path: Path) -> Reader:
     return run
 
 
+@pytest.mark.long
 def test_a_snapshot_is_read(reader: Reader, tmp_path: Path) -> None:
     listed = reader("runs", "list", "--json")
     candidate, baseline = (run["run_id"] for run in json.loads(listed.stdout))

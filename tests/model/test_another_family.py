@@ -100,6 +100,7 @@ def test_another_family_is_compared_and_may_take_the_championship(
     assert promote_run(tiny, "m", GateConfig(), workspace).outcome == "promoted"
 
 
+@pytest.mark.long
 def test_what_a_person_chose_still_has_to_be_equal(
     workspace: Workspace, evaluate: Callable[..., str], tmp_path: Path
 ) -> None:

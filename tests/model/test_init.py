@@ -88,6 +88,7 @@ def test_a_model_that_cannot_be_trained_is_set_up_to_be_judged(
     assert tomllib.loads((tmp_path / "hallmark.toml").read_text())["model"] == str(gpt2)
 
 
+@pytest.mark.long
 def test_what_was_imported_goes_again_where_nothing_can_come_of_it(
     hallmark: CommandLine, questions: Path, tmp_path: Path
 ) -> None:

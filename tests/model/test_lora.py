@@ -91,6 +91,7 @@ def test_an_adapter_of_a_hub_model_names_it_with_its_commit(tmp_path: Path) -> N
     assert (written["base_model_name_or_path"], written["revision"]) == ("org/name", "a" * 40)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_dropout_changes_the_training_and_repeats(tmp_path: Path, small_dataset) -> None:
     dataset = small_dataset("train-v1", 60)

@@ -31,6 +31,7 @@ def losses(output: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (output / "training.jsonl").open()]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_eight_devices_and_one_give_the_same_loss_curve(tmp_path: Path, small_dataset) -> None:
     dataset = small_dataset("train-v1", 200)

@@ -104,6 +104,7 @@ def test_a_shape_that_disagrees_with_the_config_is_named(
         train(tmp_path / "run", small_dataset("train-v1", 60), base=tiny_copy)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_gradients_of_a_step_do_not_depend_on_how_it_is_computed(tmp_path: Path, small_dataset) -> None:
     dataset = small_dataset("train-v1", 200)
@@ -176,6 +177,7 @@ def test_held_out_traces_are_evaluated_and_the_best_step_is_kept(tmp_path: Path,
     assert result.held_out_loss == evaluations[result.best_step]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_step_that_does_not_fit_is_refused_with_numbers_and_remedies(tmp_path: Path, small_dataset) -> None:
     with pytest.raises(ResourceError) as caught:

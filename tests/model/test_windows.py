@@ -88,6 +88,7 @@ def test_a_prompt_of_the_last_window_that_cannot_be_asked_is_met_before_anything
     assert seen == []
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_number_of_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

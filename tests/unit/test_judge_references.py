@@ -108,6 +108,7 @@ def test_a_judge_without_parameters_refuses_them_by_name() -> None:
         load_judge('exact_match@v1{"pattern":"a","group":1}')
 
 
+@pytest.mark.long
 def test_a_plugin_has_parameters_that_are_checked_recorded_and_part_of_its_fingerprint(
     home: Path, tmp_path: Path, hallmark
 ) -> None:

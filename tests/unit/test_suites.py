@@ -424,6 +424,7 @@ def test_one_decision_rests_on_one_way_of_asking(recorded: Recorded, hallmark: A
     assert promotion["outcome"] == "promoted"
 
 
+@pytest.mark.long
 def test_a_champion_that_is_better_than_the_last_but_worse_than_the_untouched_base_is_refused(
     recorded: Recorded, hallmark: Any
 ) -> None:
@@ -445,6 +446,7 @@ def test_a_champion_that_is_better_than_the_last_but_worse_than_the_untouched_ba
     assert promoted["outcome"] == "promoted"
 
 
+@pytest.mark.long
 def test_the_same_suite_is_one_comparison_and_another_is_a_new_one(recorded: Recorded, hallmark: Any) -> None:
     run = recorded.candidate("worse", 0.8, 0.2)
     numbers = [
