@@ -98,6 +98,7 @@ def test_a_snapshot_is_read(reader: Reader, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("hallmark-registry-*")), "the copy is gone"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("home", ["neither"], indirect=True)
 def test_what_would_write_is_refused_before_anything_is_computed(reader: Reader) -> None:
     candidate = json.loads(reader("runs", "list", "--json").stdout)[0]["run_id"]

@@ -160,6 +160,7 @@ def test_a_package_brings_a_judge_and_its_run_records_the_fingerprint(
     assert run["counts"] == {"wrong": 4}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("source", "helper", "changes"),
     [

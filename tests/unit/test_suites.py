@@ -372,6 +372,7 @@ def document(result: Any) -> Any:
     return json.loads(result.stdout)
 
 
+@pytest.mark.long
 def test_a_recorded_run_is_promoted_by_a_suite_and_every_requirement_is_recorded(
     recorded: Recorded, hallmark: Any
 ) -> None:
@@ -457,6 +458,7 @@ def test_the_same_suite_is_one_comparison_and_another_is_a_new_one(recorded: Rec
     assert document(hallmark("verify", "--json"))["problems"] == []
 
 
+@pytest.mark.long
 def test_no_order_of_the_requirements_begins_a_new_ledger(recorded: Recorded, hallmark: Any) -> None:
     """Each dataset that decides counts the comparison, and the smallest level holds."""
     both = '[[require]]\ndataset = "{}"\n\n[[require]]\ndataset = "{}"\n'
