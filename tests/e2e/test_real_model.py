@@ -60,6 +60,7 @@ def test_one_command_brings_model_and_data_together(place: Workplace, model: Pat
     assert "Answer:" in settings["prompt"]["instruction"]
 
 
+@pytest.mark.long
 def test_predictions_are_those_of_a_plain_loop_over_transformers(
     place: Workplace, base: Any, model: Path
 ) -> None:
