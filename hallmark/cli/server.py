@@ -27,8 +27,8 @@ def server(host: Host = "127.0.0.1", port: Port = 4200) -> None:
     environment = server_environment(home(), host, port, os.environ)
     SERVER.become(
         home(),
-        "prefect",
-        ["server", "start", "--host", host, "--port", str(port)],
+        "python",
+        ["-m", "hallmark.workstation.server_process", "server", "start", "--host", host, "--port", str(port)],
         environment,
         api_address(host, port),
     )

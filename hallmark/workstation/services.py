@@ -65,7 +65,8 @@ class Service:
         signal.signal(
             signal.SIGINT, signal.SIG_DFL
         )  # ignored where a script started us in the background; Prefect then never ends
-        os.execve(beside_python(program), [program, *arguments], environment)  # noqa: S606 - no shell
+        path = beside_python(program)
+        os.execve(path, [path, *arguments], environment)  # noqa: S606 - no shell
 
     def start(self, home: Path, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         """Start `hallmark ...` in the background, in a session of its own, printing to the service's log."""

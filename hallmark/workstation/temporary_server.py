@@ -21,6 +21,7 @@ from pathlib import Path
 
 from core.errors import ResourceError
 from core.imports import collection_paused
+from hallmark.workstation.server_process import begin_with_the_lock
 from hallmark.workstation.setup import wait_for_server
 
 STARTUP_SECONDS = 120.0
@@ -93,6 +94,7 @@ def serve(descriptor: int) -> None:
         import uvicorn
         from prefect.server.api.server import create_app
 
+        begin_with_the_lock()
         app = create_app(ephemeral=True, final=True)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
 

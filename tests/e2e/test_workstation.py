@@ -46,6 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workstation]:
         finally:
             done = found.hallmark("down")
             assert done.returncode == 0, done.stderr
+    assert "database is locked" not in (found.home / "services" / "server.log").read_text()
     deadline = time.monotonic() + 20
     while (left := found.processes()) and time.monotonic() < deadline:
         time.sleep(0.5)
