@@ -7,7 +7,26 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from inference.choosing import last_logits
+
+
+def read(model: Any, tokens: list[int]) -> tuple[DynamicCache, Any]:
+    """Let a model read a text; gives what it keeps of it, and the logits of the token behind it.
+
+    Args:
+        model: of transformers, all of whose layers keep keys and values of every token.
+        tokens: token ids, at least one.
+
+    Returns:
+        the cache, of one row, and logits [1, vocabulary].
+    """
+    cache = DynamicCache(config=model.config.get_text_config(decoder=True))
+    ids = torch.tensor([tokens], device=model.device)
+    with torch.inference_mode():
+        found = model(input_ids=ids, past_key_values=cache, use_cache=True, **last_logits(model, 1))
+    return cache, found.logits[0, -1:]
 
 
 @dataclass

@@ -140,11 +140,10 @@ def _together(model: Any, prompt: list[int], rows: Sequence[list[int]], pad: int
 def _behind(model: Any, prompt: list[int], rows: Sequence[list[int]], pad: int) -> Iterator[Any]:
     """The same, row by row, by a pass over the prompt and one over what comes behind it in any row."""
     import torch
-    from transformers.cache_utils import DynamicCache
 
-    cache = DynamicCache(config=model.config.get_text_config(decoder=True))
-    ids = torch.tensor([prompt], device=model.device)
-    first = model(input_ids=ids, past_key_values=cache, use_cache=True, **last_logits(model, 1)).logits
+    from inference.kv_cache import read
+
+    cache, first = read(model, prompt)
     longer = [number for number, row in enumerate(rows) if len(row) > 1]
     others: dict[int, Any] = {}
     if longer:
@@ -153,7 +152,7 @@ def _behind(model: Any, prompt: list[int], rows: Sequence[list[int]], pad: int) 
         found = model(input_ids=ids, past_key_values=cache, use_cache=True).logits
         others = dict(zip(longer, found, strict=True))
     for number in range(len(rows)):
-        yield torch.cat([first[0, -1:], others[number]]) if number in others else first[0, -1:]
+        yield torch.cat([first, others[number]]) if number in others else first
 
 
 def _padded(rows: Sequence[list[int]], pad: int, device: Any) -> Any:

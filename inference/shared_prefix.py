@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-import torch
-from transformers.cache_utils import DynamicCache
-
-from inference.choosing import last_logits
+from inference.kv_cache import read
 
 LEAST = 16
 """A beginning of fewer tokens is read with each prompt."""
@@ -60,8 +57,5 @@ def read_prefix(model: Any, tokens: list[int]) -> Prefix:
         model: of transformers, all of whose layers keep keys and values of every token.
         tokens: token ids, at least one.
     """
-    cache = DynamicCache(config=model.config.get_text_config(decoder=True))
-    ids = torch.tensor([tokens], device=model.device)
-    with torch.inference_mode():
-        model(input_ids=ids, past_key_values=cache, use_cache=True, **last_logits(model))
+    cache, _ = read(model, tokens)
     return Prefix(tokens, [(layer.keys[0], layer.values[0]) for layer in cache.layers])
