@@ -7,12 +7,15 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
+from tests.support.chat_servers import ChatServer, Reply, chat_server, completion
+from tests.support.engines import needs_vllm
 from tests.support.workplace import Workplace, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -197,11 +200,28 @@ def slow_dataset(place: Workplace) -> Path:
     return path
 
 
+@pytest.fixture
+def slow_server() -> Iterator[ChatServer]:
+    """A server whose answers take their time."""
+
+    def reply(*_: object) -> Reply:
+        time.sleep(0.05)
+        return completion("Answer: 1")
+
+    with chat_server(reply) as served:
+        yield served
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "engine", ["transformers", pytest.param("vllm", marks=[needs_vllm, pytest.mark.long]), "openai"]
+)
 def test_a_run_stopped_in_any_way_is_truthful_leaves_no_process_and_continues(
-    alone: Workplace, first: Any, slow_dataset: Path
+    alone: Workplace, first: Any, slow_dataset: Path, slow_server: ChatServer, engine: str
 ) -> None:
-    arguments = ("baseline", "--dataset", slow_dataset, "--batch-size", "8")
+    served = ("endpoint:small", "--endpoint", slow_server.url)
+    model = served if engine == "openai" else ("tiny-base", "--engine", engine)
+    arguments = ("evaluate", *model, "--dataset", slow_dataset, "--batch-size", "8")
     known = {path.name for path in (alone.home / "runs").iterdir()}
 
     def partial() -> Path | None:

@@ -4,7 +4,6 @@ places that are away.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -32,6 +31,7 @@ from tests.support.artifact_stores import (
     read_tree,
     use_s3,
 )
+from tests.support.killing import kill_at_random_moment
 from tests.support.refusals import assert_refused
 from tests.support.registry_entries import UNSIGNED, finish, finished, make_weights, promote, start
 
@@ -66,15 +66,9 @@ print(Store(sys.argv[1], Path(sys.argv[2])).put(Path(sys.argv[3])))
 def kill_at_random_moments(
     work: Callable[[], object], check: Callable[[], None], within_s: float, times: int = 20
 ) -> None:
-    """Do some work in a process of its own, kill that at a random moment, and look at what is left; again and
-    again.
-    """
+    """Kill some work at a random moment, and look at what is left; again and again."""
     for _ in range(times):
-        process = multiprocessing.get_context("fork").Process(target=work)
-        process.start()
-        time.sleep(random.random() * within_s)
-        process.kill()
-        process.join()
+        kill_at_random_moment(work, within_s)
         check()
 
 

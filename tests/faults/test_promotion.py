@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from sqlalchemy import event
 from core.errors import HallmarkError, IntegrityError, ResourceError
 from evaluation.gate import GateConfig
 from experiments.promoting import promote_run
+from experiments.result import PromotionResult
+from experiments.verifying import verify
 from golden.datasets import BUILT_IN
 from registry import Run, open_registry
+from tests.support.killing import kill_at_random_moment
 from tests.support.recorded_runs import record_baseline, record_trained, right_for, workspace_at
 from tests.support.refusals import assert_refused
 from tests.support.registry_entries import digest, edit, start
@@ -261,6 +265,36 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recorded.workspace.registry.aliases.rollback("tiny-reasoner", 1, "too slow", "someone")
     recorded.workspace.registry.close()
     return recorded.home
+
+
+def test_a_promotion_that_is_killed_at_any_moment_is_made_or_not_begun(recorded: Recorded) -> None:
+    candidates = [recorded.candidate(0.6, f"weights {number}").run_id for number in range(20)]
+    recorded.workspace.registry.close()
+
+    def promoted(run_id: str) -> PromotionResult:
+        workspace = workspace_at(recorded.home)
+        try:
+            return promote_run(run_id, "m", GateConfig(), workspace, force_reason="killed")
+        finally:
+            workspace.registry.close()
+
+    killed = 0
+    for number, run_id in enumerate(candidates, start=1):
+        killed += kill_at_random_moment(lambda offered=run_id: promoted(offered), 0.4)
+        with closing(open_registry(recorded.home)) as registry:
+            assert registry.verify() == []
+            champion = registry.models.aliased("m")
+            assert (champion.number if champion else 0) in {number - 1, number}
+        assert promoted(run_id).version == number
+    assert killed > 0
+    workspace = workspace_at(recorded.home)
+    assert verify(workspace).problems == []
+    moves = [(move.from_version or 0, move.to_version) for move in workspace.registry.models.history("m")]
+    assert moves == [(number, number + 1) for number in range(20)]
+    weights = {version.weights_sha256 for version in workspace.registry.models.versions("m")}
+    assert len(weights) == 20
+    left = sorted(path.name for path in (recorded.home / "artifacts").iterdir())
+    assert left == ["blobs"], "the next promotion removes what a killed one left"
 
 
 def test_a_full_disk_under_the_database_is_told_and_loses_nothing(home: Path) -> None:
