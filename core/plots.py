@@ -41,8 +41,8 @@ that a colour says its role; reports/assets/plots.css has what they are on dark 
 SERIES = [role for role in COLOURS if role.startswith("series-")]
 """Roles of lines that stand for one thing each. Where there are more, the colours come again."""
 
-WIDTH = 6.4
-"""Inches, at 72 units of the SVG each."""
+WIDTH = 5.4
+"""Inches, at 72 units of the SVG each: what a phone shows without making letters smaller."""
 
 LABEL = 40
 """Characters of a name beside an axis."""

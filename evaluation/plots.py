@@ -16,6 +16,9 @@ from evaluation.statistics import Interval, wilson_interval
 APART = 0.26
 """Between the scores of two runs, of the distance between two rows."""
 
+BESIDE = 30
+"""Characters of a category beside its row; its title has it whole."""
+
 
 class _Score(NamedTuple):
     role: str
@@ -91,7 +94,7 @@ def _draw(name: str, rows: Sequence[_Row], judge: str) -> bytes:
             drawn.row(axes, place, "category" if place else "overall", row.name, row.text)
         shown = label(judge.partition("@")[0].replace("_", " "))
         axes.set(xlim=(-1, 101), xlabel=f"{shown} (%), with 95 % intervals")
-        axes.set_yticks(range(len(rows)), [f"{label(row.name)} ({row.n:,})" for row in rows])
+        axes.set_yticks(range(len(rows)), [f"{label(row.name, BESIDE)} ({row.n:,})" for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="x")
         if len(roles) > 1:
