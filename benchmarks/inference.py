@@ -173,7 +173,7 @@ def quiet(options: argparse.Namespace) -> dict[str, str]:
         **os.environ,
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
-        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "10000",
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",

@@ -37,9 +37,14 @@ class Build(NamedTuple):
         return self.name != "vllm" or "cpu" in self.version.partition("+")[2]
 
     @property
-    def switches(self) -> dict[str, str]:
-        """What it is told that can change a result: on a GPU, to compute a row alike in any company."""
+    def variables(self) -> dict[str, str]:
+        """What it is told by the environment: on a GPU, to compute a row alike in any company."""
         return {} if self.on_cpu else {"VLLM_BATCH_INVARIANT": "1"}
+
+    @property
+    def switches(self) -> dict[str, str]:
+        """What it is told that can change a result: its variables, and on a CPU which kernel it takes."""
+        return {"rms_norm": "vllm_c"} if self.on_cpu else self.variables
 
     def refuse_device(self, device: str) -> None:
         """Refuse a device that this build does not run on.

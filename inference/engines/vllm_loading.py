@@ -61,6 +61,9 @@ def load_vllm(
     arguments = _arguments(spec, build, length)
     if build.on_cpu:
         arguments |= {"enable_prefix_caching": shares, "logits_processors": list(processors)}
+        from inference.engines.vllm_layers import use_quick_layers
+
+        use_quick_layers()
         torch.compiler.set_stance("force_eager")  # it would need a C++ compiler, and 10 s
     if spec.generation.output == "log_probs":  # whose last token is not read
         os.environ["VLLM_ALLOW_LONG_MAX_MODEL_LEN"] = "1"
@@ -179,7 +182,7 @@ def set_variables(build: Build) -> None:
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_PLUGINS": "",
-        **build.switches,
+        **build.variables,
     }
     if build.on_cpu:
         os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"  # two jobs would share the first cores

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
 
+from inference.choosing import extremes
 from inference.contract import GenerationConfig
 from inference.sampling import draw, uniform
 
@@ -108,15 +109,14 @@ def watching(watched: Watched, settings: GenerationConfig) -> type[LogitsProcess
                 watched.kept += [
                     logits[number].clone() for number, row in self.rows.items() if row.number == 0
                 ]
-            low, high = logits.aminmax(dim=-1)
+            low, high, second = extremes(logits)
             noise = NOISE * torch.maximum(high.abs(), low.abs().nan_to_num(posinf=0.0))
             finite = torch.isfinite(high)
             if settings.temperature and bool(finite.all()):
                 chosen, margins = self._draw(logits, float(noise.max()))
                 logits = torch.full_like(logits, -torch.inf).scatter_(1, chosen[:, None], 0.0)
             else:
-                largest = logits.topk(2).values
-                margins = largest[:, 0] - largest[:, 1]
+                margins = high - second
             for number in (~(finite & (margins > noise))).nonzero().flatten().tolist():
                 row = self.rows[number]
                 if bool(finite[number]):
