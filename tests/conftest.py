@@ -69,11 +69,11 @@ def heavy_libraries(shared: Path) -> Iterator[None]:
     """torch and JAX in this process, and in those that tests start, as the program's own child processes have
     them.
 
-    OpenMP's threads soon sleep while they wait: spinning on beside another worker, they made inference 40
-    times slower. All share one folder of compiled JAX programs, since compiling takes most of their time.
+    OpenMP's threads sleep while they wait: spinning beside another worker, they made inference up to 40 times
+    slower. All share one folder of compiled JAX programs, since compiling takes most of their time.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GOMP_SPINCOUNT", "10000")
+        patch.setenv("GOMP_SPINCOUNT", "0")
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(shared / "compiled programs"))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
         yield
