@@ -260,8 +260,8 @@ def _environment(threads: int) -> dict[str, str]:
 
     XLA allocates its buffers again at every step, and the page faults cost up to a third of it, so glibc asks
     for huge pages. OpenMP's threads spin for microseconds before they sleep: sleeping at once costs inference
-    a sixth of its speed on a machine of its own, and spinning on made it 40 times slower beside other work. Many jobs at once on few processors are faster
-    where they do not spin: GOMP_SPINCOUNT=0.
+    a sixth of its speed on a machine of its own, and spinning on made it 40 times slower beside other work.
+    Where many jobs share few processors, GOMP_SPINCOUNT=0 is faster.
     """
     count = str(threads)
     return {
