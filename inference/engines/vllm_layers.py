@@ -6,6 +6,7 @@ We do not compile, and each part of a layer is then a call of its own.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from vllm.model_executor.layers.activation import SiluAndMul
 from vllm.model_executor.layers.layernorm import RMSNorm
 
 
+@cache  # vLLM takes a layer once
 def use_quick_layers() -> None:
     """Let models that are loaded from now on have them."""
     RMSNorm.register_oot(QuickRMSNorm, name="RMSNorm")

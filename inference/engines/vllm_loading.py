@@ -60,9 +60,9 @@ def load_vllm(
         raise ResourceError(f"vllm cannot be imported: {error}. {INSTALL}") from error
     arguments = _arguments(spec, build, length)
     if build.on_cpu:
-        arguments |= {"enable_prefix_caching": shares, "logits_processors": list(processors)}
         from inference.engines.vllm_layers import use_quick_layers
 
+        arguments |= {"enable_prefix_caching": shares, "logits_processors": list(processors)}
         use_quick_layers()
         torch.compiler.set_stance("force_eager")  # it would need a C++ compiler, and 10 s
     if spec.generation.output == "log_probs":  # whose last token is not read

@@ -547,10 +547,10 @@ def test_how_long_to_wait_is_read_in_both_forms(said: str, seconds: float | None
 
 
 def test_killed_in_the_middle_it_resumes_with_what_is_missing(tmp_path: Path) -> None:
-    open_for, killed = 0, threading.Event()
+    killed = threading.Event()
 
     def reply(body: dict[str, Any], _: int) -> Reply:
-        if len(server.asked) > open_for:
+        if len(server.asked) > 3:
             killed.wait(60)
         return answer(body)
 
@@ -560,7 +560,6 @@ def test_killed_in_the_middle_it_resumes_with_what_is_missing(tmp_path: Path) ->
         for _ in range(KILLS):
             server.asked.clear()
             killed.clear()
-            open_for = 3
             child = start_child_process("inference", wanted, OPENAI_API_KEY="")
             while len(answered(partial)) < known + 3:
                 time.sleep(0.02)
