@@ -62,7 +62,8 @@ class Writing:
 
     def text(self, tokens: Sequence[int]) -> str:
         """What these tokens say."""
-        kept = [token for token in tokens if token != self.tokenizer.pad_token_id]
+        pad = self.tokenizer.pad_token_id  # asked for once: each time takes longer than all comparisons
+        kept = [token for token in tokens if token != pad]
         text = self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return str(text)
 

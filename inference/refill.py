@@ -16,6 +16,7 @@ import torch
 
 from inference.batching import PROBED_STEPS, Prompt, difference, left_padded, refuse_single
 from inference.choosing import Choosing, alone, last_logits
+from inference.decode_attention import decode_attention
 from inference.decoding import Writing
 from inference.kv_cache import Window, window_cache
 from inference.partial import Row
@@ -166,9 +167,10 @@ class Flight:
         """
         rows, first, end = slice(0, len(self)), self.window.first, self.window.end
         self.positions[rows] += 1
-        logits = self._forward(
-            self.tokens[rows, end : end + 1], self.mask[rows, first : end + 1], self.positions[rows]
-        )
+        with decode_attention(self.model):
+            logits = self._forward(
+                self.tokens[rows, end : end + 1], self.mask[rows, first : end + 1], self.positions[rows]
+            )
         self.window.end += 1
         self.ahead = 0
         return logits

@@ -6,12 +6,13 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.progress import Progress
+from core.progress import Meter, Progress
 from inference.contract import GenerationConfig, PredictionMeta, PredictSpec
 from inference.engines.base import Engine, Request
 from inference.engines.load import load_engine
@@ -151,6 +152,7 @@ def test_a_resumed_run_reports_the_ties_of_all_its_answers(
     nearly_tied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("inference.refill.EVERY", 0)
+    monkeypatch.setattr("inference.generate.Meter", partial(Meter, every=0))
     dataset = tmp_path / "many-v1.jsonl"
     engine(nearly_tied, tmp_path, 12)  # writes it
 
