@@ -1,4 +1,4 @@
-"""Attention of one new token in each row is transformers' own but for rounding, and only while it is wanted."""
+"""Attention of one new token a row is that of transformers but for rounding, and only while it is wanted."""
 
 from __future__ import annotations
 
