@@ -71,6 +71,11 @@ class InferenceMemory(BaseModel):
         return max(1, min(self.batch_size, int(left // max(1, self.per_row))))
 
     @property
+    def spare(self) -> int | None:
+        """Bytes that nothing of this needs; None where nobody knows."""
+        return None if self.available is None else self.available - self.total
+
+    @property
     def place(self) -> str:
         """What has too little memory, as the beginning of a sentence."""
         return "the GPU" if self.device == "cuda" else "this machine"
@@ -205,18 +210,32 @@ def fitting_batch_size(model: Path, generation: GenerationConfig, prompt_tokens:
     """
     if generation.device_map == "auto":
         return generation.batch_size
-    needed = inference_memory(model, generation, prompt_tokens, device=device, available=None)
-    available = available_bytes(generation, device)
-    if available is not None and generation.memory_gb is None:
-        available += needed.weights  # which are loaded already
-    needed = needed.model_copy(update={"available": available})
-    if needed.fitting < needed.batch_size and available is not None:
+    needed = memory_when_loaded(model, generation, prompt_tokens, device)
+    if needed.fitting < needed.batch_size and needed.available is not None:
         announce(
             "memory:",
             f"a batch of {needed.batch_size} of the longest prompts needs {gigabytes(needed.total)}, and "
-            f"{needed.place} has {gigabytes(available)}, so batches begin with {needed.fitting}",
+            f"{needed.place} has {gigabytes(needed.available)}, so batches begin with {needed.fitting}",
         )
     return needed.fitting
+
+
+def memory_when_loaded(
+    model: Path, generation: GenerationConfig, prompt_tokens: int, device: str
+) -> InferenceMemory:
+    """What a model needs whose weights are there already: they count as available.
+
+    Args:
+        model: its directory.
+        generation: the settings; `max_new_tokens` is a number.
+        prompt_tokens: of the longest prompt.
+        device: cpu or cuda.
+    """
+    needed = inference_memory(model, generation, prompt_tokens, device=device, available=None)
+    available = available_bytes(generation, device)
+    if available is not None and generation.memory_gb is None:
+        available += needed.weights
+    return needed.model_copy(update={"available": available})
 
 
 def refuse_at_planning(model: Path, generation: GenerationConfig) -> None:

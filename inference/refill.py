@@ -10,6 +10,7 @@ import inspect
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from inference.choosing import Choosing, alone, last_logits
 from inference.decode_attention import decode_attention
 from inference.decoding import Writing
 from inference.kv_cache import Window, window_cache
+from inference.packed_linear import PackedLinears
 from inference.partial import Row
 from inference.requests import Note, Request
 from inference.shared_prefix import Prefix, read_prefix, shared_tokens
@@ -43,10 +45,19 @@ class Flight:
         pad: the padding id.
         size: the most rows.
         prefix: what the model has read of prompts that begin with it.
+        packed: its linear layers, where they are there twice.
     """
 
-    def __init__(self, model: Any, pad: int, size: int, prefix: Prefix | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        pad: int,
+        size: int,
+        prefix: Prefix | None = None,
+        packed: PackedLinears | None = None,
+    ) -> None:
         self.model = model
+        self.packed = packed
         self.prefix = prefix
         self.pad = pad
         self.size = size
@@ -177,14 +188,15 @@ class Flight:
 
     def _forward(self, ids: Any, mask: Any, positions: Any) -> Any:
         named = {"position_ids": positions} if self.takes_positions else {}
-        output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            past_key_values=self.cache,
-            use_cache=True,
-            **self.told,
-            **named,
-        )
+        with self.packed.used() if self.packed else nullcontext():
+            output = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                past_key_values=self.cache,
+                use_cache=True,
+                **self.told,
+                **named,
+            )
         return output.logits[:, -1].float().to(self.model.device)
 
     def leave(self, ended: Sequence[int]) -> None:
@@ -234,13 +246,22 @@ class Refilling:
         pad: the padding id.
         longest: tokens of the longest answer.
         batch_size: the most requests at a time.
+        packed: the model's linear layers, where they are there twice.
 
     Attributes:
         batch_size: smaller than it was where the GPU has too little memory.
     """
 
     def __init__(
-        self, model: Any, choosing: Choosing, writing: Writing, *, pad: int, longest: int, batch_size: int
+        self,
+        model: Any,
+        choosing: Choosing,
+        writing: Writing,
+        *,
+        pad: int,
+        longest: int,
+        batch_size: int,
+        packed: PackedLinears | None = None,
     ) -> None:
         self.model = model
         self.choosing = choosing
@@ -248,6 +269,7 @@ class Refilling:
         self.pad = pad
         self.longest = longest
         self.batch_size = batch_size
+        self.packed = packed
         self.ends = torch.tensor(sorted(writing.ends), dtype=torch.int64, device=model.device)
 
     def complete(self, requests: Sequence[Request], note: Note) -> Iterator[list[Row]]:
@@ -258,7 +280,8 @@ class Refilling:
         given = time.monotonic()
         prefix = self._prefix(requests)
         while waiting:
-            flight = Flight(self.model, self.pad, min(self.batch_size, len(waiting)), prefix)
+            size = min(self.batch_size, len(waiting))
+            flight = Flight(self.model, self.pad, size, prefix, self.packed)
             ended: list[Row] = []
             try:
                 while waiting or len(flight):
@@ -354,7 +377,9 @@ def _unlike(requests: Sequence[Request]) -> tuple[list[int], list[int]]:
     return first, [places[id(each.prompt)] for each in requests]
 
 
-def moved_by_company(model: Any, one: list[int], other: list[int], pad: int) -> float | None:
+def moved_by_company(
+    model: Any, one: list[int], other: list[int], pad: int, packed: PackedLinears | None = None
+) -> float | None:
     """By how much logits differ alone and in a flight, which the one prompt joins after the other, when half
     of it was read before.
 
@@ -363,6 +388,7 @@ def moved_by_company(model: Any, one: list[int], other: list[int], pad: int) -> 
         one: a prompt.
         other: one that is not shorter.
         pad: the padding id.
+        packed: its linear layers, where they are there twice.
 
     Returns:
         None where that is more than rounding explains, or where both do not fit into memory.
@@ -370,7 +396,7 @@ def moved_by_company(model: Any, one: list[int], other: list[int], pad: int) -> 
 
     def pairs() -> Iterator[tuple[Any, Any]]:
         known = one[: len(one) // 2]
-        flight = Flight(model, pad, 2, read_prefix(model, known) if known else None)
+        flight = Flight(model, pad, 2, read_prefix(model, known) if known else None, packed)
         first, second = (Request(Prompt("", tokens, truncated=False)) for tokens in (other, one))
         flight.write(0, flight.join([first]).argmax(-1))
         flight.write(0, flight.step().argmax(-1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib import metadata
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from golden.schema import Item
 from inference.asking import Asking
@@ -24,8 +24,11 @@ from inference.engines.base import Note, Request
 from inference.generating import Generating
 from inference.loading import embedding_rows, load
 from inference.log_probs import score_all
-from inference.memory import fitting_batch_size
+from inference.memory import fitting_batch_size, memory_when_loaded
 from inference.partial import Row
+
+if TYPE_CHECKING:
+    from inference.packed_linear import PackedLinears
 
 
 class Answering(Protocol):
@@ -63,6 +66,7 @@ class TransformersEngine:
         self.choosing = Choosing(self.model, spec.generation)
         self.company = Company("single")
         self.promised = True
+        self.packed: PackedLinears | None = None
         self.answering: Answering = self._generating()
 
     def prompts(self, items: Sequence[Item]) -> list[Prompt]:
@@ -89,6 +93,8 @@ class TransformersEngine:
             steady = self.company.moved * STEADY <= sure and not is_routed(self.model)
             self.promised = steady and self.spec.generation.dtype == "float32"
             self.choosing.sure = sure if self.promised else None
+        if self.packed and not self.promised:  # then a token could depend on which way was faster
+            self.packed.remove()
 
     def _moved(self, shortest: Prompt, longest: Prompt) -> float | None:
         """By how much requests that join and leave move logits; None where they cannot."""
@@ -97,7 +103,19 @@ class TransformersEngine:
         most = len(longest.tokens) + self.spec.generation.longest
         if not keeps_everything(self.model) or positions_depend_on_rows(self.model, most):
             return None
-        return moved_by_company(self.model, probed(shortest), probed(longest), self.asking.pad)
+        self.packed = self._packed(longest)
+        return moved_by_company(self.model, probed(shortest), probed(longest), self.asking.pad, self.packed)
+
+    def _packed(self, longest: Prompt) -> PackedLinears | None:
+        """The linear layers laid out once more for a CPU, where tokens follow from their requests alone."""
+        from inference.packed_linear import PackedLinears
+
+        settings, directory = self.spec.generation, self.spec.directory
+        spread = settings.device_map != "none"
+        if self.device != "cpu" or settings.dtype != "float32" or spread or is_routed(self.model):
+            return None
+        needed = memory_when_loaded(directory, settings, len(longest.tokens), self.device)
+        return PackedLinears(self.model, self.batch_size, needed.spare)
 
     def _refilling(self) -> Answering:
         from inference.refill import Refilling
@@ -110,6 +128,7 @@ class TransformersEngine:
             pad=self.asking.pad,
             longest=settings.longest,
             batch_size=self.batch_size,
+            packed=self.packed,
         )
 
     def _generating(self) -> Answering:

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from experiments.references import TINY_BASE_DIRECTORY
+from golden.datasets import BUILT_IN
 from tests.support.chat_servers import ChatServer, Reply, chat_server, completion
 from tests.support.engines import needs_vllm
+from tests.support.judge_plugins import install_plugin
 from tests.support.workplace import Workplace, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -265,6 +267,63 @@ def test_a_run_stopped_in_any_way_is_truthful_leaves_no_process_and_continues(
     assert resumed["run_id"] == path.parent.name
     assert resumed["status"] == "finished"
     assert resumed["metrics"][0]["n"] == 400
+
+
+SLOW_JUDGE = '''"""A judge that takes its time."""
+
+import time
+from pathlib import Path
+
+from judges.base import Score
+
+
+class Generous:
+    """Says yes."""
+
+    name = "generous"
+    version = "v1"
+
+    def score(self, item, prediction):
+        """Look at an item for a while, and leave a mark."""
+        Path(__file__).with_name("judging").touch()
+        time.sleep(0.05)
+        return Score(trace_id=item.trace_id, score=1.0, extracted=None, reason="correct")
+'''
+
+
+@pytest.mark.slow
+def test_a_run_stopped_while_it_is_judged_is_truthful_and_predicts_nothing_again(
+    tmp_path: Path, slow_server: ChatServer
+) -> None:
+    place = Workplace(tmp_path, **install_plugin(tmp_path / "site", source=SLOW_JUDGE))
+    mark = tmp_path / "site" / "acme_judges" / "judging"
+    (tmp_path / "few-v1.jsonl").write_bytes(
+        b"".join((BUILT_IN / "golden-v1.jsonl").read_bytes().splitlines(keepends=True)[:40])
+    )
+    arguments = (
+        *("evaluate", "endpoint:small", "--endpoint", slow_server.url),
+        *("--dataset", "few-v1.jsonl", "--judge", "generous@v1"),
+    )
+    run_ids = set()
+    for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        mark.unlink(missing_ok=True)
+        child = place.start(*arguments)
+        wait_until(mark.exists, child)
+        child.send_signal(number)
+        _, errors = child.communicate(timeout=60)
+        assert child.returncode == code
+        assert "Traceback" not in errors
+        [run] = place.json("runs", "list")
+        assert run["status"] == "interrupted"
+        run_ids.add(run["run_id"])
+        if number != signal.SIGKILL:
+            assert f"stopped by {number.name}" in errors
+    asked = len(slow_server.asked)
+    finished = place.json(*arguments)
+    run_ids.add(finished["run_id"])
+    assert len(run_ids) == 1
+    assert finished["metrics"][0] | {"n": 40, "value": 1.0} == finished["metrics"][0]
+    assert len(slow_server.asked) == asked
 
 
 @pytest.mark.slow

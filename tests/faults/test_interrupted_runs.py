@@ -20,9 +20,11 @@ from experiments.plan import plan_experiment, plan_key
 from experiments.promoting import promote_run
 from experiments.run_checking import check_runs
 from experiments.runs import begin_run, find_reusable, owned
+from experiments.verifying import verify
 from experiments.workspace import Workspace, open_workspace
 from golden.datasets import BUILT_IN
 from tests.support.damage import DAMAGE, damage_one_file, flip_a_bit
+from tests.support.killing import kill_at_random_moment
 from tests.support.recorded_runs import (
     plan_of,
     record_baseline,
@@ -99,6 +101,41 @@ def test_a_run_killed_and_damaged_at_random_ends_in_the_same_bytes(
     work(home, settings)
     for run in workspace.registry.runs.list():
         assert result(workspace, run.run_id) == undisturbed
+
+
+@pytest.mark.unit
+def test_an_export_and_a_judging_killed_at_any_moment_end_in_the_same_bytes(
+    home: Path, tmp_path: Path
+) -> None:
+    dataset = str(small_dataset(tmp_path, map(str, range(400))))
+
+    def judged() -> str:
+        workspace = workspace_at(home)
+        plan = plan_of(workspace, dataset=dataset)
+        run = begin_run(plan, workspace.registry)
+        with owned(run, workspace.registry):
+            phases.export_dataset(run, plan)
+            write_predictions(run, plan, right_for(0.5))
+            phases.record_run(run, plan, phases.judge_run(run, plan), workspace.registry)
+        workspace.registry.close()
+        return run.run_id
+
+    began = time.monotonic()
+    first = judged()
+    took, killed, run_ids = time.monotonic() - began, 0, {first}
+    for _ in range(20):
+        killed += kill_at_random_moment(judged, took)
+        run_ids.add(judged())
+    assert killed > 0
+    workspace = workspace_at(home)
+    undisturbed = result(workspace, first)
+    assert undisturbed.keys() >= {"dataset.jsonl", "predictions.jsonl", "scores.jsonl", "metrics.json"}
+    runs = workspace.registry.runs.list(limit=100)
+    assert run_ids <= {run.run_id for run in runs}
+    for run in runs:
+        assert result(workspace, run.run_id) == undisturbed
+        assert len(workspace.registry.runs.scores(run.run_id)) == 400
+    assert verify(workspace).problems == []
 
 
 @pytest.mark.unit
