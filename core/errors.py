@@ -45,12 +45,17 @@ class TransientError(ResourceError):
     transient = True
 
 
-class InterruptedWork(HallmarkError):
-    """A signal ended the work; what was finished is kept and the next run continues.
+class InterruptedWork(BaseException):
+    """A signal ended the work; what was finished is kept and the next run continues. It comes wherever the
+    work is just then, so it is no `Exception`: whoever takes those for the fault of a judge, a template or a
+    server must not take this one.
 
     Args:
         message: what was interrupted.
-        signum: the signal's number; the exit code is 128 + signum, as shells expect.
+        signum: the signal's number.
+
+    Attributes:
+        exit_code: 128 + signum, as shells expect.
     """
 
     def __init__(self, message: str, signum: int) -> None:

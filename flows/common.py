@@ -14,7 +14,7 @@ from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Failed
 
-from core.errors import HallmarkError, InterruptedWork
+from core.errors import HallmarkError
 from evaluation.gate import GateRefused
 from experiments.runs import RunRef, owned
 from experiments.workspace import open_workspace
@@ -25,18 +25,16 @@ from tasks.heartbeats import begin_heartbeats, end_heartbeats
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
-REPORTED_OTHERWISE = (GateRefused, InterruptedWork)
-
 
 def report_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
-    """Emit `hallmark.run.failed` for a flow run that nobody called; a refusal has an event of its own, a stop
-    is no failure.
+    """Emit `hallmark.run.failed` for a flow run that nobody called; a refusal has an event of its own, and a
+    stop is no failure.
     """
     del flow
     if flow_run.parent_task_run_id is not None:
         return
     error = state.result(raise_on_failure=False)
-    if not isinstance(error, REPORTED_OTHERWISE):
+    if not isinstance(error, GateRefused):
         emit_failure(flow_run.name, str(flow_run.id), str(error))
 
 
@@ -74,8 +72,6 @@ def reason_alone(function: Callable[Parameters, Returned]) -> Callable[Parameter
     def answered(*args: Parameters.args, **settings: Parameters.kwargs) -> Any:
         try:
             return function(*args, **settings)
-        except InterruptedWork:
-            raise
         except HallmarkError as error:
             return Failed(message=str(error), data=error)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -94,13 +93,7 @@ def hallmark(home: Path, tmp_path: Path) -> CommandLine:
     """The real command line in a process of its own, working in the test's folder."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        variables = {**os.environ, "COLUMNS": "80", **environment}
-        if "PYTHONPATH" in variables:  # Python reads it when it starts
-            command = [str(Path(sys.executable).with_name("hallmark")), *map(str, arguments)]
-            return subprocess.run(
-                command, capture_output=True, text=True, cwd=tmp_path, env=variables, check=False
-            )
-        return run_hallmark(arguments, variables, tmp_path)
+        return run_hallmark(arguments, {**os.environ, "COLUMNS": "80", **environment}, tmp_path)
 
     return run
 

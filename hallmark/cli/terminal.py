@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from core.errors import HallmarkError
+from core.errors import HallmarkError, InterruptedWork
 from core.settings import get_settings
 from core.text import quiet_json
 from hallmark.cli.completing import aliases, completes, model_names, run_ids
@@ -74,7 +74,7 @@ def errors_as_exit_codes() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()  # what cannot be written is said here, not when Python ends
-    except HallmarkError as error:
+    except (HallmarkError, InterruptedWork) as error:
         report_error(str(error), error.exit_code)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

@@ -251,7 +251,7 @@ def test_a_run_stopped_in_any_way_is_truthful_leaves_no_process_and_continues(
         assert path is not None
         child.send_signal(number)
         _, errors = child.communicate(timeout=60)
-        assert child.returncode == code
+        assert child.returncode == code, errors
         assert "Traceback" not in errors
         run = alone.json("runs", "show", path.parent.name)
         assert run["status"] == "interrupted"
@@ -311,7 +311,7 @@ def test_a_run_stopped_while_it_is_judged_is_truthful_and_predicts_nothing_again
         wait_until(mark.exists, child)
         child.send_signal(number)
         _, errors = child.communicate(timeout=60)
-        assert child.returncode == code
+        assert child.returncode == code, errors
         assert "Traceback" not in errors
         [run] = place.json("runs", "list")
         assert run["status"] == "interrupted"

@@ -162,6 +162,9 @@ def run_hallmark(
     arguments: Sequence[object], environment: Mapping[str, str], cwd: Path
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end, in a process of its own."""
+    if "PYTHONPATH" in environment:  # Python reads it when it starts
+        command = [str(Path(sys.executable).with_name("hallmark")), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
     return warm_processes(COMMAND_LINE).run("hallmark.cli:main", list(map(str, arguments)), environment, cwd)
 
 

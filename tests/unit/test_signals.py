@@ -39,6 +39,15 @@ def test_a_signal_that_is_held_stops_the_work_after_the_block(number: signal.Sig
     assert stopped.value.exit_code == 128 + number
 
 
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_is_nothing_that_is_taken_for_the_fault_of_a_judge_or_a_server(
+    number: signal.Signals,
+) -> None:
+    raise_on_termination()
+    with pytest.raises(InterruptedWork), suppress(Exception):
+        signal.raise_signal(number)
+
+
 def test_ctrl_c_from_python_is_held_too() -> None:
     with pytest.raises(KeyboardInterrupt), signals_held():
         swallow(signal.SIGINT)
