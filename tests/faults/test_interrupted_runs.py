@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -123,9 +124,10 @@ def test_an_export_and_a_judging_killed_at_any_moment_end_in_the_same_bytes(
     began = time.monotonic()
     first = judged()
     took, killed, run_ids = time.monotonic() - began, 0, {first}
-    for _ in range(20):
-        killed += kill_at_random_moment(judged, took)
-        run_ids.add(judged())
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        for _ in range(20 if number == signal.SIGKILL else 5):
+            killed += kill_at_random_moment(judged, took, number)
+            run_ids.add(judged())
     assert killed > 0
     workspace = workspace_at(home)
     undisturbed = result(workspace, first)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -267,7 +268,10 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return recorded.home
 
 
-def test_a_promotion_that_is_killed_at_any_moment_is_made_or_not_begun(recorded: Recorded) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_promotion_that_is_killed_at_any_moment_is_made_or_not_begun(
+    recorded: Recorded, number: signal.Signals
+) -> None:
     candidates = [recorded.candidate(0.6, f"weights {number}").run_id for number in range(20)]
     recorded.workspace.registry.close()
 
@@ -279,13 +283,13 @@ def test_a_promotion_that_is_killed_at_any_moment_is_made_or_not_begun(recorded:
             workspace.registry.close()
 
     killed = 0
-    for number, run_id in enumerate(candidates, start=1):
-        killed += kill_at_random_moment(lambda offered=run_id: promoted(offered), 0.4)
+    for place, run_id in enumerate(candidates, start=1):
+        killed += kill_at_random_moment(lambda offered=run_id: promoted(offered), 0.4, number)
         with closing(open_registry(recorded.home)) as registry:
             assert registry.verify() == []
             champion = registry.models.aliased("m")
-            assert (champion.number if champion else 0) in {number - 1, number}
-        assert promoted(run_id).version == number
+            assert (champion.number if champion else 0) in {place - 1, place}
+        assert promoted(run_id).version == place
     assert killed > 0
     workspace = workspace_at(recorded.home)
     assert verify(workspace).problems == []
