@@ -113,6 +113,7 @@ def tokens_read(asked: Engine, requests: Sequence[Request]) -> tuple[dict[Any, s
 def test_what_prompts_have_in_common_is_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shortened: int
 ) -> None:
+    monkeypatch.setattr("inference.refill.AT_ONCE", 1 << 30)  # so that both have the same padding
     beginning = "12 + 34 = 46. " * 8
     asked, requests = engine(make_model("llama", tmp_path / "model", **LLAMA), tmp_path, beginning=beginning)
     requests = [
@@ -129,6 +130,26 @@ def test_what_prompts_have_in_common_is_read_once(
     assert len(set(answers.values())) > 5
     if not shortened:  # those go first, all in one batch, and have to be read whole
         assert read < all_read - (len(requests) - 2) * len(beginning)
+
+
+def test_many_prompts_are_read_in_lots_on_a_cpu(
+    nearly_tied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, requests = engine(
+        nearly_tied, tmp_path, samples=2, temperature=0.8, beginning="12 + 34 = 46. " * 3
+    )
+    shapes: list[tuple[int, int]] = []
+    asked.model.get_input_embeddings().register_forward_pre_hook(  # type: ignore[attr-defined]
+        lambda _, inputs: shapes.append(tuple(inputs[0].shape))
+    )
+    found = []
+    for most in (1, 100, 1 << 30):
+        monkeypatch.setattr("inference.refill.AT_ONCE", most)
+        shapes.clear()
+        found.append(said(asked, requests))
+        assert all(rows == 1 or rows * tokens <= most for rows, tokens in shapes if tokens > 1)
+        assert any(rows > 1 for rows, tokens in shapes if tokens > 1) == (most > 1)
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_prompt_of_several_samples_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
