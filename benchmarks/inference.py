@@ -175,6 +175,8 @@ def quiet(options: argparse.Namespace) -> dict[str, str]:
         "MKL_NUM_THREADS": count,
         "GOMP_SPINCOUNT": "10000",
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+        "LRU_CACHE_CAPACITY": "64",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",

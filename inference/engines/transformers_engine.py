@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -89,12 +90,17 @@ class TransformersEngine:
             self.company = Company("padded", moved)
             self.answering = self._refilling()
         if self.company.batching != "single":
-            sure = SURE * usual_distance(self.model)
-            steady = self.company.moved * STEADY <= sure and not is_routed(self.model)
+            steady = self._is_steady(self.company.moved) and not is_routed(self.model)
             self.promised = steady and self.spec.generation.dtype == "float32"
-            self.choosing.sure = sure if self.promised else None
-        if self.packed and not self.promised:  # then a token could depend on which way was faster
-            self.packed.remove()
+            self.choosing.sure = self.sure if self.promised else None
+
+    @cached_property
+    def sure(self) -> float:
+        """By how much the largest logit must exceed the second to decide at once."""
+        return SURE * usual_distance(self.model)
+
+    def _is_steady(self, moved: float) -> bool:
+        return moved * STEADY <= self.sure
 
     def _moved(self, shortest: Prompt, longest: Prompt) -> float | None:
         """By how much requests that join and leave move logits; None where they cannot."""
@@ -103,8 +109,14 @@ class TransformersEngine:
         most = len(longest.tokens) + self.spec.generation.longest
         if not keeps_everything(self.model) or positions_depend_on_rows(self.model, most):
             return None
-        self.packed = self._packed(longest)
-        return moved_by_company(self.model, probed(shortest), probed(longest), self.asking.pad, self.packed)
+        probe = partial(moved_by_company, self.model, probed(shortest), probed(longest), self.asking.pad)
+        if packed := self._packed(longest):
+            moved = probe(packed)
+            if moved is not None and self._is_steady(moved):
+                self.packed = packed
+                return moved
+            packed.remove()  # else a token could depend on which way is faster here
+        return probe()
 
     def _packed(self, longest: Prompt) -> PackedLinears | None:
         """The linear layers laid out once more for a CPU, where tokens follow from their requests alone."""
@@ -115,7 +127,8 @@ class TransformersEngine:
         if self.device != "cpu" or settings.dtype != "float32" or spread or is_routed(self.model):
             return None
         needed = memory_when_loaded(directory, settings, len(longest.tokens), self.device)
-        return PackedLinears(self.model, self.batch_size, needed.spare)
+        packed = PackedLinears(self.model, self.batch_size, needed.spare)
+        return packed if packed.layers else None
 
     def _refilling(self) -> Answering:
         from inference.refill import Refilling

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.child_process import _environment
 from tests.model.test_batching import meta, predicted
 from tests.support.small_models import make_model
 
 pytestmark = pytest.mark.model
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -101,3 +107,50 @@ def test_the_same_tokens_with_and_without_it(
     assert predicted(model, tmp_path / "without", 64) == with_it
     assert meta(tmp_path / "with").engine == meta(tmp_path / "without").engine
     assert meta(tmp_path / "with").engine.reproducible == promised
+
+
+def test_it_is_not_used_where_it_moves_logits_more_than_rounding(
+    tmp_path: Path, worthwhile: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inference import packed_linear
+
+    model, used = make_model("opt", tmp_path / "model"), list[int]()
+
+    def wrong(*given: Any) -> Any:
+        used.append(1)
+        return multiply(*given) * 1.001
+
+    multiply = packed_linear.multiply
+    monkeypatch.setattr("inference.packed_linear.multiply", wrong)
+    with_it = predicted(model, tmp_path / "with", 64)
+    assert used, "it was tried"
+    assert meta(tmp_path / "with").engine.reproducible
+    monkeypatch.setattr("inference.packed_linear.worth_packing", lambda *_: False)
+    assert predicted(model, tmp_path / "without", 64) == with_it
+
+
+MANY_SHAPES = """
+import resource, torch
+from inference.packed_linear import multiply, pack
+
+weight = pack(torch.ones(768, 768))
+with torch.inference_mode():
+    for rows in range(1, 600):
+        multiply(torch.ones(rows, 768), weight, None)
+        if rows == 50:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_programs_for_many_shapes_do_not_fill_the_memory() -> None:
+    """In an environment of Hallmark's child processes; without it they take 1 MB or more each."""
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_SHAPES],
+        env={**os.environ, **_environment(1)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 250
