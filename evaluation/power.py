@@ -302,8 +302,8 @@ def gain_found(n: int, changed: float, level: float, power: float = POWER) -> fl
 
 
 def items_needed(gain: float, changed: float, level: float, power: float = POWER) -> int:
-    """The independent items it takes to find a true gain with the power asked for. One fewer is too few; since
-    the power of an exact test rises like a saw, a few less than that may do again (Chernick & Liu 2002, "The
+    """The independent items it takes to find a true gain with the power asked for. One fewer is too few; some
+    fewer still may do again, since the power of an exact test rises like a saw (Chernick & Liu 2002, "The
     Saw-Toothed Behavior of Power Versus Sample Size and Software Solutions", The American Statistician 56).
 
     Args:
