@@ -393,14 +393,39 @@ def _end_with_parent() -> None:
     os._exit(128 + signal.SIGTERM)
 
 
-def raise_on_termination() -> None:
-    """Make SIGTERM and SIGINT raise an error instead of ending the process, so that work ends in order."""
+class _Stop:
+    """What handles a signal that asks to stop.
 
-    def stop(signum: int, _frame: object) -> None:
+    Attributes:
+        asked: the signal that came.
+    """
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+
+    def __call__(self, signum: int, _frame: object) -> None:
+        self.asked = signum
         raise InterruptedWork(interruption(signum), signum)
 
+
+def raise_on_termination() -> None:
+    """Make SIGTERM and SIGINT raise an error instead of ending the process, so that work ends in order."""
+    stop = _Stop()
     for each in STOPPING:
         signal.signal(each, stop)
+
+
+def stop_if_asked() -> None:
+    """Raise the error of a signal once more, where other code may have swallowed it: Prefect does, between a
+    flow's last state and its return.
+
+    Raises:
+        InterruptedWork: a signal came since `raise_on_termination`.
+    """
+    for each in STOPPING:
+        handler = signal.getsignal(each)
+        if isinstance(handler, _Stop) and handler.asked is not None:
+            raise InterruptedWork(interruption(handler.asked), handler.asked)
 
 
 @contextmanager

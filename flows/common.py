@@ -14,6 +14,7 @@ from prefect import Flow, flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Failed
 
+from core.child_process import stop_if_asked
 from core.errors import HallmarkError
 from evaluation.gate import GateRefused
 from experiments.runs import RunRef, owned
@@ -70,10 +71,13 @@ def reason_alone(function: Callable[Parameters, Returned]) -> Callable[Parameter
 
     @wraps(function)
     def answered(*args: Parameters.args, **settings: Parameters.kwargs) -> Any:
+        stop_if_asked()  # when the flow before this one ended
         try:
-            return function(*args, **settings)
+            returned = function(*args, **settings)
         except HallmarkError as error:
             return Failed(message=str(error), data=error)
+        stop_if_asked()
+        return returned
 
     # Prefect would look for the names of the annotations in this file
     answered.__annotations__ = get_type_hints(function, include_extras=True)

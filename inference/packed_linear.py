@@ -50,13 +50,10 @@ class PackedLinears:
 
     def _forward(self, layer: Linear) -> Callable[[Any], Any]:
         packed = pack(layer.weight)
+        bias = None if layer.bias is None else layer.bias.detach().contiguous()
 
         def forward(given: Any) -> Any:
-            return (
-                multiply(given, packed, layer.bias)
-                if self._inside
-                else linear(given, layer.weight, layer.bias)
-            )
+            return multiply(given, packed, bias) if self._inside else linear(given, layer.weight, layer.bias)
 
         return forward
 
@@ -91,7 +88,7 @@ def multiply(given: Any, packed: Any, bias: Any) -> Any:
     Args:
         given: float32 [..., in].
         packed: by `pack`.
-        bias: float32 [out], or None.
+        bias: float32 [out], contiguous, or None.
     """
     return torch.ops.mkldnn._linear_pointwise(given, packed, bias, "none", [], "")
 

@@ -151,16 +151,16 @@ class Flight:
         """Which prompts are read together: on a GPU all, on a CPU those that follow one another and have few
         enough tokens.
         """
-        begin = 0
-        while begin < len(prompts):
-            end = begin + 1
-            while end < len(prompts) and (
-                self.model.device.type != "cpu"
-                or (end + 1 - begin) * self._unread(prompts[begin : end + 1]) <= AT_ONCE
-            ):
-                end += 1
-            yield slice(begin, end)
-            begin = end
+        if self.model.device.type != "cpu":
+            yield slice(0, len(prompts))
+            return
+        begin = width = 0
+        for end, prompt in enumerate(prompts):
+            width = max(width, self._unread([prompt]))
+            if begin < end and (end + 1 - begin) * width > AT_ONCE:
+                yield slice(begin, end)
+                begin, width = end, self._unread([prompt])
+        yield slice(begin, len(prompts))
 
     def _read(self, low: int, prompts: Sequence[list[int]]) -> Any:
         """The same for those of one pass."""

@@ -42,6 +42,7 @@ def test_layers_agree_with_those_of_torch_and_are_used_inside_the_block_only(
     from inference.packed_linear import PackedLinears
 
     model = layers(bias)
+    model[1].bias = torch.nn.Parameter(torch.randn(32)[::2])  # not contiguous either
     given = torch.randn(3, 48, 5).transpose(1, 2)  # not laid out row by row
     with torch.inference_mode():
         expected = model(given)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from core.child_process import STOPPING, raise_on_termination, signals_held
+from core.child_process import STOPPING, raise_on_termination, signals_held, stop_if_asked
 from core.errors import InterruptedWork
 
 pytestmark = pytest.mark.unit
@@ -46,6 +46,18 @@ def test_a_signal_is_nothing_that_is_taken_for_the_fault_of_a_judge_or_a_server(
     raise_on_termination()
     with pytest.raises(InterruptedWork), suppress(Exception):
         signal.raise_signal(number)
+
+
+def test_a_stop_that_other_code_swallowed_is_raised_again_as_long_as_the_handlers_are_there() -> None:
+    stop_if_asked()
+    raise_on_termination()
+    stop_if_asked()
+    with suppress(BaseException):  # as Prefect does behind the last state of a flow
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(InterruptedWork, match="stopped by SIGINT"):
+        stop_if_asked()
+    raise_on_termination()
+    stop_if_asked()
 
 
 def test_ctrl_c_from_python_is_held_too() -> None:
