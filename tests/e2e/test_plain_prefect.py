@@ -37,3 +37,42 @@ def test_prefect_deploy_all_works_on_a_plain_server(plain_server: dict[str, str]
     assert "HALLMARK_HOME" not in deployments[0]["job_variables"]["env"], (
         "an empty one would be the working directory"
     )
+
+
+TWO_FLOWS = """
+import signal
+from core.child_process import raise_on_termination
+from core.errors import InterruptedWork
+from flows.common import loop_flow
+
+@loop_flow("child", "child {number}")
+def child(number: int) -> int:
+    return number
+
+@loop_flow("parent", "parent {number}")
+def parent(number: int) -> list[int]:
+    first = child(number)
+    child.on_completion_hooks.clear()
+    return [first, child(number + 1)]
+
+@child.on_completion
+def stop(*_):
+    signal.raise_signal(signal.SIGINT)
+
+raise_on_termination()
+try:
+    print(parent(1))
+except InterruptedWork as stopped:
+    print("stopped", stopped.exit_code)
+"""
+
+
+def test_a_signal_that_prefect_swallows_behind_a_flow_stops_the_flow_around_it(
+    plain_server: dict[str, str],
+) -> None:
+    command = [sys.executable, "-c", TWO_FLOWS]
+    done = subprocess.run(command, env=plain_server, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.stdout == "stopped 130\n", done.stderr
+    runs = httpx.post(f"{plain_server['PREFECT_API_URL']}/flow_runs/filter", json={}).json()
+    found = {run["name"]: run["state_name"] for run in runs}
+    assert found | {"child 1": "Completed", "child 2": "Crashed", "parent 1": "Crashed"} == found
