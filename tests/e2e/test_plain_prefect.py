@@ -76,3 +76,40 @@ def test_a_signal_that_prefect_swallows_behind_a_flow_stops_the_flow_around_it(
     runs = httpx.post(f"{plain_server['PREFECT_API_URL']}/flow_runs/filter", json={}).json()
     found = {run["name"]: run["state_name"] for run in runs}
     assert found | {"child 1": "Completed", "child 2": "Crashed", "parent 1": "Crashed"} == found
+
+
+TWO_TASKS = """
+from contextlib import suppress
+from core.errors import HallmarkError, InputError, TransientError
+from flows.common import loop_flow
+from tasks.retryable import retryable
+
+tried = []
+
+@retryable("away")
+def away() -> None:
+    tried.append("away")
+    raise TransientError("the database is locked")
+
+@retryable("wrong")
+def wrong() -> None:
+    tried.append("wrong")
+    raise InputError("a bad file")
+
+@loop_flow("both", "both {number}")
+def both(number: int) -> None:
+    for task in (away, wrong):
+        with suppress(HallmarkError):
+            task.with_options(retry_delay_seconds=0, retry_jitter_factor=None)()
+
+both(1)
+print(tried.count("away"), tried.count("wrong"))
+"""
+
+
+def test_row_21_what_may_come_back_is_tried_four_times_and_bad_input_once(
+    plain_server: dict[str, str],
+) -> None:
+    command = [sys.executable, "-c", TWO_TASKS]
+    done = subprocess.run(command, env=plain_server, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.stdout == "4 1\n", done.stderr
