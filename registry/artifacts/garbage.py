@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +121,12 @@ def _checkouts(folder: Path) -> list[Path]:
 
 
 def _sizes(folder: Path) -> list[int]:
-    """The sizes of a folder's files, or of a file, that have no other name, in bytes."""
-    files = [path for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else [folder]
-    stats = [path.lstat() for path in files]
-    return [stat.st_size for stat in stats if stat.st_nlink == 1]
+    """The sizes of a folder's files, or of a file, that have no other name, in bytes. What somebody else has
+    removed or renamed by now, as whoever checks something out does, is left out.
+    """
+    sizes = []
+    for path in [*folder.rglob("*"), folder] if folder.is_dir() else [folder]:
+        with suppress(FileNotFoundError):
+            if not path.is_dir() and (found := path.lstat()).st_nlink == 1:
+                sizes.append(found.st_size)
+    return sizes

@@ -19,6 +19,7 @@ import pytest
 from core.errors import InputError, IntegrityError, ResourceError
 from core.files import canonical_json, sha256_bytes, sha256_tree
 from registry import Registry, open_registry
+from registry.artifacts import garbage
 from registry.artifacts.blobs import LocalBlobs
 from registry.artifacts.old_layout import convert
 from registry.artifacts.store import Store
@@ -517,3 +518,20 @@ def test_old_models_make_room_but_not_those_that_are_worked_with(
     }
     with pytest.raises(InputError, match="Or train it again: that gives the same bytes"):
         weights_of(registry.runs.get("plain"), workspace)
+
+
+def test_what_is_gone_while_garbage_is_sized_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "gone"):
+        (tmp_path / name).write_bytes(b"12345")
+    listed = Path.rglob
+
+    def renamed_meanwhile(folder: Path, pattern: str) -> list[Path]:
+        found = sorted(listed(folder, pattern))
+        (tmp_path / "gone").unlink()
+        return found
+
+    monkeypatch.setattr(Path, "rglob", renamed_meanwhile)
+    assert garbage._sizes(tmp_path) == [5]
+    assert garbage._sizes(tmp_path / "gone") == []
