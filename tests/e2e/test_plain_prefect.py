@@ -23,6 +23,12 @@ def prefect(environment: dict[str, str], *arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def program(environment: dict[str, str], text: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in the checkout."""
+    command = [sys.executable, "-c", text]
+    return subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
 def test_prefect_deploy_all_works_on_a_plain_server(plain_server: dict[str, str]) -> None:
     prefect(plain_server, "work-pool", "create", "gpu", "--type", "process", "--overwrite")
     prefect(plain_server, "deploy", "--all")
@@ -70,8 +76,7 @@ except InterruptedWork as stopped:
 def test_a_signal_that_prefect_swallows_behind_a_flow_stops_the_flow_around_it(
     plain_server: dict[str, str],
 ) -> None:
-    command = [sys.executable, "-c", TWO_FLOWS]
-    done = subprocess.run(command, env=plain_server, cwd=PROJECT, capture_output=True, text=True, check=False)
+    done = program(plain_server, TWO_FLOWS)
     assert done.stdout == "stopped 130\n", done.stderr
     runs = httpx.post(f"{plain_server['PREFECT_API_URL']}/flow_runs/filter", json={}).json()
     found = {run["name"]: run["state_name"] for run in runs}
@@ -110,6 +115,5 @@ print(tried.count("away"), tried.count("wrong"))
 def test_row_21_what_may_come_back_is_tried_four_times_and_bad_input_once(
     plain_server: dict[str, str],
 ) -> None:
-    command = [sys.executable, "-c", TWO_TASKS]
-    done = subprocess.run(command, env=plain_server, cwd=PROJECT, capture_output=True, text=True, check=False)
+    done = program(plain_server, TWO_TASKS)
     assert done.stdout == "4 1\n", done.stderr

@@ -23,7 +23,6 @@ def kill_at_random_moment(
         within_s: the latest moment, in seconds.
         number: the signal; one that asks is handled as the command line handles it.
     """
-
     forked = multiprocessing.get_context("fork")
     listens = forked.Event()
 
